@@ -1,0 +1,57 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""troveclient's Client, whose ``mgmt_instances`` can ping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keystoneauth1 import session as ksa_session
+from troveclient import extension
+from troveclient.v1 import client
+
+from troveclient_rpcping import management
+
+
+class Client(client.Client):  # type: ignore[misc]
+    """A ``troveclient.v1.client.Client`` with ``mgmt_instances.rpc_ping``.
+
+    Everything else of it is there too, unchanged::
+
+        from troveclient_rpcping import client
+
+        trove = client.Client(session=session, region_name='RegionOne')
+        trove.mgmt_instances.rpc_ping(instance_id)
+
+    :param session: how to log in and connect.
+    :param extensions: troveclient's extensions, for the other managers.
+    :param kwargs: as for ``troveclient.v1.client.Client``: ``region_name``,
+        ``endpoint_type``, ``service_type``, ``endpoint_override``, ``auth``,
+        ...
+    """
+
+    mgmt_instances: management.Management
+
+    def __init__(
+        self,
+        *,
+        session: ksa_session.Session,
+        extensions: list[extension.Extension] | None = None,
+        **kwargs: Any,
+    ):
+        ping = extension.Extension('mgmt_instances', management)
+        super().__init__(
+            session=session,
+            extensions=[*(extensions or []), ping],
+            **kwargs,
+        )

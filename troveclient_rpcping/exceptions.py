@@ -1,0 +1,150 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The exceptions of a single ping.
+
+::
+
+    troveclient.apiclient.exceptions.ClientException
+     +-- HttpError
+     |    +-- HTTPClientError
+     |         +-- BadRequest
+     |              +-- GuestUnreachable   the agent did not answer Trove
+     |              +-- GuestError         the agent failed the ping
+     +-- ListingFailed                    no listing of instances to be had
+     +-- UnsupportedVersion
+     |    +-- SessionRequired             made without a keystoneauth session
+     +-- ValidationError
+          +-- InvalidInstanceID           not an ID that can stand in a URL
+
+Every other HTTP error is troveclient's own exception for its status, and a
+failing connection or login keystoneauth's, as with any call of troveclient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import inspect
+from typing import Any
+
+from troveclient.apiclient import exceptions
+
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+__all__ = [
+    'GuestError',
+    'GuestUnreachable',
+    'InvalidInstanceID',
+    'ListingFailed',
+    'SessionRequired',
+    'from_judgement',
+]
+
+
+class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
+    """Trove asked the guest agent, waited, and got no answer.
+
+    A ``BadRequest``, so that what handles the 400 of the plain API today
+    goes on working.
+    """
+
+    reason = Reason.AGENT_TIMEOUT
+
+
+class GuestError(exceptions.BadRequest):  # type: ignore[misc]
+    """The guest agent, or the message bus, failed the ping.
+
+    ``reason`` is :attr:`Reason.NO_SUCH_METHOD` or
+    :attr:`Reason.AGENT_ERROR`.
+    """
+
+    reason = Reason.AGENT_ERROR
+
+
+class SessionRequired(exceptions.UnsupportedVersion):  # type: ignore[misc]
+    """The client was made without a keystoneauth session.
+
+    troveclient's own HTTP client can only log in by Keystone's v2.0 API,
+    which was removed in 2018 (Queens).
+    """
+
+
+class InvalidInstanceID(exceptions.ValidationError):  # type: ignore[misc]
+    """The text cannot be the ID of an instance."""
+
+
+class ListingFailed(exceptions.ClientException):  # type: ignore[misc]
+    """No listing of the instances came, or none that can be read.
+
+    ``reason`` is a :class:`~troveclient_rpcping.verdict.Reason`.
+    """
+
+    def __init__(self, why: str, reason: Reason):
+        super().__init__(f'The instances could not be listed: {why}')
+        self.reason = reason
+
+
+# Which of troveclient's exceptions stands for which status. Its own map is
+# private, and its own from_response() crashes on bodies of another shape, and
+# on a 429 or 503 with Retry-After.
+def _http_errors() -> Iterator[Any]:
+    for member in vars(exceptions).values():
+        if inspect.isclass(member) and issubclass(
+            member, exceptions.HttpError
+        ):
+            yield member
+
+
+_BY_STATUS = {cls.http_status: cls for cls in _http_errors()}
+
+
+def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
+    """Make the exception for a ping that did not end as ``reachable``.
+
+    :param judgement: the judgement on *reply*.
+    :param reply: the reply that was judged.
+    :param url: what was asked.
+    """
+    if judgement.verdict is Verdict.UNREACHABLE:
+        cls: Any = GuestUnreachable
+    elif judgement.verdict is Verdict.ERROR:
+        cls = GuestError
+    else:
+        cls = _class_for(reply.status)
+    kwargs: dict[str, Any] = {}
+    if issubclass(cls, exceptions.RequestEntityTooLarge):
+        kwargs['retry_after'] = reply.retry_after or 0
+    error: Any = cls(
+        message=judgement.message,
+        details=reply.text,
+        response=reply,
+        request_id=reply.request_id,
+        url=url,
+        method='GET',
+        http_status=reply.status,
+        **kwargs,
+    )
+    error.reason = judgement.reason
+    return error  # type: ignore[no-any-return]
+
+
+def _class_for(status: int) -> Any:
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 400 <= status < 500:
+        return exceptions.HTTPClientError
+    if status >= 500:
+        return exceptions.HttpServerError
+    return exceptions.HttpError

@@ -1,0 +1,132 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a sweep takes from the keystoneauth session: address, token, TLS.
+
+libcurl sends the pings, but everything that a user configured about the
+connection stands in the session, and has its effect here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+from keystoneauth1 import session as ksa_session
+import pycurl
+import requests
+from requests import utils as requests_utils
+
+from troveclient_rpcping import transport
+
+
+class Access:
+    """The endpoint, and how to get at it.
+
+    :param api: a ``troveclient.v1.client.Client`` with a session.
+    :raises SessionRequired: if it was made without a session.
+    """
+
+    def __init__(self, api: Any):
+        self._client = transport.session_client(api)
+        self._session = self._client.session
+        self.endpoint: str = self._client.management_url
+        self.user_agent: str = self._client.user_agent or transport.USER_AGENT
+
+    def headers(self) -> list[str]:
+        """Return the header lines of a request, the token among them.
+
+        Logs in if there is no valid token.
+
+        :raises keystoneauth1.exceptions.ClientException: if that fails.
+        """
+        fields = {
+            **self._client.additional_headers,
+            **transport.HEADERS,
+            **(self._session.get_auth_headers(self._client.auth) or {}),
+        }
+        # A line break in a value would be another header.
+        return [
+            f'{name}: {value}'
+            for name, value in fields.items()
+            if not set(f'{name}{value}') & set('\r\n\0')
+        ]
+
+    def renew(self) -> None:
+        """Drop the token, so that the next :meth:`headers` logs in again."""
+        self._session.invalidate(self._client.auth)
+
+    def time(self, url: str, seconds: float) -> None:
+        """Add a request to the timings of the session, if it keeps any.
+
+        :param url: what was asked for.
+        :param seconds: how long it took.
+        """
+        # No public attribute tells; and a list that nobody asked for would
+        # grow with the fleet.
+        if getattr(self._session, '_collect_timing', False):
+            elapsed = datetime.timedelta(seconds=seconds)
+            self._session.get_timings().append(
+                ksa_session.RequestTiming('GET', url, elapsed)
+            )
+
+    def configure(self, curl: pycurl.Curl) -> None:
+        """Give a handle the TLS settings and the proxy of the session."""
+        # What requests itself would use for this address, the environment
+        # (REQUESTS_CA_BUNDLE, https_proxy, no_proxy, ...) included.
+        http: requests.Session = self._session.session
+        settings = http.merge_environment_settings(
+            self.endpoint,
+            {},
+            False,
+            self._session.verify,
+            self._session.cert,
+        )
+        _verify(curl, settings['verify'])
+        _authenticate(curl, settings['cert'])
+        proxy = requests_utils.select_proxy(self.endpoint, settings['proxies'])
+        if proxy and '://' not in proxy:
+            proxy = f'http://{proxy}'
+        # Empty, not unset: libcurl is not to read the environment again.
+        curl.setopt(pycurl.PROXY, proxy or '')
+        curl.setopt(pycurl.NOPROXY, '')
+
+
+def _verify(curl: pycurl.Curl, verify: bool | str) -> None:
+    if not verify:
+        curl.setopt(pycurl.SSL_VERIFYPEER, 0)
+        curl.setopt(pycurl.SSL_VERIFYHOST, 0)
+        curl.setopt(pycurl.PROXY_SSL_VERIFYPEER, 0)
+        curl.setopt(pycurl.PROXY_SSL_VERIFYHOST, 0)
+        return
+    bundle = (
+        requests_utils.DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+    )
+    if os.path.isdir(bundle):
+        curl.setopt(pycurl.CAPATH, bundle)
+        curl.setopt(pycurl.PROXY_CAPATH, bundle)
+    else:
+        curl.setopt(pycurl.CAINFO, bundle)
+        curl.setopt(pycurl.PROXY_CAINFO, bundle)
+
+
+def _authenticate(
+    curl: pycurl.Curl, cert: str | tuple[str, str] | None
+) -> None:
+    if not cert:
+        return
+    if isinstance(cert, str):
+        curl.setopt(pycurl.SSLCERT, cert)
+    else:
+        curl.setopt(pycurl.SSLCERT, cert[0])
+        curl.setopt(pycurl.SSLKEY, cert[1])

@@ -1,0 +1,132 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""One request on one libcurl handle: set up, bounded, and read back."""
+
+from __future__ import annotations
+
+import pycurl
+
+from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+
+# What libcurl says of an answer that is not HTTP, or broken as such.
+_BAD_RESPONSE = {
+    pycurl.E_UNSUPPORTED_PROTOCOL,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY,
+    pycurl.E_PARTIAL_FILE,
+    pycurl.E_BAD_CONTENT_ENCODING,
+    pycurl.E_HTTP2,
+    # CURLE_TOO_LARGE, for headers beyond measure: pycurl has no name for it.
+    100,
+}
+
+
+class Handle:
+    """A libcurl handle that is used for one request after another.
+
+    :param access: where the requests go, and how.
+    :param timeout: seconds for one request, in all: from looking up the name
+        to the last byte of the answer.
+    :param limit: how much of a body is kept at most, in bytes.
+    """
+
+    def __init__(self, access: Access, timeout: float, limit: int):
+        self._timeout = timeout
+        self._limit = limit
+        self.url = ''
+        self._header_lines: list[bytes] = []
+        self._body = bytearray()
+        self.curl = pycurl.Curl()
+        access.configure(self.curl)
+        setopt = self.curl.setopt
+        setopt(pycurl.NOSIGNAL, 1)
+        setopt(pycurl.USERAGENT, access.user_agent)
+        setopt(pycurl.TIMEOUT_MS, max(1, round(timeout * 1000)))
+        # The token goes to the endpoint alone, by HTTP alone.
+        setopt(pycurl.FOLLOWLOCATION, 0)
+        setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        setopt(pycurl.PATH_AS_IS, 1)
+        setopt(pycurl.TCP_KEEPALIVE, 1)
+        setopt(pycurl.WRITEFUNCTION, self._on_body)
+        setopt(pycurl.HEADERFUNCTION, self._header_lines.append)
+
+    def prepare(self, url: str, headers: list[str]) -> None:
+        """Make ready for the next request."""
+        self._header_lines.clear()
+        self._body.clear()
+        self.url = url
+        self.curl.setopt(pycurl.URL, url)
+        self.curl.setopt(pycurl.HTTPHEADER, headers)
+
+    def _on_body(self, data: bytes) -> int:
+        self._body += data
+        # Anything but the length given ends the transfer.
+        return len(data) if len(self._body) <= self._limit else 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the request took, in all."""
+        total: float = self.curl.getinfo(pycurl.TOTAL_TIME)
+        return total
+
+    @property
+    def rtt(self) -> float:
+        """Seconds from sending the request to the end of the reply.
+
+        Looking up the name and connecting are left out: they are paid once
+        for many pings.
+        """
+        sending: float = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
+        return max(0.0, self.seconds - sending)
+
+    def outcome(self, code: int, message: str) -> Reply | NoReply:
+        """Return what came of the request.
+
+        :param code: libcurl's error code; 0 for none.
+        :param message: libcurl's error message.
+        """
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return NoReply(NoReply.TIMEOUT, self._timeout_message())
+        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        overlong = len(self._body) > self._limit
+        if code == 0 or overlong:
+            return Reply(
+                status=status,
+                headers=_fields(self._header_lines),
+                body=bytes(self._body[: self._limit]),
+                complete=not overlong,
+            )
+        if status or code in _BAD_RESPONSE:
+            return NoReply(NoReply.BAD_RESPONSE, message)
+        return NoReply(NoReply.CONNECTION, message)
+
+    def _timeout_message(self) -> str:
+        if self.curl.getinfo(pycurl.CONNECT_TIME) or self._header_lines:
+            return f'No answer from the API within {self._timeout:g} s'
+        return f'No connection to the API within {self._timeout:g} s'
+
+
+def _fields(lines: list[bytes]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(b'HTTP/'):
+            # Another head: the one before was a 1xx.
+            fields.clear()
+            continue
+        name, colon, value = line.partition(b':')
+        if colon:
+            key = name.strip().lower().decode('latin-1')
+            fields[key] = value.strip().decode('latin-1')
+    return fields

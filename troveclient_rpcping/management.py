@@ -1,0 +1,143 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``mgmt_instances`` with the ping: the manager that Python users meet."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from collections.abc import Iterable
+from typing import Any
+
+from troveclient import base
+from troveclient.v1 import management
+
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import transport
+from troveclient_rpcping.fleet import inventory
+from troveclient_rpcping.verdict import judge
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Verdict
+
+#: Seconds for one ping. Trove itself waits 15 s for the guest agent
+#: (``agent_call_low_timeout``).
+TIMEOUT = 30.0
+
+#: Pings in flight at once.
+CONCURRENCY = 64
+
+
+class Management(management.Management):  # type: ignore[misc]
+    """troveclient's manager of all projects' instances, and the ping.
+
+    Wrap a client that you have::
+
+        Management(trove).rpc_ping(instance_id)
+
+    or let troveclient put it in the place of its own::
+
+        from troveclient import extension
+        from troveclient.v1 import client
+        from troveclient_rpcping import management
+
+        trove = client.Client(session=session, extensions=[
+            extension.Extension('mgmt_instances', management)])
+        trove.mgmt_instances.rpc_ping(instance_id)
+
+    or take :class:`troveclient_rpcping.client.Client`, which does so.
+    """
+
+    def rpc_ping(self, instance: Any, timeout: float | None = TIMEOUT) -> None:
+        """Ask the guest agent of one instance for an answer, and wait.
+
+        The caller must be an administrator.
+
+        :param instance: an ID, or an ``Instance`` of troveclient.
+        :param timeout: seconds to wait: for the connection, for each piece
+            of the head of the reply, for its body in all. None: the timeout
+            of the session.
+        :returns: None: the agent answered.
+        :raises troveclient_rpcping.exceptions.GuestUnreachable:
+            the agent did not answer Trove.
+        :raises troveclient_rpcping.exceptions.GuestError:
+            the agent, or the message bus, failed the ping.
+        :raises troveclient_rpcping.exceptions.InvalidInstanceID:
+            the text cannot be the ID of an instance.
+        :raises troveclient_rpcping.exceptions.SessionRequired:
+            the client was made without a keystoneauth session.
+        :raises troveclient.apiclient.exceptions.HttpError:
+            any other HTTP reply, as troveclient's own exception for its
+            status. Nothing is known of the guest. Its ``reason`` is a
+            :class:`~troveclient_rpcping.verdict.Reason`.
+        :raises keystoneauth1.exceptions.ClientException:
+            no reply, or no login. Nothing is known of the guest.
+        """
+        instance_id = str(base.getid(instance))
+        path = transport.ping_path(instance_id)
+        reply = transport.get(self.api, path, timeout)
+        judgement = judge(reply, instance_id)
+        if judgement.verdict is not Verdict.REACHABLE:
+            raise exceptions.from_judgement(judgement, reply, path)
+
+    def rpc_ping_each(
+        self,
+        instances: Iterable[Any],
+        *,
+        concurrency: int = CONCURRENCY,
+        timeout: float = TIMEOUT,
+        deadline: float | None = None,
+    ) -> Generator[PingResult]:
+        """Ping many instances at once, and yield each result as it comes.
+
+        Never raises for a guest: whatever goes wrong with a ping is the
+        verdict of its result. Closing the iterator ends what is under way.
+
+        :param instances: IDs, or ``Instance`` objects of troveclient. May be
+            a generator; it is read as the pings go out.
+        :param concurrency: pings in flight at once, at the most.
+        :param timeout: seconds for each ping, in all.
+        :param deadline: seconds for the whole sweep; None for no limit. What
+            has no answer by then is ``unknown``, ``not-asked``.
+        :returns: an iterator of :class:`PingResult`, one for each instance,
+            in the order in which the answers come.
+        :raises ValueError: for a limit that is no positive number.
+        :raises troveclient_rpcping.exceptions.SessionRequired:
+            the client was made without a keystoneauth session.
+        :raises keystoneauth1.exceptions.ClientException: no login, before
+            the first ping.
+        """
+        if concurrency < 1 or not timeout > 0:
+            raise ValueError('concurrency and timeout must be positive')
+        # Not at the top: importing the library is to cost no libcurl.
+        from troveclient_rpcping.fleet import sweep
+
+        return sweep.sweep(
+            self.api,
+            (str(base.getid(instance)) for instance in instances),
+            concurrency=concurrency,
+            timeout=timeout,
+            deadline=deadline,
+        )
+
+    def list_all(self) -> list[inventory.Instance]:
+        """List the instances of all projects: each once, no deleted one.
+
+        Unlike :meth:`list`, it reads all pages, takes the members of
+        clusters in, and misses none that moves while it reads.
+
+        :raises troveclient_rpcping.exceptions.ListingFailed:
+            there is none to be had, or none that can be read.
+        :raises keystoneauth1.exceptions.ClientException: no login.
+        """
+        from troveclient_rpcping.fleet import sweep
+
+        return inventory.list_instances(sweep.fetcher(self.api))

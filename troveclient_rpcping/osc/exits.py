@@ -1,0 +1,42 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The exit statuses: a contract with runbooks."""
+
+from collections.abc import Collection
+
+from troveclient_rpcping.verdict import Verdict
+
+#: Every guest asked is reachable: go on.
+ALL_REACHABLE = 0
+#: No guest is known to be bad, but at least one is ``unknown``, or the
+#: command itself failed: look at the control plane, and touch no guest.
+UNKNOWN = 1
+#: At least one guest is ``unreachable`` or ``error``: repair those guests.
+BAD_GUESTS = 3
+#: Interrupted by Ctrl-C.
+INTERRUPTED = 130
+#: Ended by SIGTERM.
+TERMINATED = 143
+
+
+def of(verdicts: Collection[Verdict]) -> int:
+    """Return the exit status for the verdicts on all guests asked for.
+
+    :param verdicts: one or more.
+    """
+    if Verdict.UNREACHABLE in verdicts or Verdict.ERROR in verdicts:
+        return BAD_GUESTS
+    # Not "nothing is unknown": no verdict at all is no reason to go on.
+    if set(verdicts) == {Verdict.REACHABLE}:
+        return ALL_REACHABLE
+    return UNKNOWN

@@ -1,0 +1,169 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the ping commands tell people on stderr: sentences, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.osc import durations
+from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+_STATES = {
+    Verdict.REACHABLE: 'reachable',
+    Verdict.UNREACHABLE: 'unreachable',
+    Verdict.ERROR: 'in error',
+    Verdict.UNKNOWN: 'unknown',
+}
+
+# What is wrong, and what to look at next.
+_EXPLANATIONS = {
+    Reason.AGENT_TIMEOUT: (
+        'Trove asked, and the guest agent did not answer in time. Check that '
+        'the server runs, that the agent runs in it, and that it is connected '
+        'to the message bus.'
+    ),
+    Reason.NO_SUCH_METHOD: (
+        'The guest agent answered, but is too old to know the ping. It is '
+        'alive; a newer guest image would tell more.'
+    ),
+    Reason.AGENT_ERROR: (
+        'The guest agent, or the message bus, failed the ping: "{detail}". '
+        'Look into the log of the agent in the guest.'
+    ),
+    Reason.NOT_FOUND: 'There is no such instance, or it was deleted.',
+    Reason.NOT_READY: (
+        'Trove cannot ask yet, because Nova does not know its server. It is '
+        'still being built, or its server is gone: compare with '
+        '"openstack server list --all-projects".'
+    ),
+    Reason.DENIED: (
+        'The API refuses this user: "{detail}". Only an administrator may '
+        'ping; check the credentials in use.'
+    ),
+    Reason.RATE_LIMITED: (
+        'The rate limit of the API refused the ping, and the guest was not '
+        'asked. Try again in a minute.'
+    ),
+    Reason.COMPUTE_ERROR: (
+        'Trove could not look up the server in Nova, so the guest was never '
+        'asked: "{detail}". Look at Nova, not at the guest.'
+    ),
+    Reason.API_ERROR: (
+        'The Trove API failed, and the guest may not have been asked: '
+        '"{detail}". Look for the request in the log of trove-api.'
+    ),
+    Reason.GATEWAY: (
+        'What stands in front of the Trove API answered in its place: '
+        '"{detail}". Check that trove-api runs, and that it reaches Keystone.'
+    ),
+    Reason.TIMEOUT: (
+        '{detail}. The guest may be well: check the message bus (RabbitMQ) '
+        'and trove-api first.'
+    ),
+    Reason.CONNECTION: (
+        'The Trove API cannot be reached: "{detail}". Check that trove-api '
+        'runs, and the endpoint in the catalog.'
+    ),
+    Reason.BAD_RESPONSE: (
+        'The answer is not one that Trove gives: "{detail}". Check what '
+        'stands between here and the Trove API.'
+    ),
+    Reason.NOT_ASKED: 'It was not asked: "{detail}".',
+}
+
+# Reasons that lie with the control plane, or with the caller. When many
+# guests are asked, it is these that are worth a word beside the rows.
+_NOT_THE_GUEST = (
+    Reason.DENIED,
+    Reason.CONNECTION,
+    Reason.TIMEOUT,
+    Reason.GATEWAY,
+    Reason.COMPUTE_ERROR,
+    Reason.API_ERROR,
+    Reason.BAD_RESPONSE,
+    Reason.RATE_LIMITED,
+    Reason.NOT_ASKED,
+)
+
+
+def sentence(target: Target, result: PingResult) -> str:
+    """Say which guest is not reachable, why, and what to look at next.
+
+    :param target: what was asked for.
+    :param result: what came of it; not ``reachable``.
+    """
+    guest = plaintext.one_line(target.name or target.instance_id or '')
+    if target.name and target.instance_id:
+        guest += f' ({plaintext.one_line(target.instance_id)})'
+    said = f'Guest {guest} is {_STATES[result.verdict]}: '
+    said += _explanation(result)
+    if result.request_id:
+        said += f' (request ID {plaintext.one_line(result.request_id)})'
+    return said
+
+
+def summary_line(summary: Summary, seconds: float) -> str:
+    """Sum up a sweep in a line.
+
+    :param summary: its numbers.
+    :param seconds: how long it took.
+    """
+    counts = ', '.join(
+        f'{summary.verdicts[verdict]} {verdict}' for verdict in Verdict
+    )
+    line = f'{summary.guests} guests: {counts} in {durations.human(seconds)}'
+    if summary.rtts:
+        rtts = ', '.join(
+            f'{label} {durations.human(summary.percentile(percent))}'
+            for label, percent in (('p50', 50), ('p95', 95), ('max', 100))
+        )
+        line += f' (RTT {rtts})'
+    return line
+
+
+def advice(results: Sequence[PingResult], summary: Summary) -> list[str]:
+    """Say what the pattern of all results suggests, if there is one.
+
+    :param results: of more than one guest.
+    :param summary: their numbers.
+    """
+    found = []
+    answered = (
+        summary.verdicts[Verdict.REACHABLE] + summary.verdicts[Verdict.ERROR]
+    )
+    if summary.verdicts[Verdict.UNREACHABLE] > 1 and not answered:
+        found.append(
+            'No guest answers at all. Suspect the message bus, or the '
+            'transport_url of Trove, before the guests.'
+        )
+    for reason in _NOT_THE_GUEST:
+        count = summary.reasons[reason]
+        if count:
+            first = next(r for r in results if r.reason is reason)
+            found.append(
+                f'{count} of {summary.guests} guests: {_explanation(first)}'
+            )
+    return found
+
+
+def _explanation(result: PingResult) -> str:
+    if result.reason is None:
+        raise ValueError('a reachable guest needs no explanation')
+    detail = result.detail.rstrip('.')
+    return _EXPLANATIONS[result.reason].format(detail=detail)

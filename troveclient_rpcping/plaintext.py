@@ -1,0 +1,73 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Text that a server, or a guest, wrote, made fit for a terminal.
+
+The text of an agent's exception comes out of a tenant's virtual machine, and
+names are chosen by tenants. Neither may move the cursor, set a title, change
+the direction of the text or forge another line.
+"""
+
+import re
+
+#: How much of a text is shown in a line, in characters.
+LINE_LIMIT = 200
+
+# ECMA-48: control sequences, strings up to their terminator, and the short
+# escapes. The strings are bounded, so that many unterminated ones do not
+# cost quadratic time, nor swallow the whole text.
+_ESCAPES = re.compile(
+    r'(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]'
+    r'|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])'
+    r'[^\x07\x1b\x9c]{0,256}(?:\x07|\x1b\\|\x9c)'
+    r'|\x1b[ -/]{0,8}[0-~]'
+)
+
+
+def _printable(text: str) -> str:
+    # str.isprintable() is false for control and format characters (bidi
+    # overrides, zero width), surrogates, unassigned, line separators, and
+    # every space but U+0020.
+    return ''.join(c if c.isprintable() else ' ' for c in text)
+
+
+def one_line(text: str, limit: int = LINE_LIMIT) -> str:
+    """Return *text* as one clean line.
+
+    :param text: any text.
+    :param limit: the longest line to return, in characters; what is longer
+        is cut, and ends in an ellipsis.
+    """
+    # Nothing beyond a few times the limit can show: hostile megabytes are
+    # not worth cleaning.
+    head = _ESCAPES.sub('', text[: limit * 8])
+    line = ' '.join(_printable(head).split())
+    if len(line) > limit or len(text) > limit * 8:
+        return line[: limit - 1].rstrip() + '…'
+    return line
+
+
+def first_line(text: str, limit: int = LINE_LIMIT) -> str:
+    """Return the first line of *text* that says something, clean.
+
+    A guest's exception comes with its whole traceback below it.
+    """
+    for line in text.splitlines():
+        clean = one_line(line, limit)
+        if clean:
+            return clean
+    return ''
+
+
+def lines(text: str) -> list[str]:
+    """Return every line of *text*, clean and uncut, for a log."""
+    return [one_line(line, max(len(line), 1)) for line in text.splitlines()]

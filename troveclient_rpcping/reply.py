@@ -1,0 +1,111 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What came back for one request: an HTTP reply, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import json
+import math
+from typing import Any
+
+#: How much of a body is kept, in bytes. Trove's longest genuine reply to a
+#: ping is a guest's traceback of a few kilobytes; the body is sent by
+#: servers, and in part by guests, that may be hostile.
+BODY_LIMIT = 64 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP reply.
+
+    :param status: the HTTP status code.
+    :param headers: header fields by *lower-case* name.
+    :param body: the body, or as much of it as was kept.
+    :param complete: False if the body was cut at its limit, or broke off.
+    """
+
+    status: int
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes = b''
+    complete: bool = True
+
+    @property
+    def request_id(self) -> str | None:
+        """The ID under which the API's log has this request.
+
+        troveclient and keystoneauth read ``x-compute-request-id``, which
+        Trove never sends.
+        """
+        return self.headers.get('x-openstack-request-id')
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait as named in Retry-After; None if not a number.
+
+        An HTTP date is not understood: Trove sends whole seconds
+        (trove/common/wsgi.py, OverLimitFault).
+        """
+        try:
+            seconds = float(self.headers.get('retry-after', ''))
+        except ValueError:
+            return None
+        return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+    def json(self) -> Any:
+        """The body as JSON, or None if it is none, whatever is wrong."""
+        # Control characters in strings are no reason to lose the message:
+        # a proxy may have re-wrapped it. RecursionError: deep nesting.
+        try:
+            return json.loads(self.body, strict=False)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def fault(self) -> str | None:
+        """Trove's error message, whole; None if the body has no such shape.
+
+        The shape is ``{"<name>": {"code": N, "message": "..."}}``
+        (trove/common/wsgi.py, Fault).
+        """
+        body = self.json()
+        if not isinstance(body, dict) or len(body) != 1:
+            return None
+        (fault,) = body.values()
+        if not isinstance(fault, dict):
+            return None
+        message = fault.get('message')
+        return message if isinstance(message, str) and message else None
+
+    @property
+    def text(self) -> str:
+        """The error message, or for want of one the body; never None."""
+        return self.fault or self.body.decode('utf-8', 'replace')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NoReply:
+    """No HTTP reply came, or none that could be read.
+
+    :param kind: one of the class attributes below.
+    :param message: what went wrong, in a sentence; may quote the server.
+    """
+
+    TIMEOUT = 'timeout'
+    CONNECTION = 'connection'
+    BAD_RESPONSE = 'bad-response'
+    NOT_ASKED = 'not-asked'
+
+    kind: str
+    message: str = ''

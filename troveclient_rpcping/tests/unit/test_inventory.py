@@ -1,0 +1,247 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The management listing."""
+
+import itertools
+import json
+from typing import Any
+import urllib.parse
+import uuid
+
+import testtools
+
+from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.fleet import inventory
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.verdict import Reason
+
+
+def row(number: int, **fields: Any) -> dict[str, Any]:
+    """Return a row as Trove lists it, with what matters here."""
+    return {
+        'id': str(uuid.UUID(int=number)),
+        'name': f'db-{number}',
+        'status': 'ACTIVE',
+        'operating_status': 'HEALTHY',
+        'tenant_id': base.PROJECT,
+        'datastore': {'type': 'mysql', 'version': '8.0'},
+        'service_status_updated': '2026-11-22T10:00:00',
+        'deleted': False,
+        **fields,
+    }
+
+
+class Trove:
+    """Lists as Trove does: pages by offset, 20 rows unless told otherwise.
+
+    ``before_page`` is called with the offset of each page before it is read:
+    it may change the order of the rows.
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], cap: int = 100_000):
+        self.rows = rows
+        self.cap = cap
+        self.paths: list[str] = []
+        self.before_page: Any = lambda offset: None
+
+    def __call__(self, path: str) -> Reply:
+        self.paths.append(path)
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
+        offset = int(query.get('marker', 0))
+        limit = min(int(query.get('limit', 20)), self.cap)
+        self.before_page(offset)
+        page = self.rows[offset : offset + limit]
+        body: dict[str, Any] = {'instances': page}
+        if len(page) >= limit:
+            href = (
+                f'http://trove/v1.0/x/mgmt/instances?limit={limit}'
+                f'&marker={offset + limit}&deleted=false'
+            )
+            body['links'] = [{'rel': 'next', 'href': href}]
+        return Reply(200, {}, json.dumps(body).encode())
+
+
+class ListInstancesTest(testtools.TestCase):
+    def test_one_large_page_is_asked_for(self) -> None:
+        """With clustered instances, without deleted ones; and it suffices."""
+        trove = Trove([row(number) for number in range(300)])
+        self.assertEqual(300, len(inventory.list_instances(trove)))
+        self.assertEqual(
+            [
+                '/mgmt/instances?deleted=false&include_clustered=true'
+                '&limit=1000'
+            ],
+            trove.paths,
+        )
+
+    def test_a_row_becomes_an_instance(self) -> None:
+        """With what the long columns show."""
+        (instance,) = inventory.list_instances(Trove([row(7)]))
+        self.assertEqual(
+            inventory.Instance(
+                id=str(uuid.UUID(int=7)),
+                name='db-7',
+                project_id=base.PROJECT,
+                datastore='mysql 8.0',
+                status='ACTIVE',
+                last_heartbeat='2026-11-22T10:00:00',
+            ),
+            instance,
+        )
+
+    def test_all_pages_are_read(self) -> None:
+        """A server may cap the page size."""
+        trove = Trove([row(number) for number in range(50)], cap=20)
+        instances = inventory.list_instances(trove)
+        self.assertEqual(50, len({instance.id for instance in instances}))
+
+    def test_an_instance_that_moves_between_pages_is_neither_missed_nor_twice(
+        self,
+    ) -> None:
+        """An update moves it to the front, past the reader."""
+        trove = Trove([row(number) for number in range(50)], cap=20)
+        moved: list[dict[str, Any]] = []
+
+        def move_the_last_to_the_front(offset: int) -> None:
+            if offset == 20 and not moved:
+                moved.append(trove.rows.pop())
+                trove.rows.insert(0, moved[0])
+
+        trove.before_page = move_the_last_to_the_front
+        instances = inventory.list_instances(trove)
+        self.assertTrue(moved)
+        self.assertCountEqual(
+            [str(uuid.UUID(int=number)) for number in range(50)],
+            [instance.id for instance in instances],
+        )
+
+    def test_smaller_pages_are_tried_where_large_ones_are_refused(
+        self,
+    ) -> None:
+        """Nova's URL gets too long; Trove makes a 403 of that."""
+        trove = Trove([row(number) for number in range(150)])
+
+        def fetch(path: str) -> Reply:
+            if 'limit=1000' in path:
+                return Reply(403, {}, b'"Unknown Error (HTTP 414)"')
+            return trove(path)
+
+        self.assertEqual(150, len(inventory.list_instances(fetch)))
+
+    def test_a_listing_that_fails_says_why(self) -> None:
+        """What Nova said to Trove, the caller's rights, no connection."""
+        for reply, reason, words in (
+            (
+                Reply(403, {}, b'"nova is broken (HTTP 500)"'),
+                Reason.DENIED,
+                'nova is broken',
+            ),
+            (
+                Reply(401, {}, b'{"x": {"message": "No \\u001b[1madmin"}}'),
+                Reason.DENIED,
+                'No admin',
+            ),
+            (Reply(502, {}, b'<html>'), Reason.GATEWAY, 'HTTP 502'),
+            (
+                NoReply(NoReply.CONNECTION, 'refused'),
+                Reason.CONNECTION,
+                'refused',
+            ),
+        ):
+            error = self.assertRaises(
+                ListingFailed,
+                inventory.list_instances,
+                lambda path, reply=reply: reply,
+            )
+            self.assertEqual(reason, error.reason)
+            self.assertIn(words, str(error))
+
+    def test_malformed_listings_are_refused(self) -> None:
+        """They fail as a whole: half a fleet is no fleet."""
+        good = json.dumps({'instances': [row(1)]}).encode()
+        next_page = [{'rel': 'next', 'href': 'http://x?marker=0'}]
+        bodies = [
+            b'',
+            b'{}',
+            b'[]',
+            b'null',
+            b'{"instances": 5}',
+            b'{"instances": [5]}',
+            b'{"instances": [{"id": 5}]}',
+            b'[' * 200_000,
+            json.dumps({'instances': [row(1)], 'links': next_page}).encode(),
+            json.dumps(
+                {
+                    'instances': [],
+                    'links': [{'rel': 'next', 'href': 'x?marker=-5'}],
+                }
+            ).encode(),
+        ]
+        replies = [Reply(200, {}, body) for body in bodies]
+        replies.append(Reply(200, {}, good, complete=False))
+        for reply in replies:
+            self.assertRaises(
+                ListingFailed,
+                inventory.list_instances,
+                lambda path, reply=reply: reply,
+            )
+
+    def test_odd_fields_are_as_good_as_none(self) -> None:
+        """Only the ID is needed."""
+        odd = row(1, name=5, datastore='x', status=None, tenant_id=[])
+        (instance,) = inventory.list_instances(Trove([odd]))
+        self.assertEqual(
+            (None, None, None, None),
+            (
+                instance.name,
+                instance.datastore,
+                instance.status,
+                instance.project_id,
+            ),
+        )
+
+    def test_a_server_without_an_end_is_not_followed_for_ever(self) -> None:
+        """Empty pages end the listing, and a fleet beyond belief fails it."""
+        marker = itertools.count(1)
+
+        def endless(rows: int) -> Reply:
+            offset = next(marker)
+            page = [{'id': f'{offset}-{n}'} for n in range(rows)]
+            links = [{'rel': 'next', 'href': f'x?marker={offset}'}]
+            body = json.dumps({'instances': page, 'links': links})
+            return Reply(200, {}, body.encode())
+
+        self.assertEqual([], inventory.list_instances(lambda path: endless(0)))
+        self.assertRaises(
+            ListingFailed,
+            inventory.list_instances,
+            lambda path: endless(50_000),
+        )
+
+
+class IsIdTest(testtools.TestCase):
+    def test_a_canonical_uuid_is_an_id_and_all_else_a_name(self) -> None:
+        """In either case, but with its hyphens and nothing more."""
+        for text, expected in {
+            base.GUEST: True,
+            base.GUEST.upper(): True,
+            base.GUEST.replace('-', ''): False,
+            f'{{{base.GUEST}}}': False,
+            f'{base.GUEST}\n': False,
+            f' {base.GUEST}': False,
+            'db-1': False,
+            '': False,
+        }.items():
+            self.assertEqual(expected, inventory.is_id(text), repr(text))

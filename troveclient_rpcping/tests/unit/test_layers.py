@@ -1,0 +1,137 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The one way through the house, and what it costs to enter."""
+
+import ast
+from importlib import metadata
+import pathlib
+import subprocess
+import sys
+
+import testtools
+
+import troveclient_rpcping
+
+PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
+
+# From the ground up. A module imports from its own floor and those below.
+FLOORS = [
+    ['reply', 'plaintext', 'version'],
+    ['verdict'],
+    ['exceptions'],
+    ['transport'],
+    ['fleet.access', 'fleet.summary', 'fleet.inventory'],
+    ['fleet.handle'],
+    ['fleet.loop'],
+    ['fleet.engine'],
+    ['fleet.sweep'],
+    ['management'],
+    ['client'],
+    ['osc'],
+]
+
+
+def modules() -> dict[str, str]:
+    """Return the source of each module of the package, by its name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob('*.py')):
+        name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts)
+        if not name.startswith('tests.') and not name.endswith('__init__'):
+            found[name] = path.read_text()
+    return found
+
+
+def imports(source: str) -> set[str]:
+    """Return what a module imports, as full names."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return names
+
+
+def floor(name: str) -> int:
+    for number, rooms in enumerate(FLOORS):
+        if any(name == room or name.startswith(f'{room}.') for room in rooms):
+            return number
+    raise AssertionError(f'{name} has no floor in this test')
+
+
+class LayersTest(testtools.TestCase):
+    def test_imports_point_downwards_only(self) -> None:
+        """No module knows of what is built upon it."""
+        known = modules()
+        for name, source in known.items():
+            for imported in imports(source):
+                inner = imported.removeprefix('troveclient_rpcping.')
+                if inner == imported:
+                    continue
+                while inner and inner not in known:
+                    inner = inner.rpartition('.')[0]
+                if inner and inner != name:
+                    # The manager starts the sweep, lazily.
+                    self.assertLessEqual(
+                        floor(inner), floor(name), f'{name} -> {inner}'
+                    )
+
+    def test_only_the_commands_know_cliff_and_osc_lib(self) -> None:
+        """And nothing prints but through them."""
+        for name, source in modules().items():
+            if name.startswith('osc.'):
+                continue
+            for imported in imports(source):
+                root = imported.partition('.')[0]
+                self.assertNotIn(root, ('cliff', 'osc_lib', 'rich'), name)
+            self.assertNotIn('print(', source, name)
+
+    def test_the_route_stands_in_one_place(self) -> None:
+        """Nobody else puts it together."""
+        homes = [
+            name for name, source in modules().items() if '/rpc_ping' in source
+        ]
+        self.assertEqual(['transport'], homes)
+
+    def test_the_library_costs_no_more_imports_than_troveclient(self) -> None:
+        """libcurl, cliff and osc_lib wait until they are needed."""
+        program = (
+            'import sys, troveclient.v1.client\n'
+            'before = set(sys.modules)\n'
+            'import troveclient_rpcping.client\n'
+            'new = {n.partition(".")[0] for n in set(sys.modules) - before}\n'
+            'print(sorted(new))\n'
+        )
+        output = subprocess.run(
+            [sys.executable, '-c', program],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        self.assertEqual("['troveclient', 'troveclient_rpcping']\n", output)
+
+    def test_the_command_stands_among_those_of_the_database(self) -> None:
+        """``openstack`` finds it there without a plugin of our own."""
+        (entry,) = [
+            entry
+            for entry in metadata.entry_points(group='openstack.database.v1')
+            if entry.name == 'database_instance_rpc_ping'
+        ]
+        self.assertEqual('PingDatabaseInstances', entry.load().__name__)
+        ours = {
+            entry.group
+            for entry in metadata.distribution(
+                'troveclient-rpcping'
+            ).entry_points
+        }
+        self.assertEqual({'openstack.database.v1'}, ours)

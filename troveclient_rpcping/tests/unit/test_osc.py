@@ -1,0 +1,337 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the commands are made of, without a server."""
+
+import argparse
+
+from osc_lib import exceptions
+import testtools
+
+from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.osc import arguments
+from troveclient_rpcping.osc import durations
+from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import rows
+from troveclient_rpcping.osc import targets
+from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+
+def result(
+    verdict: Verdict,
+    reason: Reason | None = None,
+    message: str = '',
+    rtt: float | None = None,
+    request_id: str | None = None,
+) -> PingResult:
+    return PingResult(
+        instance_id=GUEST,
+        judgement=Judgement(verdict, reason, message),
+        rtt=rtt,
+        request_id=request_id,
+    )
+
+
+UP = result(Verdict.REACHABLE, rtt=0.03)
+DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout', 15.0)
+FAILED = result(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full', 0.1)
+LOST = result(Verdict.UNKNOWN, Reason.CONNECTION, 'refused')
+
+
+class ExitStatusTest(testtools.TestCase):
+    def test_the_exit_status_is_a_contract(self) -> None:
+        """A bad guest outweighs an unknown one; nothing is not success."""
+        up, dead = Verdict.REACHABLE, Verdict.UNREACHABLE
+        error, unknown = Verdict.ERROR, Verdict.UNKNOWN
+        for verdicts, status in (
+            ({up}, 0),
+            ({up, dead}, 3),
+            ({up, error}, 3),
+            ({dead}, 3),
+            ({error}, 3),
+            ({up, unknown}, 1),
+            ({unknown}, 1),
+            ({unknown, dead, up}, 3),
+            ({unknown, error}, 3),
+            (set(), 1),
+        ):
+            self.assertEqual(status, exits.of(verdicts), str(verdicts))
+
+
+class DurationsTest(testtools.TestCase):
+    def test_durations_read_well(self) -> None:
+        """In the unit that suits them, and none is rounded to 60 s."""
+        for seconds, text in {
+            0.0: '0.0 ms',
+            0.00034: '0.3 ms',
+            0.031: '31 ms',
+            0.9994: '999 ms',
+            0.9996: '1.0 s',
+            1.53: '1.5 s',
+            59.94: '59.9 s',
+            59.96: '1 min',
+            250: '4 min 10 s',
+            3600: '1 h',
+            11520: '3 h 12 min',
+        }.items():
+            self.assertEqual(text, durations.human(seconds))
+
+
+class ArgumentsTest(testtools.TestCase):
+    def test_seconds_are_a_positive_number(self) -> None:
+        """Anything else is refused with what to do."""
+        self.assertEqual(0.5, arguments.seconds('0.5'))
+        for text in ('0', '-1', 'nan', 'inf', 'x', '', '1e99'):
+            error = self.assertRaises(
+                argparse.ArgumentTypeError, arguments.seconds, text
+            )
+            self.assertIn('give a number', str(error))
+
+    def test_the_concurrency_is_a_small_whole_number(self) -> None:
+        """Anything else is refused with what to do."""
+        self.assertEqual(64, arguments.concurrency('64'))
+        for text in ('0', '-1', '1.5', 'x', '', '1025', '²'):
+            error = self.assertRaises(
+                argparse.ArgumentTypeError, arguments.concurrency, text
+            )
+            self.assertIn('1 to 1024', str(error))
+
+
+class TargetsTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.listings = 0
+        self.instances = [
+            Instance(GUEST, 'db-1'),
+            Instance(OTHER, 'db-2'),
+            Instance('a', 'twin'),
+            Instance('b', 'twin'),
+        ]
+
+    def listing(self) -> list[Instance]:
+        self.listings += 1
+        return self.instances
+
+    def test_ids_cost_no_listing(self) -> None:
+        """They are asked for as they are, in lower case."""
+        self.assertEqual(
+            [Target(GUEST)], targets.resolve([GUEST.upper()], self.listing)
+        )
+        self.assertEqual(0, self.listings)
+
+    def test_names_cost_one_listing_together(self) -> None:
+        """And stand in the order in which they were asked for."""
+        found = targets.resolve(['db-2', 'db-1'], self.listing)
+        self.assertEqual([OTHER, GUEST], [t.instance_id for t in found])
+        self.assertEqual(1, self.listings)
+
+    def test_an_id_beside_a_name_gets_its_name_too(self) -> None:
+        """Where there is a listing anyway."""
+        found = targets.resolve([GUEST, 'db-2'], self.listing)
+        self.assertEqual('db-1', found[0].name)
+
+    def test_a_guest_asked_for_twice_is_one_target(self) -> None:
+        """By its name and its ID, or twice by the same."""
+        found = targets.resolve(
+            ['db-1', GUEST, 'db-1', 'no', 'no'], self.listing
+        )
+        self.assertEqual([GUEST, None], [t.instance_id for t in found])
+
+    def test_an_ambiguous_name_lists_the_ids(self) -> None:
+        """So that one of them can be asked for."""
+        error = self.assertRaises(
+            exceptions.CommandError,
+            targets.resolve,
+            ['db-1', 'twin'],
+            self.listing,
+        )
+        self.assertIn('"twin": a, b.', str(error))
+
+    def test_a_name_that_nobody_bears_is_a_target_without_an_id(self) -> None:
+        """The others are still found."""
+        found = targets.resolve(['nosuch', 'db-1'], self.listing)
+        self.assertEqual([None, GUEST], [t.instance_id for t in found])
+        self.assertEqual('nosuch', found[0].name)
+
+    def test_hostile_names_are_clean_in_the_error(self) -> None:
+        """Tenants choose names, and the listing may be hostile too."""
+        name = '\x1b[31mevil\n'
+        self.instances = [Instance('a\x07', name), Instance('b', name)]
+        error = self.assertRaises(
+            exceptions.CommandError, targets.resolve, [name], self.listing
+        )
+        self.assertTrue(str(error).isprintable(), str(error))
+
+    def test_a_listing_that_fails_says_what_to_do(self) -> None:
+        """IDs need none, but for a user without the role nothing helps."""
+        for reason, words in {
+            Reason.DENIED: 'Only an administrator may ping',
+            Reason.TIMEOUT: 'IDs need no listing',
+        }.items():
+
+            def fails(reason: Reason = reason) -> list[Instance]:
+                raise ListingFailed('why', reason)
+
+            error = self.assertRaises(
+                exceptions.CommandError, targets.resolve, ['db-1'], fails
+            )
+            self.assertIn('why', str(error))
+            self.assertIn(words, str(error))
+
+
+class RowsTest(testtools.TestCase):
+    def row(
+        self, result: PingResult, formatter: str = 'table', long: bool = False
+    ) -> tuple[object, ...]:
+        instance = Instance(GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None)
+        target = Target(GUEST, 'db-1', instance)
+        return rows.row(target, result, formatter=formatter, long=long)
+
+    def test_a_dead_guest_shows_in_its_row(self) -> None:
+        """Verdict and detail; the RTT is for people in a table."""
+        row = self.row(DEAD)
+        self.assertEqual(
+            (GUEST, 'db-1', 'unreachable', '15.0 s', 'Timeout'),
+            tuple(str(cell) for cell in row),
+        )
+
+    def test_machines_get_the_rtt_as_a_number(self) -> None:
+        """In seconds, and null or empty for none."""
+        for formatter in ('json', 'yaml', 'csv'):
+            self.assertEqual(0.03, self.row(UP, formatter)[3])
+            self.assertIsNone(self.row(LOST, formatter)[3])
+
+    def test_the_value_formatter_gets_no_none(self) -> None:
+        """It would print one."""
+        for result, expected in ((UP, 0.03), (LOST, '')):
+            cell = self.row(result, 'value')[3]
+            assert isinstance(cell, rows.Seconds)
+            self.assertEqual(expected, cell.machine_readable())
+
+    def test_no_text_is_ever_none(self) -> None:
+        """What is missing is empty."""
+        cells = self.row(LOST, 'json', long=True)
+        self.assertEqual(len(rows.LONG_COLUMNS), len(cells))
+        self.assertNotIn(None, cells[:3] + cells[4:])
+        unnamed = rows.row(
+            Target(None, None), LOST, formatter='json', long=True
+        )
+        self.assertNotIn(None, unnamed[:3] + unnamed[4:])
+
+    def test_rtts_sort_with_none_last(self) -> None:
+        """cliff could not compare a None with a number."""
+        cells = [rows.Seconds(value) for value in (None, 2.0, 0.5)]
+        self.assertEqual(
+            ['500 ms', '2.0 s', ''], [str(cell) for cell in sorted(cells)]
+        )
+
+    def test_every_cell_is_one_clean_line(self) -> None:
+        """Whatever guests, tenants and servers wrote."""
+        evil = '\x1b[31m\x07evil\n\u202e\t'
+        instance = Instance(evil, evil, evil, evil, evil, evil)
+        bad = result(Verdict.ERROR, Reason.AGENT_ERROR, evil, request_id=evil)
+        cells = rows.row(
+            Target(evil, evil, instance), bad, formatter='json', long=True
+        )
+        for cell in cells[:3] + cells[4:]:
+            self.assertTrue(str(cell).isprintable(), repr(cell))
+
+
+class SummaryTest(testtools.TestCase):
+    def test_the_summary_counts_each_verdict(self) -> None:
+        """And gives the percentiles of the reachable guests alone."""
+        rtts = [result(Verdict.REACHABLE, rtt=n / 1000) for n in range(1, 101)]
+        summary = Summary.of([*rtts, DEAD, DEAD, FAILED, LOST])
+        self.assertEqual(
+            '104 guests: 100 reachable, 2 unreachable, 1 error, 1 unknown '
+            'in 6.4 s (RTT p50 50 ms, p95 95 ms, max 100 ms)',
+            report.summary_line(summary, 6.4),
+        )
+
+    def test_without_a_reachable_guest_there_are_no_percentiles(self) -> None:
+        """And no crash over their lack."""
+        summary = Summary.of([DEAD, LOST])
+        self.assertEqual(
+            '2 guests: 0 reachable, 1 unreachable, 0 error, 1 unknown '
+            'in 15.0 s',
+            report.summary_line(summary, 15),
+        )
+        self.assertRaises(ValueError, summary.percentile, 50)
+
+    def test_a_percentile_is_a_value_that_was_measured(self) -> None:
+        """The nearest rank, for few values too."""
+        summary = Summary.of([UP, result(Verdict.REACHABLE, rtt=0.5)])
+        self.assertEqual(0.03, summary.percentile(50))
+        self.assertEqual(0.5, summary.percentile(51))
+        self.assertEqual(0.5, summary.percentile(100))
+
+
+class ReportTest(testtools.TestCase):
+    def advice(self, *results: PingResult) -> str:
+        return '\n'.join(report.advice(results, Summary.of(results)))
+
+    def test_every_reason_has_a_sentence(self) -> None:
+        """Which guest, what is wrong, what to look at, which request."""
+        for reason in Reason:
+            said = report.sentence(
+                Target(GUEST, 'db-1'),
+                result(Verdict.UNKNOWN, reason, 'why {x}', request_id='req-1'),
+            )
+            self.assertTrue(said.startswith(f'Guest db-1 ({GUEST}) is '), said)
+            self.assertTrue(said.endswith(' (request ID req-1)'), said)
+            self.assertTrue(said.isprintable())
+
+    def test_the_sentence_says_the_verdict(self) -> None:
+        """In the words of the verdict."""
+        target = Target(GUEST)
+        self.assertIn(
+            f'Guest {GUEST} is unreachable: Trove asked',
+            report.sentence(target, DEAD),
+        )
+        self.assertIn(
+            f'Guest {GUEST} is in error: The guest agent, or the message '
+            'bus, failed the ping: "disk is full".',
+            report.sentence(target, FAILED),
+        )
+        self.assertIn(
+            f'Guest {GUEST} is unknown: The Trove API cannot be reached',
+            report.sentence(target, LOST),
+        )
+
+    def test_nobody_answering_points_at_the_bus(self) -> None:
+        """Not at the guests."""
+        self.assertIn('message bus', self.advice(DEAD, DEAD, LOST))
+
+    def test_one_answer_takes_the_suspicion_off_the_bus(self) -> None:
+        """An agent that fails, or is too old, answered as well."""
+        self.assertEqual('', self.advice(DEAD, DEAD, UP))
+        self.assertEqual('', self.advice(DEAD, DEAD, FAILED))
+
+    def test_troubles_of_the_control_plane_are_named_once(self) -> None:
+        """With how many guests they hit."""
+        advice = self.advice(UP, LOST, LOST)
+        self.assertIn('2 of 3 guests: The Trove API cannot be', advice)
+        self.assertEqual(1, len(advice.splitlines()))
+
+    def test_troubles_of_single_guests_need_no_advice(self) -> None:
+        """Their rows say all."""
+        missing = result(Verdict.UNKNOWN, Reason.NOT_FOUND, 'x')
+        self.assertEqual('', self.advice(UP, FAILED, missing))

@@ -1,0 +1,45 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is read out of an HTTP reply."""
+
+import testtools
+
+from troveclient_rpcping.reply import Reply
+
+
+class ReplyTest(testtools.TestCase):
+    def test_retry_after_is_seconds_or_nothing(self) -> None:
+        """Only a finite number of 0 or more is taken for seconds."""
+        for text, seconds in {
+            '1': 1.0,
+            '0': 0.0,
+            '2.5': 2.5,
+            '-1': None,
+            'nan': None,
+            'inf': None,
+            'Wed, 21 Oct 2026 07:28:00 GMT': None,
+            '': None,
+        }.items():
+            reply = Reply(413, {'retry-after': text})
+            self.assertEqual(seconds, reply.retry_after, text)
+
+    def test_the_request_id_is_troves(self) -> None:
+        """It is read from the header that Trove sends."""
+        reply = Reply(204, {'x-openstack-request-id': 'req-1'})
+        self.assertEqual('req-1', reply.request_id)
+        self.assertIsNone(Reply(204).request_id)
+
+    def test_the_text_of_a_reply_without_a_fault_is_its_body(self) -> None:
+        """It is never None, and bytes that are no UTF-8 are replaced."""
+        self.assertEqual('', Reply(500).text)
+        self.assertEqual('a\ufffd', Reply(500, {}, b'a\xff').text)

@@ -1,0 +1,328 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``Management.rpc_ping``, over HTTP."""
+
+from collections.abc import Iterator
+import logging
+import time
+from typing import Any
+
+import fixtures
+from keystoneauth1 import exceptions as ksa_exceptions
+from keystoneauth1 import session as ksa_session
+from troveclient import extension
+from troveclient.apiclient import exceptions as trove_exceptions
+from troveclient.v1 import client as trove_client
+
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import management
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import raw
+from troveclient_rpcping.verdict import Reason
+
+HTML = {'Content-Type': 'text/html'}
+JSON = {'Content-Type': 'application/json'}
+
+
+class RpcPingTest(base.TestCase):
+    def ping(self, answer: Any, instance: Any = GUEST, **kwargs: Any) -> None:
+        self.server = self.serve(answer)
+        manager = self.connect(self.server.url).mgmt_instances
+        manager.rpc_ping(instance, **kwargs)
+
+    def assert_raises(self, answer: Any, cls: Any, **kwargs: Any) -> Any:
+        return self.assertRaises(cls, self.ping, answer, **kwargs)
+
+    def test_an_answering_guest_gives_none(self) -> None:
+        """The GET goes to the instance's rpc_ping, with the token."""
+        self.ping(base.PONG)
+        ((target, headers),) = self.server.requests
+        self.assertEqual(
+            f'/v1.0/{base.PROJECT}/mgmt/instances/{GUEST}/rpc_ping', target
+        )
+        self.assertEqual('token-1', headers['x-auth-token'])
+
+    def test_an_instance_object_is_as_good_as_its_id(self) -> None:
+        """Like the other methods of troveclient, it takes both."""
+        manager = management.Management(None)
+        self.ping(base.PONG, manager.resource_class(manager, {'id': GUEST}))
+        self.assertIn(GUEST, self.server.requests[0][0])
+
+    def test_a_dead_guest_raises_guest_unreachable(self) -> None:
+        """It is troveclient's BadRequest, with the ID of the request."""
+        error = self.assert_raises(base.DEAD, exceptions.GuestUnreachable)
+        self.assertIsInstance(error, trove_exceptions.BadRequest)
+        self.assertEqual(Reason.AGENT_TIMEOUT, error.reason)
+        self.assertEqual(400, error.http_status)
+        self.assertEqual('req-' + GUEST, error.request_id)
+        self.assertIn('Timeout trying to connect', str(error))
+
+    def test_a_failing_agent_raises_guest_error_with_all_of_its_text(
+        self,
+    ) -> None:
+        """The exception keeps the traceback that a row has no room for."""
+        text = 'disk is full\nTraceback (most recent call last):\n  x'
+        error = self.assert_raises(
+            base.bad_request(
+                f'An error occurred communicating with the guest: {text}'
+            ),
+            exceptions.GuestError,
+        )
+        self.assertIsInstance(error, trove_exceptions.BadRequest)
+        self.assertEqual(Reason.AGENT_ERROR, error.reason)
+        self.assertIn(text, error.message)
+
+    def test_a_broken_nova_is_a_bad_request_and_no_word_on_the_guest(
+        self,
+    ) -> None:
+        """Neither of the guest's exceptions fits."""
+        error = self.assert_raises(
+            base.bad_request('nova is broken (HTTP 500)'),
+            trove_exceptions.BadRequest,
+        )
+        self.assertIs(trove_exceptions.BadRequest, type(error))
+        self.assertEqual(Reason.COMPUTE_ERROR, error.reason)
+
+    def test_malformed_replies_raise_troveclients_exceptions(self) -> None:
+        """Each gives the exception of its status, never another crash."""
+        bodies = {
+            'HTML': (b'<html>no</html>', HTML),
+            'an empty object': (b'{}', JSON),
+            'a text for an error': (b'{"error": "bad gateway"}', JSON),
+            'a list': (b'[1, 2]', JSON),
+            'null': (b'null', JSON),
+            'no body': (b'', {}),
+            'no UTF-8': (b'\xff\xfe\x80', JSON),
+            'megabytes': (b'{"x": "' + b'y' * 4_000_000 + b'"}', JSON),
+            'deep nesting': (b'[' * 200_000, JSON),
+            'an unknown charset': (
+                b'x',
+                {'Content-Type': 'text/x; charset=z'},
+            ),
+            'a wrong encoding': (b'x', {'Content-Encoding': 'gzip', **JSON}),
+        }
+        statuses: dict[str, type[Any]] = {
+            '400 Bad Request': trove_exceptions.BadRequest,
+            '401 Unauthorized': trove_exceptions.Unauthorized,
+            '404 Not Found': trove_exceptions.NotFound,
+            '413 Too Large': trove_exceptions.RequestEntityTooLarge,
+            '418 Teapot': trove_exceptions.HTTPClientError,
+            '429 Too Many Requests': trove_exceptions.HTTPClientError,
+            '500 Error': trove_exceptions.InternalServerError,
+            '502 Bad Gateway': trove_exceptions.BadGateway,
+            '503 Unavailable': trove_exceptions.ServiceUnavailable,
+            '599 Own': trove_exceptions.HttpServerError,
+            '200 OK': trove_exceptions.HttpError,
+            '302 Found': trove_exceptions.HttpError,
+        }
+        for status, cls in statuses.items():
+            for what, (body, headers) in bodies.items():
+                headers = {**headers, 'Retry-After': '7', 'Location': '/'}
+                error = self.assert_raises(raw(status, body, headers), cls)
+                self.assertEqual(int(status[:3]), error.http_status, what)
+
+    def test_the_pause_that_a_413_names_is_kept(self) -> None:
+        """troveclient reads it from the header; so do we."""
+        answer = raw('413 Too Large', b'', {'Retry-After': '7'})
+        error = self.assert_raises(
+            answer, trove_exceptions.RequestEntityTooLarge
+        )
+        self.assertEqual(7, error.retry_after)
+
+    def test_answers_that_are_no_http_raise_keystoneauths_exceptions(
+        self,
+    ) -> None:
+        """As with every other call, a failed connection is its business."""
+        for answer in (
+            b'SSH-2.0-OpenSSH_9.2\r\n',
+            b'HTTP/1.1 abc\r\n\r\n',
+            b'HTTP/1.1 204 No Content\r\n' + b'x' * 100_000 + b'\r\n\r\n',
+            b'HTTP/1.1 400 X\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+        ):
+            self.assert_raises(
+                _then_hang_up(answer),
+                (
+                    ksa_exceptions.ClientException,
+                    trove_exceptions.ClientException,
+                ),
+            )
+
+    def test_a_body_that_breaks_off_is_still_an_error_of_its_status(
+        self,
+    ) -> None:
+        """Half of a 400 says nothing of the guest."""
+        half = base.DEAD[:-20]
+        error = self.assert_raises(
+            _then_hang_up(half), trove_exceptions.BadRequest
+        )
+        self.assertNotIsInstance(error, exceptions.GuestUnreachable)
+        self.assertEqual(Reason.BAD_RESPONSE, error.reason)
+
+    def test_a_body_that_trickles_ends_with_the_timeout(self) -> None:
+        """The timeout is for the body in all, not for each of its bytes."""
+
+        def trickle(request: base.Request) -> Iterator[bytes]:
+            yield b'HTTP/1.1 400 X\r\nContent-Length: 100000\r\n\r\n'
+            while not self.server.done.wait(0.05):
+                yield b'x'
+
+        started = time.monotonic()
+        self.assert_raises(trickle, trove_exceptions.BadRequest, timeout=0.5)
+        # The body would take well over an hour.
+        self.assertLess(time.monotonic() - started, 60)
+
+    def test_an_endless_body_is_not_read_to_its_end(self) -> None:
+        """What is kept of it is bounded."""
+
+        def endless(request: base.Request) -> Iterator[bytes]:
+            yield b'HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n'
+            while not self.server.done.is_set():
+                yield b'1000\r\n' + b'x' * 4096 + b'\r\n'
+
+        self.assert_raises(endless, trove_exceptions.InternalServerError)
+
+    def test_a_silent_server_ends_with_the_timeout(self) -> None:
+        """A server that takes the request and says nothing is given up."""
+
+        def silent(request: base.Request) -> Iterator[bytes]:
+            self.server.done.wait()
+            return iter([])
+
+        self.assert_raises(silent, ksa_exceptions.ConnectTimeout, timeout=0.2)
+
+    def test_the_token_goes_to_no_other_host(self) -> None:
+        """A redirect is an error, and is not followed."""
+        other = self.serve(base.PONG)
+        answer = raw('302 Found', b'', {'Location': other.url})
+        self.assert_raises(answer, trove_exceptions.HttpError)
+        self.assertEqual([], other.requests)
+
+    def test_no_argument_reaches_another_route(self) -> None:
+        """Everything in an ID is quoted."""
+        for instance in (
+            'a b',
+            'a?b=c',
+            'a#b',
+            'a%2fb',
+            'a;b',
+            'ä\n',
+            '\udc80',
+        ):
+            self.ping(base.PONG, instance)
+            path = self.server.requests[0][0]
+            prefix = f'/v1.0/{base.PROJECT}/mgmt/instances/'
+            self.assertTrue(path.startswith(prefix), path)
+            self.assertTrue(path.endswith('/rpc_ping'), path)
+            middle = path.removeprefix(prefix).removesuffix('/rpc_ping')
+            self.assertNotRegex(middle, '[/?#; \n]')
+
+    def test_what_quoting_cannot_hold_is_refused_unsent(self) -> None:
+        """Dots are folded, and slashes unquoted, by clients and proxies."""
+        for instance in ('', '.', '..', '../..', 'a/b', 'a\\b', '/', '...'):
+            self.assert_raises(
+                base.PONG, exceptions.InvalidInstanceID, instance=instance
+            )
+            self.assertEqual([], self.server.requests)
+
+    def test_a_client_without_a_session_is_told_that_it_needs_one(
+        self,
+    ) -> None:
+        """The old HTTP client cannot log in to a Keystone of today."""
+        trove = trove_client.Client('user', 'secret', 'project', 'http://x')
+        error = self.assertRaises(
+            exceptions.SessionRequired,
+            management.Management(trove).rpc_ping,
+            GUEST,
+        )
+        self.assertIn('session', str(error))
+
+
+class ClientTest(base.TestCase):
+    def test_troveclient_takes_the_method_as_an_extension(self) -> None:
+        """The documented way for a Client of one's own."""
+        server = self.serve(base.PONG)
+        trove = trove_client.Client(
+            session=ksa_session.Session(auth=base.Login(server.url)),
+            extensions=[extension.Extension('mgmt_instances', management)],
+        )
+        self.assertIsNone(trove.mgmt_instances.rpc_ping(GUEST))
+
+    def test_an_existing_client_can_be_wrapped(self) -> None:
+        """And is not changed by it."""
+        server = self.serve(base.PONG)
+        trove = trove_client.Client(
+            session=ksa_session.Session(auth=base.Login(server.url))
+        )
+        management.Management(trove).rpc_ping(GUEST)
+        self.assertEqual(1, len(server.requests))
+        self.assertFalse(hasattr(trove.mgmt_instances, 'rpc_ping'))
+
+    def test_everything_else_of_the_client_is_unchanged(self) -> None:
+        """Only mgmt_instances is another, and it can all it could."""
+        server = self.serve(base.PONG)
+        ours = self.connect(server.url)
+        theirs = trove_client.Client(
+            session=ksa_session.Session(auth=base.Login(server.url))
+        )
+        for name, manager in vars(theirs).items():
+            expected = type(manager)
+            if name == 'mgmt_instances':
+                expected = management.Management
+            self.assertIs(expected, type(getattr(ours, name)), name)
+        self.assertTrue(
+            issubclass(management.Management, type(theirs.mgmt_instances))
+        )
+
+    def test_other_extensions_are_kept(self) -> None:
+        """The caller's own extensions come in as well."""
+        server = self.serve(base.PONG)
+        from troveclient_rpcping import client
+
+        trove = client.Client(
+            session=ksa_session.Session(auth=base.Login(server.url)),
+            extensions=[extension.Extension('more', management)],
+        )
+        self.assertIsInstance(trove.more, management.Management)
+
+
+def _then_hang_up(answer: bytes) -> Any:
+    def pieces(request: base.Request) -> Iterator[bytes]:
+        yield answer
+        raise OSError
+
+    return pieces
+
+
+class LogTest(base.TestCase):
+    def test_the_log_has_the_reply_but_neither_token_nor_escapes(
+        self,
+    ) -> None:
+        """Under --debug all of the guest's text is there, clean."""
+        logger = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        server = self.serve(
+            base.bad_request(
+                'An error occurred communicating with the guest: '
+                '\x1b[31mdisk\x07 is full\nTraceback\n  \u202eevil'
+            )
+        )
+        self.assertRaises(
+            exceptions.GuestError,
+            self.connect(server.url).mgmt_instances.rpc_ping,
+            GUEST,
+        )
+        self.assertIn('disk is full', logger.output)
+        self.assertIn('| Traceback', logger.output)
+        self.assertIn('| evil', logger.output)
+        self.assertNotIn('token-1', logger.output)
+        self.assertNotRegex(logger.output, '[\x1b\x07\u202e]')

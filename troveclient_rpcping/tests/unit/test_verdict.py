@@ -1,0 +1,252 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The judging function: every row of the table of facts, and the rest."""
+
+import json
+from typing import Any
+
+import testtools
+
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.verdict import judge
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+ASKED = base.GUEST
+
+
+def trove(status: int, message: str, name: str = 'badRequest') -> Reply:
+    body = json.dumps({name: {'code': status, 'message': message}})
+    return Reply(status, {'content-type': 'application/json'}, body.encode())
+
+
+def guest_error(text: str) -> Reply:
+    return trove(
+        400, f'An error occurred communicating with the guest: {text}'
+    )
+
+
+TIMEOUT_2014 = (
+    'Timeout while waiting on RPC response - topic: "guestagent.{id}", '
+    'RPC method: "rpc_ping" info: "<unknown>".'
+)
+
+
+class JudgeTest(testtools.TestCase):
+    def assert_judged(
+        self, reply: Reply | NoReply, verdict: Verdict, reason: Reason | None
+    ) -> Judgement:
+        judgement = judge(reply, ASKED)
+        self.assertEqual(
+            (verdict, reason), (judgement.verdict, judgement.reason)
+        )
+        return judgement
+
+    def assert_unknown(
+        self, reply: Reply | NoReply, reason: Reason
+    ) -> Judgement:
+        return self.assert_judged(reply, Verdict.UNKNOWN, reason)
+
+    def test_a_clean_204_is_reachable(self) -> None:
+        """A 204 without a body is the agent's answer."""
+        reply = Reply(204, {'content-length': '0'})
+        self.assert_judged(reply, Verdict.REACHABLE, None)
+
+    def test_a_204_without_a_length_is_reachable(self) -> None:
+        """HTTP does not want a Content-Length in a 204: proxies drop it."""
+        self.assert_judged(Reply(204), Verdict.REACHABLE, None)
+
+    def test_a_204_with_a_body_is_unknown(self) -> None:
+        """A 204 that has, or announces, a body is not Trove's."""
+        for reply in (
+            Reply(204, {'content-length': '2'}),
+            Reply(204, {}, b'{}'),
+            Reply(204, {'content-length': '0'}, complete=False),
+        ):
+            self.assert_unknown(reply, Reason.BAD_RESPONSE)
+
+    def test_the_timeout_of_today_is_unreachable(self) -> None:
+        """Trove's GuestTimeout says that the agent did not answer."""
+        judgement = self.assert_judged(
+            trove(400, 'Timeout trying to connect to the Guest Agent.'),
+            Verdict.UNREACHABLE,
+            Reason.AGENT_TIMEOUT,
+        )
+        self.assertEqual(
+            'Timeout trying to connect to the Guest Agent.', judgement.detail
+        )
+
+    def test_the_timeout_of_2014_is_unreachable(self) -> None:
+        """The text of the specification says so too."""
+        reply = guest_error(TIMEOUT_2014.format(id=ASKED))
+        self.assert_judged(reply, Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
+
+    def test_the_timeout_as_the_specification_prints_it(self) -> None:
+        """Wrapped lines, raw line breaks in the JSON, do not hide it."""
+        body = (
+            '{"badRequest": {"message": "An error occurred communicating\n'
+            ' with the guest: Timeout while waiting on RPC response -\n'
+            f' topic: \\"guestagent.{ASKED}\\",\n'
+            ' RPC method: \\"rpc_ping\\" info: \\"<unknown>\\".", '
+            '"code": 400}}'
+        )
+        reply = Reply(400, {}, body.encode())
+        self.assert_judged(reply, Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
+
+    def test_the_timeout_of_another_guest_is_an_error(self) -> None:
+        """Only the guest asked for is called dead."""
+        reply = guest_error(TIMEOUT_2014.format(id=base.OTHER))
+        self.assert_judged(reply, Verdict.ERROR, Reason.AGENT_ERROR)
+
+    def test_a_text_that_only_begins_like_a_timeout_is_no_timeout(
+        self,
+    ) -> None:
+        """A guest that quotes the timeout in its exception is alive."""
+        traceback = '\nTraceback (most recent call last):\n  File "x.py"'
+        for text in (
+            TIMEOUT_2014.format(id=ASKED) + traceback,
+            'Timeout trying to connect to the Guest Agent.',
+        ):
+            self.assert_judged(
+                guest_error(text), Verdict.ERROR, Reason.AGENT_ERROR
+            )
+        self.assert_unknown(
+            trove(400, 'Timeout trying to connect to the Guest Agent. Not.'),
+            Reason.API_ERROR,
+        )
+
+    def test_an_old_agent_is_an_error_of_its_own(self) -> None:
+        """An agent that knows no rpc_ping is alive, and too old."""
+        for text in (
+            'Endpoint does not support RPC method rpc_ping.',
+            'Endpoint does not support RPC version 1.3. Attempted method: '
+            'rpc_ping',
+        ):
+            self.assert_judged(
+                guest_error(text), Verdict.ERROR, Reason.NO_SUCH_METHOD
+            )
+
+    def test_an_exception_of_the_agent_is_an_error(self) -> None:
+        """Its detail is the first line, without Trove's introduction."""
+        judgement = self.assert_judged(
+            guest_error('disk is full\nTraceback (most recent call last):\n'),
+            Verdict.ERROR,
+            Reason.AGENT_ERROR,
+        )
+        self.assertEqual('disk is full', judgement.detail)
+        self.assertIn('Traceback', judgement.message)
+
+    def test_a_broken_nova_is_unknown(self) -> None:
+        """Trove answers 400 for Nova's errors, and never asked the guest."""
+        for text in (
+            'nova is broken (HTTP 500)',
+            'Unknown Error (HTTP 503)',
+            'x (HTTP 500) (Request-ID: req-1234)',
+        ):
+            self.assert_unknown(trove(400, text), Reason.COMPUTE_ERROR)
+
+    def test_an_unforeseen_400_is_unknown(self) -> None:
+        """Any Trove error without a mapping is a 400."""
+        self.assert_unknown(
+            trove(400, 'Something new happened.'), Reason.API_ERROR
+        )
+
+    def test_a_400_that_is_not_troves_is_unknown(self) -> None:
+        """Proxies answer 400 as well."""
+        for body in (
+            b'',
+            b'<html>Timeout trying to connect to the Guest Agent.</html>',
+            b'{}',
+            b'[]',
+            b'null',
+            b'"Timeout trying to connect to the Guest Agent."',
+            b'{"error": "x"}',
+            b'{"error": {"message": null}}',
+            b'{"error": {"message": ["a"]}}',
+            b'{"a": {"message": "x"}, "b": {"message": "y"}}',
+            b'\xff\xfe{',
+            b'[' * 100_000,
+        ):
+            self.assert_unknown(Reply(400, {}, body), Reason.BAD_RESPONSE)
+
+    def test_nova_without_the_server_is_not_ready(self) -> None:
+        """A 422 says that Trove cannot ask yet."""
+        self.assert_unknown(
+            trove(
+                422,
+                f'Instance {ASKED} is not ready.',
+                'unprocessableEntity',
+            ),
+            Reason.NOT_READY,
+        )
+
+    def test_a_missing_instance_is_not_found(self) -> None:
+        """Trove's own 404 says that there is no such instance."""
+        self.assert_unknown(
+            trove(404, f'Resource {ASKED} cannot be found.', 'itemNotFound'),
+            Reason.NOT_FOUND,
+        )
+
+    def test_a_404_of_another_kind_does_not_deny_the_instance(self) -> None:
+        """A wrong endpoint, or a proxy, knows nothing of instances."""
+        self.assert_unknown(
+            Reply(404, {}, b'<html>Not Found</html>'), Reason.BAD_RESPONSE
+        )
+        self.assert_unknown(
+            trove(404, 'The resource could not be found.', 'itemNotFound'),
+            Reason.API_ERROR,
+        )
+
+    def test_statuses_that_speak_for_themselves(self) -> None:
+        """Whoever sends these, and in whatever shape, they mean the same."""
+        for status, reason in {
+            401: Reason.DENIED,
+            403: Reason.DENIED,
+            413: Reason.RATE_LIMITED,
+            429: Reason.RATE_LIMITED,
+            500: Reason.API_ERROR,
+            502: Reason.GATEWAY,
+            503: Reason.GATEWAY,
+            504: Reason.GATEWAY,
+        }.items():
+            for body in (b'', b'<html>', b'{"x": {"message": "y"}}', b'[1]'):
+                self.assert_unknown(Reply(status, {}, body), reason)
+
+    def test_other_successes_and_redirects_are_unknown(self) -> None:
+        """Only a 204 is an answer of the agent."""
+        for status in (200, 202, 205, 206, 301, 302, 304, 307, 399, 999):
+            verdict = judge(Reply(status, {}, b'{}'), ASKED).verdict
+            self.assertEqual(Verdict.UNKNOWN, verdict, str(status))
+
+    def test_the_dead_guests_text_counts_in_a_400_alone(self) -> None:
+        """The same text under another status is not Trove's word."""
+        text = 'Timeout trying to connect to the Guest Agent.'
+        for status in [*range(100, 400), *range(401, 600)]:
+            if status != 204:
+                verdict = judge(trove(status, text), ASKED).verdict
+                self.assertEqual(Verdict.UNKNOWN, verdict, str(status))
+
+    def test_failures_without_a_reply_are_unknown(self) -> None:
+        """Each keeps its kind as the reason, and its message."""
+        kinds: dict[Any, Reason] = {
+            NoReply.TIMEOUT: Reason.TIMEOUT,
+            NoReply.CONNECTION: Reason.CONNECTION,
+            NoReply.BAD_RESPONSE: Reason.BAD_RESPONSE,
+            NoReply.NOT_ASKED: Reason.NOT_ASKED,
+        }
+        for kind, reason in kinds.items():
+            judgement = self.assert_unknown(NoReply(kind, 'why'), reason)
+            self.assertEqual('why', judgement.message)

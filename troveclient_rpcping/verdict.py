@@ -1,0 +1,240 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What one ping says of a guest: the verdict, its reason, and the judging.
+
+The rule above all others: nothing is called ``unreachable`` but what Trove
+itself says did not answer it, and nothing ``reachable`` but a clean 204.
+Whatever is not recognised is ``unknown``: automation reboots what it believes
+to be dead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+
+
+class Verdict(enum.StrEnum):
+    """What is known of a guest after a ping."""
+
+    #: The guest agent answered.
+    REACHABLE = 'reachable'
+    #: Trove asked, waited, and the guest agent did not answer.
+    UNREACHABLE = 'unreachable'
+    #: The guest agent, or the message bus, failed the ping.
+    ERROR = 'error'
+    #: The question was not answered; nothing is known of the guest.
+    UNKNOWN = 'unknown'
+
+
+class Reason(enum.StrEnum):
+    """Why a guest is not known to be reachable. The names are stable."""
+
+    #: Trove's call to the guest agent timed out.
+    AGENT_TIMEOUT = 'agent-timeout'
+    #: The guest agent is too old to know the ping.
+    NO_SUCH_METHOD = 'no-such-method'
+    #: The guest agent (or the message bus) answered with an error.
+    AGENT_ERROR = 'agent-error'
+    #: There is no such instance, or it is deleted.
+    NOT_FOUND = 'not-found'
+    #: Trove cannot ask yet: Nova does not know the instance's server.
+    NOT_READY = 'not-ready'
+    #: The caller is not an administrator.
+    DENIED = 'denied'
+    #: The server's rate limit refused the request.
+    RATE_LIMITED = 'rate-limited'
+    #: Nova failed, so Trove never asked the guest.
+    COMPUTE_ERROR = 'compute-error'
+    #: Trove's API failed, or answered with something unforeseen.
+    API_ERROR = 'api-error'
+    #: A proxy in front of Trove answered in its place.
+    GATEWAY = 'gateway'
+    #: No answer within the time that this client waits.
+    TIMEOUT = 'timeout'
+    #: No connection to the API, or one that broke.
+    CONNECTION = 'connection'
+    #: The answer is not one that Trove gives.
+    BAD_RESPONSE = 'bad-response'
+    #: The sweep ended before this guest's turn.
+    NOT_ASKED = 'not-asked'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with its grounds.
+
+    :param verdict: what is known of the guest.
+    :param reason: why; None if and only if the guest is reachable.
+    :param message: the whole text of the server or the failure. Not to be
+        trusted: a part of it may come out of the guest.
+    """
+
+    verdict: Verdict
+    reason: Reason | None = None
+    message: str = ''
+
+    @property
+    def detail(self) -> str:
+        """The message as one clean, short line."""
+        return plaintext.first_line(
+            self.message.removeprefix(GUEST_ERROR_PREFIX)
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PingResult:
+    """The outcome of one ping.
+
+    :param instance_id: which instance.
+    :param judgement: what it says of the guest.
+    :param rtt: the round-trip time in seconds, from sending the request to
+        the end of the reply; None if there was no reply.
+    :param http_status: the HTTP status; None if there was no reply.
+    :param request_id: the ID of the request in the API's log, if it has one.
+    """
+
+    instance_id: str
+    judgement: Judgement
+    rtt: float | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is known of the guest."""
+        return self.judgement.verdict
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the guest is not known to be reachable; None if it is."""
+        return self.judgement.reason
+
+    @property
+    def message(self) -> str:
+        """The server's whole text. Not to be trusted."""
+        return self.judgement.message
+
+    @property
+    def detail(self) -> str:
+        """The server's text as one clean, short line."""
+        return self.judgement.detail
+
+
+#: How Trove's GuestError begins (trove/common/exception.py).
+GUEST_ERROR_PREFIX = 'An error occurred communicating with the guest: '
+
+# trove/common/exception.py, GuestTimeout: Trove of today.
+_AGENT_TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
+# oslo.messaging's MessagingTimeout inside a GuestError: Trove of the
+# specification of 2014. Matched whole, and only for the instance asked for:
+# a guest could put a similar text at the head of an exception of its own.
+_AGENT_TIMEOUT_2014 = (
+    'Timeout while waiting on RPC response - topic: "guestagent.{id}", '
+    'RPC method: "rpc_ping" info: "<unknown>".'
+)
+# oslo.messaging's NoSuchMethod and UnsupportedVersion.
+_TOO_OLD = re.compile(
+    r'Endpoint does not support RPC (?:method rpc_ping|version \S+)\.'
+)
+# novaclient's ClientException: "<what Nova said> (HTTP 500)", and the ID of
+# the request to Nova if it sent one.
+_NOVA_ERROR = re.compile(r'\(HTTP \d{3}\)(?: \(Request-ID: \S+\))?\s*\Z')
+# trove/common/exception.py, NotFound. Another 404 is no word on the instance:
+# the endpoint may be wrong, or the route missing.
+_NOT_FOUND = re.compile(r'Resource .+ cannot be found\.')
+
+
+def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
+    """Judge the outcome of one ping. Pure, and total: it never raises.
+
+    Only the message tells a dead guest from a broken Nova: Trove answers 400
+    for every error of its own that has no mapping (trove/common/wsgi.py,
+    ``_get_http_error``).
+
+    :param reply: the HTTP reply, or why there is none.
+    :param instance_id: the instance that was asked for.
+    """
+    if isinstance(reply, NoReply):
+        return _unknown(Reason(reply.kind), reply.message)
+    if reply.status == 204:
+        return _judge_204(reply)
+    if reply.status == 400:
+        return _judge_400(reply, instance_id)
+    return _unknown(_reason_of(reply), _message_of(reply))
+
+
+def _unknown(reason: Reason, message: str) -> Judgement:
+    return Judgement(Verdict.UNKNOWN, reason, message)
+
+
+def _message_of(reply: Reply) -> str:
+    if reply.fault:
+        return reply.fault
+    return f'HTTP {reply.status} without an error message of Trove'
+
+
+def _judge_204(reply: Reply) -> Judgement:
+    # A 204 has no body. One that does comes from something that is not
+    # Trove, and what that answers says nothing of the guest.
+    length = reply.headers.get('content-length', '0').strip()
+    if reply.body or length != '0' or not reply.complete:
+        return _unknown(Reason.BAD_RESPONSE, 'HTTP 204 with a body')
+    return Judgement(Verdict.REACHABLE)
+
+
+def _judge_400(reply: Reply, instance_id: str) -> Judgement:
+    fault = reply.fault
+    if fault is None:
+        return _unknown(Reason.BAD_RESPONSE, _message_of(reply))
+    # White space is folded, so that a text wrapped on its way still counts.
+    text = ' '.join(fault.split())
+    if text == _AGENT_TIMEOUT:
+        return Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault)
+    if text.startswith(GUEST_ERROR_PREFIX):
+        guest_text = text.removeprefix(GUEST_ERROR_PREFIX)
+        timeout_2014 = _AGENT_TIMEOUT_2014.format(id=instance_id)
+        if guest_text.casefold() == timeout_2014.casefold():
+            return Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault)
+        if _TOO_OLD.match(guest_text):
+            return Judgement(Verdict.ERROR, Reason.NO_SUCH_METHOD, fault)
+        return Judgement(Verdict.ERROR, Reason.AGENT_ERROR, fault)
+    if _NOVA_ERROR.search(text):
+        return _unknown(Reason.COMPUTE_ERROR, fault)
+    return _unknown(Reason.API_ERROR, fault)
+
+
+def _reason_of(reply: Reply) -> Reason:
+    """Why a reply that is neither 204 nor 400 left the guest unknown."""
+    status = reply.status
+    # Said by the status alone, whoever says it.
+    if status in (401, 403):
+        return Reason.DENIED
+    if status in (413, 429):
+        return Reason.RATE_LIMITED
+    if status in (502, 503, 504):
+        return Reason.GATEWAY
+    # Said by Trove only in Trove's words.
+    fault = reply.fault
+    if fault is None:
+        return Reason.API_ERROR if status == 500 else Reason.BAD_RESPONSE
+    if status == 404 and _NOT_FOUND.match(fault):
+        return Reason.NOT_FOUND
+    if status == 422:
+        return Reason.NOT_READY
+    return Reason.API_ERROR if status >= 400 else Reason.BAD_RESPONSE
