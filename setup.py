@@ -10,6 +10,8 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
+"""All that there is to say stands in setup.cfg."""
+
 import setuptools
 
 setuptools.setup(setup_requires=['pbr>=6.1.1'], pbr=True)

@@ -22,18 +22,12 @@ from troveclient import base
 from troveclient.v1 import management
 
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import limits
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
-
-#: Seconds for one ping. Trove itself waits 15 s for the guest agent
-#: (``agent_call_low_timeout``).
-TIMEOUT = 30.0
-
-#: Pings in flight at once.
-CONCURRENCY = 64
 
 
 class Management(management.Management):  # type: ignore[misc]
@@ -56,7 +50,9 @@ class Management(management.Management):  # type: ignore[misc]
     or take :class:`troveclient_rpcping.client.Client`, which does so.
     """
 
-    def rpc_ping(self, instance: Any, timeout: float | None = TIMEOUT) -> None:
+    def rpc_ping(
+        self, instance: Any, timeout: float | None = limits.TIMEOUT
+    ) -> None:
         """Ask the guest agent of one instance for an answer, and wait.
 
         The caller must be an administrator.
@@ -92,8 +88,8 @@ class Management(management.Management):  # type: ignore[misc]
         self,
         instances: Iterable[Any],
         *,
-        concurrency: int = CONCURRENCY,
-        timeout: float = TIMEOUT,
+        concurrency: int = limits.CONCURRENCY,
+        timeout: float = limits.TIMEOUT,
         deadline: float | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.

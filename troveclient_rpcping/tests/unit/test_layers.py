@@ -26,7 +26,7 @@ PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 
 # From the ground up. A module imports from its own floor and those below.
 FLOORS = [
-    ['reply', 'plaintext', 'version'],
+    ['limits', 'plaintext', 'reply', 'version'],
     ['verdict'],
     ['exceptions'],
     ['transport'],

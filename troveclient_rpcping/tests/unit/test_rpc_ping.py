@@ -148,7 +148,8 @@ class RpcPingTest(base.TestCase):
             b'SSH-2.0-OpenSSH_9.2\r\n',
             b'HTTP/1.1 abc\r\n\r\n',
             b'HTTP/1.1 204 No Content\r\n' + b'x' * 100_000 + b'\r\n\r\n',
-            b'HTTP/1.1 400 X\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+            b'HTTP/1.1 400 X\r\nContent-Length: 1\r\n'
+            b'Content-Length: 2\r\n\r\n',
         ):
             self.assert_raises(
                 _then_hang_up(answer),

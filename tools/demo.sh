@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Bring up a Trove control plane on this machine, and ping its guests.
+#
+#   tools/demo.sh          show it, and leave nothing behind
+#   tools/demo.sh --keep   leave the control plane up, to try more
+set -euo pipefail
+# shellcheck source=tools/environment.sh
+. "$(dirname "$0")/environment.sh"
+
+case "${*:-}" in
+    '' | --keep) ;;
+    -h | --help)
+        sed -n '2,5s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    *)
+        say 'usage: tools/demo.sh [--keep]'
+        exit 2
+        ;;
+esac
+
+environment .venv-demo 'the openstack client and this plugin' -e .
+
+say 'starting Keystone, trove-api and the guests'
+if [ "${1:-}" = --keep ]; then
+    python3 -m sandbox up
+    OS_CLIENT_CONFIG_FILE=$PWD/.sandbox/run/clouds.yaml OS_CLOUD=sandbox \
+        tools/tour.sh
+    cat <<TXT
+
+The control plane is still up. To go on from here:
+
+    export PATH=$PWD/.venv-demo/bin:\$PATH
+    export OS_CLIENT_CONFIG_FILE=$PWD/.sandbox/run/clouds.yaml OS_CLOUD=sandbox
+    openstack database instance rpc ping db-healthy
+    python3 -m sandbox guest db-healthy dead    # and ping it again
+    python3 -m sandbox down                     # when you have seen enough
+TXT
+else
+    python3 -m sandbox run -- tools/tour.sh
+    cat <<'TXT'
+
+Everything is stopped. To keep the control plane up and try more:
+
+    tools/demo.sh --keep
+TXT
+fi

@@ -1,0 +1,45 @@
+# Sourced by the scripts beside it: makes a virtual environment of their own.
+# shellcheck shell=bash
+
+# The top of the source tree, where every script works.
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "${0##*/}: error: $*"
+    exit 1
+}
+
+# environment FOLDER WHAT PIP-ARGUMENT...
+#
+# Make FOLDER a virtual environment with what pip is told to install, unless
+# it already is: for this tree, this Python and these requirements. WHAT tells
+# people what is installed.
+environment() {
+    local folder=$1 what=$2 stamp log started=$SECONDS
+    shift 2
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        die 'Python 3.11 or later is needed, as python3 on the PATH'
+    python3 -c 'import ensurepip' 2>/dev/null ||
+        die 'the module venv is missing: install the package python3-venv'
+    stamp=$(cat ./*requirements.txt setup.cfg pyproject.toml \
+        doc/requirements.txt <(python3 -VV) <(printf '%s\n' "$PWD" "$@") |
+        cksum)
+    if [ "$(cat "$folder/stamp" 2>/dev/null)" != "$stamp" ]; then
+        say "installing $what into $folder (once)"
+        rm -rf "$folder"
+        python3 -m venv "$folder" || die "no virtual environment in $folder"
+        log=$folder/install.log
+        if ! "$folder/bin/pip" install "$@" >"$log" 2>&1; then
+            tail -n 15 "$log" >&2
+            die "pip could not install $what; all it said is in $log"
+        fi
+        printf '%s\n' "$stamp" >"$folder/stamp"
+        say "installed in $((SECONDS - started)) s"
+    fi
+    PATH=$PWD/$folder/bin:$PATH
+    export PATH
+    # The settings of whoever runs this are not for the tests and the demo.
+    unset PYTHONPATH PYTHONHOME VIRTUAL_ENV "${!OS_@}"
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Run every test: lint, types, unit and functional tests, the documentation.
+#
+#   tools/test.sh                  all of it
+#   tools/test.sh unit types ...   only these suites
+#
+# Needs no root and no broker; what needs RabbitMQ says so, and is skipped
+# without it. The last line counts what passed, failed and was skipped.
+set -uo pipefail
+# shellcheck source=tools/environment.sh
+. "$(dirname "$0")/environment.sh"
+
+suites=(lint format types docs unit functional)
+for suite in "$@"; do
+    case " ${suites[*]} " in
+        *" $suite "*) ;;
+        *)
+            say "usage: tools/test.sh [SUITE...], of: ${suites[*]}"
+            exit 2
+            ;;
+    esac
+done
+[ $# -eq 0 ] || suites=("$@")
+
+environment .venv-test 'this plugin and the tools of its tests' \
+    -r test-requirements.txt -r doc/requirements.txt -e .
+
+results=$(mktemp -d) || die 'no temporary folder'
+trap 'rm -rf "$results"' EXIT
+
+# check NAME COMMAND...: a suite that is one test.
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        printf 'pass\n' >"$results/$name.check"
+    else
+        printf 'fail\n' >"$results/$name.check"
+        say "FAILED: $name ($*)"
+    fi
+}
+
+# tests NAME: a suite of stestr.
+tests() {
+    # Not all cores: each worker of the functional tests has a sandbox.
+    stestr --test-path "./troveclient_rpcping/tests/$1" \
+        --repo-url "$results/$1" run --concurrency 2 || say "FAILED: $1"
+    stestr --repo-url "$results/$1" last --subunit >"$results/$1.subunit"
+}
+
+for suite in "${suites[@]}"; do
+    printf '\n== %s\n' "$suite"
+    case $suite in
+        lint) check lint ruff check . ;;
+        format) check format ruff format --check . ;;
+        types) check types mypy ;;
+        docs) check docs sphinx-build -q -W -b html doc/source doc/build/html ;;
+        unit | functional) tests "$suite" ;;
+    esac
+done
+
+printf '\n'
+python3 tools/tally.py "$results"

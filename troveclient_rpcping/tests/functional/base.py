@@ -1,0 +1,139 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The real ``openstack`` command against a real control plane."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+import dataclasses
+import functools
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from sandbox import Sandbox
+from troveclient_rpcping.tests import base
+
+PING = ('database', 'instance', 'rpc', 'ping')
+
+
+@functools.cache
+def shared_sandbox() -> Sandbox:
+    """Return the sandbox of this test process, started when first needed.
+
+    Its guests answer Trove's timeouts after 2 s instead of 15, and its rate
+    limit is out of the way. A test that breaks it mends it again.
+    """
+    sandbox = Sandbox(agent_timeout=2, rate_limit=1_000_000)
+    sandbox.__enter__()
+    # However this process ends, the sandbox ends with it; this is for the
+    # case that it ends well.
+    atexit.register(sandbox.__exit__, None, None, None)
+    return sandbox
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished command."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def rows(self) -> Any:
+        """The output of ``-f json``."""
+        return json.loads(self.stdout)
+
+
+class TestCase(base.TestCase):
+    """A test with the ``openstack`` command and a sandbox."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return shared_sandbox()
+
+    def id_of(self, name: str) -> str:
+        """Return the ID of a guest of the sandbox."""
+        return str(self.sandbox.guests[name].id)
+
+    def with_nova(self, state: str) -> None:
+        """Set what Nova does, until the end of the test."""
+        self.sandbox.set_nova(state)
+        self.addCleanup(self.sandbox.set_nova, 'ok')
+
+    def without(self, server: str) -> None:
+        """Kill a server, until the end of the test."""
+        self.sandbox.kill(server)
+        self.addCleanup(self.sandbox.start, server)
+
+    def start(
+        self, *arguments: str, cloud: str = 'sandbox'
+    ) -> subprocess.Popen[str]:
+        """Start ``openstack``, and do not wait for it."""
+        process = subprocess.Popen(
+            [openstack(), *arguments],
+            env=self.sandbox.env(cloud),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def finish(
+        self, process: subprocess.Popen[str], stderr: Sequence[str] = ()
+    ) -> Run:
+        """Wait for a command; an unexpected line on stderr fails the test.
+
+        :param stderr: a regular expression for each line, in their order.
+        """
+        output, errors = process.communicate(timeout=120)
+        lines = errors.splitlines()
+        if len(lines) != len(stderr) or not all(
+            map(re.fullmatch, stderr, lines)
+        ):
+            self.fail(f'stderr is {lines}, and should match {list(stderr)}')
+        return Run(process.returncode, output, errors)
+
+    def openstack(
+        self,
+        *arguments: str,
+        stderr: Sequence[str] = (),
+        cloud: str = 'sandbox',
+    ) -> Run:
+        """Run ``openstack`` to its end."""
+        return self.finish(self.start(*arguments, cloud=cloud), stderr)
+
+    def ping(
+        self, *arguments: str, stderr: Sequence[str] = (), **kwargs: Any
+    ) -> Run:
+        """Run ``openstack database instance rpc ping -f json``."""
+        return self.openstack(
+            *PING, '-f', 'json', *arguments, stderr=stderr, **kwargs
+        )
+
+
+def openstack() -> str:
+    """Return the path of the ``openstack`` beside this Python."""
+    beside = pathlib.Path(sys.executable).with_name('openstack')
+    found = str(beside) if beside.exists() else shutil.which('openstack')
+    assert found, 'python-openstackclient is not installed'
+    return found

@@ -1,0 +1,507 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``openstack database instance rpc ping`` against real servers."""
+
+from collections.abc import Iterator
+import csv
+import io
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import yaml
+
+from troveclient_rpcping.tests import base as http
+from troveclient_rpcping.tests.functional import base
+
+UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+REQUEST = rf' \(request ID req-{UUID}\)'
+NOBODY = '00000000-0000-0000-0000-000000000000'
+ONE_UP_ONE_DOWN = (
+    r'2 guests: 1 reachable, 1 unreachable, 0 error, 0 unknown in .* s '
+    r'\(RTT p50 .*, p95 .*, max .*\)'
+)
+
+
+class TableOfFactsTest(base.TestCase):
+    """Every row of the table of what Trove answers that can be had here."""
+
+    def assert_pinged(
+        self, instance: str, status: int, stderr: str, **row: Any
+    ) -> None:
+        run = self.ping(instance, stderr=[stderr] if stderr else [])
+        (actual,) = run.rows
+        self.assertEqual(row, {key: actual[key] for key in row})
+        self.assertEqual(status, run.status)
+
+    def test_an_answering_guest_is_reachable(self) -> None:
+        """204: exit status 0, and nothing to say beyond the row."""
+        self.assert_pinged('db-healthy', 0, '', Verdict='reachable', Detail='')
+
+    def test_a_dead_guest_is_unreachable(self) -> None:
+        """400 with Trove's timeout: exit status 3, in the row as well."""
+        self.assert_pinged(
+            'db-dead',
+            3,
+            rf'Guest db-dead \({UUID}\) is unreachable: .*{REQUEST}',
+            Verdict='unreachable',
+            Detail='Timeout trying to connect to the Guest Agent.',
+        )
+
+    def test_a_guest_that_is_stopped_turns_unreachable_and_back(self) -> None:
+        """What the row says is what the guest does, now."""
+        self.addCleanup(self.sandbox.set_guest, 'db-healthy', 'answering')
+        self.sandbox.set_guest('db-healthy', 'dead')
+        self.assert_pinged(
+            'db-healthy',
+            3,
+            'Guest .* is unreachable: .*',
+            Verdict='unreachable',
+        )
+        self.sandbox.set_guest('db-healthy', 'answering')
+        self.assert_pinged('db-healthy', 0, '', Verdict='reachable')
+
+    def test_an_old_agent_is_an_error(self) -> None:
+        """400: it answered, and knows no rpc_ping."""
+        self.assert_pinged(
+            'db-old',
+            3,
+            rf'Guest db-old \({UUID}\) is in error: .* too old .*{REQUEST}',
+            Verdict='error',
+            Detail='Endpoint does not support RPC method rpc_ping.',
+        )
+
+    def test_a_failing_agent_is_an_error_in_one_clean_line(self) -> None:
+        """400 with a traceback, escapes and all: they stay out."""
+        self.assert_pinged(
+            'db-failing',
+            3,
+            rf'Guest db-failing \({UUID}\) is in error: .* "disk is full"\. '
+            rf'.*{REQUEST}',
+            Verdict='error',
+            Detail='disk is full',
+        )
+
+    def test_a_slow_guest_is_reachable(self) -> None:
+        """It answers before Trove gives up."""
+        self.assert_pinged('db-slow', 0, '', Verdict='reachable')
+
+    def test_a_broken_nova_leaves_the_guest_unknown(self) -> None:
+        """400 too, but the guest was never asked: exit status 1."""
+        self.with_nova('broken')
+        self.assert_pinged(
+            self.id_of('db-healthy'),
+            1,
+            rf'Guest {UUID} is unknown: .* Look at Nova, .*{REQUEST}',
+            Verdict='unknown',
+        )
+
+    def test_a_guest_without_a_server_is_not_ready(self) -> None:
+        """422: Trove cannot ask."""
+        self.assert_pinged(
+            'db-unready',
+            1,
+            rf'Guest db-unready \({UUID}\) is unknown: .* Nova does not .*',
+            Verdict='unknown',
+            Detail=f'Instance {self.id_of("db-unready")} is not ready.',
+        )
+
+    def test_a_nova_that_lost_its_servers_leaves_the_guest_unknown(
+        self,
+    ) -> None:
+        """422 for a guest that was well a moment ago."""
+        self.with_nova('missing')
+        self.assert_pinged(
+            self.id_of('db-healthy'),
+            1,
+            'Guest .* is unknown: .* Nova does not know its server.*',
+            Verdict='unknown',
+        )
+
+    def test_a_missing_instance_is_not_found(self) -> None:
+        """404: exit status 1."""
+        self.assert_pinged(
+            NOBODY,
+            1,
+            rf'Guest {NOBODY} is unknown: There is no such instance.*',
+            Verdict='unknown',
+            Detail=f'Resource {NOBODY} cannot be found.',
+        )
+
+    def test_a_deleted_instance_is_not_found(self) -> None:
+        """404 for its ID; and its name is not in the listing."""
+        self.assert_pinged(
+            self.id_of('db-deleted'),
+            1,
+            'Guest .* is unknown: There is no such instance.*',
+            Verdict='unknown',
+        )
+        self.assert_pinged(
+            'db-deleted',
+            1,
+            'Guest db-deleted is unknown: There is no such instance.*',
+            Detail='No instance bears this name',
+        )
+
+    def test_a_user_without_the_role_is_denied(self) -> None:
+        """401 for an ID: the row says so; exit status 1."""
+        run = self.ping(
+            self.id_of('db-healthy'),
+            cloud='sandbox-member',
+            stderr=['Guest .* is unknown: The API refuses this user: .*'],
+        )
+        self.assertEqual('unknown', run.rows[0]['Verdict'])
+        self.assertEqual(1, run.status)
+
+    def test_a_user_without_the_role_cannot_look_up_names(self) -> None:
+        """401 for the listing: one line that says what to do."""
+        run = self.ping(
+            'db-healthy',
+            cloud='sandbox-member',
+            stderr=[
+                'The instances could not be listed: User does not have admin '
+                r'privileges\. Only an administrator may ping; .*'
+            ],
+        )
+        self.assertEqual((1, ''), (run.status, run.stdout))
+
+    def test_a_killed_api_leaves_the_guest_unknown(self) -> None:
+        """No connection says nothing of the guest."""
+        instance = self.id_of('db-healthy')
+        self.without('trove-api')
+        self.assert_pinged(
+            instance,
+            1,
+            'Guest .* is unknown: The Trove API cannot be reached: .*',
+            Verdict='unknown',
+        )
+
+    def test_a_keystone_that_is_gone_is_said(self) -> None:
+        """No login: exit status 1, and no rows."""
+        self.without('keystone')
+        run = self.ping(
+            self.id_of('db-healthy'),
+            stderr=[
+                'Failed to discover available identity versions.*',
+                'Unable to establish connection to .*',
+            ],
+        )
+        self.assertEqual((1, ''), (run.status, run.stdout))
+
+
+class LookupTest(base.TestCase):
+    def test_members_of_clusters_are_found_by_name(self) -> None:
+        """Trove lists them only when asked to."""
+        self.assertEqual(0, self.ping('db-clustered').status)
+
+    def test_an_ambiguous_name_lists_the_ids(self) -> None:
+        """And no guest is pinged."""
+        twins = sorted(
+            str(guest.id)
+            for guest in self.sandbox.guests.values()
+            if guest.name == 'db-twin'
+        )
+        self.assertEqual(2, len(twins))
+        run = self.ping(
+            'db-twin',
+            stderr=[
+                rf'2 instances are named "db-twin": {UUID}, {UUID}\. Ask for '
+                r'one of them by its ID\.'
+            ],
+        )
+        self.assertEqual((1, ''), (run.status, run.stdout))
+        for twin in twins:
+            self.assertIn(twin, run.stderr)
+
+    def test_names_cost_one_listing_together_and_ids_none(self) -> None:
+        """As the log of the API has it."""
+
+        def listings() -> int:
+            log = self.sandbox.log('trove-api')
+            return log.count('Indexing a database instance')
+
+        before = listings()
+        summary = ['3 guests: 3 reachable, .*']
+        self.ping('db-healthy', 'db-slow', 'db-clustered', stderr=summary)
+        self.assertEqual(before + 1, listings())
+        self.ping(self.id_of('db-healthy'))
+        self.assertEqual(before + 1, listings())
+
+    def test_an_unknown_name_does_not_hold_up_the_others(self) -> None:
+        """It is a row, unknown, and the exit status says so."""
+        run = self.ping('nosuch', 'db-healthy', stderr=['2 guests: 1 rea.*'])
+        self.assertEqual(
+            [('nosuch', 'unknown'), ('db-healthy', 'reachable')],
+            [(row['Name'], row['Verdict']) for row in run.rows],
+        )
+        self.assertEqual(1, run.status)
+
+    def test_hostile_arguments_reach_no_other_route(self) -> None:
+        """They are names, and nobody bears them."""
+        hostile = ['../x', 'a/b?c', '..', ' ', '\n', '🐘', "'", '"', 'ä%2f']
+        run = self.ping(*hostile, stderr=['9 guests: .* 9 unknown .*'])
+        self.assertEqual(1, run.status)
+        self.assertEqual(
+            {'No instance bears this name'},
+            {row['Detail'] for row in run.rows},
+        )
+
+
+class OutputTest(base.TestCase):
+    def run_pair(self, *arguments: str) -> base.Run:
+        return self.openstack(
+            *base.PING,
+            'db-dead',
+            'db-healthy',
+            *arguments,
+            stderr=[ONE_UP_ONE_DOWN],
+        )
+
+    def test_json_has_numbers_and_null(self) -> None:
+        """The RTT in seconds; null where there is none."""
+        run = self.ping('db-healthy', 'nosuch', stderr=['2 guests: .*'])
+        self.assertEqual(
+            ['ID', 'Name', 'Verdict', 'RTT', 'Detail'], list(run.rows[0])
+        )
+        self.assertIsInstance(run.rows[0]['RTT'], float)
+        self.assertIsNone(run.rows[1]['RTT'])
+
+    def test_yaml_has_numbers(self) -> None:
+        """And rows in the order in which they were asked for."""
+        rows = yaml.safe_load(self.run_pair('-f', 'yaml').stdout)
+        self.assertEqual(
+            ['db-dead', 'db-healthy'], [row['Name'] for row in rows]
+        )
+        self.assertIsInstance(rows[1]['RTT'], float)
+
+    def test_csv_has_numbers(self) -> None:
+        """Unquoted, and nothing is None."""
+        text = self.run_pair('-f', 'csv', '--long').stdout
+        rows = list(csv.DictReader(io.StringIO(text)))
+        self.assertGreater(float(rows[1]['RTT']), 0)
+        self.assertNotIn('None', text)
+
+    def test_value_has_numbers(self) -> None:
+        """One line a guest, and nothing is None."""
+        run = self.run_pair('-f', 'value', '-c', 'Name', '-c', 'RTT')
+        dead, healthy = run.stdout.splitlines()
+        self.assertGreater(float(healthy.split()[1]), 0)
+        self.assertNotIn('None', run.stdout)
+
+    def test_the_table_has_units(self) -> None:
+        """For people."""
+        self.assertRegex(
+            self.run_pair().stdout, r'\| reachable   \| +[0-9.]+ m?s \|'
+        )
+
+    def test_rows_can_be_sorted_by_rtt(self) -> None:
+        """Those without one come last, and cliff does not complain."""
+        run = self.openstack(
+            *base.PING,
+            *('db-dead', 'nosuch', 'db-healthy'),
+            *('-f', 'value', '-c', 'Name', '--sort-column', 'RTT'),
+            stderr=['3 guests: .*'],
+        )
+        self.assertEqual(
+            ['db-healthy', 'db-dead', 'nosuch'], run.stdout.split()
+        )
+
+    def test_long_shows_what_the_listing_knows(self) -> None:
+        """Also for an ID."""
+        run = self.ping('--long', self.id_of('db-healthy'))
+        (row,) = run.rows
+        self.assertEqual('mysql 8.0', row['Datastore'])
+        self.assertEqual('ACTIVE', row['Status'])
+        self.assertEqual('db-healthy', row['Name'])
+        self.assertRegex(row['Request ID'], f'req-{UUID}')
+        self.assertRegex(row['Last Heartbeat'], r'^\d{4}-\d\d-\d\dT')
+
+    def test_quiet_leaves_the_rows_and_the_exit_status(self) -> None:
+        """No summary, no sentence."""
+        run = self.openstack('-q', *base.PING, '-f', 'json', 'db-dead')
+        self.assertEqual('unreachable', run.rows[0]['Verdict'])
+        self.assertEqual(3, run.status)
+
+    def test_a_guest_asked_for_twice_is_one_row(self) -> None:
+        """By its name and by its ID."""
+        run = self.ping('db-healthy', self.id_of('db-healthy'))
+        self.assertEqual(1, len(run.rows))
+
+    def test_debug_shows_the_requests_but_neither_token_nor_escapes(
+        self,
+    ) -> None:
+        """The guest's whole text is there, clean."""
+        process = self.start('--debug', *base.PING, 'db-failing')
+        _, log = process.communicate(timeout=120)
+        self.assertRegex(log, rf'GET http.*/mgmt/instances/{UUID}/rpc_ping')
+        self.assertIn('| Traceback', log)
+        token = self.openstack('token', 'issue', '-f', 'value', '-c', 'id')
+        prefix = token.stdout[:6]
+        self.assertNotRegex(log, rf'X-Auth-Token: {prefix}')
+        self.assertNotRegex(log, '[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]')
+
+    def test_timing_shows_the_ping(self) -> None:
+        """As every other request."""
+        run = self.openstack('--timing', *base.PING, 'db-healthy')
+        self.assertRegex(run.stdout, rf'GET http.*{UUID}/rpc_ping +\|')
+
+    def test_a_closed_pipe_ends_it_quietly(self) -> None:
+        """``| head`` reads what it wants, and no traceback follows."""
+        process = self.start(*base.PING, 'db-healthy')
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        self.assertEqual('', process.stderr.read())
+        process.wait(120)
+
+
+class UsageTest(base.TestCase):
+    def test_wrong_usage_is_exit_status_2(self) -> None:
+        """With a line that says what to do."""
+        for arguments in (
+            (),
+            ('--timeout', '0', 'x'),
+            ('--timeout', 'x', 'x'),
+            ('--concurrency', '0', 'x'),
+            ('--nosuch', 'x'),
+        ):
+            process = self.start(*base.PING, *arguments)
+            stdout, stderr = process.communicate(timeout=120)
+            self.assertEqual(2, process.returncode, str(arguments))
+            self.assertIn('error: ', stderr.splitlines()[-1])
+            self.assertNotIn('Traceback', stderr)
+
+    def test_the_help_says_what_the_exit_statuses_mean(self) -> None:
+        """It is a contract."""
+        run = self.openstack('help', *base.PING)
+        self.assertIn('Exit status: 0 if every guest', run.stdout)
+
+    def test_other_commands_load_no_more_than_its_command_line(self) -> None:
+        """cliff loads every command's module; ours brings no other along."""
+        program = (
+            'import sys\n'
+            'from openstackclient import shell\n'
+            'shell.main(["database", "instance", "list", "-f", "json"])\n'
+            'print(*sys.modules, file=sys.stderr)\n'
+        )
+        loaded = subprocess.run(
+            [sys.executable, '-c', program],
+            env=self.sandbox.env(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stderr.split()
+        self.assertEqual(
+            [
+                'troveclient_rpcping',
+                'troveclient_rpcping.osc',
+                'troveclient_rpcping.osc.rpc_ping',
+            ],
+            [name for name in loaded if name.startswith('troveclient_rpc')],
+        )
+        self.assertFalse('pycurl' in loaded, 'libcurl is loaded')
+
+
+class EndTest(base.TestCase):
+    """Ending early, with all that is known."""
+
+    def interrupt(self, number: int) -> base.Run:
+        self.addCleanup(self.sandbox.set_guest, 'db-slow', 'slow', 1)
+        self.sandbox.set_guest('db-slow', 'slow', 1000)
+        asked = self.sandbox.log('trove-api').count('RPC PING')
+        process = self.start(
+            *base.PING,
+            *('-f', 'json', '--concurrency', '1'),
+            *('db-healthy', 'db-slow', 'db-old'),
+        )
+        # Trove gives up on the slow one after 2 s: by then it was told.
+        while self.sandbox.log('trove-api').count('RPC PING') < asked + 2:
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        process.send_signal(number)
+        return self.finish(
+            process,
+            [
+                '3 guests: 1 reachable, .* 2 unknown .*',
+                '2 of 3 guests: It was not asked: .*',
+            ],
+        )
+
+    def test_ctrl_c_prints_what_is_known(self) -> None:
+        """The rest is not-asked; exit status 130."""
+        run = self.interrupt(signal.SIGINT)
+        self.assertEqual(
+            ['reachable', 'unknown', 'unknown'],
+            [row['Verdict'] for row in run.rows],
+        )
+        self.assertEqual(130, run.status)
+
+    def test_sigterm_prints_what_is_known(self) -> None:
+        """The rest is not-asked; exit status 143."""
+        run = self.interrupt(signal.SIGTERM)
+        self.assertEqual(
+            ['reachable', 'unknown', 'unknown'],
+            [row['Verdict'] for row in run.rows],
+        )
+        self.assertEqual(143, run.status)
+
+
+class HostileServerTest(base.TestCase):
+    """The command before a server that is not Trove."""
+
+    def ask(self, answer: Any, *arguments: str, stderr: str) -> base.Run:
+        self.server = self.serve(answer)
+        return self.openstack(
+            '--os-auth-type',
+            'admin_token',
+            '--os-endpoint',
+            self.server.url,
+            '--os-token',
+            'secret',
+            *base.PING,
+            '-f',
+            'json',
+            *arguments,
+            NOBODY,
+            stderr=[stderr],
+            cloud='',
+        )
+
+    def test_a_trickling_server_ends_with_the_timeout(self) -> None:
+        """The timeout is for the ping in all."""
+
+        def trickle(request: http.Request) -> Iterator[bytes]:
+            yield b'HTTP/1.1 400 X\r\nContent-Length: 99999\r\n\r\n'
+            while not self.server.done.wait(0.05):
+                yield b'x'
+
+        run = self.ask(
+            trickle,
+            '--timeout',
+            '0.5',
+            stderr=r'Guest .* is unknown: No answer .* within 0\.5 s\. .*',
+        )
+        self.assertEqual('unknown', run.rows[0]['Verdict'])
+        self.assertEqual(1, run.status)
+
+    def test_a_proxys_error_page_is_unknown(self) -> None:
+        """In one line, whatever the page says."""
+        page = b'<html>\x1b[31m<h1>502 Bad Gateway</h1>\r\n</html>'
+        run = self.ask(
+            http.raw('502 Bad Gateway', page, {'Content-Type': 'text/html'}),
+            stderr='Guest .* is unknown: What stands in front of .*',
+        )
+        self.assertEqual('unknown', run.rows[0]['Verdict'])
+        self.assertEqual(1, run.status)
