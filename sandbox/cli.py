@@ -1,0 +1,204 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""``python3 -m sandbox``: the sandbox from a shell.
+
+Exit status: 0; 1 for an error, in one line on stderr; 2 for wrong usage;
+``run`` has that of its command; 130 and 143 after Ctrl-C and SIGTERM.
+"""
+
+# ruff: noqa: T201 -- a program may print
+
+import argparse
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from sandbox import arguments
+from sandbox import box as box_
+from sandbox import channel
+from sandbox import error
+from sandbox import install
+from sandbox import run
+
+_FOLDER = pathlib.Path(__file__).resolve().parent.parent / '.sandbox' / 'run'
+
+
+def _box(
+    args: argparse.Namespace, folder: pathlib.Path | None
+) -> box_.Sandbox:
+    return box_.Sandbox(
+        args.transport,
+        workers=args.workers,
+        guests=args.guests,
+        dead=args.dead,
+        agent_timeout=args.agent_timeout,
+        rate_limit=args.rate_limit,
+        token_lifetime=args.token_lifetime,
+        folder=folder,
+    )
+
+
+def _folder(args: argparse.Namespace) -> pathlib.Path:
+    return (args.dir or _FOLDER).absolute()
+
+
+def _socket(args: argparse.Namespace) -> str | None:
+    """The control socket of the sandbox that is meant; None: none runs."""
+    path = os.environ.get('TROVE_SANDBOX_SOCKET')
+    if args.dir or not path:
+        try:
+            state = (_folder(args) / 'state.json').read_text()
+        except FileNotFoundError:
+            return None
+        path = str(json.loads(state)['socket'])
+    return path if channel.listening(path) else None
+
+
+def _order(args: argparse.Namespace, order: str, **what: Any) -> Any:
+    path = _socket(args)
+    if path is None:
+        raise error.SandboxError(
+            'no sandbox is up: start one with "python3 -m sandbox up"'
+        )
+    return channel.order(path, {'order': order, **what})
+
+
+def _install(args: argparse.Namespace) -> int:
+    print(install.ensure())
+    return 0
+
+
+def _up(args: argparse.Namespace) -> int:
+    path = _socket(args)
+    if path is not None:
+        install.tell('it is already up')
+    else:
+        with _box(args, _folder(args)) as box:
+            box.detach()
+            path = box.socket
+    _describe(channel.order(path, {'order': 'status'}))
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    path = _socket(args)
+    if path is None:
+        install.tell('no sandbox is up')
+    else:
+        channel.order(path, {'order': 'down'})
+        install.tell('stopped')
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    status = _order(args, 'status')
+    if args.json:
+        print(json.dumps(status, indent=1))
+    else:
+        _describe(status)
+    return 0
+
+
+def _describe(status: channel.Message) -> None:
+    print(
+        f'transport {status["transport"]}, Nova {status["nova"]}, '
+        f'files in {status["folder"]}'
+    )
+    for name, pid in status['servers'].items():
+        print(f'  {name:12} {f"pid {pid}" if pid else "stopped"}')
+    print('guests')
+    shown = [g for g in status['guests'] if g['name'].startswith('db-')]
+    for guest in shown:
+        print(
+            f'  {guest["name"]:12} {guest["behaviour"]:10} '
+            f'{guest["project"]}  {guest["id"]}'
+        )
+    if len(shown) < len(status['guests']):
+        print(f'  and {len(status["guests"]) - len(shown)} more')
+    print(
+        'to use it\n'
+        f'  export OS_CLIENT_CONFIG_FILE={status["clouds_yaml"]} '
+        'OS_CLOUD=sandbox\n'
+        'to try next\n'
+        '  openstack database instance rpc ping db-healthy db-dead\n'
+        '  python3 -m sandbox guest db-healthy dead\n'
+        '  python3 -m sandbox down'
+    )
+
+
+def _run(args: argparse.Namespace) -> int:
+    return run.run(_box(args, args.dir), args.argv)
+
+
+def _guest(args: argparse.Namespace) -> int:
+    _order(
+        args,
+        'guest',
+        name=args.name,
+        behaviour=args.behaviour,
+        delay=args.delay,
+        heartbeat=args.heartbeat,
+    )
+    return 0
+
+
+def _nova(args: argparse.Namespace) -> int:
+    _order(args, 'nova', state=args.state)
+    return 0
+
+
+def _server(args: argparse.Namespace) -> int:
+    _order(args, args.command, server=args.server)
+    return 0
+
+
+_COMMANDS = {
+    'install': _install,
+    'up': _up,
+    'down': _down,
+    'status': _status,
+    'run': _run,
+    'guest': _guest,
+    'nova': _nova,
+    'stop': _server,
+    'kill': _server,
+    'start': _server,
+}
+
+
+class _Terminated(BaseException):
+    """SIGTERM, on its way up like Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    args = arguments.parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _COMMANDS[args.command](args)
+    except error.SandboxError as exc:
+        print(f'sandbox: error: {exc}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except _Terminated:
+        return 128 + signal.SIGTERM

@@ -1,0 +1,175 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A stand-in for the few routes of Nova and Neutron that Trove reads.
+
+Trove asks Nova for the server of an instance and Neutron for its ports at
+each ping (trove/instance/models.py, ``load_instance``), and for all servers
+at each listing. The replies are made once. Run as a program by the
+supervisor; it needs no package.
+"""
+
+import asyncio
+from collections.abc import Mapping
+import json
+import re
+import socket
+import sys
+import threading
+import urllib.parse
+
+from sandbox import channel
+from sandbox import fleet
+from sandbox import plan as plan_
+
+_SERVER = re.compile(r'/compute/v2\.1/servers/([^/]+)$')
+
+
+def _reply(status: str, body: object) -> bytes:
+    content = json.dumps(body).encode()
+    return (
+        f'HTTP/1.1 {status}\r\n'
+        'Content-Type: application/json\r\n'
+        'X-Openstack-Request-Id: req-5a2d0b0c-0000-4000-8000-000000000000\r\n'
+        f'Content-Length: {len(content)}\r\n\r\n'
+    ).encode() + content
+
+
+_EMPTY = {
+    '/network/v2.0/ports': _reply('200 OK', {'ports': []}),
+    '/network/v2.0/networks': _reply('200 OK', {'networks': []}),
+    '/network/v2.0/floatingips': _reply('200 OK', {'floatingips': []}),
+}
+_NO_SERVERS = _reply('200 OK', {'servers': []})
+_NOT_FOUND = _reply(
+    '404 Not Found',
+    {'itemNotFound': {'code': 404, 'message': 'Instance could not be found.'}},
+)
+# Nova's words (nova/api/openstack/wsgi.py).
+_BROKEN = _reply(
+    '500 Internal Server Error',
+    {
+        'computeFault': {
+            'code': 500,
+            'message': 'Unexpected API Error. Please report this at '
+            'http://bugs.launchpad.net/nova/ and attach the Nova API log if '
+            "possible.\n<class 'oslo_messaging.exceptions.MessagingTimeout'>",
+        }
+    },
+)
+
+
+def _server(guest: fleet.Guest) -> dict[str, object]:
+    return {
+        'id': guest.server_id,
+        'name': guest.name,
+        'status': 'ACTIVE',
+        'tenant_id': fleet.project_id(guest.project),
+        'hostId': 'compute-1',
+        'metadata': {},
+        'tags': ['trove_instance'],
+        'addresses': {},
+        'flavor': {'original_name': 'db.small', 'vcpus': 1, 'ram': 2048},
+        'links': [],
+    }
+
+
+class StandIn:
+    """Requests in, ready-made replies out."""
+
+    def __init__(self, guests: list[fleet.Guest]) -> None:
+        self.nova = fleet.Nova.OK
+        servers = [
+            _server(guest)
+            for guest in guests
+            if guest.in_nova and not guest.deleted
+        ]
+        self._all = _reply('200 OK', {'servers': servers})
+        self._each: Mapping[str, bytes] = {
+            str(server['id']): _reply('200 OK', {'server': server})
+            for server in servers
+        }
+
+    def answer(self, target: str) -> bytes:
+        """The whole HTTP reply to a GET."""
+        path, _, query = target.partition('?')
+        if path.startswith('/compute/'):
+            return self._answer_as_nova(path, query)
+        return _EMPTY.get(path.removesuffix('.json'), _NOT_FOUND)
+
+    def _answer_as_nova(self, path: str, query: str) -> bytes:
+        if self.nova is fleet.Nova.BROKEN:
+            return _BROKEN
+        found = _SERVER.fullmatch(path)
+        if not found:
+            return _NOT_FOUND
+        if found[1] == 'detail':
+            # novaclient pages until a page is empty (limit=-1 in
+            # trove/extensions/mgmt/instances/models.py).
+            paging = 'marker' in urllib.parse.parse_qs(query)
+            missing = self.nova is fleet.Nova.MISSING
+            return _NO_SERVERS if paging or missing else self._all
+        if self.nova is fleet.Nova.MISSING:
+            return _NOT_FOUND
+        return self._each.get(found[1], _NOT_FOUND)
+
+    async def converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer one connection's requests until the client closes it."""
+        try:
+            while True:
+                head = await reader.readuntil(b'\r\n\r\n')
+                target = head.split(b' ', 2)[1].decode('latin-1')
+                writer.write(self.answer(target))
+                await writer.drain()
+        except (
+            OSError,
+            IndexError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ):
+            pass  # the client left, or does not speak HTTP
+        finally:
+            writer.close()
+
+
+async def _serve(plan: plan_.Plan, orders: socket.socket) -> None:
+    stand_in = StandIn(plan.load_fleet())
+    # The line with the tags of 1,000 instances is long: 60 kB.
+    server = await asyncio.start_server(
+        stand_in.converse,
+        plan_.LOOPBACK,
+        plan.ports.cloud,
+        limit=1 << 20,
+        backlog=1024,
+    )
+
+    def set_nova(message: channel.Message) -> channel.Message:
+        stand_in.nova = fleet.Nova(message['state'])
+        return {}
+
+    listener = threading.Thread(
+        target=channel.serve, args=(orders, set_nova), daemon=True
+    )
+    orders.sendall(channel.encode({}))
+    listener.start()
+    await server.serve_forever()
+
+
+if __name__ == '__main__':
+    asyncio.run(
+        _serve(
+            plan_.Plan.load(sys.argv[1]),
+            socket.socket(fileno=int(sys.argv[2])),
+        )
+    )

@@ -1,0 +1,146 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The configuration files of the servers, and the user's clouds.yaml."""
+
+import base64
+import os
+import shutil
+
+from sandbox import plan as plan_
+
+_KEYSTONE = """\
+[DEFAULT]
+log_file =
+use_stderr = true
+[database]
+connection = sqlite:///{folder}/keystone.sqlite
+[token]
+expiration = {options.token_lifetime}
+[identity]
+# As few as bcrypt allows: the passwords are random, and live for minutes.
+password_hash_rounds = 4
+[fernet_tokens]
+key_repository = {folder}/fernet-keys
+[fernet_receipts]
+key_repository = {folder}/fernet-keys
+[credential]
+key_repository = {folder}/credential-keys
+"""
+
+_TROVE = """\
+[DEFAULT]
+bind_host = 127.0.0.1
+bind_port = {ports.trove}
+api_paste_config = {folder}/api-paste.ini
+trove_api_workers = {options.workers}
+transport_url = {transport_url}
+control_exchange = trove
+agent_call_low_timeout = {options.agent_timeout}
+http_get_rate = {options.rate_limit}
+inst_rpc_key_encr_key = {passwords.guest_keys}
+region = RegionOne
+[database]
+connection = sqlite:///{folder}/trove.sqlite
+[service_credentials]
+auth_url = {auth_url}
+region_name = RegionOne
+username = trove
+password = {passwords.trove}
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+[keystone_authtoken]
+auth_type = password
+auth_url = {auth_url}
+www_authenticate_uri = {auth_url}
+region_name = RegionOne
+username = trove
+password = {passwords.trove}
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+[oslo_messaging_rabbit]
+# Seconds between two attempts to reach a broker that is down: 30 by default,
+# and a test would have to wait for it.
+rabbit_interval_max = 2
+"""
+
+_CLOUD = """\
+  {name}:
+    region_name: RegionOne
+    identity_api_version: 3
+    auth_type: password
+    auth:
+      auth_url: {auth_url}
+      username: {username}
+      password: "{password}"
+      project_name: {project}
+      user_domain_name: Default
+      project_domain_name: Default
+"""
+
+
+def write(plan: plan_.Plan) -> None:
+    """Write every file that a server reads before it answers."""
+    values = {
+        'folder': plan.folder,
+        'options': plan.options,
+        'ports': plan.ports,
+        'passwords': plan.passwords,
+        'auth_url': plan.auth_url,
+        'transport_url': plan.transport_url,
+    }
+    plan.save()
+    plan_.write_private(plan.file('keystone.conf'), _KEYSTONE.format(**values))
+    plan_.write_private(plan.file('trove.conf'), _TROVE.format(**values))
+    plan_.write_private(plan.file('clouds.yaml'), clouds_yaml(plan))
+    # Trove's own pipeline, as its package brings it.
+    shutil.copy(
+        plan.venv / 'etc' / 'trove' / 'api-paste.ini',
+        plan.file('api-paste.ini'),
+    )
+    for service in ('keystone', 'trove'):
+        _copy_database(plan, service)
+    # Key 0 is the next one, the highest is the one in use: what
+    # "keystone-manage fernet_setup" leaves (keystone/common/fernet_utils.py).
+    for repository in ('fernet-keys', 'credential-keys'):
+        for number in ('0', '1'):
+            key = base64.urlsafe_b64encode(os.urandom(32)).decode()
+            plan_.write_private(plan.file(repository, number), key)
+
+
+def _copy_database(plan: plan_.Plan, service: str) -> None:
+    """Copy the empty, migrated database that the installation made."""
+    name = f'{service}.sqlite'
+    target = plan.file(name)
+    shutil.copyfile(plan.venv / 'databases' / name, target)
+    target.chmod(0o600)
+
+
+def clouds_yaml(plan: plan_.Plan) -> str:
+    """An administrator, and a member who is none."""
+    admin = _CLOUD.format(
+        name='sandbox',
+        auth_url=plan.auth_url,
+        username='admin',
+        password=plan.passwords.admin,
+        project='admin',
+    )
+    member = _CLOUD.format(
+        name='sandbox-member',
+        auth_url=plan.auth_url,
+        username='member',
+        password=plan.passwords.member,
+        project='tenant-a',
+    )
+    return f'clouds:\n{admin}{member}'

@@ -1,0 +1,179 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The control plane's own virtual environment: made once, kept current."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+from sandbox import error
+from sandbox import tether
+
+_HERE = pathlib.Path(__file__).resolve().parent
+_REQUIREMENTS = _HERE / 'requirements.txt'
+_CONSTRAINTS = _HERE / 'constraints.txt'
+_SCHEMA = _HERE / 'plane' / 'schema.py'
+
+# A file in it that says whose it is: it will be removed one day.
+_MARK = 'trove-sandbox'
+
+Say = Callable[[str], None]
+
+
+def tell(text: str) -> None:
+    """Progress: to stderr, at once."""
+    sys.stderr.write(f'sandbox: {text}\n')
+
+
+def venv_path() -> pathlib.Path:
+    """Where it is: $TROVE_SANDBOX_VENV, or .sandbox/venv beside us."""
+    chosen = os.environ.get('TROVE_SANDBOX_VENV')
+    if chosen:
+        return pathlib.Path(chosen).absolute()
+    return _HERE.parent / '.sandbox' / 'venv'
+
+
+def ensure(say: Say = tell) -> pathlib.Path:
+    """Make it, unless it is there and current.
+
+    :param say: called with each line of progress.
+    :returns: its path.
+    :raises sandbox.SandboxError: when it cannot be made; says why.
+    """
+    venv = venv_path()
+    if _is_current(venv):
+        return venv
+    with _alone(venv, say):
+        if not _is_current(venv):  # while we waited
+            _install(venv, say)
+    return venv
+
+
+def _is_current(venv: pathlib.Path) -> bool:
+    try:
+        return (venv / 'stamp').read_text() == _fingerprint(venv)
+    except OSError:
+        return False
+
+
+def _fingerprint(venv: pathlib.Path) -> str:
+    """What it is made from.
+
+    Of the Pythons only the one that it was made with counts: whoever uses
+    it may run another.
+    """
+    python = os.path.realpath(venv / 'bin' / 'python')
+    made_from = hashlib.sha256(python.encode())
+    for path in (_REQUIREMENTS, _CONSTRAINTS, _SCHEMA):
+        made_from.update(path.read_bytes())
+    return made_from.hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(venv: pathlib.Path, say: Say) -> Iterator[None]:
+    """Keep a second installation waiting."""
+    try:
+        venv.parent.mkdir(parents=True, exist_ok=True)
+        lock = (venv.parent / f'{venv.name}.lock').open('w')
+    except OSError as exc:
+        raise error.SandboxError(
+            f'cannot write in {venv.parent} ({exc}); TROVE_SANDBOX_VENV '
+            'can name another place'
+        ) from exc
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say('waiting for another process that is installing')
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install(venv: pathlib.Path, say: Say) -> None:
+    if importlib.util.find_spec('ensurepip') is None:
+        raise error.SandboxError(
+            'the venv module of Python is not complete: install it '
+            '(apt-get install python3-venv)'
+        )
+    _clear(venv)
+    say(
+        f'installing Keystone and Trove from PyPI into {venv} (once, about '
+        'a minute)'
+    )
+    started = time.monotonic()
+    log = venv.parent / f'{venv.name}.log'
+    log.write_text('')
+    python = str(venv / 'bin' / 'python')
+    _run([sys.executable, '-m', 'venv', str(venv)], log)
+    pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install']
+    _run([*pip, '-r', str(_REQUIREMENTS), '-c', str(_CONSTRAINTS)], log)
+    say(
+        f'installed after {time.monotonic() - started:.0f} s; making empty '
+        'databases'
+    )
+    databases = venv / 'databases'
+    databases.mkdir()
+    for service in ('keystone', 'trove'):
+        target = str(databases / f'{service}.sqlite')
+        _run([python, '-P', str(_SCHEMA), service, target], log)
+    # Last: without it, everything is made again.
+    (venv / 'stamp').write_text(_fingerprint(venv))
+    say(f'ready after {time.monotonic() - started:.0f} s')
+
+
+def _clear(venv: pathlib.Path) -> None:
+    """Make an empty folder of it, whatever an older one left there."""
+    old = venv.with_name(f'{venv.name}.old')
+    if venv.exists():
+        if any(venv.iterdir()) and not (venv / _MARK).exists():
+            raise error.SandboxError(
+                f'{venv} was not made by the sandbox: not touching it'
+            )
+        # At one stroke: half of it would have no mark.
+        venv.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+    venv.mkdir()
+    (venv / _MARK).touch()
+
+
+def _run(argv: list[str], log: pathlib.Path) -> None:
+    """Run one step; nothing of the user's Python or pip reaches it."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(('PYTHON', 'OS_', 'VIRTUAL_ENV'))
+    }
+    with log.open('ab') as output:
+        status = subprocess.call(  # noqa: S603
+            tether.tethered(argv),
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    if status:
+        lines = log.read_text(errors='replace').splitlines()
+        tail = ''.join(f'\n    {line}' for line in lines[-12:])
+        raise error.SandboxError(
+            f'the installation failed; see {log}, then try again. '
+            f'It ends with:{tail}'
+        )

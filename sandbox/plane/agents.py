@@ -1,0 +1,149 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The guest agents: the real RPC servers, without the virtual machines."""
+
+# mypy: disable-error-code="import-not-found, import-untyped, misc"
+
+import threading
+import time
+from typing import Any
+
+import eventlet
+import oslo_messaging
+from trove import rpc
+from trove.guestagent import api
+from trove.guestagent.datastore import manager
+
+from sandbox import channel
+from sandbox import fleet
+from sandbox.plane import instances
+
+# What an agent in a tenant's machine may send to an operator's terminal: a
+# line break, colour, a new window title, cursor movement, a bell, and an
+# override of the writing direction.
+_HOSTILE = (
+    'disk is full\n'
+    '\x1b[31mred\x1b[0m \x1b]0;new title\x07\x1b[2J\x1b[1;1H'
+    'bell\x07 \u202eoverride'
+)
+
+# Seconds between two heartbeats: trove-guestagent's agent_heartbeat_time.
+_HEARTBEAT = 10
+
+
+class _Answering:
+    rpc_ping = manager.Manager.rpc_ping
+
+
+class _Old:
+    """An agent has other methods, just not this one."""
+
+    def get_diagnostics(self, context: Any) -> dict[str, Any]:
+        return {}
+
+
+class _Failing:
+    def rpc_ping(self, context: Any) -> None:
+        # A built-in exception: only these carry their traceback into
+        # Trove's reply (oslo_messaging/_drivers/common.py,
+        # deserialize_remote_exception, and trove/guestagent/api.py).
+        raise RuntimeError(_HOSTILE)
+
+
+class _Slow:
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self._stopped = threading.Event()  # monkey-patched: others go on
+
+    def rpc_ping(self, context: Any) -> bool:
+        self._stopped.wait(self._delay)
+        return True
+
+    def stop(self) -> None:
+        """Answer at once: who stops the server waits for its answers."""
+        self._stopped.set()
+
+
+def _endpoint(guest: fleet.Guest) -> object:
+    match guest.behaviour:
+        case fleet.Behaviour.OLD:
+            return _Old()
+        case fleet.Behaviour.FAILING:
+            return _Failing()
+        case fleet.Behaviour.SLOW:
+            return _Slow(guest.delay)
+        case _:
+            return _Answering()
+
+
+class Agents:
+    """All agents of one sandbox, in this process."""
+
+    def __init__(self, guests: list[fleet.Guest]) -> None:
+        self._guests = {guest.id: guest for guest in guests}
+        self._keys = instances.keys()
+        self._servers: dict[str, oslo_messaging.RPCServer] = {}
+        self._slow: dict[str, _Slow] = {}
+
+    def start(self) -> None:
+        """Start those who are alive, and their heartbeats."""
+        pool = eventlet.GreenPool(50)
+        for _ in pool.imap(self._start, list(self._guests.values())):
+            pass
+        eventlet.spawn(self._beat)
+
+    def carry_out(self, order: channel.Message) -> channel.Message:
+        """Let one guest behave in another way."""
+        guest = fleet.Guest.from_json(order['guest'])
+        self._stop(guest)
+        self._guests[guest.id] = guest
+        instances.beat([guest])
+        self._start(guest)
+        return {}
+
+    def _start(self, guest: fleet.Guest) -> None:
+        if not guest.alive:
+            return
+        # As trove-guestagent does (trove/cmd/guest.py and
+        # trove/common/rpc/service.py).
+        target = oslo_messaging.Target(
+            topic=f'guestagent.{guest.id}',
+            server=guest.id,
+            version=api.API.API_LATEST_VERSION,
+        )
+        endpoint = _endpoint(guest)
+        if isinstance(endpoint, _Slow):
+            self._slow[guest.id] = endpoint
+        server = rpc.get_server(target, [endpoint], key=self._keys[guest.id])
+        server.start()
+        self._servers[guest.id] = server
+
+    def _stop(self, guest: fleet.Guest) -> None:
+        server = self._servers.pop(guest.id, None)
+        slow = self._slow.pop(guest.id, None)
+        if server:
+            server.stop()
+            if slow:
+                slow.stop()
+            server.wait()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(_HEARTBEAT)
+            instances.beat(
+                [
+                    guest
+                    for guest in self._guests.values()
+                    if guest.heartbeat is fleet.Heartbeat.FRESH
+                ]
+            )

@@ -1,0 +1,49 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The guest agents in a process of their own, on RabbitMQ."""
+
+# mypy: disable-error-code="import-not-found, import-untyped, misc"
+# ruff: noqa: I001
+
+# Patches the standard library for eventlet: before everything else.
+import trove.cmd  # noqa: F401
+
+import socket
+import sys
+
+from trove.cmd import common
+
+from sandbox import channel
+from sandbox import plan as plan_
+from sandbox.plane import agents
+from sandbox.plane import instances
+
+
+def main(folder: str, orders: socket.socket) -> None:
+    """Serve until the supervisor is gone or kills it."""
+    plan = plan_.Plan.load(folder)
+    sys.argv = ['guests', '--config-file', str(plan.file('trove.conf'))]
+    common.initialize()
+    fleet = plan.load_fleet()
+    seeded = plan.file('trove.seeded')
+    if not seeded.exists():
+        instances.create(fleet)
+        seeded.touch()
+    guests = agents.Agents(fleet)
+    guests.start()
+    orders.sendall(channel.encode({}))
+    channel.serve(orders, guests.carry_out)
+
+
+if __name__ == '__main__':
+    main(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))

@@ -1,0 +1,65 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""trove-api and the guest agents in one process, without a broker."""
+
+# mypy: disable-error-code="import-not-found, import-untyped, misc"
+# ruff: noqa: I001
+
+# Patches the standard library for eventlet: before everything else.
+import trove.cmd  # noqa: F401
+
+import socket
+import sys
+
+import eventlet
+from trove.cmd import common
+from trove.common import cfg
+from trove.common import wsgi
+
+from sandbox import channel
+from sandbox import plan as plan_
+from sandbox.plane import agents
+from sandbox.plane import instances
+from sandbox.plane import memory_bus
+
+
+def main(folder: str, orders: socket.socket) -> None:
+    """Serve until killed. Compare trove/cmd/api.py."""
+    plan = plan_.Plan.load(folder)
+    memory_bus.install()
+    sys.argv = ['trove-api', '--config-file', str(plan.file('trove.conf'))]
+    conf = common.initialize()
+    cfg.set_api_config_defaults()
+    fleet = plan.load_fleet()
+    seeded = plan.file('trove.seeded')
+    if not seeded.exists():
+        instances.create(fleet)
+        seeded.touch()
+    guests = agents.Agents(fleet)
+    guests.start()
+    launcher = wsgi.launch(
+        'trove',
+        conf.bind_port,
+        conf.api_paste_config,
+        host=conf.bind_host,
+        # Trove's default, 128, is less than a test may send at once.
+        backlog=1024,
+        workers=1,
+    )
+    orders.sendall(channel.encode({}))
+    eventlet.spawn(channel.serve, orders, guests.carry_out)
+    launcher.wait()
+
+
+if __name__ == '__main__':
+    main(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))

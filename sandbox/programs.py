@@ -1,0 +1,197 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The programs that make up a sandbox, and what they need to run."""
+
+import asyncio
+import os
+import pathlib
+import sys
+
+from sandbox import plan as plan_
+from sandbox import rabbitmq
+from sandbox import server
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def _environment(plan: plan_.Plan) -> dict[str, str]:
+    """No proxy, no OS_*, no PYTHON*: nothing of the user's own."""
+    return {
+        'PATH': os.environ.get('PATH', os.defpath),
+        'LANG': 'C.UTF-8',
+        'HOME': str(plan.folder),
+        'PYTHONPATH': str(_ROOT),
+        'PYTHONSAFEPATH': '1',
+    }
+
+
+def _plane(plan: plan_.Plan, name: str, module: str) -> server.Program:
+    python = plan.venv / 'bin' / 'python'
+    return server.Program(
+        name,
+        [str(python), '-m', f'sandbox.plane.{module}', str(plan.folder)],
+        _environment(plan),
+        plan.log(name),
+    )
+
+
+def keystone(plan: plan_.Plan) -> server.Program:
+    """The real Keystone."""
+    return _plane(plan, 'keystone', 'keystone_server')
+
+
+def cloud(plan: plan_.Plan) -> server.Program:
+    """The stand-in for Nova and Neutron."""
+    return server.Program(
+        'cloud',
+        [sys.executable, '-m', 'sandbox.cloud', str(plan.folder)],
+        _environment(plan),
+        plan.log('cloud'),
+    )
+
+
+def memory(plan: plan_.Plan) -> server.Program:
+    """trove-api and the guests in one process."""
+    return _plane(plan, 'trove-api', 'memory')
+
+
+def guests(plan: plan_.Plan) -> server.Program:
+    """The guests on RabbitMQ."""
+    return _plane(plan, 'guests', 'guests')
+
+
+def trove_api(plan: plan_.Plan) -> server.Program:
+    """trove-api with its workers, on RabbitMQ."""
+
+    async def answers() -> bool:
+        return b'HTTP/1.1 ' in await _ask(
+            plan.ports.trove, b'GET / HTTP/1.0\r\n\r\n'
+        )
+
+    python = plan.venv / 'bin' / 'python'
+    config = str(plan.file('trove.conf'))
+    return server.Program(
+        'trove-api',
+        [
+            str(python),
+            '-m',
+            'sandbox.plane.trove_api',
+            '--config-file',
+            config,
+        ],
+        _environment(plan),
+        plan.log('trove-api'),
+        answers,
+    )
+
+
+def epmd(plan: plan_.Plan) -> server.Program:
+    """Erlang's port mapper: RabbitMQ would start one that stays behind."""
+
+    async def answers() -> bool:
+        # NAMES_REQ, with its length (erlang.org, "Distribution Protocol").
+        return bool(await _ask(plan.ports.epmd, b'\x00\x01n'))
+
+    return server.Program(
+        'epmd',
+        ['epmd', '-address', plan_.LOOPBACK, '-port', str(plan.ports.epmd)],
+        _environment(plan),
+        plan.log('epmd'),
+        answers,
+    )
+
+
+_RABBITMQ_CONF = """\
+default_user = sandbox
+default_pass = {password}
+listeners.tcp.1 = 127.0.0.1:{amqp}
+distribution.listener.interface = 127.0.0.1
+distribution.listener.port_range.min = {erlang}
+distribution.listener.port_range.max = {erlang}
+log.console = true
+log.console.level = info
+log.file = false
+# A test cares for none of the two, and may run on a full disk.
+disk_free_limit.absolute = 1MB
+vm_memory_high_watermark.relative = 0.8
+"""
+
+
+def broker(plan: plan_.Plan) -> server.Program:
+    """A RabbitMQ node that shares nothing with any other on the machine."""
+    home = plan.file('broker')
+    plan_.write_private(
+        home / 'rabbitmq.conf',
+        _RABBITMQ_CONF.format(
+            amqp=plan.ports.amqp,
+            erlang=plan.ports.erlang,
+            password=plan.passwords.broker,
+        ),
+    )
+    plan_.write_private(home / 'enabled_plugins', '[].\n')
+    # Instead of /etc/rabbitmq/rabbitmq-env.conf.
+    plan_.write_private(home / 'env.conf', '')
+
+    async def answers() -> bool:
+        # The listener is the last thing that the node starts.
+        greeting = b'AMQP\x00\x00\x09\x01'
+        return bool(await _ask(plan.ports.amqp, greeting))
+
+    env = _environment(plan) | {
+        'HOME': str(home),
+        'ERL_EPMD_PORT': str(plan.ports.epmd),
+        'ERL_EPMD_ADDRESS': plan_.LOOPBACK,
+        'RABBITMQ_NODENAME': f'sandbox-{plan.ports.amqp}@localhost',
+        'RABBITMQ_CONF_ENV_FILE': str(home / 'env.conf'),
+        'RABBITMQ_CONFIG_FILE': str(home / 'rabbitmq.conf'),
+        'RABBITMQ_ADVANCED_CONFIG_FILE': str(home / 'advanced.config'),
+        'RABBITMQ_ENABLED_PLUGINS_FILE': str(home / 'enabled_plugins'),
+        'RABBITMQ_MNESIA_BASE': str(home / 'mnesia'),
+        'RABBITMQ_LOG_BASE': str(home / 'log'),
+        'RABBITMQ_LOGS': '-',
+        'RABBITMQ_PID_FILE': str(home / 'pid'),
+        'RABBITMQ_DIST_PORT': str(plan.ports.erlang),
+        # Let the script become the Erlang VM instead of guarding it: a
+        # guard that is killed leaves the VM behind. The flag that then is
+        # missing is given by hand.
+        'RABBITMQ_ALLOW_INPUT': '1',
+        'RABBITMQ_SERVER_START_ARGS': '-noinput',
+        # Two schedulers that do not spin: it shares its processors with
+        # what is measured. And no port mapper but ours.
+        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': (
+            '+S 2:2 +sbwt none -start_epmd false'
+        ),
+    }
+    return server.Program(
+        'broker',
+        [str(rabbitmq.SERVER)],
+        env,
+        plan.log('broker'),
+        answers,
+        patience=8,
+    )
+
+
+async def _ask(port: int, question: bytes) -> bytes:
+    """What a server on loopback says first; nothing if it is not there."""
+    try:
+        reader, writer = await asyncio.open_connection(plan_.LOOPBACK, port)
+    except OSError:
+        return b''
+    try:
+        writer.write(question)
+        return await asyncio.wait_for(reader.read(64), 5)
+    except (OSError, TimeoutError):
+        return b''
+    finally:
+        writer.close()

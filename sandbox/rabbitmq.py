@@ -1,0 +1,36 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Whether RabbitMQ is there, and where."""
+
+import pathlib
+import shutil
+
+from sandbox import error
+
+#: Debian's and upstream's packages both put the real script here; the one
+#: in PATH is, on Debian, a wrapper that wants to be root.
+SERVER = pathlib.Path('/usr/lib/rabbitmq/bin/rabbitmq-server')
+
+
+def installed() -> bool:
+    """Whether ``--transport rabbit`` can work here."""
+    return SERVER.is_file() and shutil.which('epmd') is not None
+
+
+def require() -> None:
+    """Say what to do if it is not there."""
+    if not installed():
+        raise error.SandboxError(
+            'RabbitMQ is not installed: install it (apt-get install '
+            'rabbitmq-server) or use --transport memory'
+        )

@@ -1,0 +1,182 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""One server process: start it, know when it is ready, stop it, kill it."""
+
+import asyncio
+from collections.abc import Awaitable
+from collections.abc import Callable
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+from sandbox import channel
+from sandbox import error
+from sandbox import tether
+
+# Seconds. Starting is slow on a busy machine; what does not stop is killed.
+_START = 120
+_STOP = 3
+_ORDER = 60
+_POLL = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Program:
+    """How to run a server."""
+
+    name: str
+    argv: list[str]
+    env: Mapping[str, str]
+    log: pathlib.Path
+    #: Tells whether it answers. None: it says so itself, and takes orders,
+    #: on a socket whose number is its last argument.
+    answers: Callable[[], Awaitable[bool]] | None = None
+    #: Seconds between being asked to stop and being killed.
+    patience: float = _STOP
+
+
+class Server:
+    """A program that runs, or not."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._process: subprocess.Popen[bytes] | None = None
+        self._orders: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None
+        self._orders = None
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.program.name
+
+    @property
+    def pid(self) -> int | None:
+        """The process, which leads a process group; None if none runs."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers.
+
+        :raises sandbox.SandboxError: if it ends, or says nothing.
+        """
+        if self.pid is not None:
+            raise error.SandboxError(f'{self.name} is running already')
+        await self.kill()  # what is left if it ended by itself
+        self.program.log.parent.mkdir(exist_ok=True)
+        ours: socket.socket | None = None
+        argv = list(self.program.argv)
+        with contextlib.ExitStack() as closing:
+            log = closing.enter_context(self.program.log.open('ab'))
+            theirs: tuple[int, ...] = ()
+            if self.program.answers is None:
+                ours, other = socket.socketpair()
+                closing.enter_context(other)
+                theirs = (other.fileno(),)
+                argv.append(str(other.fileno()))
+            # From the main thread, as the tether demands.
+            self._process = subprocess.Popen(  # noqa: S603
+                tether.tethered(argv),
+                env=self.program.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=theirs,
+                start_new_session=True,
+            )
+        if ours:
+            self._orders = await asyncio.open_connection(sock=ours)
+        try:
+            await asyncio.wait_for(self._ready(), _START)
+        except TimeoutError:
+            raise self._failure(f'did not answer within {_START} s') from None
+
+    async def _ready(self) -> None:
+        if self._orders:
+            if not await self._orders[0].readline():
+                await self._ended()
+                raise self._failure('ended')
+        elif self.program.answers:
+            while not await self.program.answers():
+                if self.pid is None:
+                    raise self._failure('ended')
+                await asyncio.sleep(_POLL)
+
+    def _failure(self, what: str) -> error.SandboxError:
+        lines = self.program.log.read_text(errors='replace').splitlines()
+        tail = ''.join(f'\n    {line}' for line in lines[-12:])
+        return error.SandboxError(
+            f'{self.name} {what} while it was started; its log '
+            f'({self.program.log}) ends with:{tail}'
+        )
+
+    async def order(self, message: channel.Message) -> channel.Message:
+        """Have the process carry out an order."""
+        if self.pid is None or not self._orders:
+            raise error.SandboxError(f'{self.name} is not running')
+        reader, writer = self._orders
+        writer.write(channel.encode(message))
+        try:
+            line = await asyncio.wait_for(reader.readline(), _ORDER)
+        except TimeoutError:
+            # Its reply may still come, and would answer the next order.
+            await self.kill()
+            raise error.SandboxError(
+                f'{self.name} did not obey within {_ORDER} s, so it was killed'
+            ) from None
+        if not line:
+            raise error.SandboxError(f'{self.name} ended: {message}')
+        return channel.checked(channel.decode(line))
+
+    async def stop(self) -> None:
+        """Ask it to end; kill what does not within a few seconds."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended(), self.program.patience)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill it and its workers, and wait until they are gone."""
+        if self._process is None:
+            return
+        # Even if it has ended: its workers may not have. Not for ever: where
+        # process 1 does not reap, a dead worker stays a zombie.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP):
+                while _kill_group(self._process.pid):
+                    self._process.poll()
+                    await asyncio.sleep(_POLL)
+        self._process = None
+        if self._orders:
+            self._orders[1].close()
+            self._orders = None
+
+    async def _ended(self) -> None:
+        while self.pid is not None:
+            await asyncio.sleep(_POLL)
+
+
+def _kill_group(leader: int) -> bool:
+    """Whether there was anyone left to kill, be it a zombie."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

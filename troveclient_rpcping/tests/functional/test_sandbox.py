@@ -1,0 +1,687 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The sandbox itself: its replies, its faults, and that it leaves nothing.
+
+What it must reply is what a real Trove replies; the other functional tests
+rely on that.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+import unittest
+import urllib.error
+import urllib.request
+
+import testtools
+
+import sandbox
+from sandbox import probe
+from sandbox import rabbitmq
+
+ROOT = pathlib.Path(sandbox.__file__).resolve().parent.parent
+# Seconds; what takes that long on the busiest machine is broken.
+DEADLINE = 60
+
+needs_rabbitmq = unittest.skipUnless(
+    rabbitmq.installed(), 'RabbitMQ is not installed'
+)
+
+
+def processes(folder: str | os.PathLike[str]) -> dict[int, str]:
+    """The living processes of the sandbox in a folder: PID, command line.
+
+    All have the folder in their command line or in their environment; a
+    zombie has neither.
+    """
+    needle = os.fsencode(folder)
+    found = {}
+    for process in pathlib.Path('/proc').glob('[0-9]*'):
+        try:
+            command = (process / 'cmdline').read_bytes()
+            environment = (process / 'environ').read_bytes()
+        except OSError:
+            continue  # it is gone, or somebody else's
+        ours = int(process.name) == os.getpid()
+        if not ours and (needle in command or needle in environment):
+            found[int(process.name)] = command.replace(b'\0', b' ').decode()
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What a client gets to see."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def fault(self) -> tuple[str, int, str]:
+        """The three parts of Trove's error body."""
+        [(name, content)] = json.loads(self.body).items()
+        return name, content['code'], content['message']
+
+
+class Client:
+    """One user of a sandbox, over plain HTTP."""
+
+    def __init__(self, box: sandbox.Sandbox, user: str = 'admin') -> None:
+        passwords = {
+            'admin': box.plan.passwords.admin,
+            'member': box.plan.passwords.member,
+        }
+        project = {'admin': 'admin', 'member': 'tenant-a'}[user]
+        self.token = probe.token(box.auth_url, user, passwords[user], project)
+        self._trove = box.trove_url
+        url = f'{box.auth_url}/auth/tokens'
+        catalog = json.loads(self._get(url, 'X-Subject-Token').body)
+        self._project = catalog['token']['project']['id']
+
+    def get(self, path: str, timeout: float = DEADLINE) -> Reply:
+        """GET below the endpoint in the catalog."""
+        url = f'{self._trove}/v1.0/{self._project}{path}'
+        return self._get(url, timeout=timeout)
+
+    def ping(self, guest: sandbox.Guest, timeout: float = DEADLINE) -> Reply:
+        """Ping a guest."""
+        path = f'/mgmt/instances/{guest.id}/rpc_ping'
+        return self.get(path, timeout)
+
+    def _get(
+        self, url: str, *token_headers: str, timeout: float = DEADLINE
+    ) -> Reply:
+        headers = dict.fromkeys(['X-Auth-Token', *token_headers], self.token)
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310
+        begin = time.monotonic()
+        try:
+            with urllib.request.urlopen(  # noqa: S310
+                request, timeout=timeout
+            ) as reply:
+                content = reply.read()
+        except urllib.error.HTTPError as exc:
+            reply, content = exc, exc.read()
+        seconds = time.monotonic() - begin
+        return Reply(reply.status, dict(reply.headers), content, seconds)
+
+
+class MemoryRepliesTest(testtools.TestCase):
+    """What trove-api answers: the table of a real Trove's replies."""
+
+    transport = 'memory'
+    box: sandbox.Sandbox
+    admin: Client
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start one sandbox for all of them."""
+        super().setUpClass()
+        cls.box = sandbox.Sandbox(cls.transport, agent_timeout=1)
+        cls.box.__enter__()
+        cls.addClassCleanup(cls.box.__exit__, None, None, None)
+        cls.admin = Client(cls.box)
+
+    def ping(self, name: str) -> Reply:
+        """Ping one of the default fleet."""
+        return self.admin.ping(self.box.guests[name])
+
+    def tidy_up(self, name: str) -> None:
+        """Let a guest behave as before when the test is done."""
+        guest = self.box.guests[name]
+        self.addCleanup(self.box.set_guest, name, guest.behaviour)
+
+    def test_an_answering_guest_is_204(self) -> None:
+        """A guest that answers gives 204, no body and a request ID."""
+        reply = self.ping('db-healthy')
+        self.assertEqual((204, b''), (reply.status, reply.body))
+        self.assertEqual('0', reply.headers['Content-Length'])
+        self.assertIn('X-Openstack-Request-Id', reply.headers)
+
+    def test_a_dead_guest_is_a_timeout(self) -> None:
+        """A dead guest gives 400 after the agent timeout."""
+        reply = self.ping('db-dead')
+        text = 'Timeout trying to connect to the Guest Agent.'
+        self.assertEqual(('badRequest', 400, text), reply.fault)
+        self.assertGreaterEqual(reply.seconds, 1)
+
+    def test_an_old_guest_has_no_such_method(self) -> None:
+        """An agent of an old image gives 400, and says why."""
+        text = (
+            'An error occurred communicating with the guest: '
+            'Endpoint does not support RPC method rpc_ping.'
+        )
+        self.assertEqual(('badRequest', 400, text), self.ping('db-old').fault)
+
+    def test_a_failing_guest_sends_traceback_and_escapes(self) -> None:
+        """A failing agent's text arrives unchanged, with its traceback."""
+        name, code, text = self.ping('db-failing').fault
+        self.assertEqual(('badRequest', 400), (name, code))
+        start = 'An error occurred communicating with the guest: disk is full'
+        self.assertTrue(text.startswith(start), text)
+        self.assertIn('\nTraceback (most recent call last):\n', text)
+        for trick in ('\x1b[31m', '\x1b]0;', '\x1b[2J', '\x07', '\u202e'):
+            self.assertIn(trick, text)
+
+    def test_a_slow_guest_answers_late(self) -> None:
+        """A slow guest gives 204, but not before its delay."""
+        self.tidy_up('db-slow')
+        self.box.set_guest('db-slow', 'slow', delay=0.5)
+        reply = self.ping('db-slow')
+        self.assertEqual(204, reply.status)
+        self.assertGreaterEqual(reply.seconds, 0.5)
+
+    def test_a_guest_without_a_server_is_not_ready(self) -> None:
+        """A guest whose server Nova does not know gives 422."""
+        guest = self.box.guests['db-unready']
+        text = f'Instance {guest.id} is not ready.'
+        self.assertEqual(
+            ('unprocessableEntity', 422, text), self.ping('db-unready').fault
+        )
+
+    def test_a_deleted_guest_is_not_found(self) -> None:
+        """A deleted instance gives 404."""
+        guest = self.box.guests['db-deleted']
+        text = f'Resource {guest.id} cannot be found.'
+        self.assertEqual(
+            ('itemNotFound', 404, text), self.ping('db-deleted').fault
+        )
+
+    def test_a_member_is_not_an_admin(self) -> None:
+        """A member without the admin role gets 401."""
+        reply = Client(self.box, 'member').ping(self.box.guests['db-healthy'])
+        text = 'User does not have admin privileges.'
+        self.assertEqual(('unauthorized', 401, text), reply.fault)
+
+    def test_a_guest_stops_and_starts(self) -> None:
+        """A guest that dies is a timeout, and 204 when it is back."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest('db-healthy', 'dead')
+        self.assertEqual(400, self.ping('db-healthy').status)
+        self.box.set_guest('db-healthy', 'answering')
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_a_broken_nova_is_400_too(self) -> None:
+        """With Nova broken, a ping gives 400 with Nova's own words."""
+        self.addCleanup(self.box.set_nova, 'ok')
+        self.box.set_nova('broken')
+        name, code, text = self.ping('db-healthy').fault
+        self.assertEqual(('badRequest', 400), (name, code))
+        self.assertIn('(HTTP 500)', text)
+
+    def test_a_nova_without_servers_is_422(self) -> None:
+        """With its server missing in Nova, a guest is not ready."""
+        self.addCleanup(self.box.set_nova, 'ok')
+        self.box.set_nova('missing')
+        self.assertEqual(422, self.ping('db-healthy').status)
+
+    def test_an_unreachable_nova_is_500(self) -> None:
+        """With Nova's port closed, Trove does not know what to say."""
+        self.box.stop('cloud')
+        self.addCleanup(self.box.start, 'cloud')
+        name, code, text = self.ping('db-healthy').fault
+        self.assertEqual(('instanceFault', 500), (name, code))
+        self.assertIn('Please keep this ID', text)
+
+    def test_nova_stays_broken_when_it_is_restarted(self) -> None:
+        """A restart of the stand-in does not mend Nova."""
+        self.addCleanup(self.box.set_nova, 'ok')
+        self.box.set_nova('broken')
+        self.box.kill('cloud')
+        self.box.start('cloud')
+        self.assertEqual(400, self.ping('db-healthy').status)
+
+    def test_a_killed_api_refuses_and_comes_back(self) -> None:
+        """A killed trove-api refuses; started, it takes the old token."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest('db-healthy', 'old')
+        self.box.kill('trove-api')
+        with self.subTest('killed'):
+            self.assertRaises(OSError, self.ping, 'db-healthy')
+        self.box.start('trove-api')
+        self.assertIn('no', self.ping('db-healthy').fault[2])
+        self.assertEqual(204, self.ping('db-clustered').status)
+
+    def test_tokens_survive_a_restart_of_keystone(self) -> None:
+        """A token from before is good after Keystone was restarted."""
+        self.box.stop('keystone')
+        self.box.start('keystone')
+        self.assertEqual(204, self.ping('db-healthy').status)
+        Client(self.box)
+
+    def test_the_listing_shows_the_fleet(self) -> None:
+        """Deleted and clustered ones are listed only when asked for."""
+        everything = self.listing('include_clustered=true')
+        self.assertEqual(10, len(everything))
+        self.assertEqual(9, len(self.listing('')))
+        self.assertEqual(
+            9, len(self.listing('include_clustered=true&deleted=false'))
+        )
+        states = {row['name']: row['status'] for row in everything}
+        self.assertEqual('ACTIVE', states['db-healthy'])
+        self.assertEqual('ACTIVE', states['db-dead'])
+
+    def test_heartbeats_are_fresh_or_stale(self) -> None:
+        """A guest reports to Trove, unless its heartbeat is stale."""
+        self.tidy_up('db-healthy')
+        self.assertEqual('HEALTHY', self.operating_status('db-healthy'))
+        self.box.set_guest('db-healthy', 'dead', heartbeat='fresh')
+        self.assertEqual('HEALTHY', self.operating_status('db-healthy'))
+        self.box.set_guest('db-healthy', 'dead')
+        self.assertEqual('ERROR', self.operating_status('db-healthy'))
+
+    def test_an_order_that_makes_no_sense_is_refused(self) -> None:
+        """Unknown guests, servers and states are errors, in words."""
+        refused = testtools.matchers.Raises(
+            testtools.matchers.MatchesException(sandbox.SandboxError)
+        )
+        for order in (
+            lambda: self.box.set_guest('db-nobody', 'dead'),
+            lambda: self.box.set_guest('db-twin', 'dead'),
+            lambda: self.box.set_guest('db-healthy', 'asleep'),
+            lambda: self.box.set_nova('sulking'),
+            lambda: self.box.stop('nova'),
+            lambda: self.box.start('keystone'),
+        ):
+            self.assertThat(order, refused)
+
+    def listing(self, query: str) -> list[dict[str, Any]]:
+        """The rows of Trove's listing."""
+        reply = self.admin.get(f'/mgmt/instances?limit=100&{query}')
+        rows: list[dict[str, Any]] = json.loads(reply.body)['instances']
+        return rows
+
+    def operating_status(self, name: str) -> str:
+        """What the listing says of a guest's database."""
+        guest = self.box.guests[name]
+        [row] = [row for row in self.listing('') if row['id'] == guest.id]
+        return str(row['operating_status'])
+
+
+@needs_rabbitmq
+class RabbitRepliesTest(MemoryRepliesTest):
+    """The same, with RabbitMQ between trove-api and the guests."""
+
+    transport = 'rabbit'
+
+    def test_without_a_broker_the_api_hangs(self) -> None:
+        """With the broker down a ping is not answered; up, it is again."""
+        self.box.stop('broker')
+        self.assertRaises(
+            TimeoutError,
+            self.admin.ping,
+            self.box.guests['db-healthy'],
+            timeout=5,
+        )
+        self.box.start('broker')
+        for name in ('db-healthy', 'db-clustered', 'db-twin@tenant-b'):
+            self.assertEqual(204, self.ping(name).status)
+
+    def test_a_killed_broker_comes_back(self) -> None:
+        """After kill -9 the broker starts again, and all reconnect."""
+        self.box.kill('broker')
+        self.box.start('broker')
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_guests_are_a_server_of_their_own(self) -> None:
+        """With all guests stopped, a ping times out; started, 204."""
+        self.box.stop('guests')
+        self.assertEqual(400, self.ping('db-healthy').status)
+        self.box.start('guests')
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+
+class OptionsTest(testtools.TestCase):
+    """What a sandbox can be made to be."""
+
+    def test_the_rate_limit(self) -> None:
+        """Over the limit: 413, and Retry-After."""
+        with sandbox.Sandbox(rate_limit=2) as box:
+            client = Client(box)
+            guest = box.guests['db-healthy']
+            replies = [client.ping(guest) for _ in range(3)]
+        self.assertEqual([204, 204, 413], [each.status for each in replies])
+        over = replies[-1]
+        self.assertEqual('overLimit', over.fault[0])
+        self.assertIn('Retry-After', over.headers)
+
+    def test_more_guests_some_of_them_dead(self) -> None:
+        """The last ones of the further guests are dead."""
+        with sandbox.Sandbox(guests=3, dead=1, agent_timeout=1) as box:
+            client = Client(box)
+            statuses = [
+                client.ping(box.guests[f'guest-000{number}']).status
+                for number in (1, 2, 3)
+            ]
+        self.assertEqual([204, 204, 400], statuses)
+
+    def test_tokens_expire(self) -> None:
+        """A token is refused when its lifetime is over."""
+        with sandbox.Sandbox(token_lifetime=1) as box:
+            client = Client(box)
+            time.sleep(2)
+            reply = client.ping(box.guests['db-healthy'])
+        self.assertEqual(401, reply.status)
+
+    def test_nonsense_is_refused(self) -> None:
+        """An option that makes no sense is an error before anything runs."""
+        for options in (
+            {'transport': 'pigeon'},
+            {'agent_timeout': 0},
+            {'guests': 1, 'dead': 2},
+        ):
+            self.assertRaises(
+                sandbox.SandboxError,
+                sandbox.Sandbox,
+                **options,
+            )
+
+    def test_two_at_once(self) -> None:
+        """Two sandboxes do not disturb each other."""
+        with sandbox.Sandbox() as one, sandbox.Sandbox() as other:
+            other.set_guest('db-healthy', 'old')
+            other.kill('keystone')
+            reply = Client(one).ping(one.guests['db-healthy'])
+        self.assertEqual(204, reply.status)
+
+    def test_from_a_thread_that_ends(self) -> None:
+        """A sandbox outlives the thread that started it."""
+        box = sandbox.Sandbox()
+        thread = threading.Thread(target=box.__enter__)
+        thread.start()
+        thread.join()
+        self.addCleanup(box.__exit__, None, None, None)
+        reply = Client(box).ping(box.guests['db-healthy'])
+        self.assertEqual(204, reply.status)
+
+
+class HelpTest(testtools.TestCase):
+    """The command line explains itself."""
+
+    def help(self, *command: str) -> str:
+        """What ``--help`` prints."""
+        argv = [sys.executable, '-m', 'sandbox', *command, '--help']
+        return subprocess.check_output(argv, cwd=ROOT, text=True)
+
+    def test_each_command_has_a_help(self) -> None:
+        """Each command is listed, and has a help text of its own."""
+        overview = self.help()
+        for command in (
+            *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
+            *('stop', 'kill', 'start'),
+        ):
+            self.assertIn(f'\n    {command} ', overview)
+            self.assertIn(f' {command} [-h]', self.help(command))
+
+    def test_wrong_usage_is_2(self) -> None:
+        """A behaviour that does not exist is wrong usage."""
+        argv = [sys.executable, '-m', 'sandbox', 'guest', 'db-old', 'asleep']
+        done = subprocess.run(
+            argv, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        self.assertEqual(2, done.returncode)
+        self.assertIn('answering', done.stderr)
+
+
+class MemoryLifeTest(testtools.TestCase):
+    """However it ends, no process is left."""
+
+    transport = 'memory'
+
+    def setUp(self) -> None:
+        """A folder to recognise the processes by."""
+        super().setUp()
+        self.folder = tempfile.mkdtemp(prefix='sandbox-life-')
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def box(self) -> sandbox.Sandbox:
+        """A sandbox in that folder."""
+        return sandbox.Sandbox(self.transport, folder=self.folder)
+
+    def command(self, *arguments: str, **kwargs: Any) -> subprocess.Popen[str]:
+        """``python3 -m sandbox``, as leader of a process group."""
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'sandbox', *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **kwargs,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def run_(self, *command: str) -> subprocess.Popen[str]:
+        """``run``, in that folder."""
+        where = ('--dir', self.folder, '--transport', self.transport)
+        return self.command('run', *where, '--', *command)
+
+    def run_for_long(self) -> subprocess.Popen[str]:
+        """``run`` a command that does not end by itself, and has begun."""
+        begun = pathlib.Path(self.folder, 'begun')
+        process = self.run_('sh', '-c', f'touch {begun}; exec sleep 1000')
+        for _ in self.attempts('not begun'):
+            if begun.exists():
+                break
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        """Wait for it: exit status, stdout, stderr."""
+        out, err = process.communicate(timeout=2 * DEADLINE)
+        return process.returncode, out, err
+
+    def wait_for(self, what: str) -> int:
+        """Wait until a process with that in its command line runs."""
+        for _ in self.attempts('not started'):
+            for pid, command in processes(self.folder).items():
+                if what in command:
+                    return pid
+        raise AssertionError
+
+    def assert_nothing_left(self) -> None:
+        """Wait until there is no process of this sandbox."""
+        for _ in self.attempts('still running'):
+            if not processes(self.folder):
+                return
+
+    def attempts(self, failure: str) -> Iterator[None]:
+        """Try again and again, until the deadline."""
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            yield
+            time.sleep(0.05)
+        self.fail(f'{failure}: {processes(self.folder)}')
+
+    def test_at_the_end_of_the_block(self) -> None:
+        """Leaving the block stops everything."""
+        with self.box() as box:
+            before = processes(self.folder)
+            pids = {pid for pid in box.status()['servers'].values() if pid}
+        self.assertGreater(len(before), 3)
+        self.assertLessEqual(pids, set(before))
+        self.assert_nothing_left()
+        for pid in before:
+            self.assertFalse(alive(pid), before[pid])
+
+    def test_when_the_supervisor_is_killed(self) -> None:
+        """Kill -9 of the supervisor takes the servers with it."""
+        with self.box() as box:
+            os.kill(box.pid, signal.SIGKILL)
+            self.assert_nothing_left()
+
+    def test_when_the_supervisor_is_killed_early(self) -> None:
+        """Kill -9 while it starts: the same, however far it has come."""
+        for delay in (0.0, 0.3, 1.0):
+            process = self.run_('true')
+            supervisor = self.wait_for('-m sandbox.serve ')
+            time.sleep(delay)
+            os.kill(supervisor, signal.SIGKILL)
+            status, _, err = self.finish(process)
+            self.assert_nothing_left()
+            self.assertEqual(1, status, err)
+
+    def test_when_the_owner_is_killed(self) -> None:
+        """Kill -9 of "run" ends the command and the sandbox."""
+        process = self.run_for_long()
+        process.kill()
+        self.assert_nothing_left()
+
+    def test_ctrl_c(self) -> None:
+        """Ctrl-C during "run" stops everything; exit status 130."""
+        process = self.run_for_long()
+        os.killpg(process.pid, signal.SIGINT)
+        self.assertEqual((130, '', ''), self.finish(process))
+        self.assert_nothing_left()
+
+    def test_ctrl_c_while_starting(self) -> None:
+        """Ctrl-C while it starts stops everything; exit status 130."""
+        process = self.run_('true')
+        self.wait_for('keystone_server')
+        os.killpg(process.pid, signal.SIGINT)
+        self.assertEqual((130, '', ''), self.finish(process))
+        self.assert_nothing_left()
+
+    def test_sigterm(self) -> None:
+        """SIGTERM to "run" alone ends the command too; status 143."""
+        process = self.run_for_long()
+        process.terminate()
+        self.assertEqual((143, '', ''), self.finish(process))
+        self.assert_nothing_left()
+
+    def test_sigterm_reaches_the_command(self) -> None:
+        """The command can end in its own way when "run" is terminated."""
+        script = (
+            'import signal, sys, time\n'
+            'signal.signal(signal.SIGTERM, lambda *_: sys.exit("tidied"))\n'
+            'print("ready", flush=True)\n'
+            'time.sleep(1000)\n'
+        )
+        process = self.run_(sys.executable, '-c', script)
+        assert process.stdout
+        self.assertEqual('ready\n', process.stdout.readline())
+        process.terminate()
+        self.assertEqual((143, '', 'tidied\n'), self.finish(process))
+
+    def test_run_passes_the_exit_status(self) -> None:
+        """The command's exit status is that of "run"."""
+        process = self.run_('sh', '-c', 'exit 7')
+        self.assertEqual((7, '', ''), self.finish(process))
+        self.assert_nothing_left()
+
+    def test_run_tells_of_a_signal(self) -> None:
+        """A command that a signal ended gives 128 and its number."""
+        process = self.run_('sh', '-c', 'kill -9 $$')
+        self.assertEqual((137, '', ''), self.finish(process))
+
+    def test_run_sets_the_environment(self) -> None:
+        """Inside "run" the sandbox is the only cloud."""
+        script = (
+            'import os; print(sorted(n for n in os.environ '
+            'if n.startswith(("OS_", "TROVE_SANDBOX"))))'
+        )
+        where = ('--dir', self.folder, '--transport', self.transport)
+        process = self.command(
+            'run',
+            *where,
+            '--',
+            sys.executable,
+            '-c',
+            script,
+            env=os.environ | {'OS_PASSWORD': 'secret', 'OS_TOKEN': 'x'},
+        )
+        _, out, _ = self.finish(process)
+        for name in (
+            'OS_CLIENT_CONFIG_FILE',
+            'OS_CLOUD',
+            'TROVE_SANDBOX_SOCKET',
+        ):
+            self.assertIn(repr(name), out)
+        self.assertNotIn('OS_PASSWORD', out)
+        self.assertNotIn('OS_TOKEN', out)
+
+    def test_up_and_down(self) -> None:
+        """Up stays and can be ordered about; down stops everything."""
+        where = ('--dir', self.folder)
+        up = self.command('up', *where, '--transport', self.transport)
+        status, out, _ = self.finish(up)
+        self.assertEqual(0, status)
+        self.assertIn('export OS_CLIENT_CONFIG_FILE=', out)
+        clouds = pathlib.Path(self.folder, 'clouds.yaml')
+        self.assertEqual(0o600, clouds.stat().st_mode & 0o777)
+
+        status, _, err = self.finish(self.command('up', *where))
+        self.assertEqual((0, 'sandbox: it is already up\n'), (status, err))
+
+        dead = self.command('guest', 'db-healthy', 'dead', *where)
+        self.assertEqual((0, '', ''), self.finish(dead))
+        _, out, _ = self.finish(self.command('status', '--json', *where))
+        [guest] = [
+            guest
+            for guest in json.loads(out)['guests']
+            if guest['name'] == 'db-healthy'
+        ]
+        self.assertEqual('dead', guest['behaviour'])
+
+        self.assertEqual(0, self.finish(self.command('down', *where))[0])
+        self.assert_nothing_left()
+        status, _, err = self.finish(self.command('down', *where))
+        self.assertEqual((0, 'sandbox: no sandbox is up\n'), (status, err))
+
+    def test_a_foreign_folder_is_left_alone(self) -> None:
+        """A folder with somebody's files in it is refused, not emptied."""
+        mine = pathlib.Path(self.folder, 'mine')
+        mine.touch()
+        status, _, err = self.finish(self.run_('true'))
+        self.assertEqual(1, status)
+        self.assertIn('sandbox: error: ', err)
+        self.assertNotIn('Traceback', err)
+        self.assertTrue(mine.exists())
+
+    def test_a_server_that_does_not_start(self) -> None:
+        """The error names the server and shows the end of its log."""
+        with self.box() as box:
+            box.stop('keystone')
+            box.plan.file('keystone.conf').write_text('nonsense')
+            error = self.assertRaises(
+                sandbox.SandboxError, box.start, 'keystone'
+            )
+        self.assertIn('keystone ended while it was started', str(error))
+        self.assertIn('keystone.conf', str(error))
+
+
+@needs_rabbitmq
+class RabbitLifeTest(MemoryLifeTest):
+    """The same, with RabbitMQ and trove-api's workers to get rid of."""
+
+    transport = 'rabbit'
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and not just its zombie."""
+    try:
+        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return False
+    return stat.rpartition(')')[2].split()[0] != 'Z'
