@@ -10,7 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How much, and how long, unless a caller says otherwise."""
+"""How much, how fast and how long: what a caller may say, and the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
 
 #: Seconds for one ping, in all. Trove itself waits 15 s for the guest agent
 #: (``agent_call_low_timeout``).
@@ -18,3 +22,26 @@ TIMEOUT = 30.0
 
 #: Pings in flight at once.
 CONCURRENCY = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How a sweep goes about it.
+
+    :param concurrency: pings in flight at once, at the most.
+    :param timeout: seconds for each ping, in all.
+    :param rate: pings a second, at the most; None for no limit.
+    :param deadline: seconds for all of them; None for no limit.
+    :raises ValueError: for a limit that is no positive number.
+    """
+
+    concurrency: int = CONCURRENCY
+    timeout: float = TIMEOUT
+    rate: float | None = None
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ValueError(f'{field.name} must be positive: {value}')

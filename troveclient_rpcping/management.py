@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterable
 from typing import Any
@@ -90,7 +91,9 @@ class Management(management.Management):  # type: ignore[misc]
         *,
         concurrency: int = limits.CONCURRENCY,
         timeout: float = limits.TIMEOUT,
+        rate: float | None = None,
         deadline: float | None = None,
+        on_throttle: Callable[[float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
 
@@ -101,8 +104,12 @@ class Management(management.Management):  # type: ignore[misc]
             a generator; it is read as the pings go out.
         :param concurrency: pings in flight at once, at the most.
         :param timeout: seconds for each ping, in all.
+        :param rate: pings a second, at the most; None for no limit but the
+            server's. When that refuses a ping, the ping is sent again later.
         :param deadline: seconds for the whole sweep; None for no limit. What
             has no answer by then is ``unknown``, ``not-asked``.
+        :param on_throttle: is told, whenever the rate limit of the server
+            refused a ping, how many a second seem to get through.
         :returns: an iterator of :class:`PingResult`, one for each instance,
             in the order in which the answers come.
         :raises ValueError: for a limit that is no positive number.
@@ -111,17 +118,19 @@ class Management(management.Management):  # type: ignore[misc]
         :raises keystoneauth1.exceptions.ClientException: no login, before
             the first ping.
         """
-        if concurrency < 1 or not timeout > 0:
-            raise ValueError('concurrency and timeout must be positive')
         # Not at the top: importing the library is to cost no libcurl.
         from troveclient_rpcping.fleet import sweep
 
         return sweep.sweep(
             self.api,
             (str(base.getid(instance)) for instance in instances),
-            concurrency=concurrency,
-            timeout=timeout,
-            deadline=deadline,
+            limits.Limits(
+                concurrency=concurrency,
+                timeout=timeout,
+                rate=rate,
+                deadline=deadline,
+            ),
+            on_throttle,
         )
 
     def list_all(self) -> list[inventory.Instance]:

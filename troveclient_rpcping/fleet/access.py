@@ -102,16 +102,16 @@ class Access:
         curl.setopt(pycurl.NOPROXY, '')
 
 
-def _verify(curl: pycurl.Curl, verify: bool | str) -> None:
-    if not verify:
+def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:
+    if verify is False:
         curl.setopt(pycurl.SSL_VERIFYPEER, 0)
         curl.setopt(pycurl.SSL_VERIFYHOST, 0)
         curl.setopt(pycurl.PROXY_SSL_VERIFYPEER, 0)
         curl.setopt(pycurl.PROXY_SSL_VERIFYHOST, 0)
         return
-    bundle = (
-        requests_utils.DEFAULT_CA_BUNDLE_PATH if verify is True else verify
-    )
+    bundle = requests_utils.DEFAULT_CA_BUNDLE_PATH
+    if isinstance(verify, str) and verify:
+        bundle = verify
     if os.path.isdir(bundle):
         curl.setopt(pycurl.CAPATH, bundle)
         curl.setopt(pycurl.PROXY_CAPATH, bundle)

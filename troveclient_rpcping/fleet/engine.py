@@ -18,12 +18,12 @@ and memory that depends on the concurrency, not on the number of requests.
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
-import itertools
+import heapq
 import logging
 import time
 
@@ -34,6 +34,7 @@ from troveclient_rpcping import transport
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.handle import Handle
 from troveclient_rpcping.fleet.loop import Loop
+from troveclient_rpcping.fleet.pacing import Gate
 from troveclient_rpcping.reply import BODY_LIMIT
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -77,6 +78,7 @@ class Engine:
     :param concurrency: requests under way at once, at the most.
     :param timeout: seconds for each request, in all.
     :param limit: how much of a body is kept at most, in bytes.
+    :param gate: how fast it may send.
     """
 
     def __init__(
@@ -86,41 +88,42 @@ class Engine:
         concurrency: int,
         timeout: float,
         limit: int = BODY_LIMIT,
+        gate: Gate | None = None,
     ):
         self.access = access
         self.concurrency = concurrency
         self.timeout = timeout
         self.limit = limit
+        self.gate = gate or Gate()
 
-    def ask(
+    def run(
         self,
         keys: Iterable[str],
         path_of: Callable[[str], str],
         deadline: float | None = None,
-    ) -> Iterator[Answer]:
-        """Ask for each key, and yield the answers as they come.
-
-        Asked again is only what was refused unasked: requests whose token
-        had expired, after one new login for all of them. Closing the
-        iterator ends whatever is under way.
+    ) -> Run:
+        """Make ready to ask for each key.
 
         :param keys: what to ask for; read as the requests go out.
         :param path_of: gives the path and query of a key, from the endpoint
             on.
         :param deadline: when to end, on the clock of ``time.monotonic``.
             What has no answer by then is answered ``not-asked``.
-        :raises keystoneauth1.exceptions.ClientException: no token can be
-            had at the start.
         """
-        run = _Run(self, iter(keys), path_of, deadline)
-        try:
-            yield from run.answers()
-        finally:
-            run.loop.close()
+        return Run(self, iter(keys), path_of, deadline)
 
 
-class _Run:
-    """One call of :meth:`Engine.ask`."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request under way."""
+
+    key: str
+    token: _Token
+    era: int
+
+
+class Run:
+    """One round of questions, made by :meth:`Engine.run`."""
 
     def __init__(
         self,
@@ -130,63 +133,117 @@ class _Run:
         deadline: float | None,
     ):
         self._engine = engine
+        self._gate = engine.gate
         self._keys = keys
         self._path_of = path_of
         self._deadline = deadline
-        self._token = _Token(engine.access.headers())
-        self._again: collections.deque[str] = collections.deque()
+        #: The next key, read ahead; None once there is no more.
+        self._key: str | None = None
+        #: What is to be asked again, and when: a heap.
+        self._again: list[tuple[float, str]] = []
         self._idle: list[Handle] = []
-        self._asked: dict[Handle, tuple[str, _Token]] = {}
+        self._asked: dict[Handle, _Asked] = {}
         #: Why no further request is sent; None while all is well.
         self._end: str | None = None
-        self.loop = Loop()
+        self._admitted = 0
 
-    def answers(self) -> Iterator[Answer]:
+    def end(self, why: str) -> None:
+        """Send nothing more, and answer ``not-asked`` for the rest.
+
+        :param why: the reason, in a sentence.
+        """
+        self._end = self._end or why
+
+    def answers(self) -> Generator[Answer]:
+        """Ask, and yield the answers as they come.
+
+        Asked again is only what was refused unasked: by the server's rate
+        limit, after the pause that it names; and for a token that had
+        expired, after one new login for all. Closing the iterator ends
+        whatever is under way.
+
+        :raises keystoneauth1.exceptions.ClientException: no token can be
+            had at the start.
+        """
+        self._token = _Token(self._engine.access.headers())
+        self._started = time.monotonic()
+        self._loop = Loop()
+        try:
+            self._key = next(self._keys, None)
+            yield from self._all()
+        finally:
+            self._loop.close()
+
+    def _all(self) -> Iterator[Answer]:
         self._fill()
-        while self._asked and self._end is None:
-            for handle, code, message in self.loop.wait(self._patience()):
+        while self._end is None and (
+            self._asked or self._again or self._key is not None
+        ):
+            for handle, code, message in self._loop.wait(self._patience()):
                 answer = self._take(handle, code, message)
                 if answer is not None:
                     yield answer
-            if self._patience() == 0.0:
-                self._end = 'The deadline passed before an answer came'
             self._fill()
         if self._end is not None:
             yield from self._rest(self._end)
 
     def _patience(self) -> float | None:
-        """Seconds until the deadline; None if there is none."""
-        if self._deadline is None:
-            return None
-        return max(0.0, self._deadline - time.monotonic())
+        """Seconds until there is something to do; None if that is unknown."""
+        now = time.monotonic()
+        times = []
+        if self._deadline is not None:
+            times.append(self._deadline)
+        if len(self._asked) < self._engine.concurrency:
+            opens = now + self._gate.pause(now)
+            if self._key is not None:
+                times.append(opens)
+            elif self._again:
+                times.append(max(opens, self._again[0][0]))
+        return max(0.0, min(times) - now) if times else None
 
     def _fill(self) -> None:
-        """Send what may be sent now."""
+        """Send what may be sent now, unless it is time to end."""
+        now = time.monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            self.end('The deadline passed before an answer came')
+        elif self._gate.starved(now):
+            self.end('The rate limit of the API lets nothing through')
         while (
-            self._end is None and len(self._asked) < self._engine.concurrency
+            self._end is None
+            and len(self._asked) < self._engine.concurrency
+            and not self._gate.pause(now)
         ):
-            key = self._next()
+            key = self._next(now)
             if key is None:
                 return
-            handle = self._idle.pop() if self._idle else self._handle()
-            url = self._engine.access.endpoint + self._path_of(key)
-            handle.prepare(url, self._token.headers)
-            self._asked[handle] = (key, self._token)
-            LOG.debug('GET %s', url)
-            self.loop.start(handle)
+            self._send(key, now)
 
-    def _next(self) -> str | None:
-        if self._again:
-            return self._again.popleft()
-        return next(self._keys, None)
+    def _next(self, now: float) -> str | None:
+        if self._again and self._again[0][0] <= now:
+            return heapq.heappop(self._again)[1]
+        key = self._key
+        if key is not None:
+            self._key = next(self._keys, None)
+        return key
 
-    def _handle(self) -> Handle:
+    def _send(self, key: str, now: float) -> None:
         engine = self._engine
-        return Handle(engine.access, engine.timeout, engine.limit)
+        handle = (
+            self._idle.pop()
+            if self._idle
+            else Handle(engine.access, engine.timeout, engine.limit)
+        )
+        url = engine.access.endpoint + self._path_of(key)
+        # A kept connection stays with one API process, and gets at the
+        # budget of that one alone: a new one may reach any.
+        handle.prepare(url, self._token.headers, fresh=self._gate.throttled)
+        self._asked[handle] = _Asked(key, self._token, self._gate.sent(now))
+        LOG.debug('GET %s', url)
+        self._loop.start(handle)
 
     def _take(self, handle: Handle, code: int, message: str) -> Answer | None:
         """Take what came; None if it is to be asked again."""
-        key, token = self._asked.pop(handle)
+        asked = self._asked.pop(handle)
         self._idle.append(handle)
         reply = handle.outcome(code, message)
         self._engine.access.time(handle.url, handle.seconds)
@@ -194,16 +251,27 @@ class _Run:
             LOG.debug(
                 'GET %s: %s', handle.url, plaintext.one_line(reply.message)
             )
-            return Answer(key, reply)
+            return Answer(asked.key, reply)
         transport.log_reply(handle.url, reply)
+        if reply.status in (413, 429):
+            self._ask_later(asked, reply)
+            return None
+        self._admitted += 1
+        self._gate.admitted(asked.era)
         if reply.status != 401:
-            token.fresh = False
-        elif reply.fault != _NOT_ADMIN and self._renewed(token):
-            self._again.append(key)
+            asked.token.fresh = False
+        elif reply.fault != _NOT_ADMIN and self._renewed(asked.token):
+            heapq.heappush(self._again, (0.0, asked.key))
             return None
         else:
-            self._end = 'The API refuses this user'
-        return Answer(key, reply, handle.rtt)
+            self.end('The API refuses this user')
+        return Answer(asked.key, reply, handle.rtt)
+
+    def _ask_later(self, asked: _Asked, reply: Reply) -> None:
+        now = time.monotonic()
+        rate = self._admitted / max(now - self._started, 0.001)
+        pause = self._gate.refused(now, asked.era, reply, rate)
+        heapq.heappush(self._again, (now + pause, asked.key))
 
     def _renewed(self, refused: _Token) -> bool:
         """Log in again, once for all that was sent with the same token."""
@@ -215,13 +283,18 @@ class _Run:
         try:
             headers = self._engine.access.headers()
         except ksa_exceptions.ClientException as error:
-            self._end = f'The token expired, and a new login failed: {error}'
+            self.end(f'The token expired, and a new login failed: {error}')
             return True
         self._token = _Token(headers, fresh=True)
         return True
 
     def _rest(self, why: str) -> Iterator[Answer]:
         reply = NoReply(NoReply.NOT_ASKED, why)
-        unanswered = [key for key, _ in self._asked.values()]
-        for key in itertools.chain(unanswered, self._again, self._keys):
+        for asked in self._asked.values():
+            yield Answer(asked.key, reply)
+        for _, key in self._again:
+            yield Answer(key, reply)
+        if self._key is not None:
+            yield Answer(self._key, reply)
+        for key in self._keys:
             yield Answer(key, reply)

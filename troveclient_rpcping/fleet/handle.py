@@ -62,13 +62,22 @@ class Handle:
         setopt(pycurl.WRITEFUNCTION, self._on_body)
         setopt(pycurl.HEADERFUNCTION, self._header_lines.append)
 
-    def prepare(self, url: str, headers: list[str]) -> None:
-        """Make ready for the next request."""
+    def prepare(
+        self, url: str, headers: list[str], *, fresh: bool = False
+    ) -> None:
+        """Make ready for the next request.
+
+        :param url: what to ask for.
+        :param headers: header lines.
+        :param fresh: by a new connection, which is not kept.
+        """
         self._header_lines.clear()
         self._body.clear()
         self.url = url
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, headers)
+        self.curl.setopt(pycurl.FRESH_CONNECT, fresh)
+        self.curl.setopt(pycurl.FORBID_REUSE, fresh)
 
     def _on_body(self, data: bytes) -> int:
         self._body += data

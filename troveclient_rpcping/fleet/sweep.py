@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterable
 from collections.abc import Iterator
+import contextlib
 import time
 from typing import Any
 
@@ -25,9 +27,13 @@ from troveclient_rpcping import exceptions
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.fleet.breaker import Breaker
 from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
+from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
@@ -38,25 +44,30 @@ from troveclient_rpcping.verdict import Verdict
 def sweep(
     api: Any,
     instance_ids: Iterable[str],
-    *,
-    concurrency: int,
-    timeout: float,
-    deadline: float | None,
+    limits: Limits,
+    on_throttle: Callable[[float], None] | None = None,
 ) -> Generator[PingResult]:
-    """Ping each instance, and yield the results as they come.
+    """Ask each instance, and yield the results as they come.
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
     :param instance_ids: which instances.
-    :param concurrency: pings in flight at once, at the most.
-    :param timeout: seconds for each ping, in all.
-    :param deadline: seconds for all of them; None for no limit.
+    :param limits: how to go about it.
+    :param on_throttle: is told, whenever the rate limit of the server has
+        refused a ping, how many a second seem to get through.
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
-    access = Access(api)
-    engine = Engine(access, concurrency=concurrency, timeout=timeout)
-    end = None if deadline is None else time.monotonic() + deadline
-    return _results(engine, instance_ids, end)
+    engine = Engine(
+        Access(api),
+        concurrency=limits.concurrency,
+        timeout=limits.timeout,
+        gate=Gate(limits.rate, on_throttle),
+    )
+    deadline = None
+    if limits.deadline is not None:
+        deadline = time.monotonic() + limits.deadline
+    breaker = Breaker(limits.concurrency, limits.timeout)
+    return _results(engine, breaker, instance_ids, deadline)
 
 
 def fetcher(api: Any) -> inventory.Fetch:
@@ -71,11 +82,19 @@ def fetcher(api: Any) -> inventory.Fetch:
         timeout=inventory.TIMEOUT,
         limit=inventory.PAGE_LIMIT,
     )
-    return lambda path: next(engine.ask([path], str)).reply
+
+    def fetch(path: str) -> Reply | NoReply:
+        with contextlib.closing(engine.run([path], str).answers()) as answers:
+            return next(answers).reply
+
+    return fetch
 
 
 def _results(
-    engine: Engine, instance_ids: Iterable[str], deadline: float | None
+    engine: Engine,
+    breaker: Breaker,
+    instance_ids: Iterable[str],
+    deadline: float | None,
 ) -> Generator[PingResult]:
     impossible: collections.deque[PingResult] = collections.deque()
 
@@ -88,10 +107,16 @@ def _results(
             else:
                 yield instance_id
 
-    for answer in engine.ask(possible(), transport.ping_path, deadline):
-        yield _result(answer)
-        while impossible:
-            yield impossible.popleft()
+    run = engine.run(possible(), transport.ping_path, deadline)
+    with contextlib.closing(run.answers()) as answers:
+        for answer in answers:
+            result = _result(answer)
+            why = breaker.saw(result)
+            if why:
+                run.end(why)
+            yield result
+            while impossible:
+                yield impossible.popleft()
     yield from impossible
 
 

@@ -32,6 +32,22 @@ def seconds(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """Parse how many pings a second may be sent: a number above 0.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.001 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no rate: give a number of pings a second above 0'
+        )
+    return value
+
+
 def concurrency(text: str) -> int:
     """Parse how many pings may be in flight: 1 to 1024.
 

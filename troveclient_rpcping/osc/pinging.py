@@ -16,14 +16,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import contextlib
 import logging
 import time
 from typing import Any
+
+from openstackclient.identity import common
 
 from troveclient_rpcping import management
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import targets
@@ -52,14 +56,16 @@ class Pinging:
         """Ping; return the columns, and a row for each guest."""
         arguments = self._arguments
         _silence_unheard_log()
-        manager = management.Management(self._app.client_manager.database)
-        asked = targets.resolve(
-            arguments.instances, manager.list_all, always_list=arguments.long
-        )
         started = time.monotonic()
-        results = self._ping(manager, asked)
-        seconds = time.monotonic() - started
-        self._sentences = _sentences(asked, results, seconds)
+        manager = management.Management(self._app.client_manager.database)
+        asked = self._targets(manager)
+        deadline = arguments.deadline
+        if deadline is not None:
+            deadline = max(0.001, deadline + started - time.monotonic())
+        results = self._ping(manager, asked, deadline)
+        self._sentences = _sentences(
+            asked, results, time.monotonic() - started
+        )
         columns = rows.LONG_COLUMNS if arguments.long else rows.COLUMNS
         return columns, [
             rows.row(
@@ -69,6 +75,8 @@ class Pinging:
                 long=arguments.long,
             )
             for target, result in zip(asked, results, strict=True)
+            if not arguments.failed_only
+            or result.verdict is not Verdict.REACHABLE
         ]
 
     def report(self) -> None:
@@ -79,27 +87,64 @@ class Pinging:
             for sentence in self._sentences:
                 self._app.stderr.write(f'{sentence}\n')
 
+    def _targets(self, manager: management.Management) -> list[Target]:
+        arguments = self._arguments
+        directory = targets.Directory(manager.list_all)
+        if not arguments.all:
+            named = list(arguments.instances)
+            if arguments.from_file:
+                named += targets.read(arguments.from_file, self._app.stdin)
+            return directory.resolve(named, always_list=arguments.long)
+        return directory.select(
+            project_ids=self._project_ids(directory),
+            datastores=arguments.datastore,
+            statuses=arguments.status,
+        )
+
+    def _project_ids(self, directory: targets.Directory) -> set[str]:
+        """Return the IDs of the projects that were asked for."""
+        listed = {instance.project_id for instance in directory.instances}
+        return {
+            # A project without an instance is looked up in Keystone, to tell
+            # a wrong name from an empty project.
+            project
+            if project in listed
+            else common.find_project(
+                self._app.client_manager.identity, project
+            ).id
+            for project in self._arguments.project
+        }
+
     def _ping(
-        self, manager: management.Management, asked: list[Target]
+        self,
+        manager: management.Management,
+        asked: list[Target],
+        deadline: float | None,
     ) -> list[PingResult]:
         """Ping all; return a result for each target, in their order."""
+        ids = [target.instance_id for target in asked if target.instance_id]
         results: dict[str | None, PingResult] = {}
         interrupted = None
+        shown = progress.Progress(self._app, len(ids), deadline)
         pings = manager.rpc_ping_each(
-            [target.instance_id for target in asked if target.instance_id],
+            ids,
             concurrency=self._arguments.concurrency,
             timeout=self._arguments.timeout,
+            rate=self._arguments.rate,
+            deadline=deadline,
+            on_throttle=shown.throttled,
         )
+        if self._arguments.rate:
+            shown.limited(self._arguments.rate)
         try:
-            with interrupts.sigterm_raises():
+            with shown, contextlib.closing(pings):
                 for result in pings:
                     results[result.instance_id] = result
+                    shown.advance()
         except KeyboardInterrupt:
             interrupted = exits.INTERRUPTED
         except interrupts.Terminated:
             interrupted = exits.TERMINATED
-        finally:
-            pings.close()
         in_order = [
             results.get(target.instance_id) or _without_answer(target)
             for target in asked
@@ -120,7 +165,7 @@ def _sentences(
     summary = Summary.of(results)
     return [
         report.summary_line(summary, seconds),
-        *report.advice(results, summary),
+        *report.advice(asked, results, summary),
     ]
 
 

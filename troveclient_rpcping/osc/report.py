@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import datetime
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.summary import Summary
@@ -23,6 +24,15 @@ from troveclient_rpcping.osc.targets import Target
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
+
+# An agent sends a heartbeat every 10 s (agent_heartbeat_time); clocks differ.
+_FRESH = datetime.timedelta(seconds=90)
+
+_DEAF = (
+    'It is ACTIVE, and its heartbeat is fresh: the agent is alive and can '
+    'send, but does not hear. Suspect its queue on the message bus, and '
+    'restart the agent, not the server.'
+)
 
 _STATES = {
     Verdict.REACHABLE: 'reachable',
@@ -113,6 +123,8 @@ def sentence(target: Target, result: PingResult) -> str:
         guest += f' ({plaintext.one_line(target.instance_id)})'
     said = f'Guest {guest} is {_STATES[result.verdict]}: '
     said += _explanation(result)
+    if result.verdict is Verdict.UNREACHABLE and _beats(target):
+        said += f' {_DEAF}'
     if result.request_id:
         said += f' (request ID {plaintext.one_line(result.request_id)})'
     return said
@@ -137,10 +149,13 @@ def summary_line(summary: Summary, seconds: float) -> str:
     return line
 
 
-def advice(results: Sequence[PingResult], summary: Summary) -> list[str]:
+def advice(
+    asked: Sequence[Target], results: Sequence[PingResult], summary: Summary
+) -> list[str]:
     """Say what the pattern of all results suggests, if there is one.
 
-    :param results: of more than one guest.
+    :param asked: what was asked for: more than one guest.
+    :param results: what came of it, in the same order.
     :param summary: their numbers.
     """
     found = []
@@ -152,6 +167,12 @@ def advice(results: Sequence[PingResult], summary: Summary) -> list[str]:
             'No guest answers at all. Suspect the message bus, or the '
             'transport_url of Trove, before the guests.'
         )
+    deaf = sum(
+        result.verdict is Verdict.UNREACHABLE and _beats(target)
+        for target, result in zip(asked, results, strict=True)
+    )
+    if deaf:
+        found.append(f'{deaf} of {summary.guests} guests: {_DEAF}')
     for reason in _NOT_THE_GUEST:
         count = summary.reasons[reason]
         if count:
@@ -160,6 +181,20 @@ def advice(results: Sequence[PingResult], summary: Summary) -> list[str]:
                 f'{count} of {summary.guests} guests: {_explanation(first)}'
             )
     return found
+
+
+def _beats(target: Target) -> bool:
+    """Whether the agent is alive, by the heartbeat in the listing."""
+    instance = target.instance
+    if instance is None or instance.status != 'ACTIVE':
+        return False
+    try:
+        beat = datetime.datetime.fromisoformat(instance.last_heartbeat or '')
+    except ValueError:
+        return False
+    if beat.tzinfo is None:
+        beat = beat.replace(tzinfo=datetime.UTC)
+    return datetime.datetime.now(datetime.UTC) - beat < _FRESH
 
 
 def _explanation(result: PingResult) -> str:

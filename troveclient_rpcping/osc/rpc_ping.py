@@ -50,8 +50,58 @@ class PingDatabaseInstances(command.Lister):
         parser.add_argument(
             'instances',
             metavar='<instance>',
-            nargs='+',
+            nargs='*',
             help=_('Instance(s) to ping (name or ID)'),
+        )
+        parser.add_argument(
+            '--all',
+            action='store_true',
+            help=_(
+                'Ping every instance of every project, members of clusters too'
+            ),
+        )
+        parser.add_argument(
+            '--project',
+            metavar='<project>',
+            action='append',
+            default=[],
+            help=_(
+                'With --all: only instances of this project (name or ID; may '
+                'be repeated)'
+            ),
+        )
+        parser.add_argument(
+            '--datastore',
+            metavar='<datastore>',
+            action='append',
+            default=[],
+            help=_(
+                'With --all: only instances of this datastore, as in "mysql" '
+                'or "mysql 8.0" (may be repeated)'
+            ),
+        )
+        parser.add_argument(
+            '--status',
+            metavar='<status>',
+            action='append',
+            default=[],
+            help=_(
+                'With --all: only instances in this status, as in "ACTIVE" '
+                '(may be repeated)'
+            ),
+        )
+        parser.add_argument(
+            '--from-file',
+            metavar='<file>',
+            help=_(
+                'Ping the instances that this file names: a name or an ID a '
+                'line, # begins a comment; - is standard input'
+            ),
+        )
+        parser.add_argument(
+            '--failed-only',
+            action='store_true',
+            help=_('List only the guests that are not reachable'),
         )
         parser.add_argument(
             '--timeout',
@@ -71,20 +121,52 @@ class PingDatabaseInstances(command.Lister):
             help=_('Pings in flight at once (default: %(default)d)'),
         )
         parser.add_argument(
+            '--rate',
+            metavar='<number>',
+            type=arguments.rate,
+            help=_(
+                'Pings a second, at the most (default: no limit but that of '
+                'the server)'
+            ),
+        )
+        parser.add_argument(
+            '--deadline',
+            metavar='<seconds>',
+            type=arguments.seconds,
+            help=_(
+                'Seconds for the command, in all; guests that are not asked '
+                'by then are unknown (default: none)'
+            ),
+        )
+        parser.add_argument(
             '--long',
             action='store_true',
             help=_('List more columns'),
         )
+        self._parser = parser
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
+        from troveclient_rpcping.osc import exits
+        from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging
+        from troveclient_rpcping.osc import targets
 
+        mistake = targets.mistake(parsed_args)
+        if mistake:
+            self._parser.error(mistake)
         self._pinging = pinging.Pinging(self.app, parsed_args)
-        # cliff's Lister always returns 0.
-        super().run(parsed_args)
-        self._pinging.report()
+        try:
+            with interrupts.sigterm_raises():
+                # cliff's Lister always returns 0.
+                super().run(parsed_args)
+                self._pinging.report()
+        except KeyboardInterrupt:
+            # Before the first ping, or once more while the rows are printed.
+            return exits.INTERRUPTED
+        except interrupts.Terminated:
+            return exits.TERMINATED
         return self._pinging.exit_status
 
     def take_action(

@@ -14,9 +14,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 import dataclasses
+import functools
+import pathlib
+from typing import TextIO
 
 from osc_lib import exceptions
 
@@ -41,54 +46,146 @@ class Target:
     instance: Instance | None = None
 
 
-def resolve(
-    arguments: Sequence[str],
-    listing: Callable[[], list[Instance]],
-    *,
-    always_list: bool = False,
-) -> list[Target]:
-    """Find the instance of each argument, each instance once.
+def mistake(arguments: argparse.Namespace) -> str | None:
+    """Say what is wrong with the choice of targets; None if nothing is."""
+    named = arguments.instances or arguments.from_file
+    if arguments.all and named:
+        return '--all stands alone: name no instance and no file beside it'
+    if not arguments.all and not named:
+        return 'name an instance, or give --all or --from-file'
+    filtered = arguments.project or arguments.datastore or arguments.status
+    if filtered and not arguments.all:
+        return '--project, --datastore and --status go with --all'
+    return None
 
-    All names together cost one listing, IDs none.
 
-    :param arguments: names and IDs.
+class Directory:
+    """The instances of the cloud, listed once, when first needed.
+
     :param listing: lists every instance.
-    :param always_list: list even for IDs alone, for more about them.
-    :returns: in the order of the arguments.
-    :raises osc_lib.exceptions.CommandError: for names that several instances
-        bear (it lists their IDs), or if there is no listing.
     """
-    names = [text for text in arguments if not inventory.is_id(text)]
-    instances = _list(listing) if names or always_list else []
-    by_id = {instance.id: instance for instance in instances}
-    by_name = inventory.by_name(instances, names)
-    _refuse_ambiguous(by_name)
-    targets: dict[str, Target] = {}
-    for text in arguments:
-        if inventory.is_id(text):
-            # Trove knows its IDs in lower case.
-            instance = by_id.get(text.lower())
-            target = _target(instance) if instance else Target(text.lower())
-        elif by_name[text]:
-            target = _target(by_name[text][0])
-        else:
-            target = Target(None, text)
-        targets.setdefault(target.instance_id or f'name {text}', target)
-    return list(targets.values())
+
+    def __init__(self, listing: Callable[[], list[Instance]]):
+        self._listing = listing
+
+    @functools.cached_property
+    def instances(self) -> list[Instance]:
+        """Every instance.
+
+        :raises osc_lib.exceptions.CommandError: if there is no listing.
+        """
+        try:
+            return self._listing()
+        except ListingFailed as error:
+            hint = (
+                'Only an administrator may ping; check the credentials in use.'
+                if error.reason is Reason.DENIED
+                else 'Instances that are given by their IDs need no listing.'
+            )
+            raise exceptions.CommandError(
+                f'{str(error).rstrip(".")}. {hint}'
+            ) from error
+
+    def resolve(
+        self, arguments: Sequence[str], *, always_list: bool = False
+    ) -> list[Target]:
+        """Find the instance of each argument, each instance once.
+
+        All names together cost one listing, IDs none.
+
+        :param arguments: names and IDs.
+        :param always_list: list even for IDs alone, for more about them.
+        :returns: in the order of the arguments.
+        :raises osc_lib.exceptions.CommandError: for names that several
+            instances bear (it lists their IDs), or if there is no listing.
+        """
+        names = [text for text in arguments if not inventory.is_id(text)]
+        instances = self.instances if names or always_list else []
+        by_id = {instance.id: instance for instance in instances}
+        by_name = inventory.by_name(instances, names)
+        _refuse_ambiguous(by_name)
+        targets: dict[str, Target] = {}
+        for text in arguments:
+            if inventory.is_id(text):
+                # Trove knows its IDs in lower case.
+                instance = by_id.get(text.lower())
+                target = (
+                    _target(instance) if instance else Target(text.lower())
+                )
+            elif by_name[text]:
+                target = _target(by_name[text][0])
+            else:
+                target = Target(None, text)
+            targets.setdefault(target.instance_id or f'name {text}', target)
+        return list(targets.values())
+
+    def select(
+        self,
+        *,
+        project_ids: Collection[str] = (),
+        datastores: Collection[str] = (),
+        statuses: Collection[str] = (),
+    ) -> list[Target]:
+        """Return every instance that fits, by name.
+
+        :param project_ids: which projects; empty for all.
+        :param datastores: types, or types and versions; empty for all.
+        :param statuses: which statuses; empty for all.
+        :raises osc_lib.exceptions.CommandError: if none fits, or if there is
+            no listing.
+        """
+        wanted = {text.casefold() for text in datastores}
+        states = {text.casefold() for text in statuses}
+        found = [
+            instance
+            for instance in self.instances
+            if (not project_ids or instance.project_id in project_ids)
+            and (not wanted or wanted & _datastore_names(instance))
+            and (not states or (instance.status or '').casefold() in states)
+        ]
+        if not found:
+            raise exceptions.CommandError(
+                'No instance fits'
+                if self.instances
+                else 'There is no instance in this cloud'
+            )
+        found.sort(key=lambda instance: (instance.name or '', instance.id))
+        return [_target(instance) for instance in found]
 
 
-def _list(listing: Callable[[], list[Instance]]) -> list[Instance]:
+def read(file: str, stdin: TextIO) -> list[str]:
+    """Read names and IDs, one a line, from a file.
+
+    :param file: its path; ``-`` for standard input.
+    :param stdin: standard input.
+    :raises osc_lib.exceptions.CommandError: if it cannot be read, is no
+        text, or names nothing.
+    """
     try:
-        return listing()
-    except ListingFailed as error:
-        hint = (
-            'Only an administrator may ping; check the credentials in use.'
-            if error.reason is Reason.DENIED
-            else 'Instances that are given by their IDs need no listing.'
-        )
+        if file == '-':
+            data = stdin.buffer.read()
+        else:
+            data = pathlib.Path(file).read_bytes()
+        text = data.decode('utf-8-sig')
+    except OSError as error:
         raise exceptions.CommandError(
-            f'{str(error).rstrip(".")}. {hint}'
+            f'Cannot read {file}: {error.strerror}'
         ) from error
+    except UnicodeDecodeError as error:
+        line = data.count(b'\n', 0, error.start) + 1
+        raise exceptions.CommandError(
+            f'{file} is no text in UTF-8: see line {line}'
+        ) from error
+    lines = (line.strip() for line in text.split('\n'))
+    names = [line for line in lines if line and not line.startswith('#')]
+    if not names:
+        raise exceptions.CommandError(f'{file} names no instance')
+    return names
+
+
+def _datastore_names(instance: Instance) -> set[str]:
+    full = (instance.datastore or '').casefold()
+    return {full, full.partition(' ')[0]}
 
 
 def _target(instance: Instance) -> Target:

@@ -107,9 +107,10 @@ class Server(fixtures.Fixture):
         port = self._listener.getsockname()[1]
         self.url = f'http://127.0.0.1:{port}/v1.0/{PROJECT}'
         threading.Thread(target=self._accept, daemon=True).start()
-        self.addCleanup(self._stop)
+        self.addCleanup(self.stop)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Close every connection, and refuse new ones."""
         self.done.set()
         # shutdown() and not close() alone: it wakes the thread in accept().
         for sock in (self._listener, *list(self._open)):

@@ -13,11 +13,10 @@
 """What the commands are made of, without a server."""
 
 import argparse
+import datetime
 
-from osc_lib import exceptions
 import testtools
 
-from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import arguments
@@ -25,10 +24,8 @@ from troveclient_rpcping.osc import durations
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.osc import targets
 from troveclient_rpcping.osc.targets import Target
 from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -105,6 +102,15 @@ class ArgumentsTest(testtools.TestCase):
             )
             self.assertIn('give a number', str(error))
 
+    def test_a_rate_is_a_positive_number(self) -> None:
+        """Anything else is refused with what to do."""
+        self.assertEqual(0.5, arguments.rate('0.5'))
+        for text in ('0', '-1', 'nan', 'inf', 'x', '', '1e99'):
+            error = self.assertRaises(
+                argparse.ArgumentTypeError, arguments.rate, text
+            )
+            self.assertIn('pings a second', str(error))
+
     def test_the_concurrency_is_a_small_whole_number(self) -> None:
         """Anything else is refused with what to do."""
         self.assertEqual(64, arguments.concurrency('64'))
@@ -113,88 +119,6 @@ class ArgumentsTest(testtools.TestCase):
                 argparse.ArgumentTypeError, arguments.concurrency, text
             )
             self.assertIn('1 to 1024', str(error))
-
-
-class TargetsTest(testtools.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.listings = 0
-        self.instances = [
-            Instance(GUEST, 'db-1'),
-            Instance(OTHER, 'db-2'),
-            Instance('a', 'twin'),
-            Instance('b', 'twin'),
-        ]
-
-    def listing(self) -> list[Instance]:
-        self.listings += 1
-        return self.instances
-
-    def test_ids_cost_no_listing(self) -> None:
-        """They are asked for as they are, in lower case."""
-        self.assertEqual(
-            [Target(GUEST)], targets.resolve([GUEST.upper()], self.listing)
-        )
-        self.assertEqual(0, self.listings)
-
-    def test_names_cost_one_listing_together(self) -> None:
-        """And stand in the order in which they were asked for."""
-        found = targets.resolve(['db-2', 'db-1'], self.listing)
-        self.assertEqual([OTHER, GUEST], [t.instance_id for t in found])
-        self.assertEqual(1, self.listings)
-
-    def test_an_id_beside_a_name_gets_its_name_too(self) -> None:
-        """Where there is a listing anyway."""
-        found = targets.resolve([GUEST, 'db-2'], self.listing)
-        self.assertEqual('db-1', found[0].name)
-
-    def test_a_guest_asked_for_twice_is_one_target(self) -> None:
-        """By its name and its ID, or twice by the same."""
-        found = targets.resolve(
-            ['db-1', GUEST, 'db-1', 'no', 'no'], self.listing
-        )
-        self.assertEqual([GUEST, None], [t.instance_id for t in found])
-
-    def test_an_ambiguous_name_lists_the_ids(self) -> None:
-        """So that one of them can be asked for."""
-        error = self.assertRaises(
-            exceptions.CommandError,
-            targets.resolve,
-            ['db-1', 'twin'],
-            self.listing,
-        )
-        self.assertIn('"twin": a, b.', str(error))
-
-    def test_a_name_that_nobody_bears_is_a_target_without_an_id(self) -> None:
-        """The others are still found."""
-        found = targets.resolve(['nosuch', 'db-1'], self.listing)
-        self.assertEqual([None, GUEST], [t.instance_id for t in found])
-        self.assertEqual('nosuch', found[0].name)
-
-    def test_hostile_names_are_clean_in_the_error(self) -> None:
-        """Tenants choose names, and the listing may be hostile too."""
-        name = '\x1b[31mevil\n'
-        self.instances = [Instance('a\x07', name), Instance('b', name)]
-        error = self.assertRaises(
-            exceptions.CommandError, targets.resolve, [name], self.listing
-        )
-        self.assertTrue(str(error).isprintable(), str(error))
-
-    def test_a_listing_that_fails_says_what_to_do(self) -> None:
-        """IDs need none, but for a user without the role nothing helps."""
-        for reason, words in {
-            Reason.DENIED: 'Only an administrator may ping',
-            Reason.TIMEOUT: 'IDs need no listing',
-        }.items():
-
-            def fails(reason: Reason = reason) -> list[Instance]:
-                raise ListingFailed('why', reason)
-
-            error = self.assertRaises(
-                exceptions.CommandError, targets.resolve, ['db-1'], fails
-            )
-            self.assertIn('why', str(error))
-            self.assertIn(words, str(error))
 
 
 class RowsTest(testtools.TestCase):
@@ -285,8 +209,16 @@ class SummaryTest(testtools.TestCase):
 
 
 class ReportTest(testtools.TestCase):
+    instance: Instance | None = None
+
     def advice(self, *results: PingResult) -> str:
-        return '\n'.join(report.advice(results, Summary.of(results)))
+        return '\n'.join(
+            report.advice(
+                [Target(GUEST, 'db-1', self.instance)] * len(results),
+                results,
+                Summary.of(results),
+            )
+        )
 
     def test_every_reason_has_a_sentence(self) -> None:
         """Which guest, what is wrong, what to look at, which request."""
@@ -324,6 +256,28 @@ class ReportTest(testtools.TestCase):
         """An agent that fails, or is too old, answered as well."""
         self.assertEqual('', self.advice(DEAD, DEAD, UP))
         self.assertEqual('', self.advice(DEAD, DEAD, FAILED))
+
+    def test_a_deaf_agent_is_told_from_a_dead_one(self) -> None:
+        """Its heartbeat is fresh, so it lives and can send."""
+        now = datetime.datetime.now(datetime.UTC)
+        for status, beat, deaf in (
+            ('ACTIVE', now, True),
+            ('ACTIVE', now.replace(tzinfo=None), True),
+            ('ACTIVE', now - datetime.timedelta(minutes=5), False),
+            ('SHUTDOWN', now, False),
+            ('ACTIVE', None, False),
+        ):
+            self.instance = Instance(
+                GUEST,
+                status=status,
+                last_heartbeat=beat.isoformat() if beat else 'never',
+            )
+            target = Target(GUEST, None, self.instance)
+            for said in (
+                report.sentence(target, DEAD),
+                self.advice(UP, DEAD),
+            ):
+                self.assertEqual(deaf, 'does not hear' in said, said)
 
     def test_troubles_of_the_control_plane_are_named_once(self) -> None:
         """With how many guests they hit."""

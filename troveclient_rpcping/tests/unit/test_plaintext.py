@@ -64,6 +64,8 @@ class PlaintextTest(testtools.TestCase):
         long = 'x' * 5000
         self.assertEqual(['a', long], plaintext.lines(f'\x1b[31ma\n{long}'))
 
+    # No deadline: a busy machine is not to fail it.
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(strategies.text(), strategies.integers(1, 50))
     def test_any_text_becomes_one_printable_bounded_line(
         self, text: str, limit: int

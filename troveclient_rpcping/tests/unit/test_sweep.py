@@ -194,14 +194,12 @@ class SweepTest(base.TestCase):
         """A dead API is no dead guest."""
         server = self.serve(base.PONG)
         trove = self.connect(server.url)
-        server.cleanUp()
+        server.stop()
         (result,) = trove.mgmt_instances.rpc_ping_each([GUEST])
         self.assertEqual(
             (Verdict.UNKNOWN, Reason.CONNECTION),
             (result.verdict, result.reason),
         )
-        # The fixture's own clean-up wants something to clean.
-        server.setUp()
 
     def test_a_silent_api_is_unknown(self) -> None:
         """The time is up after the timeout, and the guest is not blamed."""
@@ -412,6 +410,71 @@ class TokenTest(base.TestCase):
         trove.client.session.auth.get_token = gone
         pings = trove.mgmt_instances.rpc_ping_each([GUEST])
         self.assertRaises(ksa_exceptions.ConnectFailure, next, pings)
+
+
+class RateLimitTest(base.TestCase):
+    def test_a_throttled_guest_is_asked_again_and_never_judged_for_it(
+        self,
+    ) -> None:
+        """Nothing is lost, and nobody is called anything for a 413."""
+        refused: set[str] = set()
+
+        def answer(request: base.Request) -> bytes:
+            if request[0] in refused:
+                return base.PONG
+            refused.add(request[0])
+            body = b'Only 9000 GET request(s) can be made to * every second.'
+            return raw('413 Too Large', body, {'Retry-After': '0'})
+
+        server = self.serve(answer)
+        rates: list[float] = []
+        results = list(
+            self.connect(server.url).mgmt_instances.rpc_ping_each(
+                ids(5), on_throttle=rates.append
+            )
+        )
+        self.assertEqual([Verdict.REACHABLE] * 5, [r.verdict for r in results])
+        self.assertEqual(10, len(server.requests))
+        self.assertEqual(5, len(rates))
+
+    def test_a_guest_that_is_throttled_to_the_end_is_not_asked(self) -> None:
+        """The deadline ends the wait, and the guest is not blamed."""
+        server = self.serve(raw('429 Slow', b'', {'Retry-After': '99999'}))
+        (result,) = self.connect(server.url).mgmt_instances.rpc_ping_each(
+            [GUEST], deadline=0.3
+        )
+        self.assertEqual(
+            (Verdict.UNKNOWN, Reason.NOT_ASKED),
+            (result.verdict, result.reason),
+        )
+
+    def test_a_rate_of_the_user_spaces_the_pings(self) -> None:
+        """Twenty-one at a hundred a second take a fifth of one, or more."""
+        server = self.serve(base.PONG)
+        started = time.monotonic()
+        list(
+            self.connect(server.url).mgmt_instances.rpc_ping_each(
+                ids(21), rate=100
+            )
+        )
+        self.assertGreaterEqual(time.monotonic() - started, 0.19)
+
+
+class AllIsLostTest(base.TestCase):
+    def test_a_dead_api_is_not_asked_ten_thousand_times(self) -> None:
+        """It ends early, and says so of those that were not asked."""
+        server = self.serve(base.PONG)
+        trove = self.connect(server.url)
+        server.stop()
+        results = list(trove.mgmt_instances.rpc_ping_each(ids(10_000)))
+        self.assertEqual(10_000, len(results))
+        reasons = [r.reason for r in results]
+        self.assertLess(reasons.count(Reason.CONNECTION), 200)
+        self.assertEqual(
+            10_000 - reasons.count(Reason.CONNECTION),
+            reasons.count(Reason.NOT_ASKED),
+        )
+        self.assertIn('all failed: Failed to connect', results[-1].detail)
 
 
 class SessionSettingsTest(base.TestCase):

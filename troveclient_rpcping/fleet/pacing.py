@@ -1,0 +1,178 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""One gate for a whole sweep: how fast it may send.
+
+Trove allows each project 200 GETs a minute, in every API process for itself:
+a leaky bucket that holds 200, and then lets one through every 0.3 s
+(trove/common/limits.py). A refused request costs none of that budget, so the
+gate sends slightly more than is let through, and learns the budget, of
+however many API processes, from what share of it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import re
+
+from troveclient_rpcping.reply import Reply
+
+# By how much the rate grows with each request that is let through, and
+# shrinks with one that is refused. In balance the share that is refused is
+# the growth by the shrinking: 2.4 %.
+_GROWTH = 0.006
+_SHRINKING = 0.25
+_REFUSED = _GROWTH / _SHRINKING
+
+# After so many requests that were let through in a row, the budget must be
+# larger than was thought (other API processes have theirs left): find it.
+_RUN = 50
+_SEARCH = 0.015
+
+# How far the gate may lag behind the server's rate, in seconds, and make up
+# for it. A rate of the user is a maximum: there nothing is made up for.
+_LAG = 1.0
+
+# Requests a second that a server is taken to let through if it refuses the
+# very first ones and does not say.
+_UNNAMED = 1.0
+
+# No pause is longer, in seconds, whatever a server asks for.
+_LONGEST_PAUSE = 300.0
+
+#: Seconds without a single request let through, after which a server is not
+#: limiting the rate but refusing. Trove's limits are by the minute at most.
+STARVED = 150.0
+
+_PERIODS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400}
+
+
+class Gate:
+    """Says when the next request may be sent.
+
+    Times are seconds on one monotonic clock, which the caller reads.
+
+    :param rate: requests a second at the most; None for no limit but the
+        server's.
+    :param on_throttle: is told, with each refusal, how many requests a second
+        seem to get through.
+    """
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        on_throttle: Callable[[float], None] | None = None,
+    ):
+        self._on_throttle = on_throttle
+        self._most = rate
+        self._rate = rate
+        self._lag = _LAG if rate is None else 0.0
+        self._least = 0.0
+        self._next = 0.0
+        self._closed_until = 0.0
+        # Counts the changes of the rate for the worse: what was refused of
+        # the requests before one says nothing about the rate after it.
+        self._era = 0
+        self._run = 0
+        self._refused_since: float | None = None
+        self.throttled = False
+
+    @property
+    def rate(self) -> float | None:
+        """Requests a second that get through; None while it is not known."""
+        if self._rate is None or not self.throttled:
+            return self._rate
+        return self._rate * (1 - _REFUSED)
+
+    def pause(self, now: float) -> float:
+        """Return the seconds until the next request may be sent; 0 for now."""
+        opens = self._closed_until
+        if self._rate is not None:
+            opens = max(opens, self._next)
+        return max(0.0, opens - now)
+
+    def starved(self, now: float) -> bool:
+        """Whether the server has refused everything for too long."""
+        since = self._refused_since
+        return since is not None and now - since > STARVED
+
+    def sent(self, now: float) -> int:
+        """Account for a request that is sent; return the era it belongs to."""
+        if self._rate is not None:
+            due = max(self._next, now - self._lag)
+            self._next = due + 1 / self._rate
+        return self._era
+
+    def admitted(self, era: int) -> None:
+        """Account for a request that was not refused."""
+        self._refused_since = None
+        if not self.throttled or era != self._era or self._rate is None:
+            return
+        self._run += 1
+        self._rate *= 1 + (_SEARCH if self._run > _RUN else _GROWTH)
+        if self._most is not None:
+            self._rate = min(self._rate, self._most)
+
+    def refused(
+        self, now: float, era: int, reply: Reply, admitted: float
+    ) -> float:
+        """Account for a request that the server's rate limit refused.
+
+        :param now: when that became known.
+        :param era: what :meth:`sent` said for the request.
+        :param reply: the refusal.
+        :param admitted: requests a second that were let through until now.
+        :returns: seconds until that request may be sent again.
+        """
+        pause = min(reply.retry_after or 1.0, _LONGEST_PAUSE)
+        # Rounded up to whole seconds, so the budget may be back a second
+        # earlier. Trove's is: its pauses are of one second.
+        self._closed_until = max(self._closed_until, now + pause - 1.0)
+        if self._refused_since is None:
+            self._refused_since = now
+        if era == self._era:
+            self._slow_down(now, reply, admitted)
+        if self._on_throttle is not None and self.rate is not None:
+            self._on_throttle(self.rate)
+        return pause
+
+    def _slow_down(self, now: float, reply: Reply, admitted: float) -> None:
+        if self.throttled and self._rate is not None:
+            self._rate = max(self._rate * (1 - _SHRINKING), self._least)
+        else:
+            # One API process lets through what its refusal names; there may
+            # be several. Who names nothing gets half of what it got.
+            rate = _named_rate(reply) or max(admitted / 2, _UNNAMED)
+            # Growing is slow: from next to nothing it would take for ever.
+            self._least = rate / 2
+            rate /= 1 - _REFUSED
+            self._rate = min(rate, self._rate or rate)
+            self.throttled = True
+        self._next = now + 1 / self._rate
+        self._era += 1
+        self._run = 0
+
+
+_LIMIT = re.compile(
+    r'Only (\d{1,9}) GET request\(s\) can be made to \* every '
+    rf'({"|".join(_PERIODS)})\.'
+)
+
+
+def _named_rate(reply: Reply) -> float | None:
+    """Return the rate that a refusal of Trove names, a second."""
+    # trove/common/limits.py, Limit.error_message; it stands in "details",
+    # which trove/common/wsgi.py, OverLimitFault, puts beside the message.
+    match = _LIMIT.search(reply.body.decode('utf-8', 'replace'))
+    if match is None or match[1].strip('0') == '':
+        return None
+    return int(match[1]) / _PERIODS[match[2]]

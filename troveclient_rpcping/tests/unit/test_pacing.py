@@ -1,0 +1,251 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The gate, against the limiter of Trove, on a clock of our own."""
+
+import heapq
+import json
+import random
+
+import testtools
+
+from troveclient_rpcping.fleet import pacing
+from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.reply import Reply
+
+
+def refusal(
+    retry_after: str = '1', limit: int = 200, period: str = 'minute'
+) -> Reply:
+    """Return Trove's refusal (trove/common/wsgi.py, OverLimitFault)."""
+    body = {
+        'overLimit': {
+            'code': 413,
+            'message': 'This request was rate-limited.',
+            'details': (
+                f'Only {limit} GET request(s) can be made to * every {period}.'
+            ),
+            'retryAfter': retry_after,
+        }
+    }
+    headers = {'retry-after': retry_after}
+    return Reply(413, headers, json.dumps(body).encode())
+
+
+class Limiter:
+    """The leaky bucket of one API process (trove/common/limits.py)."""
+
+    def __init__(self, limit: int, period: float = 60.0):
+        self._cost = period / limit
+        self._capacity = period
+        self._water = 0.0
+        self._last = 0.0
+
+    def admits(self, now: float) -> bool:
+        self._water = max(0.0, self._water - (now - self._last))
+        self._last = now
+        if self._water + self._cost > self._capacity:
+            return False
+        self._water += self._cost
+        return True
+
+
+class Sweep:
+    """A sweep in simulated time: a gate before API processes with limiters.
+
+    A ping takes 30 ms, a refusal 5; each process does one thing at a time.
+    """
+
+    def __init__(self, pings: int, processes: int, limit: int = 200):
+        self.pings = pings
+        self.sent = self.refused = 0
+        self.seconds = 0.0
+        self._limiters = [Limiter(limit) for _ in range(processes)]
+        self._free = [0.0] * processes
+        self._limit = limit
+
+    @property
+    def minimum(self) -> float:
+        """Seconds that the limiters need, whoever asks."""
+        budget = self._limit * len(self._limiters)
+        return (self.pings - budget) / (budget / 60)
+
+    def run(self, concurrency: int = 64) -> None:
+        chance = random.Random(1)
+        gate = Gate()
+        now, left, done = 0.0, self.pings, 0
+        again: list[float] = []
+        landing: list[tuple[float, int, bool, int]] = []
+        while done < self.pings:
+            while len(landing) < concurrency and not gate.pause(now):
+                if again and again[0] <= now:
+                    heapq.heappop(again)
+                elif left:
+                    left -= 1
+                else:
+                    break
+                process = chance.randrange(len(self._limiters))
+                begins = max(now, self._free[process])
+                admitted = self._limiters[process].admits(begins)
+                self._free[process] = begins + (0.012 if admitted else 0.004)
+                lands = self._free[process] + (0.018 if admitted else 0.001)
+                self.sent += 1
+                era = gate.sent(now)
+                heapq.heappush(landing, (lands, self.sent, admitted, era))
+            times = [landing[0][0]] if landing else []
+            if len(landing) < concurrency and (left or again):
+                opens = now + gate.pause(now)
+                times.append(opens if left else max(opens, again[0]))
+            now = max(now, min(times))
+            while landing and landing[0][0] <= now:
+                _, _, admitted, era = heapq.heappop(landing)
+                if admitted:
+                    done += 1
+                    gate.admitted(era)
+                else:
+                    self.refused += 1
+                    reply = refusal(limit=self._limit)
+                    pause = gate.refused(now, era, reply, done / now)
+                    heapq.heappush(again, now + pause)
+        self.seconds = now
+
+
+class GateTest(testtools.TestCase):
+    def test_one_process_is_used_up_to_its_limit(self) -> None:
+        """The sweep takes as long as the limiter needs, and not more."""
+        sweep = Sweep(pings=2000, processes=1)
+        sweep.run()
+        self.assertLess(sweep.seconds, 1.05 * sweep.minimum)
+        self.assertLess(sweep.refused, 0.1 * sweep.pings)
+
+    def test_the_budgets_of_four_processes_are_found(self) -> None:
+        """Though a refusal names that of one alone."""
+        sweep = Sweep(pings=3000, processes=4)
+        sweep.run()
+        self.assertLess(sweep.seconds, 1.25 * sweep.minimum)
+        self.assertLess(sweep.refused, 0.1 * sweep.pings)
+
+    def test_other_limits_are_found_as_well(self) -> None:
+        """Operators set http_get_rate as they like."""
+        for limit in (30, 1000):
+            sweep = Sweep(pings=limit * 5, processes=1, limit=limit)
+            sweep.run()
+            self.assertLess(sweep.seconds, 1.1 * sweep.minimum, str(limit))
+
+    def test_without_a_refusal_nothing_is_held_back(self) -> None:
+        """A server without a limit is asked at full speed."""
+        gate = Gate()
+        for number in range(1000):
+            self.assertEqual(0, gate.pause(0.0))
+            gate.admitted(gate.sent(0.0))
+            self.assertFalse(gate.throttled, str(number))
+        self.assertIsNone(gate.rate)
+
+    def test_a_refusal_names_the_rate(self) -> None:
+        """By the second, the minute, the hour or the day."""
+        for period, seconds in (('second', 1), ('minute', 60), ('hour', 3600)):
+            gate = Gate()
+            gate.refused(0.0, gate.sent(0.0), refusal(period=period), 9999.0)
+            self.assertAlmostEqual(200 / seconds, gate.rate or 0)
+
+    def test_a_refusal_that_names_no_rate_halves_what_got_through(
+        self,
+    ) -> None:
+        """Limits of proxies come without Trove's words, or with odd ones."""
+        for body in (
+            b'',
+            b'<html>',
+            b'Only 0 GET request(s) can be made to * every minute.',
+            b'Only 99999999999 GET request(s) can be made to * every minute.',
+            b'Only 5 GET request(s) can be made to * every eon.',
+        ):
+            gate = Gate()
+            gate.refused(0.0, gate.sent(0.0), Reply(429, {}, body), 50.0)
+            self.assertAlmostEqual(25.0, gate.rate or 0)
+
+    def test_a_server_that_never_let_anything_through_is_asked_slowly(
+        self,
+    ) -> None:
+        """Yet it is asked."""
+        gate = Gate()
+        gate.refused(0.0, gate.sent(0.0), Reply(429), 0.0)
+        for _ in range(100):
+            gate.refused(9.0, gate.sent(9.0), Reply(429), 0.0)
+        self.assertGreater(gate.rate or 0, 0.4)
+
+    def test_what_was_in_flight_slows_down_once(self) -> None:
+        """Many refusals of one moment are one piece of news."""
+        gate = Gate()
+        eras = [gate.sent(0.0) for _ in range(64)]
+        rates = []
+        for era in eras:
+            gate.refused(0.1, era, refusal(), 500.0)
+            rates.append(gate.rate)
+        self.assertEqual(1, len(set(rates)))
+
+    def test_a_long_pause_closes_the_gate_for_all(self) -> None:
+        """As long as the server says, within reason."""
+        gate = Gate()
+        gate.refused(0.0, gate.sent(0.0), refusal('30'), 50.0)
+        self.assertGreaterEqual(gate.pause(0.0), 29)
+        gate = Gate()
+        pause = gate.refused(0.0, gate.sent(0.0), refusal('1e9'), 50.0)
+        self.assertLessEqual(pause, 300)
+        self.assertLessEqual(gate.pause(0.0), 300)
+
+    def test_a_server_that_refuses_everything_is_given_up(self) -> None:
+        """A limiter lets something through, sooner or later."""
+        gate = Gate()
+        for now in (0.0, 50.0, 100.0):
+            gate.refused(now, gate.sent(now), refusal(), 1.0)
+            self.assertFalse(gate.starved(now))
+        self.assertTrue(gate.starved(pacing.STARVED + 1))
+        gate.admitted(gate.sent(120.0))
+        self.assertFalse(gate.starved(pacing.STARVED + 1))
+
+    def test_a_rate_of_the_user_is_kept(self) -> None:
+        """Evenly, and neither a refusal nor its absence raises it."""
+        gate = Gate(rate=10)
+        now, sent = 0.0, 0
+        while now < 10:
+            now += gate.pause(now)
+            gate.admitted(gate.sent(now))
+            sent += 1
+        self.assertLessEqual(sent, 10 * 10 + 2)
+        gate.refused(now, gate.sent(now), refusal(period='second'), 9.0)
+        for _ in range(10_000):
+            gate.admitted(gate.sent(now))
+        self.assertLessEqual(gate.rate or 0, 10)
+
+    def test_lost_time_is_made_up_for_within_bounds(self) -> None:
+        """A busy machine does not waste the budget, nor send it at once."""
+        gate = Gate()
+        gate.refused(
+            0.0, gate.sent(0.0), refusal(limit=10, period='second'), 50.0
+        )
+        burst = 0
+        while not gate.pause(100.0):
+            gate.sent(100.0)
+            burst += 1
+        self.assertGreater(burst, 5)
+        self.assertLess(burst, 15)
+        gate = Gate(rate=10)
+        gate.sent(0.0)
+        gate.sent(100.0)
+        self.assertGreater(gate.pause(100.0), 0)
+
+    def test_who_listens_is_told_what_gets_through(self) -> None:
+        """With each refusal."""
+        rates: list[float] = []
+        gate = Gate(on_throttle=rates.append)
+        gate.refused(0.0, gate.sent(0.0), refusal(), 50.0)
+        self.assertAlmostEqual(200 / 60, rates[0])

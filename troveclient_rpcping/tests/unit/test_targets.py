@@ -1,0 +1,222 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""From the command line to instances."""
+
+import argparse
+from collections.abc import Callable
+import io
+import os
+import pathlib
+from typing import Any
+
+import fixtures
+from osc_lib import exceptions
+import testtools
+
+from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.osc import targets
+from troveclient_rpcping.osc.targets import Directory
+from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import Reason
+
+
+class TestCase(testtools.TestCase):
+    def assert_error(
+        self, words: str, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """Expect a CommandError of one clean line that has *words*."""
+        error = self.assertRaises(
+            exceptions.CommandError, call, *args, **kwargs
+        )
+        self.assertIn(words, str(error))
+        self.assertTrue(str(error).isprintable(), str(error))
+
+
+class ResolveTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.listings = 0
+        self.instances = [
+            Instance(GUEST, 'db-1'),
+            Instance(OTHER, 'db-2'),
+            Instance('a', 'twin'),
+            Instance('b', 'twin'),
+        ]
+        self.directory = Directory(self.listing)
+
+    def listing(self) -> list[Instance]:
+        self.listings += 1
+        return self.instances
+
+    def test_ids_cost_no_listing(self) -> None:
+        """They are asked for as they are, in lower case."""
+        self.assertEqual(
+            [Target(GUEST)], self.directory.resolve([GUEST.upper()])
+        )
+        self.assertEqual(0, self.listings)
+
+    def test_names_cost_one_listing_together(self) -> None:
+        """And stand in the order in which they were asked for."""
+        found = self.directory.resolve(['db-2', 'db-1'])
+        self.assertEqual([OTHER, GUEST], [t.instance_id for t in found])
+        self.assertEqual(1, self.listings)
+
+    def test_an_id_beside_a_name_gets_its_name_too(self) -> None:
+        """Where there is a listing anyway, or where one is wanted."""
+        found = self.directory.resolve([GUEST, 'db-2'])
+        self.assertEqual('db-1', found[0].name)
+        found = Directory(self.listing).resolve([GUEST], always_list=True)
+        self.assertEqual('db-1', found[0].name)
+
+    def test_a_guest_asked_for_twice_is_one_target(self) -> None:
+        """By its name and its ID, or twice by the same."""
+        found = self.directory.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
+        self.assertEqual([GUEST, None], [t.instance_id for t in found])
+
+    def test_an_ambiguous_name_lists_the_ids(self) -> None:
+        """So that one of them can be asked for."""
+        self.assert_error(
+            '"twin": a, b.', self.directory.resolve, ['db-1', 'twin']
+        )
+
+    def test_a_name_that_nobody_bears_is_a_target_without_an_id(self) -> None:
+        """The others are still found."""
+        found = self.directory.resolve(['nosuch', 'db-1'])
+        self.assertEqual([None, GUEST], [t.instance_id for t in found])
+        self.assertEqual('nosuch', found[0].name)
+
+    def test_hostile_names_are_clean_in_the_error(self) -> None:
+        """Tenants choose names, and the listing may be hostile too."""
+        name = '\x1b[31mevil\n'
+        self.instances = [Instance('a\x07', name), Instance('b', name)]
+        self.assert_error('evil', self.directory.resolve, [name])
+
+    def test_a_listing_that_fails_says_what_to_do(self) -> None:
+        """IDs need none, but for a user without the role nothing helps."""
+        for reason, words in {
+            Reason.DENIED: 'why. Only an administrator may ping',
+            Reason.TIMEOUT: 'why. Instances that are given by their IDs',
+        }.items():
+
+            def fails(reason: Reason = reason) -> list[Instance]:
+                raise ListingFailed('why', reason)
+
+            self.assert_error(words, Directory(fails).resolve, ['db-1'])
+
+
+class SelectTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = Directory(
+            lambda: [
+                Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
+                Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
+                Instance('3', None, 'p1', 'postgresql 16', 'SHUTDOWN'),
+                Instance('4', 'a', None, None, None),
+            ]
+        )
+
+    def ids(self, **kwargs: Any) -> list[str | None]:
+        found = self.directory.select(**kwargs)
+        return [target.instance_id for target in found]
+
+    def test_everything_is_selected_by_name(self) -> None:
+        """Those of one name by ID."""
+        self.assertEqual(['3', '2', '4', '1'], self.ids())
+
+    def test_filters_narrow_the_selection(self) -> None:
+        """Each filter takes one of several, and all filters must fit."""
+        self.assertEqual(['3', '1'], self.ids(project_ids=['p1']))
+        self.assertEqual(['2', '1'], self.ids(datastores=['MySQL']))
+        self.assertEqual(['1'], self.ids(datastores=['mysql 8.0']))
+        self.assertEqual(['3'], self.ids(statuses=['shutdown']))
+        self.assertEqual(
+            ['3', '1'], self.ids(datastores=['mysql 8.0', 'postgresql'])
+        )
+        self.assertEqual(
+            ['1'], self.ids(project_ids=['p1', 'p2'], datastores=['mysql 8.0'])
+        )
+
+    def test_nothing_selected_is_an_error(self) -> None:
+        """Never a silent success."""
+        self.assert_error(
+            'No instance fits', self.directory.select, statuses=['x']
+        )
+        self.assert_error('no instance in this cloud', Directory(list).select)
+
+
+class ReadTest(TestCase):
+    def read(self, data: bytes) -> list[str]:
+        stdin = io.TextIOWrapper(io.BytesIO(data))
+        return targets.read('-', stdin)
+
+    def test_a_file_has_a_name_or_id_a_line(self) -> None:
+        """Comments, empty lines and white space around names are left out."""
+        data = b'\xef\xbb\xbf# all of them\n db-1 \r\n\n  # no\ndb#2\nx y'
+        self.assertEqual(['db-1', 'db#2', 'x y'], self.read(data))
+
+    def test_a_file_is_read_by_its_path(self) -> None:
+        """And - is standard input."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (folder / 'names').write_text('db-1\n')
+        self.assertEqual(
+            ['db-1'], targets.read(str(folder / 'names'), io.StringIO())
+        )
+
+    def test_many_lines_are_read(self) -> None:
+        """A hundred thousand are."""
+        self.assertEqual(100_000, len(self.read(b'x\n' * 100_000)))
+
+    def test_what_cannot_be_read_is_said(self) -> None:
+        """With the file, and what is wrong with it."""
+        self.assert_error('- names no instance', self.read, b'# none\n')
+        self.assert_error('see line 2', self.read, b'a\n\xff\n')
+        for file in ('/nonexistent/x', os.sep):
+            self.assert_error(
+                f'Cannot read {file}: ', targets.read, file, io.StringIO()
+            )
+
+
+class MistakeTest(testtools.TestCase):
+    def mistake(self, **kwargs: Any) -> str | None:
+        nothing = {
+            'instances': [],
+            'all': False,
+            'from_file': None,
+            'project': [],
+            'datastore': [],
+            'status': [],
+        }
+        return targets.mistake(argparse.Namespace(**{**nothing, **kwargs}))
+
+    def test_one_way_to_name_the_guests_is_needed(self) -> None:
+        """Names and a file go together; --all stands alone."""
+        for good in (
+            {'instances': ['x']},
+            {'from_file': 'x'},
+            {'instances': ['x'], 'from_file': 'x'},
+            {'all': True},
+            {'all': True, 'project': ['x'], 'status': ['y']},
+        ):
+            self.assertIsNone(self.mistake(**good), str(good))
+        for bad in (
+            {},
+            {'project': ['x']},
+            {'all': True, 'instances': ['x']},
+            {'all': True, 'from_file': 'x'},
+            {'instances': ['x'], 'datastore': ['y']},
+        ):
+            self.assertIsNotNone(self.mistake(**bad), str(bad))
