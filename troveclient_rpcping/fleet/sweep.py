@@ -31,6 +31,7 @@ from troveclient_rpcping.fleet.breaker import Breaker
 from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
 from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.fleet.proof import Proof
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -66,8 +67,7 @@ def sweep(
     deadline = None
     if limits.deadline is not None:
         deadline = time.monotonic() + limits.deadline
-    breaker = Breaker(limits.concurrency, limits.timeout)
-    return _results(engine, breaker, instance_ids, deadline)
+    return _results(engine, instance_ids, deadline)
 
 
 def fetcher(api: Any) -> inventory.Fetch:
@@ -92,7 +92,6 @@ def fetcher(api: Any) -> inventory.Fetch:
 
 def _results(
     engine: Engine,
-    breaker: Breaker,
     instance_ids: Iterable[str],
     deadline: float | None,
 ) -> Generator[PingResult]:
@@ -107,17 +106,36 @@ def _results(
             else:
                 yield instance_id
 
+    breaker = Breaker(engine.concurrency, engine.timeout)
+    proof = Proof()
+    lost = False
     run = engine.run(possible(), transport.ping_path, deadline)
     with contextlib.closing(run.answers()) as answers:
         for answer in answers:
             result = _result(answer)
             why = breaker.saw(result)
             if why:
+                lost = True
                 run.end(why)
-            yield result
+            yield from proof.take(result)
             while impossible:
                 yield impossible.popleft()
     yield from impossible
+    if lost or not _answers(engine, proof.witness):
+        yield from proof.doubt()
+    yield from proof.believe()
+
+
+def _answers(engine: Engine, witness: str | None) -> bool:
+    """Whether a guest that answered before still does.
+
+    True without one: then there is nothing against Trove's word.
+    """
+    if witness is None:
+        return True
+    run = engine.run([witness], transport.ping_path)
+    with contextlib.closing(run.answers()) as answers:
+        return _result(next(answers)).verdict is Verdict.REACHABLE
 
 
 def _result(answer: Answer) -> PingResult:

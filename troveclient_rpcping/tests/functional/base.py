@@ -86,14 +86,7 @@ class TestCase(base.TestCase):
         self, *arguments: str, cloud: str = 'sandbox'
     ) -> subprocess.Popen[str]:
         """Start ``openstack``, and do not wait for it."""
-        process = subprocess.Popen(
-            [openstack(), *arguments],
-            env=self.sandbox.env(cloud),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start_openstack(self.sandbox, *arguments, cloud=cloud)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         return process
@@ -129,6 +122,20 @@ class TestCase(base.TestCase):
         return self.openstack(
             *PING, '-f', 'json', *arguments, stderr=stderr, **kwargs
         )
+
+
+def start_openstack(
+    sandbox: Sandbox, *arguments: str, cloud: str = 'sandbox'
+) -> subprocess.Popen[str]:
+    """Start ``openstack`` against a sandbox."""
+    return subprocess.Popen(
+        [openstack(), *arguments],
+        env=sandbox.env(cloud),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def openstack() -> str:

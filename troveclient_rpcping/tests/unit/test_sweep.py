@@ -477,6 +477,96 @@ class AllIsLostTest(base.TestCase):
         self.assertIn('all failed: Failed to connect', results[-1].detail)
 
 
+class ProofTest(base.TestCase):
+    """A dead guest is told from one that a dying bus cut off."""
+
+    def sweep(self, answer: Any, instances: list[str]) -> dict[str, Any]:
+        self.server = self.serve(answer)
+        trove = self.connect(self.server.url)
+        return {
+            result.instance_id: (result.verdict, result.reason)
+            for result in trove.mgmt_instances.rpc_ping_each(
+                instances, concurrency=1
+            )
+        }
+
+    def test_a_dead_guest_beside_a_living_one_is_dead(self) -> None:
+        """The living one is asked once more to prove it, if need be."""
+
+        def answer(request: base.Request) -> bytes:
+            return base.PONG if GUEST in request[0] else base.DEAD
+
+        dead = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
+        for instances, requests in (([OTHER, GUEST], 2), ([GUEST, OTHER], 3)):
+            results = self.sweep(answer, instances)
+            self.assertEqual(dead, results[OTHER])
+            self.assertEqual((Verdict.REACHABLE, None), results[GUEST])
+            self.assertEqual(requests, len(self.server.requests))
+
+    def test_an_error_that_may_be_of_the_bus_proves_nothing(self) -> None:
+        """But an agent that is too old does: it answered."""
+        texts = {
+            ids(3)[1]: 'Socket closed',
+            ids(3)[2]: 'Endpoint does not support RPC method rpc_ping.',
+        }
+        for other, believed in ((ids(3)[1], False), (ids(3)[2], True)):
+            asked: list[str] = []
+
+            def answer(request: base.Request, other: str = other) -> bytes:
+                asked.append(request[0])
+                if len(asked) == 1:
+                    return base.PONG
+                if other in request[0]:
+                    return base.bad_request(
+                        'An error occurred communicating with the guest: '
+                        + texts[other]
+                    )
+                return base.DEAD
+
+            results = self.sweep(answer, [GUEST, OTHER, other])
+            asked.clear()
+            self.assertEqual(
+                Verdict.UNREACHABLE if believed else Verdict.UNKNOWN,
+                results[OTHER][0],
+            )
+
+    def test_when_the_living_fall_silent_too_nobody_is_called_dead(
+        self,
+    ) -> None:
+        """The bus failed: nothing is known of who timed out with it."""
+        asked: list[str] = []
+
+        def answer(request: base.Request) -> bytes:
+            asked.append(request[0])
+            return base.PONG if len(asked) == 1 else base.DEAD
+
+        results = self.sweep(answer, [GUEST, *ids(5)])
+        self.assertEqual((Verdict.REACHABLE, None), results.pop(GUEST))
+        self.assertEqual(
+            {(Verdict.UNKNOWN, Reason.TIMEOUT)}, set(results.values())
+        )
+
+    def test_guests_that_are_all_dead_are_dead_on_troves_word(self) -> None:
+        """Nobody answered before either: there is nothing against it."""
+        results = self.sweep(base.DEAD, ids(3))
+        self.assertEqual(
+            {(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)},
+            set(results.values()),
+        )
+        self.assertEqual(3, len(self.server.requests))
+
+    def test_a_control_plane_that_is_lost_leaves_no_proof(self) -> None:
+        """Who timed out just before is unknown like the rest."""
+
+        def answer(request: base.Request) -> bytes | None:
+            return base.DEAD if GUEST in request[0] else None
+
+        results = self.sweep(answer, [GUEST, *ids(100)])
+        self.assertEqual(
+            {Verdict.UNKNOWN}, {verdict for verdict, _ in results.values()}
+        )
+
+
 class SessionSettingsTest(base.TestCase):
     """What a user configures about the connection has its effect."""
 
