@@ -42,6 +42,7 @@ check() {
 
 # tests NAME: a suite of stestr.
 tests() {
+    mkdir "$results/$1"
     # Not all cores: each worker of the functional tests has a sandbox.
     stestr --test-path "./troveclient_rpcping/tests/$1" \
         --repo-url "$results/$1" run --concurrency 2 || say "FAILED: $1"

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 import json
 import socket
+import ssl
 import threading
 from typing import Any
 
@@ -92,9 +93,11 @@ class Server(fixtures.Fixture):
     def __init__(
         self,
         answer: Callable[[Request], bytes | Iterable[bytes] | None],
+        tls: ssl.SSLContext | None = None,
     ):
         super().__init__()
         self.answer = answer
+        self._tls = tls
         self.requests: list[Request] = []
         #: How many connections there were.
         self.connections = 0
@@ -105,7 +108,8 @@ class Server(fixtures.Fixture):
         self._listener = socket.create_server(('127.0.0.1', 0), backlog=512)
         self._open: set[socket.socket] = set()
         port = self._listener.getsockname()[1]
-        self.url = f'http://127.0.0.1:{port}/v1.0/{PROJECT}'
+        scheme = 'https' if self._tls else 'http'
+        self.url = f'{scheme}://127.0.0.1:{port}/v1.0/{PROJECT}'
         threading.Thread(target=self._accept, daemon=True).start()
         self.addCleanup(self.stop)
 
@@ -135,6 +139,10 @@ class Server(fixtures.Fixture):
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if self._tls:
+                connection = self._tls.wrap_socket(
+                    connection, server_side=True
+                )
             with connection, connection.makefile('rb') as reader:
                 while self._serve_one(connection, reader):
                     pass
@@ -197,12 +205,16 @@ class TestCase(testtools.TestCase):
             self.useFixture(fixtures.EnvironmentVariable(name))
             self.useFixture(fixtures.EnvironmentVariable(name.upper()))
 
-    def serve(self, answer: bytes | Callable[[Request], Any]) -> Server:
+    def serve(
+        self,
+        answer: bytes | Callable[[Request], Any],
+        tls: ssl.SSLContext | None = None,
+    ) -> Server:
         """Start a server that answers every request with, or by, *answer*."""
         if isinstance(answer, bytes):
             fixed = answer
-            return self.useFixture(Server(lambda request: fixed))
-        return self.useFixture(Server(answer))
+            return self.useFixture(Server(lambda request: fixed, tls))
+        return self.useFixture(Server(answer, tls))
 
     def connect(self, url: str, **kwargs: Any) -> client.Client:
         """Return a client of a server.

@@ -1,0 +1,86 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The count of all suites, by which CI judges."""
+
+import pathlib
+import subprocess
+import sys
+
+import fixtures
+import subunit
+import testtools
+
+import troveclient_rpcping
+
+TALLY = (
+    pathlib.Path(troveclient_rpcping.__file__).parent.parent
+    / 'tools'
+    / 'tally.py'
+)
+
+
+class TallyTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def stream(self, *statuses: str) -> None:
+        with (self.folder / 'unit.subunit').open('wb') as file:
+            output = subunit.StreamResultToBytes(file)
+            for number, status in enumerate(statuses):
+                output.status(test_id=f't{number}', test_status='inprogress')
+                output.status(test_id=f't{number}', test_status=status)
+
+    def check(self, name: str, outcome: str) -> None:
+        (self.folder / f'{name}.check').write_text(f'{outcome}\n')
+
+    def assert_tally(self, line: str, status: int) -> None:
+        process = subprocess.run(
+            [sys.executable, str(TALLY), str(self.folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.assertEqual(
+            (f'{line}\n', status), (process.stdout, process.returncode)
+        )
+
+    def test_the_results_of_all_suites_are_counted(self) -> None:
+        """In one line; skipped tests are no failure."""
+        self.stream('success', 'success', 'skip', 'xfail')
+        self.check('lint', 'pass')
+        self.assert_tally('4 passed, 0 failed, 1 skipped', 0)
+
+    def test_a_failure_anywhere_fails_all(self) -> None:
+        """Of a test, or of a suite that is one check."""
+        self.stream('success', 'fail', 'uxsuccess')
+        self.check('lint', 'pass')
+        self.assert_tally('2 passed, 2 failed, 0 skipped', 1)
+        self.stream('success')
+        self.check('lint', 'fail')
+        self.assert_tally('1 passed, 1 failed, 0 skipped', 1)
+
+    def test_a_test_that_never_ended_has_failed(self) -> None:
+        """Its process was killed, or hung."""
+        self.stream('success', 'inprogress')
+        self.assert_tally('1 passed, 1 failed, 0 skipped', 1)
+
+    def test_a_suite_that_did_not_run_has_failed(self) -> None:
+        """Whether it left nothing, or something else than results."""
+        self.stream()
+        self.assert_tally('0 passed, 1 failed, 0 skipped', 1)
+        (self.folder / 'unit.subunit').write_text('No repository found\n')
+        self.assert_tally('0 passed, 1 failed, 0 skipped', 1)
+
+    def test_nothing_at_all_is_no_success(self) -> None:
+        """A count of zero passes nothing."""
+        self.assert_tally('0 passed, 0 failed, 0 skipped', 1)

@@ -1,0 +1,138 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""TLS, for a sweep and for a single ping alike."""
+
+import pathlib
+import ssl
+from typing import Any
+
+import fixtures
+from keystoneauth1 import exceptions as ksa_exceptions
+import trustme
+
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+
+class TLSTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        for name in ('REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE'):
+            self.useFixture(fixtures.EnvironmentVariable(name))
+        self.ca = trustme.CA()
+        self.bundle = self.file('ca.pem', self.ca.cert_pem)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert('127.0.0.1').configure_cert(self.tls)
+
+    def file(self, name: str, blob: trustme.Blob) -> str:
+        blob.write_to_path(str(self.folder / name))
+        return str(self.folder / name)
+
+    def sweep(self, **session: Any) -> PingResult:
+        self.server = self.serve(base.PONG, self.tls)
+        trove = self.connect(self.server.url, **session)
+        (result,) = trove.mgmt_instances.rpc_ping_each([GUEST])
+        return result
+
+    def assert_reachable(self, **session: Any) -> None:
+        self.assertEqual(Verdict.REACHABLE, self.sweep(**session).verdict)
+        trove = self.connect(self.server.url, **session)
+        trove.mgmt_instances.rpc_ping(GUEST)
+
+    def assert_refused(self, **session: Any) -> None:
+        result = self.sweep(**session)
+        self.assertEqual(
+            (Verdict.UNKNOWN, Reason.CONNECTION),
+            (result.verdict, result.reason),
+        )
+        self.assertEqual([], self.server.requests)
+        trove = self.connect(self.server.url, **session)
+        self.assertRaises(
+            ksa_exceptions.ClientException,
+            trove.mgmt_instances.rpc_ping,
+            GUEST,
+        )
+
+    def test_a_private_ca_is_trusted_where_it_is_named(self) -> None:
+        """As ``--os-cacert`` does, by a file."""
+        self.assert_reachable(verify=self.bundle)
+
+    def test_the_bundle_of_the_environment_is_used(self) -> None:
+        """As requests would."""
+        self.useFixture(
+            fixtures.EnvironmentVariable('REQUESTS_CA_BUNDLE', self.bundle)
+        )
+        self.assert_reachable(verify=True)
+
+    def test_an_unknown_ca_is_refused(self) -> None:
+        """The token is not sent."""
+        self.assert_refused(verify=True)
+
+    def test_a_wrong_ca_is_refused(self) -> None:
+        """The token is not sent."""
+        other = self.file('other.pem', trustme.CA().cert_pem)
+        self.assert_refused(verify=other)
+
+    def test_the_certificate_of_another_host_is_refused(self) -> None:
+        """Though the CA is the right one."""
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert('trove.example.org').configure_cert(self.tls)
+        self.assert_refused(verify=self.bundle)
+
+    def test_a_bundle_that_is_missing_is_no_reason_to_trust(self) -> None:
+        """It is an error, and not an empty list."""
+        result = self.sweep(verify=str(self.folder / 'missing'))
+        self.assertEqual(Reason.CONNECTION, result.reason)
+        self.assertEqual([], self.server.requests)
+
+    def test_insecure_asks_for_no_proof(self) -> None:
+        """As ``--insecure`` does."""
+        self.assert_reachable(verify=False)
+
+    def test_a_client_certificate_is_shown(self) -> None:
+        """As ``--os-cert`` and ``--os-key`` do; in one file or in two."""
+        self.tls.verify_mode = ssl.CERT_REQUIRED
+        self.ca.configure_trust(self.tls)
+        client = self.ca.issue_cert('operator@example.org')
+        key = self.file('key.pem', client.private_key_pem)
+        cert = self.file('cert.pem', client.cert_chain_pems[0])
+        both = self.file('both.pem', client.private_key_and_cert_chain_pem)
+        self.assert_reachable(verify=self.bundle, cert=(cert, key))
+        self.assert_reachable(verify=self.bundle, cert=both)
+
+    def test_without_the_client_certificate_nothing_is_reached(self) -> None:
+        """And nothing is said of the guest."""
+        self.tls.verify_mode = ssl.CERT_REQUIRED
+        self.ca.configure_trust(self.tls)
+        result = self.sweep(verify=self.bundle)
+        self.assertEqual(Verdict.UNKNOWN, result.verdict)
+
+    def test_https_goes_through_a_proxy_by_connect(self) -> None:
+        """A proxy that refuses is no word on the guest."""
+        proxy = self.serve(base.raw('502 Bad Gateway', b'<html>'))
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                'https_proxy', proxy.url.split('/v1.0')[0]
+            )
+        )
+        result = self.sweep(verify=self.bundle)
+        self.assertEqual(Verdict.UNKNOWN, result.verdict)
+        self.assertEqual(
+            [self.server.url.split('/')[2]],
+            [target for target, _ in proxy.requests],
+        )
+        self.assertEqual([], self.server.requests)
