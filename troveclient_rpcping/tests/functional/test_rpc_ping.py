@@ -15,11 +15,14 @@
 from collections.abc import Iterator
 import csv
 import io
+import json
 import signal
 import subprocess
 import sys
 import time
 from typing import Any
+import urllib.parse
+import uuid
 
 import yaml
 
@@ -199,6 +202,38 @@ class TableOfFactsTest(base.TestCase):
             ],
         )
         self.assertEqual((1, ''), (run.status, run.stdout))
+
+
+class ListingInterruptedTest(base.TestCase):
+    """Ending before the first ping: no rows yet, and no traceback."""
+
+    def interrupt(self, number: int) -> base.Run:
+        def silent(request: http.Request) -> None:
+            server.done.wait()
+
+        server = self.serve(silent)
+        process = self.start(
+            *('--os-auth-type', 'admin_token', '--os-token', 'secret'),
+            *('--os-endpoint', server.url),
+            *base.PING,
+            '--all',
+            cloud='',
+        )
+        while not server.requests:
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        process.send_signal(number)
+        return self.finish(process)
+
+    def test_ctrl_c_while_listing_is_quiet(self) -> None:
+        """Exit status 130."""
+        run = self.interrupt(signal.SIGINT)
+        self.assertEqual((130, ''), (run.status, run.stdout))
+
+    def test_sigterm_while_listing_is_quiet(self) -> None:
+        """Exit status 143."""
+        run = self.interrupt(signal.SIGTERM)
+        self.assertEqual((143, ''), (run.status, run.stdout))
 
 
 class LookupTest(base.TestCase):
@@ -458,26 +493,45 @@ class EndTest(base.TestCase):
         self.assertEqual(143, run.status)
 
 
-class HostileServerTest(base.TestCase):
+class OtherServerTest(base.TestCase):
     """The command before a server that is not Trove."""
 
     def ask(self, answer: Any, *arguments: str, stderr: str) -> base.Run:
         self.server = self.serve(answer)
         return self.openstack(
-            '--os-auth-type',
-            'admin_token',
-            '--os-endpoint',
-            self.server.url,
-            '--os-token',
-            'secret',
+            *('--os-auth-type', 'admin_token', '--os-token', 'secret'),
+            *('--os-endpoint', self.server.url),
             *base.PING,
-            '-f',
-            'json',
-            *arguments,
-            NOBODY,
+            *('-f', 'json', *arguments),
             stderr=[stderr],
             cloud='',
         )
+
+    def test_ten_thousand_guests_are_listed_and_swept(self) -> None:
+        """In ten pages, and as JSON that can be parsed."""
+        instances = [
+            {'id': str(uuid.UUID(int=n)), 'name': f'db-{n}'}
+            for n in range(10_000)
+        ]
+
+        def answer(request: http.Request) -> bytes:
+            url = urllib.parse.urlsplit(request[0])
+            if url.path.endswith('/rpc_ping'):
+                return http.PONG
+            query = urllib.parse.parse_qs(url.query)
+            begin = int(query.get('marker', ['0'])[0])
+            end = begin + int(query['limit'][0])
+            body: dict[str, Any] = {'instances': instances[begin:end]}
+            if end <= len(instances):
+                href = f'https://x/mgmt/instances?marker={end}'
+                body['links'] = [{'rel': 'next', 'href': href}]
+            return http.raw('200 OK', json.dumps(body).encode())
+
+        run = self.ask(
+            answer, '--all', stderr='10000 guests: 10000 reachable, .*'
+        )
+        self.assertEqual(10_000, len({row['ID'] for row in run.rows}))
+        self.assertEqual(0, run.status)
 
     def test_a_trickling_server_ends_with_the_timeout(self) -> None:
         """The timeout is for the ping in all."""
@@ -489,6 +543,7 @@ class HostileServerTest(base.TestCase):
 
         run = self.ask(
             trickle,
+            NOBODY,
             '--timeout',
             '0.5',
             stderr=r'Guest .* is unknown: No answer .* within 0\.5 s\. .*',
@@ -501,6 +556,7 @@ class HostileServerTest(base.TestCase):
         page = b'<html>\x1b[31m<h1>502 Bad Gateway</h1>\r\n</html>'
         run = self.ask(
             http.raw('502 Bad Gateway', page, {'Content-Type': 'text/html'}),
+            NOBODY,
             stderr='Guest .* is unknown: What stands in front of .*',
         )
         self.assertEqual('unknown', run.rows[0]['Verdict'])
