@@ -80,4 +80,4 @@ class WheelTest(testtools.TestCase):
         usage = self.run_clean(
             openstack, 'help', 'database', 'instance', 'rpc', 'ping'
         )
-        self.assertIn('<instance> [<instance> ...]', usage)
+        self.assertIn('Ask whether the control plane can reach', usage)
