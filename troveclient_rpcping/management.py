@@ -93,12 +93,17 @@ class Management(management.Management):  # type: ignore[misc]
         timeout: float = limits.TIMEOUT,
         rate: float | None = None,
         deadline: float | None = None,
-        on_throttle: Callable[[float], None] | None = None,
+        on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
 
         Never raises for a guest: whatever goes wrong with a ping is the
         verdict of its result. Closing the iterator ends what is under way.
+
+        A guest is ``unreachable`` on Trove's word, if other guests were seen
+        to answer all the time that Trove waited for it. To see that, one that
+        answered is asked every second while only the last are awaited; and
+        whose silence is not proven so is asked a second time at the end.
 
         :param instances: IDs, or ``Instance`` objects of troveclient. May be
             a generator; it is read as the pings go out.
@@ -109,7 +114,8 @@ class Management(management.Management):  # type: ignore[misc]
         :param deadline: seconds for the whole sweep; None for no limit. What
             has no answer by then is ``unknown``, ``not-asked``.
         :param on_throttle: is told, whenever the rate limit of the server
-            refused a ping, how many a second seem to get through.
+            refused a ping, how many a second seem to get through, and after
+            how many seconds the next one may.
         :returns: an iterator of :class:`PingResult`, one for each instance,
             in the order in which the answers come.
         :raises ValueError: for a limit that is no positive number.
@@ -133,16 +139,20 @@ class Management(management.Management):  # type: ignore[misc]
             on_throttle,
         )
 
-    def list_all(self) -> list[inventory.Instance]:
+    def list_all(
+        self, deadline: float | None = None
+    ) -> list[inventory.Instance]:
         """List the instances of all projects: each once, no deleted one.
 
         Unlike :meth:`list`, it reads all pages, takes the members of
         clusters in, and misses none that moves while it reads.
 
+        :param deadline: seconds for all of it; None for no limit but that of
+            each page.
         :raises troveclient_rpcping.exceptions.ListingFailed:
             there is none to be had, or none that can be read.
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
         from troveclient_rpcping.fleet import sweep
 
-        return inventory.list_instances(sweep.fetcher(self.api))
+        return inventory.list_instances(sweep.fetcher(self.api, deadline))

@@ -65,13 +65,14 @@ class Reason(enum.StrEnum):
     API_ERROR = 'api-error'
     #: A proxy in front of Trove answered in its place.
     GATEWAY = 'gateway'
-    #: No answer within the time that this client waits.
+    #: No answer within the time that this client waits; or Trove's call to the
+    #: guest timed out, and nothing shows that the bus worked meanwhile.
     TIMEOUT = 'timeout'
     #: No connection to the API, or one that broke.
     CONNECTION = 'connection'
     #: The answer is not one that Trove gives.
     BAD_RESPONSE = 'bad-response'
-    #: The sweep ended before this guest's turn.
+    #: The sweep ended before this guest's turn, or before its answer.
     NOT_ASKED = 'not-asked'
 
 
@@ -193,7 +194,8 @@ def _judge_204(reply: Reply) -> Judgement:
     # A 204 has no body. One that does comes from something that is not
     # Trove, and what that answers says nothing of the guest.
     length = reply.headers.get('content-length', '0').strip()
-    if reply.body or length != '0' or not reply.complete:
+    announced = length != '0' or 'transfer-encoding' in reply.headers
+    if reply.body or announced or not reply.complete:
         return _unknown(Reason.BAD_RESPONSE, 'HTTP 204 with a body')
     return Judgement(Verdict.REACHABLE)
 

@@ -23,6 +23,7 @@ _FAILURES = {
     Reason.BAD_RESPONSE,
     Reason.COMPUTE_ERROR,
     Reason.CONNECTION,
+    Reason.DENIED,
     Reason.GATEWAY,
     Reason.TIMEOUT,
 }

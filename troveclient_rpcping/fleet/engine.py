@@ -45,6 +45,15 @@ LOG = logging.getLogger(__name__)
 # 401 comes from keystonemiddleware, and is about the token.
 _NOT_ADMIN = 'User does not have admin privileges.'
 
+# How often one request may be refused for its token and asked again, and how
+# many logins a run may cost: an API process that takes no token at all is not
+# to cause a login for each request.
+_REFUSALS = 3
+_LOGINS = 100
+
+# Seconds between two checks, at the least: one may fail at once.
+_CHECK_PAUSE = 1.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
@@ -54,11 +63,16 @@ class Answer:
     :param reply: the reply, or why there is none.
     :param rtt: seconds from sending the request to the end of the reply;
         None if there was no reply.
+    :param sent: when it was sent, on the clock of ``time.monotonic``; None
+        if it was not.
+    :param check: whether it was only a check, and none of the questions.
     """
 
     key: str
     reply: Reply | NoReply
     rtt: float | None = None
+    sent: float | None = None
+    check: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -101,6 +115,7 @@ class Engine:
         keys: Iterable[str],
         path_of: Callable[[str], str],
         deadline: float | None = None,
+        check: Callable[[], tuple[str, float] | None] = lambda: None,
     ) -> Run:
         """Make ready to ask for each key.
 
@@ -109,8 +124,10 @@ class Engine:
             on.
         :param deadline: when to end, on the clock of ``time.monotonic``.
             What has no answer by then is answered ``not-asked``.
+        :param check: tells a key to ask for while there is nothing else to
+            send but answers are awaited, and when to do so; or None.
         """
-        return Run(self, iter(keys), path_of, deadline)
+        return Run(self, iter(keys), path_of, deadline, check)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +137,8 @@ class _Asked:
     key: str
     token: _Token
     era: int
+    sent: float
+    check: bool
 
 
 class Run:
@@ -131,8 +150,16 @@ class Run:
         keys: Iterator[str],
         path_of: Callable[[str], str],
         deadline: float | None,
+        check: Callable[[], tuple[str, float] | None],
     ):
         self._engine = engine
+        self._check = check
+        self._checking = False
+        self._checked = -float('inf')
+        self._token = _Token([])
+        self._refusals: dict[str, int] = {}
+        self._logins = 0
+        self._started = 0.0
         self._gate = engine.gate
         self._keys = keys
         self._path_of = path_of
@@ -191,6 +218,9 @@ class Run:
         """Seconds until there is something to do; None if that is unknown."""
         now = time.monotonic()
         times = []
+        due = self._due(now)
+        if due is not None:
+            times.append(due[1])
         if self._deadline is not None:
             times.append(self._deadline)
         if len(self._asked) < self._engine.concurrency:
@@ -215,8 +245,29 @@ class Run:
         ):
             key = self._next(now)
             if key is None:
-                return
+                break
             self._send(key, now)
+        due = self._due(now)
+        if self._end is None and due is not None and due[1] <= now:
+            self._checking = True
+            self._checked = now
+            self._send(due[0], now, check=True)
+
+    def _due(self, now: float) -> tuple[str, float] | None:
+        """What to check, and when, while only answers are awaited.
+
+        A check goes beside the requests under way, however many these are.
+        """
+        full = len(self._asked) >= self._engine.concurrency
+        done = self._key is None and not self._again
+        if self._checking or not self._asked or not (full or done):
+            return None
+        check = self._check()
+        if check is None:
+            return None
+        key, when = check
+        opens = now + self._gate.pause(now)
+        return key, max(when, self._checked + _CHECK_PAUSE, opens)
 
     def _next(self, now: float) -> str | None:
         if self._again and self._again[0][0] <= now:
@@ -226,7 +277,7 @@ class Run:
             self._key = next(self._keys, None)
         return key
 
-    def _send(self, key: str, now: float) -> None:
+    def _send(self, key: str, now: float, *, check: bool = False) -> None:
         engine = self._engine
         handle = (
             self._idle.pop()
@@ -237,7 +288,8 @@ class Run:
         # A kept connection stays with one API process, and gets at the
         # budget of that one alone: a new one may reach any.
         handle.prepare(url, self._token.headers, fresh=self._gate.throttled)
-        self._asked[handle] = _Asked(key, self._token, self._gate.sent(now))
+        era = self._gate.sent(now)
+        self._asked[handle] = _Asked(key, self._token, era, now, check)
         LOG.debug('GET %s', url)
         self._loop.start(handle)
 
@@ -247,38 +299,62 @@ class Run:
         self._idle.append(handle)
         reply = handle.outcome(code, message)
         self._engine.access.time(handle.url, handle.seconds)
+        answer = Answer(
+            asked.key,
+            reply,
+            None if isinstance(reply, NoReply) else handle.rtt,
+            asked.sent,
+            asked.check,
+        )
+        if asked.check:
+            self._checking = False
         if isinstance(reply, NoReply):
-            LOG.debug(
-                'GET %s: %s', handle.url, plaintext.one_line(reply.message)
-            )
-            return Answer(asked.key, reply)
+            message = plaintext.one_line(reply.message)
+            LOG.debug('GET %s: %s', handle.url, message)
+            return answer
         transport.log_reply(handle.url, reply)
+        again = self._is_unasked(asked, reply)
+        # A check that was not made is no news; it will be due again.
+        return None if again else answer
+
+    def _is_unasked(self, asked: _Asked, reply: Reply) -> bool:
+        """Whether a reply leaves the question open; then ask it again."""
         if reply.status in (413, 429):
             self._ask_later(asked, reply)
-            return None
+            return True
         self._admitted += 1
         self._gate.admitted(asked.era)
         if reply.status != 401:
             asked.token.fresh = False
-        elif reply.fault != _NOT_ADMIN and self._renewed(asked.token):
-            heapq.heappush(self._again, (0.0, asked.key))
-            return None
-        else:
+        elif reply.fault == _NOT_ADMIN:
             self.end('The API refuses this user')
-        return Answer(asked.key, reply, handle.rtt)
+        elif not asked.check and self._renewed(asked):
+            heapq.heappush(self._again, (0.0, asked.key))
+            return True
+        return False
 
     def _ask_later(self, asked: _Asked, reply: Reply) -> None:
         now = time.monotonic()
         rate = self._admitted / max(now - self._started, 0.001)
         pause = self._gate.refused(now, asked.era, reply, rate)
-        heapq.heappush(self._again, (now + pause, asked.key))
+        if not asked.check:
+            heapq.heappush(self._again, (now + pause, asked.key))
 
-    def _renewed(self, refused: _Token) -> bool:
-        """Log in again, once for all that was sent with the same token."""
-        if refused is not self._token:
-            return True
-        if refused.fresh:
+    def _renewed(self, asked: _Asked) -> bool:
+        """Log in again, once for all that was sent with the same token.
+
+        False if that would not help: a fresh token was refused, or this
+        request alone is refused with one token after another.
+        """
+        refusals = self._refusals.get(asked.key, 0) + 1
+        self._refusals[asked.key] = refusals
+        if refusals > _REFUSALS or self._logins > _LOGINS:
             return False
+        if asked.token is not self._token:
+            return True
+        if asked.token.fresh:
+            return False
+        self._logins += 1
         self._engine.access.renew()
         try:
             headers = self._engine.access.headers()
@@ -291,7 +367,8 @@ class Run:
     def _rest(self, why: str) -> Iterator[Answer]:
         reply = NoReply(NoReply.NOT_ASKED, why)
         for asked in self._asked.values():
-            yield Answer(asked.key, reply)
+            if not asked.check:
+                yield Answer(asked.key, reply)
         for _, key in self._again:
             yield Answer(key, reply)
         if self._key is not None:

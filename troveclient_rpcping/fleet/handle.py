@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pycurl
 
 from troveclient_rpcping.fleet.access import Access
@@ -108,16 +110,17 @@ class Handle:
         """
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return NoReply(NoReply.TIMEOUT, self._timeout_message())
-        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        status, fields = _head(self._header_lines)
         overlong = len(self._body) > self._limit
-        if code == 0 or overlong:
+        if status is not None and (code == 0 or overlong):
             return Reply(
                 status=status,
-                headers=_fields(self._header_lines),
+                headers=fields,
                 body=bytes(self._body[: self._limit]),
                 complete=not overlong,
             )
-        if status or code in _BAD_RESPONSE:
+        if self._header_lines or code in _BAD_RESPONSE:
+            message = message or 'The answer is no HTTP'
             return NoReply(NoReply.BAD_RESPONSE, message)
         return NoReply(NoReply.CONNECTION, message)
 
@@ -127,15 +130,27 @@ class Handle:
         return f'No connection to the API within {self._timeout:g} s'
 
 
-def _fields(lines: list[bytes]) -> dict[str, str]:
+# libcurl takes "HTTP/1.1 2040 x" for a 204; it is no HTTP.
+_STATUS_LINE = re.compile(rb'HTTP/[0-9.]+ ([1-9][0-9]{2})(?: .*)?\r?\n\Z')
+
+
+def _head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
+    """Return the status and the header fields of the last head."""
+    status: int | None = None
     fields: dict[str, str] = {}
+    begins = True
     for line in lines:
-        if line.startswith(b'HTTP/'):
-            # Another head: the one before was a 1xx.
+        if begins:
+            # Another head: the one before, if any, was a 1xx, or that of a
+            # proxy that made way.
+            match = _STATUS_LINE.match(line)
+            status = int(match[1]) if match else None
             fields.clear()
+            begins = False
             continue
         name, colon, value = line.partition(b':')
         if colon:
             key = name.strip().lower().decode('latin-1')
             fields[key] = value.strip().decode('latin-1')
-    return fields
+        begins = not line.strip()
+    return status, fields

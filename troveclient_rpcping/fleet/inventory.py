@@ -211,10 +211,17 @@ def _next_marker(links: Any, marker: int) -> int | None:
     for link in links if isinstance(links, list) else []:
         if not isinstance(link, dict) or link.get('rel') != 'next':
             continue
-        query = urllib.parse.urlsplit(str(link.get('href'))).query
-        value = urllib.parse.parse_qs(query).get('marker', [''])[0]
+        following = _marker(str(link.get('href')))
         # An offset that does not advance would be read for ever.
-        if not value.isdecimal() or int(value) <= marker:
+        if following is None or following <= marker:
             raise _malformed('its pages lead nowhere')
-        return int(value)
+        return following
     return None
+
+
+def _marker(href: str) -> int | None:
+    try:
+        query = urllib.parse.urlsplit(href).query
+        return int(urllib.parse.parse_qs(query)['marker'][0])
+    except (ValueError, KeyError):
+        return None

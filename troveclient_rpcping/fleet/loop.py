@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import contextlib
 import selectors
 import time
 
@@ -46,14 +47,10 @@ class Loop:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
-    def __len__(self) -> int:
-        """Return the number of transfers under way."""
-        return len(self._running)
-
     def start(self, handle: Handle) -> None:
         """Start the request that *handle* was prepared for."""
-        self._running[handle.curl] = handle
         self._multi.add_handle(handle.curl)
+        self._running[handle.curl] = handle
 
     def wait(self, timeout: float | None) -> list[tuple[Handle, int, str]]:
         """Let the transfers go on until some end, or the time is up.
@@ -81,7 +78,10 @@ class Loop:
     def close(self) -> None:
         """End everything that is under way, and free it."""
         for curl in self._running:
-            self._multi.remove_handle(curl)
+            # After an interrupt libcurl may be of another mind about what is
+            # under way; all of it is freed below.
+            with contextlib.suppress(pycurl.error):
+                self._multi.remove_handle(curl)
         self._running.clear()
         self._multi.close()
         self._selector.close()
@@ -122,7 +122,10 @@ class Loop:
             self._selector.register(fd, _EVENTS[what])
 
     def _on_timer(self, timeout_ms: int) -> None:
-        if timeout_ms < 0:
-            self._due = None
-        else:
-            self._due = time.monotonic() + timeout_ms / 1000
+        try:
+            if timeout_ms < 0:
+                self._due = None
+            else:
+                self._due = time.monotonic() + timeout_ms / 1000
+        except BaseException as exc:
+            self._interrupt = exc

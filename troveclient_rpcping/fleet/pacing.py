@@ -47,10 +47,11 @@ _LAG = 1.0
 _UNNAMED = 1.0
 
 # No pause is longer, in seconds, whatever a server asks for.
-_LONGEST_PAUSE = 300.0
+_LONGEST_PAUSE = 120.0
 
-#: Seconds without a single request let through, after which a server is not
-#: limiting the rate but refusing. Trove's limits are by the minute at most.
+#: Seconds of asking without a single request let through, after which a
+#: server is not limiting the rate but refusing. Trove's limits are by the
+#: minute.
 STARVED = 150.0
 
 _PERIODS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400}
@@ -64,13 +65,13 @@ class Gate:
     :param rate: requests a second at the most; None for no limit but the
         server's.
     :param on_throttle: is told, with each refusal, how many requests a second
-        seem to get through.
+        seem to get through, and after how many seconds the next one may.
     """
 
     def __init__(
         self,
         rate: float | None = None,
-        on_throttle: Callable[[float], None] | None = None,
+        on_throttle: Callable[[float, float], None] | None = None,
     ):
         self._on_throttle = on_throttle
         self._most = rate
@@ -103,7 +104,10 @@ class Gate:
     def starved(self, now: float) -> bool:
         """Whether the server has refused everything for too long."""
         since = self._refused_since
-        return since is not None and now - since > STARVED
+        if since is None:
+            return False
+        # A closed gate does not ask.
+        return now - max(since, self._closed_until) > STARVED
 
     def sent(self, now: float) -> int:
         """Account for a request that is sent; return the era it belongs to."""
@@ -136,13 +140,14 @@ class Gate:
         pause = min(reply.retry_after or 1.0, _LONGEST_PAUSE)
         # Rounded up to whole seconds, so the budget may be back a second
         # earlier. Trove's is: its pauses are of one second.
-        self._closed_until = max(self._closed_until, now + pause - 1.0)
+        if pause > 1.0:
+            self._closed_until = max(self._closed_until, now + pause - 1.0)
         if self._refused_since is None:
             self._refused_since = now
         if era == self._era:
             self._slow_down(now, reply, admitted)
         if self._on_throttle is not None and self.rate is not None:
-            self._on_throttle(self.rate)
+            self._on_throttle(self.rate, self.pause(now))
         return pause
 
     def _slow_down(self, now: float, reply: Reply, admitted: float) -> None:

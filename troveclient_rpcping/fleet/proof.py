@@ -1,21 +1,10 @@
-#    Licensed under the Apache License, Version 2.0 (the "License"); you may
-#    not use this file except in compliance with the License. You may obtain
-#    a copy of the License at
-#
-#         http://www.apache.org/licenses/LICENSE-2.0
-#
-#    Unless required by applicable law or agreed to in writing, software
-#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
-#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
-#    License for the specific language governing permissions and limitations
-#    under the License.
-
 """Whether Trove's word that a guest did not answer may be believed.
 
 When the message bus fails while Trove waits for guests, Trove says of each of
-them what it says of a dead one: its call timed out. So that word is held back
-until the bus has shown that it works: by an answer of any agent that arrives
-after it.
+them what it says of a dead one: its call timed out. So that word counts only
+if the bus was seen to work all the time that Trove waited: agents kept
+answering. When a sweep has nobody left to ask but waits for the last ones, it
+asks a guest that answered before, every second, to see just that.
 """
 
 from __future__ import annotations
@@ -27,53 +16,82 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-_DOUBT = 'The call timed out just when the message bus, or the API, failed'
+#: Seconds after the last answer of an agent when the next one is asked for.
+CHECK = 1.0
+
+# Seconds without an answer of any agent that leave doubt about the bus. Trove
+# waits 15 s for a guest: a bus that works in all three thirds of that time
+# has had its chance to bring an answer.
+_SILENCE = 5.0
+
+_DOUBT = (
+    "Trove's call timed out, but nothing shows that the message bus worked "
+    'meanwhile'
+)
 
 
 class Proof:
-    """Holds back what is not proven yet.
-
-    Show it every result, in the order in which they come.
-    """
+    """Keeps when agents answered, and what is not proven yet."""
 
     def __init__(self) -> None:
+        #: A guest that answered in this sweep: a witness for the bus.
+        self.witness: str | None = None
+        #: When an agent answered last; None if none has yet.
+        self.last: float | None = None
+        self._silences: list[tuple[float, float]] = []
         self._held: list[PingResult] = []
-        self._witness: str | None = None
 
-    @property
-    def witness(self) -> str | None:
-        """Whom to ask once more, to prove what is still held back.
+    def saw(self, result: PingResult, now: float) -> None:
+        """Take in what a ping says of the bus.
 
-        The ID of a guest that answered in this sweep; None if none did, or
-        if there is nothing to prove.
+        :param result: its result.
+        :param now: when it arrived.
         """
-        return self._witness if self._held else None
-
-    def take(self, result: PingResult) -> list[PingResult]:
-        """Take a result in.
-
-        :returns: the results that may be told now.
-        """
-        if result.verdict is Verdict.UNREACHABLE:
-            self._held.append(result)
-            return []
+        # What Trove calls an error of the agent may be one of the bus.
         if result.verdict is Verdict.REACHABLE:
-            self._witness = result.instance_id
+            self.witness = result.instance_id
         elif result.reason is not Reason.NO_SUCH_METHOD:
-            # Nothing that came from an agent for sure: what Trove calls an
-            # error of the agent may be one of the bus.
-            return [result]
-        return [*self.believe(), result]
+            return
+        before = -float('inf') if self.last is None else self.last
+        if now - before > _SILENCE:
+            self._silences.append((before, now))
+        self.last = now
 
-    def believe(self) -> list[PingResult]:
-        """Return what was held back, as Trove said it."""
+    def proves(self, sent: float, now: float) -> bool:
+        """Whether the bus worked all the time from *sent* until *now*."""
+        if self.last is None or now - self.last > _SILENCE:
+            return False
+        # The silence before the very first answer has its end shortly after
+        # the first questions were sent.
+        return all(
+            end - max(begin, sent) <= _SILENCE or end <= sent
+            for begin, end in self._silences
+        )
+
+    def hold(self, result: PingResult) -> None:
+        """Keep a result that is not proven."""
+        self._held.append(result)
+
+    def held(self) -> list[str]:
+        """Return whose results are kept, in the order in which they came."""
+        return [result.instance_id for result in self._held]
+
+    def settle(self, instance_id: str) -> PingResult:
+        """Return the kept result of a guest, and keep it no longer."""
+        index = self.held().index(instance_id)
+        return self._held.pop(index)
+
+    def release(self) -> list[PingResult]:
+        """Return what is still kept, as Trove said it."""
         held, self._held = self._held, []
         return held
 
     def doubt(self) -> list[PingResult]:
-        """Return what was held back, as unknown."""
-        judgement = Judgement(Verdict.UNKNOWN, Reason.TIMEOUT, _DOUBT)
-        return [
-            dataclasses.replace(result, judgement=judgement)
-            for result in self.believe()
-        ]
+        """Return what is still kept, as unknown."""
+        return [doubtful(result) for result in self.release()]
+
+
+def doubtful(result: PingResult) -> PingResult:
+    """Return the result of a guest of which Trove's word is not believed."""
+    judgement = Judgement(Verdict.UNKNOWN, Reason.TIMEOUT, _DOUBT)
+    return dataclasses.replace(result, judgement=judgement)

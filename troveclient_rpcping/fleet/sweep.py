@@ -31,6 +31,8 @@ from troveclient_rpcping.fleet.breaker import Breaker
 from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
 from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.fleet.proof import CHECK
+from troveclient_rpcping.fleet.proof import doubtful
 from troveclient_rpcping.fleet.proof import Proof
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.reply import NoReply
@@ -46,7 +48,7 @@ def sweep(
     api: Any,
     instance_ids: Iterable[str],
     limits: Limits,
-    on_throttle: Callable[[float], None] | None = None,
+    on_throttle: Callable[[float, float], None] | None = None,
 ) -> Generator[PingResult]:
     """Ask each instance, and yield the results as they come.
 
@@ -54,7 +56,8 @@ def sweep(
     :param instance_ids: which instances.
     :param limits: how to go about it.
     :param on_throttle: is told, whenever the rate limit of the server has
-        refused a ping, how many a second seem to get through.
+        refused a ping, how many a second seem to get through, and after how
+        many seconds the next one may.
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
@@ -70,10 +73,11 @@ def sweep(
     return _results(engine, instance_ids, deadline)
 
 
-def fetcher(api: Any) -> inventory.Fetch:
+def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
     """Return what sends the GETs of a listing.
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
+    :param deadline: seconds for all of them; None for no limit.
     :raises SessionRequired: if it was made without a session.
     """
     engine = Engine(
@@ -82,9 +86,11 @@ def fetcher(api: Any) -> inventory.Fetch:
         timeout=inventory.TIMEOUT,
         limit=inventory.PAGE_LIMIT,
     )
+    end = None if deadline is None else time.monotonic() + deadline
 
     def fetch(path: str) -> Reply | NoReply:
-        with contextlib.closing(engine.run([path], str).answers()) as answers:
+        run = engine.run([path], str, end)
+        with contextlib.closing(run.answers()) as answers:
             return next(answers).reply
 
     return fetch
@@ -106,36 +112,96 @@ def _results(
             else:
                 yield instance_id
 
-    breaker = Breaker(engine.concurrency, engine.timeout)
     proof = Proof()
-    lost = False
-    run = engine.run(possible(), transport.ping_path, deadline)
-    with contextlib.closing(run.answers()) as answers:
-        for answer in answers:
-            result = _result(answer)
-            why = breaker.saw(result)
-            if why:
-                lost = True
-                run.end(why)
-            yield from proof.take(result)
+    first = _Round(engine, proof, deadline)
+    try:
+        for result, proven in first.results(possible()):
+            if proven:
+                yield result
+            else:
+                proof.hold(result)
             while impossible:
                 yield impossible.popleft()
-    yield from impossible
-    if lost or not _answers(engine, proof.witness):
+        yield from impossible
+        if proof.witness is None and not first.lost:
+            # Nobody answered at all: there is nothing against Trove's word.
+            yield from proof.release()
+        elif not first.ended:
+            yield from _second_round(engine, proof, deadline)
         yield from proof.doubt()
-    yield from proof.believe()
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # Interrupted: what is known is not to be lost.
+        yield from proof.doubt()
+        raise
 
 
-def _answers(engine: Engine, witness: str | None) -> bool:
-    """Whether a guest that answered before still does.
+def _second_round(
+    engine: Engine, proof: Proof, deadline: float | None
+) -> Iterator[PingResult]:
+    """Ask once more for those of whom Trove's word is not proven."""
+    second = _Round(engine, proof, deadline)
+    for result, proven in second.results(proof.held()):
+        held = proof.settle(result.instance_id)
+        if proven and result.reason is not Reason.NOT_ASKED:
+            yield result
+        else:
+            yield doubtful(held)
 
-    True without one: then there is nothing against Trove's word.
+
+class _Round:
+    """One round of pings.
+
+    :param engine: what sends them.
+    :param proof: what is known of the message bus.
+    :param deadline: when to end, on the clock of ``time.monotonic``.
     """
-    if witness is None:
-        return True
-    run = engine.run([witness], transport.ping_path)
-    with contextlib.closing(run.answers()) as answers:
-        return _result(next(answers)).verdict is Verdict.REACHABLE
+
+    def __init__(self, engine: Engine, proof: Proof, deadline: float | None):
+        self._engine = engine
+        self._proof = proof
+        self._deadline = deadline
+        self._breaker = Breaker(engine.concurrency, engine.timeout)
+        #: Whether the control plane failed for all.
+        self.lost = False
+        #: Whether it ended before its time, for whatever reason.
+        self.ended = False
+
+    def results(
+        self, instance_ids: Iterable[str]
+    ) -> Iterator[tuple[PingResult, bool]]:
+        """Ping each, and yield the results as they come.
+
+        :returns: with each result, whether it is proven: only Trove's word
+            that a guest did not answer may lack proof.
+        """
+        run = self._engine.run(
+            instance_ids, transport.ping_path, self._deadline, self._check
+        )
+        with contextlib.closing(run.answers()) as answers:
+            for answer in answers:
+                result = _result(answer)
+                now = time.monotonic()
+                self._proof.saw(result, now)
+                if answer.check:
+                    continue
+                why = self._breaker.saw(result)
+                if why:
+                    self.lost = True
+                    run.end(why)
+                self.ended |= result.reason is Reason.NOT_ASKED
+                yield (
+                    result,
+                    result.verdict is not Verdict.UNREACHABLE
+                    or self._proof.proves(answer.sent or now, now),
+                )
+
+    def _check(self) -> tuple[str, float] | None:
+        """Whom to ask whether the bus works, and when."""
+        if self._proof.witness is None or self._proof.last is None:
+            return None
+        return self._proof.witness, self._proof.last + CHECK
 
 
 def _result(answer: Answer) -> PingResult:

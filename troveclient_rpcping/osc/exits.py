@@ -21,6 +21,8 @@ ALL_REACHABLE = 0
 #: No guest is known to be bad, but at least one is ``unknown``, or the
 #: command itself failed: look at the control plane, and touch no guest.
 UNKNOWN = 1
+#: Wrong usage.
+USAGE = 2
 #: At least one guest is ``unreachable`` or ``error``: repair those guests.
 BAD_GUESTS = 3
 #: Interrupted by Ctrl-C.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import contextlib
+import io
 import logging
 import time
 from typing import Any
@@ -56,6 +57,7 @@ class Pinging:
         """Ping; return the columns, and a row for each guest."""
         arguments = self._arguments
         _silence_unheard_log()
+        _print_what_the_encoding_lacks(self._app.stdout, self._app.stderr)
         started = time.monotonic()
         manager = management.Management(self._app.client_manager.database)
         asked = self._targets(manager)
@@ -83,13 +85,19 @@ class Pinging:
         """Tell people what the rows mean, unless they want quiet."""
         # Behind the rows, also where both streams are one.
         self._app.stdout.flush()
-        if self._app.options.verbose_level:
+        stderr = self._app.stderr
+        if stderr is None or not self._app.options.verbose_level:
+            return
+        # The exit status stands, whether anybody can be told or not.
+        with contextlib.suppress(OSError):
             for sentence in self._sentences:
-                self._app.stderr.write(f'{sentence}\n')
+                stderr.write(f'{sentence}\n')
 
     def _targets(self, manager: management.Management) -> list[Target]:
         arguments = self._arguments
-        directory = targets.Directory(manager.list_all)
+        directory = targets.Directory(
+            lambda: manager.list_all(arguments.deadline)
+        )
         if not arguments.all:
             named = list(arguments.instances)
             if arguments.from_file:
@@ -173,11 +181,18 @@ def _without_answer(target: Target) -> PingResult:
     if target.instance_id is None:
         reason, why = Reason.NOT_FOUND, 'No instance bears this name'
     else:
-        reason, why = Reason.NOT_ASKED, 'Ended before an answer came'
+        reason, why = Reason.NOT_ASKED, 'Interrupted before an answer came'
     return PingResult(
         instance_id=target.instance_id or '',
         judgement=Judgement(Verdict.UNKNOWN, reason, why),
     )
+
+
+def _print_what_the_encoding_lacks(*streams: Any) -> None:
+    """Let no letter in a name keep the rows from being printed."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def _silence_unheard_log() -> None:

@@ -37,11 +37,11 @@ class Progress:
     """
 
     def __init__(self, app: Any, guests: int, deadline: float | None):
-        self._stderr = app.stderr
         self._guests = guests
         self._done = 0
         self._end = None if deadline is None else time.monotonic() + deadline
-        self._quiet = not app.options.verbose_level
+        # None: it is closed.
+        self._quiet = app.stderr is None or not app.options.verbose_level
         self._said = False
         self._bar = progress.Progress(
             progress.TextColumn('{task.description}'),
@@ -75,32 +75,36 @@ class Progress:
         self._done += 1
         self._bar.advance(self._task)
 
-    def throttled(self, rate: float) -> None:
+    def throttled(self, rate: float, pause: float) -> None:
         """Take in that the rate limit of the server has set in.
 
         :param rate: pings a second that seem to get through.
+        :param pause: seconds until the next one may.
         """
-        self._slow('rate limit of the server', rate)
+        self._slow('rate limit of the server', rate, pause)
 
     def limited(self, rate: float) -> None:
         """Take in that ``--rate`` limits the pings.
 
         :param rate: pings a second.
         """
-        self._slow('limited by --rate', rate)
+        self._slow('limited by --rate', rate, 0.0)
 
-    def _slow(self, cause: str, rate: float) -> None:
-        seconds = (self._guests - self._done) / rate
+    def _slow(self, cause: str, rate: float, pause: float) -> None:
+        seconds = pause + (self._guests - self._done) / rate
         text = f'{cause}: about {durations.human(seconds)} to go'
         self._bar.update(self._task, description=text)
         if self._said or self._quiet or seconds < _LONG:
             return
         self._said = True
         self._say(text)
-        if self._end is not None and self._end - time.monotonic() < seconds:
-            left = max(0.0, self._end - time.monotonic())
+        if self._end is None:
+            return
+        left = max(0.0, self._end - time.monotonic())
+        if left < seconds:
+            still = int(max(0.0, left - pause) * rate)
             self._say(
-                f'--deadline comes before that: about {int(left * rate)} of '
+                f'--deadline comes before that: about {still} of '
                 f'{self._guests - self._done} guests will still be asked'
             )
 

@@ -94,7 +94,7 @@ _EXPLANATIONS = {
         'The answer is not one that Trove gives: "{detail}". Check what '
         'stands between here and the Trove API.'
     ),
-    Reason.NOT_ASKED: 'It was not asked: "{detail}".',
+    Reason.NOT_ASKED: 'No answer was waited for: "{detail}".',
 }
 
 # Reasons that lie with the control plane, or with the caller. When many

@@ -155,7 +155,10 @@ class PingDatabaseInstances(command.Lister):
 
         mistake = targets.mistake(parsed_args)
         if mistake:
-            self._parser.error(mistake)
+            # Not parser.error(): that would end the interactive shell.
+            self._parser.print_usage(self.app.stderr)
+            self.app.LOG.error('%s: error: %s', self._parser.prog, mistake)
+            return exits.USAGE
         self._pinging = pinging.Pinging(self.app, parsed_args)
         try:
             with interrupts.sigterm_raises():

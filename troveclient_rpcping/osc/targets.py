@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import pathlib
+import re
 from typing import TextIO
 
 from osc_lib import exceptions
@@ -30,6 +31,12 @@ from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.verdict import Reason
+
+# How much of a file is read at most, in bytes: a million IDs fit in.
+_FILE_LIMIT = 64 * 1024 * 1024
+
+# At the beginning of a line, or after white space: a name may have one inside.
+_COMMENT = re.compile(r'(?:^|\s)#.*')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Directory:
             hint = (
                 'Only an administrator may ping; check the credentials in use.'
                 if error.reason is Reason.DENIED
-                else 'Instances that are given by their IDs need no listing.'
+                else 'Without --all and --long, IDs need no listing.'
             )
             raise exceptions.CommandError(
                 f'{str(error).rstrip(".")}. {hint}'
@@ -153,19 +160,26 @@ class Directory:
         return [_target(instance) for instance in found]
 
 
-def read(file: str, stdin: TextIO) -> list[str]:
+def read(file: str, stdin: TextIO | None) -> list[str]:
     """Read names and IDs, one a line, from a file.
 
     :param file: its path; ``-`` for standard input.
-    :param stdin: standard input.
+    :param stdin: standard input; None if it is closed.
     :raises osc_lib.exceptions.CommandError: if it cannot be read, is no
         text, or names nothing.
     """
     try:
         if file == '-':
-            data = stdin.buffer.read()
+            if stdin is None:
+                raise exceptions.CommandError('Standard input is closed')
+            data = stdin.buffer.read(_FILE_LIMIT + 1)
         else:
-            data = pathlib.Path(file).read_bytes()
+            with pathlib.Path(file).open('rb') as stream:
+                data = stream.read(_FILE_LIMIT + 1)
+        if len(data) > _FILE_LIMIT:
+            raise exceptions.CommandError(
+                f'{file} is too large to be a list of instances'
+            )
         text = data.decode('utf-8-sig')
     except OSError as error:
         raise exceptions.CommandError(
@@ -176,8 +190,8 @@ def read(file: str, stdin: TextIO) -> list[str]:
         raise exceptions.CommandError(
             f'{file} is no text in UTF-8: see line {line}'
         ) from error
-    lines = (line.strip() for line in text.split('\n'))
-    names = [line for line in lines if line and not line.startswith('#')]
+    lines = (_COMMENT.sub('', line).strip() for line in text.split('\n'))
+    names = [line for line in lines if line]
     if not names:
         raise exceptions.CommandError(f'{file} names no instance')
     return names

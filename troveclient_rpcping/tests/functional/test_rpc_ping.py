@@ -26,6 +26,7 @@ import uuid
 
 import yaml
 
+from sandbox import Sandbox
 from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
 
@@ -130,6 +131,16 @@ class TableOfFactsTest(base.TestCase):
             self.id_of('db-healthy'),
             1,
             'Guest .* is unknown: .* Nova does not know its server.*',
+            Verdict='unknown',
+        )
+
+    def test_a_failing_api_leaves_the_guest_unknown(self) -> None:
+        """500: Trove cannot even connect to Nova."""
+        self.without('cloud')
+        self.assert_pinged(
+            self.id_of('db-healthy'),
+            1,
+            rf'Guest {UUID} is unknown: The Trove API failed, .*{REQUEST}',
             Verdict='unknown',
         )
 
@@ -392,6 +403,58 @@ class OutputTest(base.TestCase):
         run = self.openstack('--timing', *base.PING, 'db-healthy')
         self.assertRegex(run.stdout, rf'GET http.*{UUID}/rpc_ping +\|')
 
+    def shell(self, line: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of sh, in which $PING is the command."""
+        ping = ' '.join([base.openstack(), *base.PING])
+        return subprocess.run(
+            ['sh', '-c', line],
+            env={**self.sandbox.env(), 'PING': ping, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors='replace',
+            timeout=120,
+        )
+
+    def test_a_closed_stderr_does_not_change_the_exit_status(self) -> None:
+        """It is a contract, whether anybody can be told or not."""
+        for guest, status in (('db-healthy', 0), ('db-old', 3)):
+            run = self.shell(f'$PING -f value -c Verdict {guest} 2>&-')
+            self.assertEqual(status, run.returncode, run.stdout)
+            self.assertEqual(1, len(run.stdout.split()))
+
+    def test_a_closed_stdin_is_said(self) -> None:
+        """In a line."""
+        run = self.shell('$PING --from-file - <&-')
+        self.assertEqual(1, run.returncode)
+        self.assertEqual('Standard input is closed\n', run.stderr)
+
+    def test_letters_that_stdout_lacks_do_not_hide_the_rows(self) -> None:
+        """Tenants choose names; a terminal may know ASCII alone."""
+        run = self.shell(
+            '$PING -f value -c Name -c Verdict größe db-healthy',
+            LC_ALL='C',
+            PYTHONUTF8='0',
+            PYTHONCOERCECLOCALE='0',
+            PYTHONIOENCODING='ascii',
+        )
+        self.assertEqual(1, run.returncode)
+        self.assertIn('db-healthy reachable', run.stdout)
+
+    def test_a_usage_error_does_not_end_the_interactive_shell(self) -> None:
+        """The next command runs."""
+        process = subprocess.run(
+            [base.openstack()],
+            env=self.sandbox.env(),
+            input=f'{" ".join(base.PING)}\n'
+            f'{" ".join(base.PING)} -f value -c Verdict db-healthy\n',
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertIn('name an instance', process.stderr)
+        self.assertIn('reachable', process.stdout)
+
     def test_a_closed_pipe_ends_it_quietly(self) -> None:
         """``| head`` reads what it wants, and no traceback follows."""
         process = self.start(*base.PING, 'db-healthy')
@@ -399,7 +462,7 @@ class OutputTest(base.TestCase):
         process.stdout.close()
         assert process.stderr
         self.assertEqual('', process.stderr.read())
-        process.wait(120)
+        self.assertEqual(141, process.wait(120))
 
 
 class UsageTest(base.TestCase):
@@ -453,26 +516,30 @@ class EndTest(base.TestCase):
     """Ending early, with all that is known."""
 
     def interrupt(self, number: int) -> base.Run:
-        self.addCleanup(self.sandbox.set_guest, 'db-slow', 'slow', 1)
-        self.sandbox.set_guest('db-slow', 'slow', 1000)
-        asked = self.sandbox.log('trove-api').count('RPC PING')
-        process = self.start(
-            *base.PING,
-            *('-f', 'json', '--concurrency', '1'),
-            *('db-healthy', 'db-slow', 'db-old'),
-        )
-        # Trove gives up on the slow one after 2 s: by then it was told.
-        while self.sandbox.log('trove-api').count('RPC PING') < asked + 2:
-            self.assertIsNone(process.poll())
-            time.sleep(0.01)
-        process.send_signal(number)
-        return self.finish(
-            process,
-            [
-                '3 guests: 1 reachable, .* 2 unknown .*',
-                '2 of 3 guests: It was not asked: .*',
-            ],
-        )
+        # Trove waits long enough for the slow one to be in flight by then.
+        with Sandbox(agent_timeout=60, rate_limit=1_000_000) as box:
+            box.set_guest('db-slow', 'slow', 60)
+            before = box.log('trove-api').count('Sending RPC PING')
+            process = base.start_openstack(
+                box,
+                *base.PING,
+                *('-f', 'json', '--concurrency', '1'),
+                *('db-healthy', 'db-slow', 'db-old'),
+            )
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.kill)
+            asked = before + 2
+            while box.log('trove-api').count('Sending RPC PING') < asked:
+                self.assertIsNone(process.poll())
+                time.sleep(0.01)
+            process.send_signal(number)
+            return self.finish(
+                process,
+                [
+                    '3 guests: 1 reachable, .* 2 unknown .*',
+                    '2 of 3 guests: No answer was waited for: .*',
+                ],
+            )
 
     def test_ctrl_c_prints_what_is_known(self) -> None:
         """The rest is not-asked; exit status 130."""
@@ -550,6 +617,21 @@ class OtherServerTest(base.TestCase):
         )
         self.assertEqual('unknown', run.rows[0]['Verdict'])
         self.assertEqual(1, run.status)
+
+    def test_the_deadline_is_for_the_listing_too(self) -> None:
+        """A server that hangs on it does not hold the command."""
+
+        def silent(request: http.Request) -> None:
+            self.server.done.wait()
+
+        for arguments in (('--all',), ('db-1',)):
+            run = self.ask(
+                silent,
+                *arguments,
+                *('--deadline', '1'),
+                stderr='The instances could not be listed: The deadline .*',
+            )
+            self.assertEqual((1, ''), (run.status, run.stdout))
 
     def test_a_proxys_error_page_is_unknown(self) -> None:
         """In one line, whatever the page says."""

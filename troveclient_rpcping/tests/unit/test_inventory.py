@@ -189,6 +189,10 @@ class ListInstancesTest(testtools.TestCase):
                 }
             ).encode(),
         ]
+        for href in ('http://[', f'x?marker={"9" * 5000}', 'x?marker=', 'x'):
+            links = [{'rel': 'next', 'href': href}]
+            page = {'instances': [row(1)], 'links': links}
+            bodies.append(json.dumps(page).encode())
         replies = [Reply(200, {}, body) for body in bodies]
         replies.append(Reply(200, {}, good, complete=False))
         for reply in replies:

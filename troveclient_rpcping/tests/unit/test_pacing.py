@@ -209,6 +209,9 @@ class GateTest(testtools.TestCase):
             gate.refused(now, gate.sent(now), refusal(), 1.0)
             self.assertFalse(gate.starved(now))
         self.assertTrue(gate.starved(pacing.STARVED + 1))
+        # While the server itself asks for patience, it has it.
+        gate.refused(149.0, gate.sent(149.0), refusal('100'), 1.0)
+        self.assertFalse(gate.starved(pacing.STARVED + 1))
         gate.admitted(gate.sent(120.0))
         self.assertFalse(gate.starved(pacing.STARVED + 1))
 
@@ -245,7 +248,9 @@ class GateTest(testtools.TestCase):
 
     def test_who_listens_is_told_what_gets_through(self) -> None:
         """With each refusal."""
-        rates: list[float] = []
-        gate = Gate(on_throttle=rates.append)
-        gate.refused(0.0, gate.sent(0.0), refusal(), 50.0)
-        self.assertAlmostEqual(200 / 60, rates[0])
+        told: list[tuple[float, float]] = []
+        gate = Gate(on_throttle=lambda *news: told.append(news))
+        gate.refused(0.0, gate.sent(0.0), refusal('31'), 50.0)
+        ((rate, pause),) = told
+        self.assertAlmostEqual(200 / 60, rate)
+        self.assertAlmostEqual(30, pause)

@@ -171,6 +171,11 @@ class SweepTest(base.TestCase):
         """Whether it is garbage, too long a head, or a broken length."""
         for answer in (
             b'SSH-2.0-OpenSSH_9.2\r\n',
+            b'HTTP/1.1 2040 No Content\r\n\r\n',
+            b'HTTP/1.1 204x\r\n\r\n',
+            b'HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n'
+            b'5\r\nhello\r\n0\r\n\r\n',
+            b'HTTP/1.1 204 X\r\nContent-Length: 5\r\nHTTP/: x\r\n\r\nhello',
             b'HTTP/1.1 204 No Content\r\n'
             + b'X: '
             + b'y' * 400_000
@@ -369,7 +374,21 @@ class TokenTest(base.TestCase):
         self.assertEqual(500, len(results))
         self.assertIn(Reason.DENIED, {r.reason for r in results})
         self.assertEqual(2, trove.client.session.auth.logins)
-        self.assertLess(len(server.requests), 20)
+        self.assertLess(len(server.requests), 60)
+
+    def test_one_stray_refusal_does_not_end_the_sweep(self) -> None:
+        """An API node that takes no token denies its pings, and no more."""
+        server = self.serve(
+            lambda request: BAD_TOKEN if GUEST in request[0] else base.PONG
+        )
+        trove = self.connect(server.url)
+        results = {
+            r.instance_id: r.reason
+            for r in trove.mgmt_instances.rpc_ping_each([GUEST, *ids(300)])
+        }
+        self.assertEqual(Reason.DENIED, results.pop(GUEST))
+        self.assertEqual({None}, set(results.values()))
+        self.assertLess(trove.client.session.auth.logins, 6)
 
     def test_a_keystone_that_is_gone_midway_ends_the_sweep(self) -> None:
         """What had answered stays, and the rest says why it was not asked."""
@@ -427,15 +446,15 @@ class RateLimitTest(base.TestCase):
             return raw('413 Too Large', body, {'Retry-After': '0'})
 
         server = self.serve(answer)
-        rates: list[float] = []
+        told: list[tuple[float, float]] = []
         results = list(
             self.connect(server.url).mgmt_instances.rpc_ping_each(
-                ids(5), on_throttle=rates.append
+                ids(5), on_throttle=lambda *news: told.append(news)
             )
         )
         self.assertEqual([Verdict.REACHABLE] * 5, [r.verdict for r in results])
         self.assertEqual(10, len(server.requests))
-        self.assertEqual(5, len(rates))
+        self.assertEqual(5, len(told))
 
     def test_a_guest_that_is_throttled_to_the_end_is_not_asked(self) -> None:
         """The deadline ends the wait, and the guest is not blamed."""
@@ -478,7 +497,11 @@ class AllIsLostTest(base.TestCase):
 
 
 class ProofTest(base.TestCase):
-    """A dead guest is told from one that a dying bus cut off."""
+    """A dead guest is told from one that a dying bus cut off.
+
+    Trove takes 15 s to call a guest dead, and this server no time: what only
+    time can show is shown of Proof itself, and on a real broker.
+    """
 
     def sweep(self, answer: Any, instances: list[str]) -> dict[str, Any]:
         self.server = self.serve(answer)
@@ -490,64 +513,38 @@ class ProofTest(base.TestCase):
             )
         }
 
-    def test_a_dead_guest_beside_a_living_one_is_dead(self) -> None:
-        """The living one is asked once more to prove it, if need be."""
-
-        def answer(request: base.Request) -> bytes:
-            return base.PONG if GUEST in request[0] else base.DEAD
-
-        dead = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
-        for instances, requests in (([OTHER, GUEST], 2), ([GUEST, OTHER], 3)):
-            results = self.sweep(answer, instances)
-            self.assertEqual(dead, results[OTHER])
-            self.assertEqual((Verdict.REACHABLE, None), results[GUEST])
-            self.assertEqual(requests, len(self.server.requests))
-
-    def verdict_beside_an_error(self, text: str) -> Verdict:
-        """Ping a guest that answers once, a dead one, and a failing one."""
-        dead, failing = ids(2)
-        asked: list[str] = []
-
-        def answer(request: base.Request) -> bytes:
-            asked.append(request[0])
-            if failing in request[0]:
-                return base.bad_request(
-                    f'An error occurred communicating with the guest: {text}'
-                )
-            return base.PONG if len(asked) == 1 else base.DEAD
-
-        return Verdict(self.sweep(answer, [GUEST, dead, failing])[dead][0])
-
-    def test_an_error_that_may_be_of_the_bus_proves_nothing(self) -> None:
-        """Trove has one text for errors of the agent and of the bus."""
-        self.assertEqual(
-            Verdict.UNKNOWN, self.verdict_beside_an_error('Socket closed')
+    def test_a_dead_guest_after_a_living_one_is_dead(self) -> None:
+        """The bus worked a moment ago: nobody is asked twice."""
+        results = self.sweep(
+            lambda request: base.PONG if GUEST in request[0] else base.DEAD,
+            [GUEST, OTHER],
         )
-
-    def test_an_agent_that_is_too_old_proves_that_the_bus_works(self) -> None:
-        """It answered."""
         self.assertEqual(
-            Verdict.UNREACHABLE,
-            self.verdict_beside_an_error(
-                'Endpoint does not support RPC method rpc_ping.'
-            ),
+            (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT), results[OTHER]
         )
+        self.assertEqual(2, len(self.server.requests))
 
-    def test_when_the_living_fall_silent_too_nobody_is_called_dead(
-        self,
-    ) -> None:
-        """The bus failed: nothing is known of who timed out with it."""
-        asked: list[str] = []
+    def test_without_proof_a_guest_is_asked_a_second_time(self) -> None:
+        """Only a second silence, now beside a living guest, is its death."""
+        for second, expected in (
+            (base.DEAD, Verdict.UNREACHABLE),
+            (base.PONG, Verdict.REACHABLE),
+        ):
+            asked: list[str] = []
 
-        def answer(request: base.Request) -> bytes:
-            asked.append(request[0])
-            return base.PONG if len(asked) == 1 else base.DEAD
+            def answer(
+                request: base.Request,
+                asked: list[str] = asked,
+                second: bytes = second,
+            ) -> bytes:
+                asked.append(request[0])
+                if OTHER not in request[0]:
+                    return base.PONG
+                return base.DEAD if len(asked) == 1 else second
 
-        results = self.sweep(answer, [GUEST, *ids(5)])
-        self.assertEqual((Verdict.REACHABLE, None), results.pop(GUEST))
-        self.assertEqual(
-            {(Verdict.UNKNOWN, Reason.TIMEOUT)}, set(results.values())
-        )
+            results = self.sweep(answer, [OTHER, GUEST])
+            self.assertEqual(expected, results[OTHER][0])
+            self.assertEqual(3, len(asked))
 
     def test_guests_that_are_all_dead_are_dead_on_troves_word(self) -> None:
         """Nobody answered before either: there is nothing against it."""
@@ -567,6 +564,52 @@ class ProofTest(base.TestCase):
         results = self.sweep(answer, [GUEST, *ids(100)])
         self.assertEqual(
             {Verdict.UNKNOWN}, {verdict for verdict, _ in results.values()}
+        )
+
+    def test_an_interrupt_does_not_lose_what_is_not_proven(self) -> None:
+        """It is told, as unknown, before the interrupt goes on."""
+        server = self.serve(base.DEAD)
+        trove = self.connect(server.url)
+
+        def instances() -> Iterator[str]:
+            yield from ids(3)
+            raise KeyboardInterrupt
+
+        results = []
+        pings = trove.mgmt_instances.rpc_ping_each(instances(), concurrency=1)
+        try:
+            for result in pings:
+                results.append(result)  # noqa: PERF402 -- it is interrupted
+        except KeyboardInterrupt:
+            self.assertEqual(
+                {Reason.TIMEOUT}, {result.reason for result in results}
+            )
+        else:
+            self.fail('the interrupt is lost')
+
+    def test_while_the_last_ones_are_awaited_the_bus_is_watched(self) -> None:
+        """A guest that answered is asked now and then; that is no result."""
+        checks = threading.Event()
+
+        def answer(request: base.Request) -> bytes:
+            if OTHER in request[0]:
+                # Until somebody else was asked a third time.
+                checks.wait(60)
+                return base.DEAD
+            asked = [r for r in self.server.requests if GUEST in r[0]]
+            if len(asked) == 3:
+                checks.set()
+            return base.PONG
+
+        self.server = self.serve(answer)
+        results = list(
+            self.connect(self.server.url).mgmt_instances.rpc_ping_each(
+                [GUEST, OTHER]
+            )
+        )
+        self.assertEqual(
+            [(GUEST, Verdict.REACHABLE), (OTHER, Verdict.UNREACHABLE)],
+            [(r.instance_id, r.verdict) for r in results],
         )
 
 

@@ -108,7 +108,7 @@ class ResolveTest(TestCase):
         """IDs need none, but for a user without the role nothing helps."""
         for reason, words in {
             Reason.DENIED: 'why. Only an administrator may ping',
-            Reason.TIMEOUT: 'why. Instances that are given by their IDs',
+            Reason.TIMEOUT: 'why. Without --all and --long, IDs need no',
         }.items():
 
             def fails(reason: Reason = reason) -> list[Instance]:
@@ -165,7 +165,7 @@ class ReadTest(TestCase):
 
     def test_a_file_has_a_name_or_id_a_line(self) -> None:
         """Comments, empty lines and white space around names are left out."""
-        data = b'\xef\xbb\xbf# all of them\n db-1 \r\n\n  # no\ndb#2\nx y'
+        data = b'\xef\xbb\xbf# all\n db-1 \r\n\n  # no\ndb#2 # mine\nx y'
         self.assertEqual(['db-1', 'db#2', 'x y'], self.read(data))
 
     def test_a_file_is_read_by_its_path(self) -> None:
@@ -184,6 +184,10 @@ class ReadTest(TestCase):
         """With the file, and what is wrong with it."""
         self.assert_error('- names no instance', self.read, b'# none\n')
         self.assert_error('see line 2', self.read, b'a\n\xff\n')
+        self.assert_error('input is closed', targets.read, '-', None)
+        self.assert_error(
+            '/dev/zero is too large', targets.read, '/dev/zero', None
+        )
         for file in ('/nonexistent/x', os.sep):
             self.assert_error(
                 f'Cannot read {file}: ', targets.read, file, io.StringIO()

@@ -74,6 +74,7 @@ class JudgeTest(testtools.TestCase):
         for reply in (
             Reply(204, {'content-length': '2'}),
             Reply(204, {}, b'{}'),
+            Reply(204, {'transfer-encoding': 'chunked'}),
             Reply(204, {'content-length': '0'}, complete=False),
         ):
             self.assert_unknown(reply, Reason.BAD_RESPONSE)
