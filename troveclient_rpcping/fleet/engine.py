@@ -33,6 +33,9 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.handle import Handle
+from troveclient_rpcping.fleet.login import Login
+from troveclient_rpcping.fleet.login import refuses_user
+from troveclient_rpcping.fleet.login import Token
 from troveclient_rpcping.fleet.loop import Loop
 from troveclient_rpcping.fleet.pacing import Gate
 from troveclient_rpcping.reply import BODY_LIMIT
@@ -40,16 +43,6 @@ from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 
 LOG = logging.getLogger(__name__)
-
-# trove/common/auth.py: what a caller without an admin role is told. Any other
-# 401 comes from keystonemiddleware, and is about the token.
-_NOT_ADMIN = 'User does not have admin privileges.'
-
-# How often one request may be refused for its token and asked again, and how
-# many logins a run may cost: an API process that takes no token at all is not
-# to cause a login for each request.
-_REFUSALS = 3
-_LOGINS = 100
 
 # Seconds between two checks, at the least: one may fail at once.
 _CHECK_PAUSE = 1.0
@@ -73,16 +66,6 @@ class Answer:
     rtt: float | None = None
     sent: float | None = None
     check: bool = False
-
-
-@dataclasses.dataclass(slots=True)
-class _Token:
-    """The header lines in use, and what is known of the token in them."""
-
-    headers: list[str]
-    #: A fresh token that is refused means that no token will do. The first
-    #: one may be older than this program: it is not fresh.
-    fresh: bool = False
 
 
 class Engine:
@@ -135,7 +118,7 @@ class _Asked:
     """A request under way."""
 
     key: str
-    token: _Token
+    token: Token
     era: int
     sent: float
     check: bool
@@ -156,9 +139,6 @@ class Run:
         self._check = check
         self._checking = False
         self._checked = -float('inf')
-        self._token = _Token([])
-        self._refusals: dict[str, int] = {}
-        self._logins = 0
         self._started = 0.0
         self._gate = engine.gate
         self._keys = keys
@@ -192,7 +172,7 @@ class Run:
         :raises keystoneauth1.exceptions.ClientException: no token can be
             had at the start.
         """
-        self._token = _Token(self._engine.access.headers())
+        self._login = Login(self._engine.access)
         self._started = time.monotonic()
         self._loop = Loop()
         try:
@@ -204,7 +184,9 @@ class Run:
     def _all(self) -> Iterator[Answer]:
         self._fill()
         while self._end is None and (
-            self._asked or self._again or self._key is not None
+            len(self._asked) > self._checking
+            or self._again
+            or self._key is not None
         ):
             for handle, code, message in self._loop.wait(self._patience()):
                 answer = self._take(handle, code, message)
@@ -287,9 +269,10 @@ class Run:
         url = engine.access.endpoint + self._path_of(key)
         # A kept connection stays with one API process, and gets at the
         # budget of that one alone: a new one may reach any.
-        handle.prepare(url, self._token.headers, fresh=self._gate.throttled)
+        token = self._login.token
+        handle.prepare(url, token.headers, fresh=self._gate.throttled)
         era = self._gate.sent(now)
-        self._asked[handle] = _Asked(key, self._token, era, now, check)
+        self._asked[handle] = _Asked(key, token, era, now, check)
         LOG.debug('GET %s', url)
         self._loop.start(handle)
 
@@ -326,7 +309,7 @@ class Run:
         self._gate.admitted(asked.era)
         if reply.status != 401:
             asked.token.fresh = False
-        elif reply.fault == _NOT_ADMIN:
+        elif refuses_user(reply):
             self.end('The API refuses this user')
         elif not asked.check and self._renewed(asked):
             heapq.heappush(self._again, (0.0, asked.key))
@@ -341,28 +324,11 @@ class Run:
             heapq.heappush(self._again, (now + pause, asked.key))
 
     def _renewed(self, asked: _Asked) -> bool:
-        """Log in again, once for all that was sent with the same token.
-
-        False if that would not help: a fresh token was refused, or this
-        request alone is refused with one token after another.
-        """
-        refusals = self._refusals.get(asked.key, 0) + 1
-        self._refusals[asked.key] = refusals
-        if refusals > _REFUSALS or self._logins > _LOGINS:
-            return False
-        if asked.token is not self._token:
-            return True
-        if asked.token.fresh:
-            return False
-        self._logins += 1
-        self._engine.access.renew()
         try:
-            headers = self._engine.access.headers()
+            return self._login.renewed(asked.key, asked.token)
         except ksa_exceptions.ClientException as error:
             self.end(f'The token expired, and a new login failed: {error}')
             return True
-        self._token = _Token(headers, fresh=True)
-        return True
 
     def _rest(self, why: str) -> Iterator[Answer]:
         reply = NoReply(NoReply.NOT_ASKED, why)

@@ -31,7 +31,7 @@ FLOORS = [
     ['exceptions'],
     ['transport'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
-    ['fleet.breaker', 'fleet.handle', 'fleet.proof'],
+    ['fleet.breaker', 'fleet.handle', 'fleet.login', 'fleet.proof'],
     ['fleet.loop'],
     ['fleet.engine'],
     ['fleet.sweep'],

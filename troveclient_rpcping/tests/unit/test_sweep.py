@@ -612,6 +612,30 @@ class ProofTest(base.TestCase):
             [(r.instance_id, r.verdict) for r in results],
         )
 
+    def test_a_check_that_hangs_does_not_hold_the_sweep(self) -> None:
+        """Nobody waits for it once the last guest has answered."""
+        checked = threading.Event()
+
+        def answer(request: base.Request) -> bytes | None:
+            if OTHER in request[0]:
+                checked.wait(60)
+                return base.DEAD
+            if [r for r in self.server.requests if GUEST in r[0]][1:]:
+                checked.set()
+                self.server.done.wait()
+                return None
+            return base.PONG
+
+        self.server = self.serve(answer)
+        started = time.monotonic()
+        results = list(
+            self.connect(self.server.url).mgmt_instances.rpc_ping_each(
+                [GUEST, OTHER], timeout=300
+            )
+        )
+        self.assertEqual(2, len(results))
+        self.assertLess(time.monotonic() - started, 120)
+
 
 class SessionSettingsTest(base.TestCase):
     """What a user configures about the connection has its effect."""

@@ -1,0 +1,81 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The token of a sweep, and when it is worth getting another."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.reply import Reply
+
+# trove/common/auth.py: what a caller without an admin role is told. Any other
+# 401 comes from keystonemiddleware, and is about the token.
+_NOT_ADMIN = 'User does not have admin privileges.'
+
+# How often one request may be refused for its token and asked again, and how
+# many logins a run may cost: an API process that takes no token at all is not
+# to cause a login for each request.
+_REFUSALS = 3
+_LOGINS = 100
+
+
+def refuses_user(reply: Reply) -> bool:
+    """Whether a reply says that no token of this user will do."""
+    return reply.status == 401 and reply.fault == _NOT_ADMIN
+
+
+@dataclasses.dataclass(slots=True)
+class Token:
+    """A token, as header lines, and whether the API has yet to take it."""
+
+    headers: list[str]
+    fresh: bool
+
+
+class Login:
+    """Gets tokens: one at the start, and another when that has expired.
+
+    :param access: whose session logs in.
+    :raises keystoneauth1.exceptions.ClientException: no token can be had.
+    """
+
+    def __init__(self, access: Access):
+        self._access = access
+        # It may be older than this program: it is not fresh.
+        self.token = Token(access.headers(), fresh=False)
+        self._refusals: dict[str, int] = {}
+        self._logins = 0
+
+    def renewed(self, key: str, refused: Token) -> bool:
+        """Log in again, once for all that was sent with the same token.
+
+        :param key: what was asked for.
+        :param refused: the token that it was sent with.
+        :returns: whether to ask again, with the token of now. That would not
+            help if a fresh token was refused, or if this request alone is
+            refused with one token after another.
+        :raises keystoneauth1.exceptions.ClientException: no login.
+        """
+        refusals = self._refusals.get(key, 0) + 1
+        self._refusals[key] = refusals
+        if refusals > _REFUSALS or self._logins > _LOGINS:
+            return False
+        if refused is not self.token:
+            return True
+        if refused.fresh:
+            return False
+        self._logins += 1
+        self._access.renew()
+        self.token = Token(self._access.headers(), fresh=True)
+        return True
