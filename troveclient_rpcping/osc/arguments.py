@@ -21,15 +21,7 @@ def seconds(text: str) -> float:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 1_000_000:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no duration: give a number of seconds above 0'
-        )
-    return value
+    return _positive(text, 'is no duration: give a number of seconds above 0')
 
 
 def rate(text: str) -> float:
@@ -37,14 +29,18 @@ def rate(text: str) -> float:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
+    return _positive(
+        text, 'is no rate: give a number of pings a second above 0'
+    )
+
+
+def _positive(text: str, mistake: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0.001 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no rate: give a number of pings a second above 0'
-        )
+        raise argparse.ArgumentTypeError(f'"{text}" {mistake}')
     return value
 
 

@@ -134,8 +134,8 @@ class PingDatabaseInstances(command.Lister):
             metavar='<seconds>',
             type=arguments.seconds,
             help=_(
-                'Seconds for the command, in all; guests that are not asked '
-                'by then are unknown (default: none)'
+                'Seconds for listing and pinging, in all; guests that are not '
+                'asked by then are unknown (default: none)'
             ),
         )
         parser.add_argument(

@@ -182,6 +182,61 @@ class RateLimitTest(base.TestCase):
         self.assertIn('waited for: "The deadline passed', stderr)
 
 
+class TokenTest(base.TestCase):
+    """A sweep that outlasts its token.
+
+    keystoneauth renews a token 30 s before its end, Trove's own one too: with
+    shorter ones Trove would log in for each request.
+    """
+
+    lifetime = 35
+
+    def test_a_token_that_expires_midway_costs_no_guest(self) -> None:
+        """The sweep logs in again, and asks again who was refused."""
+        with Sandbox(guests=60, token_lifetime=self.lifetime) as box:
+            process = base.start_openstack(
+                box,
+                *('--debug', *base.PING),
+                *('--all', '-f', 'json', '--rate', '1.5'),
+            )
+            stdout, stderr = process.communicate(timeout=200)
+        self.assertEqual(
+            {**FLEET, **{f'guest-{n:04}': 'reachable' for n in range(1, 61)}},
+            {row['Name']: row['Verdict'] for row in json.loads(stdout)},
+        )
+        self.assertIn('69 guests: 65 reachable', stderr)
+        self.assertEqual(3, process.returncode)
+        self.assertIn('HTTP 401', stderr)
+
+    def test_a_keystone_that_is_gone_by_then_ends_the_sweep(self) -> None:
+        """What had answered stays; the rest says why it was not asked."""
+        with Sandbox(guests=60, token_lifetime=self.lifetime) as box:
+            process = base.start_openstack(
+                box,
+                *base.PING,
+                *('--all', '-f', 'json', '--long', '--rate', '1.5'),
+            )
+            while box.log('trove-api').count('Sending RPC PING') < 12:
+                self.assertIsNone(process.poll())
+                time.sleep(0.05)
+            box.kill('keystone')
+            stdout, stderr = process.communicate(timeout=200)
+        rows = json.loads(stdout)
+        self.assertEqual(69, len(rows))
+        verdicts = {row['Verdict'] for row in rows}
+        self.assertIn('reachable', verdicts)
+        self.assertIn('not-asked', {row['Reason'] for row in rows})
+        self.assertEqual(
+            set(),
+            {
+                row['Name']
+                for row in rows
+                if row['Verdict'] == 'unreachable' and row['Name'] != 'db-dead'
+            },
+        )
+        self.assertNotIn('Traceback', stderr)
+
+
 class AllIsLostTest(base.TestCase):
     """A fault in the middle of a sweep: it ends, and tells the truth."""
 
