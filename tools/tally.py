@@ -13,8 +13,9 @@
 """Count the results of all suites, and print them in one line.
 
 ``python3 tools/tally.py FOLDER``, where FOLDER has a ``NAME.check`` for each
-suite that is one test (``pass`` or ``fail``), and a ``NAME.subunit`` for each
-that is a stream of results. Exit status: 0 if everything passed, else 1.
+suite that is one test (``pass``, ``skip`` or ``fail``), and a ``NAME.subunit``
+for each that is a stream of results. Exit status: 0 if everything passed, else
+1.
 """
 
 import collections
@@ -58,8 +59,8 @@ def _of_stream(path: pathlib.Path) -> collections.Counter[str]:
 
 
 def _of_check(path: pathlib.Path) -> collections.Counter[str]:
-    passed = path.read_text() == 'pass\n'
-    return collections.Counter(['passed' if passed else 'failed'])
+    outcomes = {'pass\n': 'passed', 'skip\n': 'skipped'}
+    return collections.Counter([outcomes.get(path.read_text(), 'failed')])
 
 
 def main(folder: pathlib.Path) -> int:

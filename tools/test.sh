@@ -52,7 +52,15 @@ tests() {
 for suite in "${suites[@]}"; do
     printf '\n== %s\n' "$suite"
     case $suite in
-        lint) check lint ruff check . ;;
+        lint)
+            check lint ruff check .
+            if command -v shellcheck >/dev/null; then
+                check shell shellcheck -x tools/*.sh .ci/run
+            else
+                say 'skipped: shellcheck is not installed'
+                printf 'skip\n' >"$results/shell.check"
+            fi
+            ;;
         format) check format ruff format --check . ;;
         types) check types mypy ;;
         docs) check docs sphinx-build -q -W -b html doc/source doc/build/html ;;

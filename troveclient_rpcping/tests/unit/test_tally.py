@@ -58,7 +58,8 @@ class TallyTest(testtools.TestCase):
         """In one line; skipped tests are no failure."""
         self.stream('success', 'success', 'skip', 'xfail')
         self.check('lint', 'pass')
-        self.assert_tally('4 passed, 0 failed, 1 skipped', 0)
+        self.check('shell', 'skip')
+        self.assert_tally('4 passed, 0 failed, 2 skipped', 0)
 
     def test_a_failure_anywhere_fails_all(self) -> None:
         """Of a test, or of a suite that is one check."""
