@@ -23,6 +23,8 @@ import contextlib
 import time
 from typing import Any
 
+from keystoneauth1 import exceptions as ksa_exceptions
+
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
@@ -127,7 +129,9 @@ def _results(
             # Nobody answered at all: there is nothing against Trove's word.
             yield from proof.release()
         elif not first.ended:
-            yield from _second_round(engine, proof, deadline)
+            # Without a login there is no second round, and no proof.
+            with contextlib.suppress(ksa_exceptions.ClientException):
+                yield from _second_round(engine, proof, deadline)
         yield from proof.doubt()
     except GeneratorExit:
         raise

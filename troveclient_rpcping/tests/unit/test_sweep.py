@@ -555,6 +555,28 @@ class ProofTest(base.TestCase):
         )
         self.assertEqual(3, len(self.server.requests))
 
+    def test_no_login_for_the_second_round_loses_nothing(self) -> None:
+        """Who is not proven is unknown, and the others stay."""
+        server = self.serve(
+            lambda request: base.PONG if GUEST in request[0] else base.DEAD
+        )
+        trove = self.connect(server.url)
+        tokens = iter(['token'])
+
+        def once(session: Any) -> str:
+            for token in tokens:
+                return token
+            raise ksa_exceptions.ConnectFailure('Keystone is gone')
+
+        trove.client.session.auth.get_token = once
+        results = trove.mgmt_instances.rpc_ping_each(
+            [OTHER, GUEST], concurrency=1
+        )
+        self.assertEqual(
+            {GUEST: Verdict.REACHABLE, OTHER: Verdict.UNKNOWN},
+            {result.instance_id: result.verdict for result in results},
+        )
+
     def test_a_control_plane_that_is_lost_leaves_no_proof(self) -> None:
         """Who timed out just before is unknown like the rest."""
 
