@@ -31,8 +31,10 @@ _DEADLINE = 90
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def token(auth_url: str, user: str, password: str, project: str) -> str:
-    """A token of Keystone's.
+def login(
+    auth_url: str, user: str, password: str, project: str
+) -> tuple[str, str]:
+    """A token of Keystone's, and the ID of its project.
 
     :raises OSError: if there is none to be had.
     """
@@ -51,7 +53,8 @@ def token(auth_url: str, user: str, password: str, project: str) -> str:
         {'Content-Type': 'application/json'},
     )
     with _opener.open(request, timeout=30) as reply:
-        return str(reply.headers['X-Subject-Token'])
+        token = str(reply.headers['X-Subject-Token'])
+        return token, json.load(reply)['token']['project']['id']
 
 
 def ping_until_answered(
@@ -70,11 +73,11 @@ def ping_until_answered(
     while True:
         try:
             # With Trove's own project: its rate limit is nobody else's.
-            auth = token(
+            auth, project_id = login(
                 plan.auth_url, 'trove', plan.passwords.trove, 'service'
             )
             for _ in range(times):
-                _ping(plan, guest, auth)
+                _ping(plan, guest, auth, project_id)
             return
         except OSError as exc:
             if time.monotonic() > end:
@@ -85,9 +88,11 @@ def ping_until_answered(
                 return
 
 
-def _ping(plan: plan_.Plan, guest: fleet.Guest, auth: str) -> None:
+def _ping(
+    plan: plan_.Plan, guest: fleet.Guest, auth: str, project_id: str
+) -> None:
     request = urllib.request.Request(  # noqa: S310
-        f'{plan.trove_root}/v1.0/{fleet.project_id("service")}'
+        f'{plan.trove_root}/v1.0/{project_id}'
         f'/mgmt/instances/{guest.id}/rpc_ping',
         headers={'X-Auth-Token': auth},
     )
