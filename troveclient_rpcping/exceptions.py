@@ -21,6 +21,7 @@
      |              +-- GuestUnreachable   the agent did not answer Trove
      |              +-- GuestError         the agent failed the ping
      +-- ListingFailed                    no listing of instances to be had
+     +-- TargetError                      the guests to ask are not clear
      +-- UnsupportedVersion
      |    +-- SessionRequired             made without a keystoneauth session
      +-- ValidationError
@@ -49,6 +50,7 @@ __all__ = [
     'InvalidInstanceID',
     'ListingFailed',
     'SessionRequired',
+    'TargetError',
     'from_judgement',
 ]
 
@@ -94,6 +96,10 @@ class ListingFailed(exceptions.ClientException):  # type: ignore[misc]
     def __init__(self, why: str, reason: Reason):
         super().__init__(f'The instances could not be listed: {why}')
         self.reason = reason
+
+
+class TargetError(exceptions.ClientException):  # type: ignore[misc]
+    """Which guests to ask is not clear; the text says what to do instead."""
 
 
 # Which of troveclient's exceptions stands for which status. Its own map is

@@ -139,7 +139,6 @@ class Run:
         self._check = check
         self._checking = False
         self._checked = -float('inf')
-        self._started = 0.0
         self._gate = engine.gate
         self._keys = keys
         self._path_of = path_of
@@ -152,7 +151,6 @@ class Run:
         self._asked: dict[Handle, _Asked] = {}
         #: Why no further request is sent; None while all is well.
         self._end: str | None = None
-        self._admitted = 0
 
     def end(self, why: str) -> None:
         """Send nothing more, and answer ``not-asked`` for the rest.
@@ -173,7 +171,6 @@ class Run:
             had at the start.
         """
         self._login = Login(self._engine.access)
-        self._started = time.monotonic()
         self._loop = Loop()
         try:
             self._key = next(self._keys, None)
@@ -305,7 +302,6 @@ class Run:
         if reply.status in (413, 429):
             self._ask_later(asked, reply)
             return True
-        self._admitted += 1
         self._gate.admitted(asked.era)
         if reply.status != 401:
             asked.token.fresh = False
@@ -318,8 +314,7 @@ class Run:
 
     def _ask_later(self, asked: _Asked, reply: Reply) -> None:
         now = time.monotonic()
-        rate = self._admitted / max(now - self._started, 0.001)
-        pause = self._gate.refused(now, asked.era, reply, rate)
+        pause = self._gate.refused(now, asked.era, reply)
         if not asked.check:
             heapq.heappush(self._again, (now + pause, asked.key))
 

@@ -22,6 +22,7 @@ however many API processes, from what share of it is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+import math
 import re
 
 from troveclient_rpcping.reply import Reply
@@ -34,9 +35,12 @@ _SHRINKING = 0.25
 _REFUSED = _GROWTH / _SHRINKING
 
 # The kernel does not spread connections evenly over API processes: the budget
-# of all is only used up where the busiest refuses more. In balance 8 %.
-_GROWTH_OF_SEVERAL = 0.02
-_SEVERAL = 1.5
+# of all is only used up where the busiest refuses more, in balance 8 %. And
+# what one process refuses is to slow down the others but little, unless the
+# rate is far beyond the budget of as many as there seem to be.
+_GROWTH_OF_SEVERAL = 0.008
+_SHRINKING_OF_SEVERAL = 0.1
+_FAR_BEYOND = 1.5
 
 # The first refusal names the budget of one API process. If there are several,
 # the others have theirs, and more of it than usual: search fast, once.
@@ -86,8 +90,14 @@ class Gate:
         self._most = rate
         self._rate = rate
         self._lag = _LAG if rate is None else 0.0
-        #: What one API process lets through, by its refusal.
+        # What one API process lets through, by its refusal: requests a
+        # second, and at once after a pause.
         self._named = 0.0
+        self._burst = 0.0
+        # How many API processes there are, at the least.
+        self._processes = 1
+        self._began = math.inf
+        self._admitted = 0
         self._next = 0.0
         self._closed_until = 0.0
         # Counts the changes of the rate for the worse: what was refused of
@@ -121,6 +131,7 @@ class Gate:
 
     def sent(self, now: float) -> int:
         """Account for a request that is sent; return the era it belongs to."""
+        self._began = min(self._began, now)
         if self._rate is not None:
             due = max(self._next, now - self._lag)
             self._next = due + 1 / self._rate
@@ -129,6 +140,7 @@ class Gate:
     def admitted(self, era: int) -> None:
         """Account for a request that was not refused."""
         self._refused_since = None
+        self._admitted += 1
         if not self.throttled or era != self._era or self._rate is None:
             return
         self._run += 1
@@ -139,19 +151,16 @@ class Gate:
     def _growth(self) -> float:
         if self._era == 1:
             return _FIRST_SEARCH
-        if self._rate is not None and self._rate > _SEVERAL * self._named:
+        if self._processes > 1:
             return _GROWTH_OF_SEVERAL
         return _SEARCH if self._run > _RUN else _GROWTH
 
-    def refused(
-        self, now: float, era: int, reply: Reply, admitted: float
-    ) -> float:
+    def refused(self, now: float, era: int, reply: Reply) -> float:
         """Account for a request that the server's rate limit refused.
 
         :param now: when that became known.
         :param era: what :meth:`sent` said for the request.
         :param reply: the refusal.
-        :param admitted: requests a second that were let through until now.
         :returns: seconds until that request may be sent again.
         """
         pause = min(reply.retry_after or 1.0, _LONGEST_PAUSE)
@@ -162,20 +171,29 @@ class Gate:
         if self._refused_since is None:
             self._refused_since = now
         if era == self._era:
-            self._slow_down(now, reply, admitted)
+            self._slow_down(now, reply)
         if self._on_throttle is not None and self.rate is not None:
             self._on_throttle(self.rate, self.pause(now))
         return pause
 
-    def _slow_down(self, now: float, reply: Reply, admitted: float) -> None:
+    def _slow_down(self, now: float, reply: Reply) -> None:
+        seconds = max(now - self._began, 0.001)
         if self.throttled and self._rate is not None:
-            self._rate *= 1 - _SHRINKING
+            self._count_processes(seconds)
+            budget = self._processes * self._named
+            shrinking = _SHRINKING
+            if self._processes > 1 and self._rate <= _FAR_BEYOND * budget:
+                shrinking = _SHRINKING_OF_SEVERAL
+            self._rate *= 1 - shrinking
             # Growing is slow: from next to nothing it would take for ever.
-            self._rate = max(self._rate, self._named / 2)
+            self._rate = max(self._rate, budget / 2)
         else:
             # One API process lets through what its refusal names; there may
             # be several. Who names nothing gets half of what it got.
-            rate = _named_rate(reply) or max(admitted / 2, _UNNAMED)
+            rate, self._burst = _named_budget(reply) or (
+                max(self._admitted / seconds / 2, _UNNAMED),
+                math.inf,
+            )
             self._named = rate
             rate /= 1 - _REFUSED
             self._rate = min(rate, self._rate or rate)
@@ -184,6 +202,16 @@ class Gate:
         self._era += 1
         self._run = 0
 
+    def _count_processes(self, seconds: float) -> None:
+        """Learn from all that was let through how many there must be.
+
+        Each lets its burst through, and its rate after that. What is a tenth
+        above that may be due to clocks.
+        """
+        most = self._burst + self._named * seconds
+        processes = math.ceil(self._admitted / most - 0.1)
+        self._processes = max(self._processes, processes)
+
 
 _LIMIT = re.compile(
     r'Only (\d{1,9}) GET request\(s\) can be made to \* every '
@@ -191,11 +219,11 @@ _LIMIT = re.compile(
 )
 
 
-def _named_rate(reply: Reply) -> float | None:
-    """Return the rate that a refusal of Trove names, a second."""
+def _named_budget(reply: Reply) -> tuple[float, float] | None:
+    """Return what a refusal of Trove names: requests a second, and at once."""
     # trove/common/limits.py, Limit.error_message; it stands in "details",
     # which trove/common/wsgi.py, OverLimitFault, puts beside the message.
     match = _LIMIT.search(reply.body.decode('utf-8', 'replace'))
     if match is None or match[1].strip('0') == '':
         return None
-    return int(match[1]) / _PERIODS[match[2]]
+    return int(match[1]) / _PERIODS[match[2]], float(match[1])

@@ -25,14 +25,14 @@ from typing import Any
 from openstackclient.identity import common
 
 from troveclient_rpcping import management
+from troveclient_rpcping import targets
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.osc import targets
-from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason

@@ -22,7 +22,7 @@ from typing import Self
 from rich import console
 from rich import progress
 
-from troveclient_rpcping.osc import durations
+from troveclient_rpcping import durations
 
 # A wait that is shorter than this, in seconds, needs no word.
 _LONG = 5.0

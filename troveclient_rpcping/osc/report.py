@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 import datetime
 
+from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.osc import durations
-from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict

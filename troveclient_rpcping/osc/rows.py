@@ -18,9 +18,9 @@ from typing import Any
 
 from cliff import columns
 
+from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.osc import durations
-from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
 
 COLUMNS = ('ID', 'Name', 'Verdict', 'RTT', 'Detail')

@@ -43,92 +43,16 @@ class PingDatabaseInstances(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
-        from troveclient_rpcping import limits
-        from troveclient_rpcping.osc import arguments
+        from troveclient_rpcping import arguments
 
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'instances',
-            metavar='<instance>',
-            nargs='*',
-            help=_('Instance(s) to ping (name or ID)'),
-        )
-        parser.add_argument(
-            '--all',
-            action='store_true',
-            help=_(
-                'Ping every instance of every project, members of clusters too'
-            ),
-        )
-        parser.add_argument(
-            '--project',
-            metavar='<project>',
-            action='append',
-            default=[],
-            help=_(
-                'With --all: only instances of this project (name or ID; may '
-                'be repeated)'
-            ),
-        )
-        parser.add_argument(
-            '--datastore',
-            metavar='<datastore>',
-            action='append',
-            default=[],
-            help=_(
-                'With --all: only instances of this datastore, as in "mysql" '
-                'or "mysql 8.0" (may be repeated)'
-            ),
-        )
-        parser.add_argument(
-            '--status',
-            metavar='<status>',
-            action='append',
-            default=[],
-            help=_(
-                'With --all: only instances in this status, as in "ACTIVE" '
-                '(may be repeated)'
-            ),
-        )
-        parser.add_argument(
-            '--from-file',
-            metavar='<file>',
-            help=_(
-                'Ping the instances that this file names: a name or an ID a '
-                'line, # begins a comment; - is standard input'
-            ),
-        )
+        arguments.add_targets(parser)
         parser.add_argument(
             '--failed-only',
             action='store_true',
             help=_('List only the guests that are not reachable'),
         )
-        parser.add_argument(
-            '--timeout',
-            metavar='<seconds>',
-            type=arguments.seconds,
-            default=limits.TIMEOUT,
-            help=_(
-                'Seconds for each ping, in all (default: %(default)g; Trove '
-                'itself waits 15 for the guest agent)'
-            ),
-        )
-        parser.add_argument(
-            '--concurrency',
-            metavar='<number>',
-            type=arguments.concurrency,
-            default=limits.CONCURRENCY,
-            help=_('Pings in flight at once (default: %(default)d)'),
-        )
-        parser.add_argument(
-            '--rate',
-            metavar='<number>',
-            type=arguments.rate,
-            help=_(
-                'Pings a second, at the most (default: no limit but that of '
-                'the server)'
-            ),
-        )
+        arguments.add_limits(parser)
         parser.add_argument(
             '--deadline',
             metavar='<seconds>',
@@ -148,12 +72,12 @@ class PingDatabaseInstances(command.Lister):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
+        from troveclient_rpcping import arguments
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging
-        from troveclient_rpcping.osc import targets
 
-        mistake = targets.mistake(parsed_args)
+        mistake = arguments.mistake_in_targets(parsed_args)
         if mistake:
             # Not parser.error(): that would end the interactive shell.
             self._parser.print_usage(self.app.stderr)

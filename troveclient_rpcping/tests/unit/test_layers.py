@@ -26,11 +26,13 @@ PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 
 # From the ground up. A module imports from its own floor and those below.
 FLOORS = [
-    ['limits', 'plaintext', 'reply', 'version'],
+    ['durations', 'limits', 'plaintext', 'reply', 'version'],
+    ['arguments'],
     ['verdict'],
     ['exceptions'],
     ['transport'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
+    ['targets'],
     ['fleet.breaker', 'fleet.handle', 'fleet.login', 'fleet.proof'],
     ['fleet.loop'],
     ['fleet.engine'],

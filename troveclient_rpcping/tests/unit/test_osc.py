@@ -17,14 +17,14 @@ import datetime
 
 import testtools
 
+from troveclient_rpcping import arguments
+from troveclient_rpcping import durations
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.osc import arguments
-from troveclient_rpcping.osc import durations
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult

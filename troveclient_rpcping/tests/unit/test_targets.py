@@ -20,14 +20,15 @@ import pathlib
 from typing import Any
 
 import fixtures
-from osc_lib import exceptions
 import testtools
 
+from troveclient_rpcping import arguments
+from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.osc import targets
-from troveclient_rpcping.osc.targets import Directory
-from troveclient_rpcping.osc.targets import Target
+from troveclient_rpcping.targets import Directory
+from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
 from troveclient_rpcping.verdict import Reason
@@ -37,10 +38,8 @@ class TestCase(testtools.TestCase):
     def assert_error(
         self, words: str, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> None:
-        """Expect a CommandError of one clean line that has *words*."""
-        error = self.assertRaises(
-            exceptions.CommandError, call, *args, **kwargs
-        )
+        """Expect a TargetError of one clean line that has *words*."""
+        error = self.assertRaises(TargetError, call, *args, **kwargs)
         self.assertIn(words, str(error))
         self.assertTrue(str(error).isprintable(), str(error))
 
@@ -204,7 +203,9 @@ class MistakeTest(testtools.TestCase):
             'datastore': [],
             'status': [],
         }
-        return targets.mistake(argparse.Namespace(**{**nothing, **kwargs}))
+        return arguments.mistake_in_targets(
+            argparse.Namespace(**{**nothing, **kwargs})
+        )
 
     def test_one_way_to_name_the_guests_is_needed(self) -> None:
         """Names and a file go together; --all stands alone."""

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Sequence
@@ -24,10 +23,9 @@ import pathlib
 import re
 from typing import TextIO
 
-from osc_lib import exceptions
-
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.verdict import Reason
@@ -53,19 +51,6 @@ class Target:
     instance: Instance | None = None
 
 
-def mistake(arguments: argparse.Namespace) -> str | None:
-    """Say what is wrong with the choice of targets; None if nothing is."""
-    named = arguments.instances or arguments.from_file
-    if arguments.all and named:
-        return '--all stands alone: name no instance and no file beside it'
-    if not arguments.all and not named:
-        return 'name an instance, or give --all or --from-file'
-    filtered = arguments.project or arguments.datastore or arguments.status
-    if filtered and not arguments.all:
-        return '--project, --datastore and --status go with --all'
-    return None
-
-
 class Directory:
     """The instances of the cloud, listed once, when first needed.
 
@@ -79,7 +64,7 @@ class Directory:
     def instances(self) -> list[Instance]:
         """Every instance.
 
-        :raises osc_lib.exceptions.CommandError: if there is no listing.
+        :raises TargetError: if there is no listing.
         """
         try:
             return self._listing()
@@ -89,9 +74,7 @@ class Directory:
                 if error.reason is Reason.DENIED
                 else 'Without --all and --long, IDs need no listing.'
             )
-            raise exceptions.CommandError(
-                f'{str(error).rstrip(".")}. {hint}'
-            ) from error
+            raise TargetError(f'{str(error).rstrip(".")}. {hint}') from error
 
     def resolve(
         self, arguments: Sequence[str], *, always_list: bool = False
@@ -103,7 +86,7 @@ class Directory:
         :param arguments: names and IDs.
         :param always_list: list even for IDs alone, for more about them.
         :returns: in the order of the arguments.
-        :raises osc_lib.exceptions.CommandError: for names that several
+        :raises TargetError: for names that several
             instances bear (it lists their IDs), or if there is no listing.
         """
         names = [text for text in arguments if not inventory.is_id(text)]
@@ -138,7 +121,7 @@ class Directory:
         :param project_ids: which projects; empty for all.
         :param datastores: types, or types and versions; empty for all.
         :param statuses: which statuses; empty for all.
-        :raises osc_lib.exceptions.CommandError: if none fits, or if there is
+        :raises TargetError: if none fits, or if there is
             no listing.
         """
         wanted = {text.casefold() for text in datastores}
@@ -151,7 +134,7 @@ class Directory:
             and (not states or (instance.status or '').casefold() in states)
         ]
         if not found:
-            raise exceptions.CommandError(
+            raise TargetError(
                 'No instance fits'
                 if self.instances
                 else 'There is no instance in this cloud'
@@ -165,35 +148,31 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
 
     :param file: its path; ``-`` for standard input.
     :param stdin: standard input; None if it is closed.
-    :raises osc_lib.exceptions.CommandError: if it cannot be read, is no
+    :raises TargetError: if it cannot be read, is no
         text, or names nothing.
     """
     try:
         if file == '-':
             if stdin is None:
-                raise exceptions.CommandError('Standard input is closed')
+                raise TargetError('Standard input is closed')
             data = stdin.buffer.read(_FILE_LIMIT + 1)
         else:
             with pathlib.Path(file).open('rb') as stream:
                 data = stream.read(_FILE_LIMIT + 1)
         if len(data) > _FILE_LIMIT:
-            raise exceptions.CommandError(
-                f'{file} is too large to be a list of instances'
-            )
+            raise TargetError(f'{file} is too large to be a list of instances')
         text = data.decode('utf-8-sig')
     except OSError as error:
-        raise exceptions.CommandError(
-            f'Cannot read {file}: {error.strerror}'
-        ) from error
+        raise TargetError(f'Cannot read {file}: {error.strerror}') from error
     except UnicodeDecodeError as error:
         line = data.count(b'\n', 0, error.start) + 1
-        raise exceptions.CommandError(
+        raise TargetError(
             f'{file} is no text in UTF-8: see line {line}'
         ) from error
     lines = (_COMMENT.sub('', line).strip() for line in text.split('\n'))
     names = [line for line in lines if line]
     if not names:
-        raise exceptions.CommandError(f'{file} names no instance')
+        raise TargetError(f'{file} names no instance')
     return names
 
 
@@ -218,6 +197,6 @@ def _refuse_ambiguous(by_name: dict[str, list[Instance]]) -> None:
                 f'"{plaintext.one_line(name)}": {ids}.'
             )
     if complaints:
-        raise exceptions.CommandError(
+        raise TargetError(
             f'{" ".join(complaints)} Ask for one of them by its ID.'
         )

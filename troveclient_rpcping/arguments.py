@@ -1,0 +1,157 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The arguments that the commands share: which guests, and how fast."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from troveclient_rpcping import limits
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose the guests."""
+    parser.add_argument(
+        'instances',
+        metavar='<instance>',
+        nargs='*',
+        help='Instance(s) to ping (name or ID)',
+    )
+    parser.add_argument(
+        '--all',
+        action='store_true',
+        help='Ping every instance of every project, members of clusters too',
+    )
+    parser.add_argument(
+        '--project',
+        metavar='<project>',
+        action='append',
+        default=[],
+        help=(
+            'With --all: only instances of this project (name or ID; may be '
+            'repeated)'
+        ),
+    )
+    parser.add_argument(
+        '--datastore',
+        metavar='<datastore>',
+        action='append',
+        default=[],
+        help=(
+            'With --all: only instances of this datastore, as in "mysql" or '
+            '"mysql 8.0" (may be repeated)'
+        ),
+    )
+    parser.add_argument(
+        '--status',
+        metavar='<status>',
+        action='append',
+        default=[],
+        help=(
+            'With --all: only instances in this status, as in "ACTIVE" (may '
+            'be repeated)'
+        ),
+    )
+    parser.add_argument(
+        '--from-file',
+        metavar='<file>',
+        help=(
+            'Ping the instances that this file names: a name or an ID a line, '
+            '# begins a comment; - is standard input'
+        ),
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that bound a sweep."""
+    parser.add_argument(
+        '--timeout',
+        metavar='<seconds>',
+        type=seconds,
+        default=limits.TIMEOUT,
+        help=(
+            'Seconds for each ping, in all (default: %(default)g; Trove '
+            'itself waits 15 for the guest agent)'
+        ),
+    )
+    parser.add_argument(
+        '--concurrency',
+        metavar='<number>',
+        type=concurrency,
+        default=limits.CONCURRENCY,
+        help='Pings in flight at once (default: %(default)d)',
+    )
+    parser.add_argument(
+        '--rate',
+        metavar='<number>',
+        type=rate,
+        help=(
+            'Pings a second, at the most (default: no limit but that of the '
+            'server)'
+        ),
+    )
+
+
+def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
+    """Say what is wrong with the choice of targets; None if nothing is."""
+    named = arguments.instances or arguments.from_file
+    if arguments.all and named:
+        return '--all stands alone: name no instance and no file beside it'
+    if not arguments.all and not named:
+        return 'name an instance, or give --all or --from-file'
+    filtered = arguments.project or arguments.datastore or arguments.status
+    if filtered and not arguments.all:
+        return '--project, --datastore and --status go with --all'
+    return None
+
+
+def seconds(text: str) -> float:
+    """Parse a duration: a number of seconds above 0.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _positive(text, 'is no duration: give a number of seconds above 0')
+
+
+def rate(text: str) -> float:
+    """Parse how many pings a second may be sent: a number above 0.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _positive(
+        text, 'is no rate: give a number of pings a second above 0'
+    )
+
+
+def _positive(text: str, mistake: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.001 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f'"{text}" {mistake}')
+    return value
+
+
+def concurrency(text: str) -> int:
+    """Parse how many pings may be in flight: 1 to 1024.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    # Each one is a connection, and a greenthread of trove-api.
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no number of pings: give one from 1 to 1024'
+        )
+    return int(text)
