@@ -23,6 +23,12 @@ TIMEOUT = 30.0
 #: Pings in flight at once.
 CONCURRENCY = 64
 
+#: Seconds from one ping of a guest to its next, if it is pinged repeatedly.
+INTERVAL = 1.0
+
+#: Seconds that are waited for guests to be reachable.
+PATIENCE = 300.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -26,6 +26,7 @@ from troveclient_rpcping import exceptions
 from troveclient_rpcping import limits
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
+from troveclient_rpcping.fleet import repeat
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
@@ -93,6 +94,8 @@ class Management(management.Management):  # type: ignore[misc]
         timeout: float = limits.TIMEOUT,
         rate: float | None = None,
         deadline: float | None = None,
+        count: int = 1,
+        interval: float = limits.INTERVAL,
         on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
@@ -113,31 +116,94 @@ class Management(management.Management):  # type: ignore[misc]
             server's. When that refuses a ping, the ping is sent again later.
         :param deadline: seconds for the whole sweep; None for no limit. What
             has no answer by then is ``unknown``, ``not-asked``.
+        :param count: pings for each instance.
+        :param interval: seconds from one ping of an instance to its next,
+            however long others take to answer.
         :param on_throttle: is told, whenever the rate limit of the server
             refused a ping, how many a second seem to get through, and after
             how many seconds the next one may.
-        :returns: an iterator of :class:`PingResult`, one for each instance,
-            in the order in which the answers come.
+        :returns: an iterator of :class:`PingResult`, *count* for each
+            instance, in the order in which the answers come. Fewer for those
+            that were answered, but not so often, when the sweep had to end.
         :raises ValueError: for a limit that is no positive number.
         :raises troveclient_rpcping.exceptions.SessionRequired:
             the client was made without a keystoneauth session.
         :raises keystoneauth1.exceptions.ClientException: no login, before
             the first ping.
         """
-        # Not at the top: importing the library is to cost no libcurl.
-        from troveclient_rpcping.fleet import sweep
-
-        return sweep.sweep(
-            self.api,
-            (str(base.getid(instance)) for instance in instances),
+        return self._sweep(
+            instances,
             limits.Limits(
                 concurrency=concurrency,
                 timeout=timeout,
                 rate=rate,
                 deadline=deadline,
             ),
+            repeat.Times(count, interval),
             on_throttle,
         )
+
+    def rpc_ping_until_reachable(
+        self,
+        instances: Iterable[Any],
+        *,
+        deadline: float | None = limits.PATIENCE,
+        stable: int = 1,
+        interval: float = limits.INTERVAL,
+        concurrency: int = limits.CONCURRENCY,
+        timeout: float = limits.TIMEOUT,
+        rate: float | None = None,
+        on_throttle: Callable[[float, float], None] | None = None,
+    ) -> Generator[PingResult]:
+        """Ping instances until all are reachable, or the time is up.
+
+        Who is reachable is not asked again. The iterator ends when the last
+        one is, and goes on while the control plane fails: nobody is called
+        unreachable for that. What is given up at once is an instance that
+        Trove does not know, and all of them if the caller is no
+        administrator.
+
+        :param instances: see :meth:`rpc_ping_each`.
+        :param deadline: seconds for all; None for no limit.
+        :param stable: how many times in a row an instance has to be
+            reachable.
+        :param interval: seconds from one ping of an instance to its next.
+        :param concurrency: see :meth:`rpc_ping_each`, as for the others.
+        :param timeout: seconds for each ping, in all.
+        :param rate: pings a second, at the most.
+        :param on_throttle: is told when the server limits the rate.
+        :returns: an iterator of :class:`PingResult`, one for each ping; the
+            last one of each instance is how it stood at the end.
+        :raises ValueError: for a limit that is no positive number.
+        :raises troveclient_rpcping.exceptions.SessionRequired:
+            the client was made without a keystoneauth session.
+        :raises keystoneauth1.exceptions.ClientException: no login, before
+            the first ping.
+        """
+        return self._sweep(
+            instances,
+            limits.Limits(
+                concurrency=concurrency,
+                timeout=timeout,
+                rate=rate,
+                deadline=deadline,
+            ),
+            repeat.UntilReachable(stable, interval),
+            on_throttle,
+        )
+
+    def _sweep(
+        self,
+        instances: Iterable[Any],
+        bounds: limits.Limits,
+        again: repeat.Repeat,
+        on_throttle: Callable[[float, float], None] | None,
+    ) -> Generator[PingResult]:
+        # Not at the top: importing the library is to cost no libcurl.
+        from troveclient_rpcping.fleet import sweep
+
+        ids = (str(base.getid(instance)) for instance in instances)
+        return sweep.sweep(self.api, ids, bounds, again, on_throttle)
 
     def list_all(
         self, deadline: float | None = None

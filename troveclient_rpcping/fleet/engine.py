@@ -99,6 +99,8 @@ class Engine:
         path_of: Callable[[str], str],
         deadline: float | None = None,
         check: Callable[[], tuple[str, float] | None] = lambda: None,
+        *,
+        patient: bool = False,
     ) -> Run:
         """Make ready to ask for each key.
 
@@ -109,8 +111,9 @@ class Engine:
             What has no answer by then is answered ``not-asked``.
         :param check: tells a key to ask for while there is nothing else to
             send but answers are awaited, and when to do so; or None.
+        :param patient: whether to go on when a login midway fails.
         """
-        return Run(self, iter(keys), path_of, deadline, check)
+        return Run(self, iter(keys), path_of, deadline, check, patient=patient)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,9 +137,12 @@ class Run:
         path_of: Callable[[str], str],
         deadline: float | None,
         check: Callable[[], tuple[str, float] | None],
+        *,
+        patient: bool,
     ):
         self._engine = engine
         self._check = check
+        self._patient = patient
         self._checking = False
         self._checked = -float('inf')
         self._gate = engine.gate
@@ -159,13 +165,21 @@ class Run:
         """
         self._end = self._end or why
 
+    def ask_again(self, key: str, when: float) -> None:
+        """Ask for a key once more; to be said while its answer is looked at.
+
+        :param key: what to ask for.
+        :param when: not before, on the clock of ``time.monotonic``.
+        """
+        heapq.heappush(self._again, (when, key))
+
     def answers(self) -> Generator[Answer]:
         """Ask, and yield the answers as they come.
 
-        Asked again is only what was refused unasked: by the server's rate
-        limit, after the pause that it names; and for a token that had
-        expired, after one new login for all. Closing the iterator ends
-        whatever is under way.
+        Asked again, beside what :meth:`ask_again` was told, is only what was
+        refused unasked: by the server's rate limit, after the pause that it
+        names; and for a token that had expired, after one new login for all.
+        Closing the iterator ends whatever is under way.
 
         :raises keystoneauth1.exceptions.ClientException: no token can be
             had at the start.
@@ -238,7 +252,8 @@ class Run:
         A check goes beside the requests under way, however many these are.
         """
         full = len(self._asked) >= self._engine.concurrency
-        done = self._key is None and not self._again
+        later = not self._again or self._again[0][0] > now
+        done = self._key is None and later
         if self._checking or not self._asked or not (full or done):
             return None
         check = self._check()
@@ -308,7 +323,7 @@ class Run:
         elif refuses_user(reply):
             self.end('The API refuses this user')
         elif not asked.check and self._renewed(asked):
-            heapq.heappush(self._again, (0.0, asked.key))
+            self.ask_again(asked.key, 0.0)
             return True
         return False
 
@@ -316,12 +331,14 @@ class Run:
         now = time.monotonic()
         pause = self._gate.refused(now, asked.era, reply)
         if not asked.check:
-            heapq.heappush(self._again, (now + pause, asked.key))
+            self.ask_again(asked.key, now + pause)
 
     def _renewed(self, asked: _Asked) -> bool:
         try:
             return self._login.renewed(asked.key, asked.token)
         except ksa_exceptions.ClientException as error:
+            if self._patient:
+                return False
             self.end(f'The token expired, and a new login failed: {error}')
             return True
 

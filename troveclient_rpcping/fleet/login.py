@@ -15,6 +15,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+
+from keystoneauth1 import exceptions as ksa_exceptions
 
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.reply import Reply
@@ -28,6 +31,9 @@ _NOT_ADMIN = 'User does not have admin privileges.'
 # to cause a login for each request.
 _REFUSALS = 3
 _LOGINS = 100
+
+# Seconds until another attempt when a login failed.
+_PAUSE = 1.0
 
 
 def refuses_user(reply: Reply) -> bool:
@@ -56,6 +62,7 @@ class Login:
         self.token = Token(access.headers(), fresh=False)
         self._refusals: dict[str, int] = {}
         self._logins = 0
+        self._not_before = 0.0
 
     def renewed(self, key: str, refused: Token) -> bool:
         """Log in again, once for all that was sent with the same token.
@@ -67,15 +74,21 @@ class Login:
             refused with one token after another.
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
-        refusals = self._refusals.get(key, 0) + 1
-        self._refusals[key] = refusals
-        if refusals > _REFUSALS or self._logins > _LOGINS:
+        refusals = self._refusals.get(key, 0)
+        if refusals >= _REFUSALS or self._logins >= _LOGINS:
             return False
-        if refused is not self.token:
-            return True
-        if refused.fresh:
-            return False
-        self._logins += 1
-        self._access.renew()
-        self.token = Token(self._access.headers(), fresh=True)
+        if refused is self.token:
+            if refused.fresh or time.monotonic() < self._not_before:
+                return False
+            self._renew()
+        self._refusals[key] = refusals + 1
         return True
+
+    def _renew(self) -> None:
+        try:
+            self._access.renew()
+            self.token = Token(self._access.headers(), fresh=True)
+        except ksa_exceptions.ClientException:
+            self._not_before = time.monotonic() + _PAUSE
+            raise
+        self._logins += 1

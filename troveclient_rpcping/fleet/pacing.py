@@ -35,12 +35,20 @@ _SHRINKING = 0.25
 _REFUSED = _GROWTH / _SHRINKING
 
 # The kernel does not spread connections evenly over API processes: the budget
-# of all is only used up where the busiest refuses more, in balance 8 %. And
-# what one process refuses is to slow down the others but little, unless the
-# rate is far beyond the budget of as many as there seem to be.
-_GROWTH_OF_SEVERAL = 0.008
-_SHRINKING_OF_SEVERAL = 0.1
+# of all is only used up where the busiest one refuses more. So with several,
+# the rate grows faster as long as few were refused, and what one refuses
+# slows down the others but little, unless the rate is far beyond the budget
+# of as many as there must be.
+_GROWTH_OF_SEVERAL = 0.015
+_GROWTH_IF_REFUSED = 0.004
+_SHRINKING_OF_SEVERAL = 0.07
 _FAR_BEYOND = 1.5
+_FEW = 0.08
+
+# The share of the budget that the rate does not fall below: growing is slow,
+# from next to nothing it would take for ever. And if few were refused.
+_LEAST = 0.5
+_LEAST_OF_SEVERAL = 0.95
 
 # The first refusal names the budget of one API process. If there are several,
 # the others have theirs, and more of it than usual: search fast, once.
@@ -98,6 +106,7 @@ class Gate:
         self._processes = 1
         self._began = math.inf
         self._admitted = 0
+        self._refusals = 0
         self._next = 0.0
         self._closed_until = 0.0
         # Counts the changes of the rate for the worse: what was refused of
@@ -152,7 +161,9 @@ class Gate:
         if self._era == 1:
             return _FIRST_SEARCH
         if self._processes > 1:
-            return _GROWTH_OF_SEVERAL
+            if self._few_refused():
+                return _GROWTH_OF_SEVERAL
+            return _GROWTH_IF_REFUSED
         return _SEARCH if self._run > _RUN else _GROWTH
 
     def refused(self, now: float, era: int, reply: Reply) -> float:
@@ -170,6 +181,7 @@ class Gate:
             self._closed_until = max(self._closed_until, now + pause - 1.0)
         if self._refused_since is None:
             self._refused_since = now
+        self._refusals += 1
         if era == self._era:
             self._slow_down(now, reply)
         if self._on_throttle is not None and self.rate is not None:
@@ -181,12 +193,13 @@ class Gate:
         if self.throttled and self._rate is not None:
             self._count_processes(seconds)
             budget = self._processes * self._named
-            shrinking = _SHRINKING
-            if self._processes > 1 and self._rate <= _FAR_BEYOND * budget:
+            near = self._rate <= _FAR_BEYOND * budget
+            shrinking, least = _SHRINKING, _LEAST
+            if self._processes > 1 and near:
                 shrinking = _SHRINKING_OF_SEVERAL
-            self._rate *= 1 - shrinking
-            # Growing is slow: from next to nothing it would take for ever.
-            self._rate = max(self._rate, budget / 2)
+            if self._processes > 1 and self._few_refused():
+                least = _LEAST_OF_SEVERAL
+            self._rate = max(self._rate * (1 - shrinking), budget * least)
         else:
             # One API process lets through what its refusal names; there may
             # be several. Who names nothing gets half of what it got.
@@ -195,12 +208,16 @@ class Gate:
                 math.inf,
             )
             self._named = rate
-            rate /= 1 - _REFUSED
+            self._count_processes(seconds)
+            rate *= self._processes / (1 - _REFUSED)
             self._rate = min(rate, self._rate or rate)
             self.throttled = True
         self._next = now + 1 / self._rate
         self._era += 1
         self._run = 0
+
+    def _few_refused(self) -> bool:
+        return self._refusals < _FEW * self._admitted
 
     def _count_processes(self, seconds: float) -> None:
         """Learn from all that was let through how many there must be.

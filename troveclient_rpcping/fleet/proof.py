@@ -51,7 +51,7 @@ class Proof:
         #: When an agent answered last; None if none has yet.
         self.last: float | None = None
         self._silences: list[tuple[float, float]] = []
-        self._held: list[PingResult] = []
+        self._held: dict[str, PingResult] = {}
 
     def saw(self, result: PingResult, now: float) -> None:
         """Take in what a ping says of the bus.
@@ -81,22 +81,21 @@ class Proof:
         )
 
     def hold(self, result: PingResult) -> None:
-        """Keep a result that is not proven."""
-        self._held.append(result)
+        """Keep a result that is not proven, one for each guest."""
+        self._held[result.instance_id] = result
 
     def held(self) -> list[str]:
         """Return whose results are kept, in the order in which they came."""
-        return [result.instance_id for result in self._held]
+        return list(self._held)
 
-    def settle(self, instance_id: str) -> PingResult:
-        """Return the kept result of a guest, and keep it no longer."""
-        index = self.held().index(instance_id)
-        return self._held.pop(index)
+    def settle(self, instance_id: str) -> PingResult | None:
+        """Return the kept result of a guest, if any; keep it no longer."""
+        return self._held.pop(instance_id, None)
 
     def release(self) -> list[PingResult]:
         """Return what is still kept, as Trove said it."""
-        held, self._held = self._held, []
-        return held
+        held, self._held = self._held, {}
+        return list(held.values())
 
     def doubt(self) -> list[PingResult]:
         """Return what is still kept, as unknown."""

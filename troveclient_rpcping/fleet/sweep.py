@@ -36,6 +36,8 @@ from troveclient_rpcping.fleet.pacing import Gate
 from troveclient_rpcping.fleet.proof import CHECK
 from troveclient_rpcping.fleet.proof import doubtful
 from troveclient_rpcping.fleet.proof import Proof
+from troveclient_rpcping.fleet.repeat import Once
+from troveclient_rpcping.fleet.repeat import Repeat
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -50,6 +52,7 @@ def sweep(
     api: Any,
     instance_ids: Iterable[str],
     limits: Limits,
+    repeat: Repeat,
     on_throttle: Callable[[float, float], None] | None = None,
 ) -> Generator[PingResult]:
     """Ask each instance, and yield the results as they come.
@@ -57,6 +60,7 @@ def sweep(
     :param api: a ``troveclient.v1.client.Client`` with a session.
     :param instance_ids: which instances.
     :param limits: how to go about it.
+    :param repeat: whether to ask again.
     :param on_throttle: is told, whenever the rate limit of the server has
         refused a ping, how many a second seem to get through, and after how
         many seconds the next one may.
@@ -72,7 +76,7 @@ def sweep(
     deadline = None
     if limits.deadline is not None:
         deadline = time.monotonic() + limits.deadline
-    return _results(engine, instance_ids, deadline)
+    return _results(engine, instance_ids, repeat, deadline)
 
 
 def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
@@ -101,6 +105,7 @@ def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
 def _results(
     engine: Engine,
     instance_ids: Iterable[str],
+    repeat: Repeat,
     deadline: float | None,
 ) -> Generator[PingResult]:
     impossible: collections.deque[PingResult] = collections.deque()
@@ -115,9 +120,12 @@ def _results(
                 yield instance_id
 
     proof = Proof()
-    first = _Round(engine, proof, deadline)
+    first = _Round(engine, proof, repeat, deadline)
     try:
         for result, proven in first.results(possible()):
+            earlier = proof.settle(result.instance_id)
+            if earlier is not None:
+                yield doubtful(earlier)
             if proven:
                 yield result
             else:
@@ -145,10 +153,10 @@ def _second_round(
     engine: Engine, proof: Proof, deadline: float | None
 ) -> Iterator[PingResult]:
     """Ask once more for those of whom Trove's word is not proven."""
-    second = _Round(engine, proof, deadline)
+    second = _Round(engine, proof, Once(), deadline)
     for result, proven in second.results(proof.held()):
         held = proof.settle(result.instance_id)
-        if proven and result.reason is not Reason.NOT_ASKED:
+        if held is None or (proven and result.reason is not Reason.NOT_ASKED):
             yield result
         else:
             yield doubtful(held)
@@ -159,12 +167,22 @@ class _Round:
 
     :param engine: what sends them.
     :param proof: what is known of the message bus.
+    :param repeat: whether to ask again.
     :param deadline: when to end, on the clock of ``time.monotonic``.
     """
 
-    def __init__(self, engine: Engine, proof: Proof, deadline: float | None):
+    def __init__(
+        self,
+        engine: Engine,
+        proof: Proof,
+        repeat: Repeat,
+        deadline: float | None,
+    ):
         self._engine = engine
         self._proof = proof
+        self._repeat = repeat
+        # Who is asked again, and has a result already.
+        self._answered: set[str] = set()
         self._deadline = deadline
         self._breaker = Breaker(engine.concurrency, engine.timeout)
         #: Whether the control plane failed for all.
@@ -181,7 +199,11 @@ class _Round:
             that a guest did not answer may lack proof.
         """
         run = self._engine.run(
-            instance_ids, transport.ping_path, self._deadline, self._check
+            instance_ids,
+            transport.ping_path,
+            self._deadline,
+            self._check,
+            patient=self._repeat.patient,
         )
         with contextlib.closing(run.answers()) as answers:
             for answer in answers:
@@ -190,15 +212,22 @@ class _Round:
                 self._proof.saw(result, now)
                 if answer.check:
                     continue
+                self.ended |= result.reason is Reason.NOT_ASKED
+                if self.ended and result.instance_id in self._answered:
+                    continue
                 why = self._breaker.saw(result)
-                if why:
+                if why and not self._repeat.patient:
                     self.lost = True
                     run.end(why)
-                self.ended |= result.reason is Reason.NOT_ASKED
+                sent = answer.sent or now
+                due = self._repeat.due(result, sent, now)
+                if due is not None:
+                    self._answered.add(answer.key)
+                    run.ask_again(answer.key, due)
                 yield (
                     result,
                     result.verdict is not Verdict.UNREACHABLE
-                    or self._proof.proves(answer.sent or now, now),
+                    or self._proof.proves(sent, now),
                 )
 
     def _check(self) -> tuple[str, float] | None:

@@ -31,6 +31,7 @@ FLOORS = [
     ['verdict'],
     ['exceptions'],
     ['transport'],
+    ['fleet.repeat', 'fleet.series'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
     ['targets'],
     ['fleet.breaker', 'fleet.handle', 'fleet.login', 'fleet.proof'],

@@ -98,18 +98,19 @@ class ProofTest(testtools.TestCase):
         self.assertIsNone(answers(1.0, what=OLD).witness)
 
     def test_what_is_held_is_never_lost(self) -> None:
-        """It is settled one by one, twins too, and what is left is told."""
+        """It is settled one by one, and what is left is told."""
         proof = Proof()
         other = result(
             Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, instance=OTHER
         )
-        for each in (DEAD, other, DEAD):
+        for each in (DEAD, other):
             proof.hold(each)
-        self.assertEqual([GUEST, OTHER, GUEST], proof.held())
+        self.assertEqual([GUEST, OTHER], proof.held())
         self.assertEqual(DEAD, proof.settle(GUEST))
-        self.assertEqual([OTHER, GUEST], proof.held())
+        self.assertIsNone(proof.settle(GUEST))
+        self.assertEqual([OTHER], proof.held())
         self.assertEqual(
-            [(OTHER, Reason.TIMEOUT), (GUEST, Reason.TIMEOUT)],
+            [(OTHER, Reason.TIMEOUT)],
             [(each.instance_id, each.reason) for each in proof.doubt()],
         )
         self.assertEqual([], proof.release())

@@ -1,0 +1,119 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""When a guest is pinged once more: so many times, or until it answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+
+class Repeat(Protocol):
+    """Says when a guest is pinged once more."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether to go on while the control plane fails."""
+
+    def due(self, result: PingResult, sent: float, now: float) -> float | None:
+        """Take in the result of one ping.
+
+        :param result: the result.
+        :param sent: when the ping was sent, on the clock of
+            ``time.monotonic``.
+        :param now: the time on that clock.
+        :returns: when to ping that guest again; None for not any more.
+        """
+
+
+class Once:
+    """Never again."""
+
+    patient = False
+
+    def due(self, result: PingResult, sent: float, now: float) -> float | None:
+        """See :meth:`Repeat.due`."""
+        return None
+
+
+class Times:
+    """So many times, at a pace that slow answers do not change.
+
+    :param count: how many times.
+    :param interval: seconds from one ping of a guest to its next. If the
+        answer takes longer, the next ping follows it at once.
+    :raises ValueError: for what is not positive.
+    """
+
+    patient = False
+
+    def __init__(self, count: int, interval: float):
+        self._count = count
+        self._interval = _positive('interval', interval)
+        _positive('count', count)
+        # When each guest was pinged first, and how often since.
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def due(self, result: PingResult, sent: float, now: float) -> float | None:
+        """See :meth:`Repeat.due`."""
+        guest = result.instance_id
+        first, times = self._begun.get(guest, (sent, 0))
+        times += 1
+        if times >= self._count:
+            self._begun.pop(guest, None)
+            return None
+        self._begun[guest] = first, times
+        return max(now, first + times * self._interval)
+
+
+class UntilReachable:
+    """Until it was reachable so many times in a row.
+
+    A guest that Trove does not know is not waited for.
+
+    :param stable: how many times.
+    :param interval: seconds from one ping of a guest to its next. If the
+        answer takes longer, the next ping follows it at once.
+    :raises ValueError: for what is not positive.
+    """
+
+    patient = True
+
+    def __init__(self, stable: int, interval: float):
+        self._stable = _positive('stable', stable)
+        self._interval = _positive('interval', interval)
+        self._in_a_row: dict[str, int] = {}
+
+    def due(self, result: PingResult, sent: float, now: float) -> float | None:
+        """See :meth:`Repeat.due`."""
+        guest = result.instance_id
+        if result.reason is Reason.NOT_FOUND:
+            return None
+        if result.verdict is Verdict.REACHABLE:
+            times = self._in_a_row.get(guest, 0) + 1
+            if times >= self._stable:
+                self._in_a_row.pop(guest, None)
+                return None
+            self._in_a_row[guest] = times
+        else:
+            self._in_a_row.pop(guest, None)
+        return max(now, sent + self._interval)
+
+
+def _positive(name: str, value: float) -> float:
+    if not value > 0:
+        raise ValueError(f'{name} must be positive: {value}')
+    return value

@@ -1,0 +1,102 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""All pings of one guest, taken together."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+# From the worst to the best: what is known to be bad outweighs what is not
+# known.
+_WORST_FIRST = (
+    Verdict.UNREACHABLE,
+    Verdict.ERROR,
+    Verdict.UNKNOWN,
+    Verdict.REACHABLE,
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Series:
+    """What came of the pings of one guest; empty until :meth:`add`.
+
+    :param sent: pings sent.
+    :param received: pings that the agent answered well.
+    :param in_a_row: of these the latest ones, with none lost after them.
+    :param fastest: the shortest round-trip time of those received, in
+        seconds; infinite for none.
+    :param slowest: the longest one; 0 for none.
+    :param total: all of them together.
+    :param worst: the result with the worst verdict, the latest of several.
+    :param last: the latest result.
+    """
+
+    sent: int = 0
+    received: int = 0
+    in_a_row: int = 0
+    fastest: float = float('inf')
+    slowest: float = 0.0
+    total: float = 0.0
+    worst: PingResult | None = None
+    last: PingResult | None = None
+
+    def add(self, result: PingResult) -> None:
+        """Take in one more ping."""
+        self.last = result
+        if self.worst is None or _rank(result) <= _rank(self.worst):
+            self.worst = result
+        self.sent += _was_sent(result)
+        if result.verdict is not Verdict.REACHABLE:
+            self.in_a_row = 0
+            return
+        self.received += 1
+        self.in_a_row += 1
+        rtt = result.rtt or 0.0
+        self.fastest = min(self.fastest, rtt)
+        self.slowest = max(self.slowest, rtt)
+        self.total += rtt
+
+    @property
+    def lost(self) -> int:
+        """Pings sent and not answered well."""
+        return self.sent - self.received
+
+    @property
+    def average(self) -> float | None:
+        """The mean round-trip time of those received, in seconds."""
+        return self.total / self.received if self.received else None
+
+    @property
+    def shortest(self) -> float | None:
+        """The shortest round-trip time of those received, in seconds."""
+        return self.fastest if self.received else None
+
+    @property
+    def longest(self) -> float | None:
+        """The longest round-trip time of those received, in seconds."""
+        return self.slowest if self.received else None
+
+
+def _rank(result: PingResult) -> int:
+    return _WORST_FIRST.index(result.verdict)
+
+
+def _was_sent(result: PingResult) -> bool:
+    if result.reason is Reason.NOT_FOUND:
+        # A text that cannot be an ID is not sent.
+        return result.http_status is not None
+    return result.reason is not Reason.NOT_ASKED

@@ -1,0 +1,321 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""When guests are pinged again, and what comes of it."""
+
+import threading
+import time
+from typing import Any
+
+import testtools
+
+from troveclient_rpcping.fleet.repeat import Times
+from troveclient_rpcping.fleet.repeat import UntilReachable
+from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+NOVA = base.bad_request('nova is broken (HTTP 500)')
+NO_SUCH = base.fault(
+    '404 Not Found', 'itemNotFound', f'Resource {OTHER} cannot be found.'
+)
+# A test that takes that long, in seconds, is broken.
+LONG = 60.0
+
+
+def result(
+    verdict: Verdict = Verdict.REACHABLE,
+    reason: Reason | None = None,
+    *,
+    rtt: float | None = 0.5,
+    instance: str = GUEST,
+    status: int | None = 204,
+) -> PingResult:
+    return PingResult(
+        instance_id=instance,
+        judgement=Judgement(verdict, reason),
+        rtt=rtt,
+        http_status=status,
+    )
+
+
+DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, rtt=15.0, status=400)
+FAILED = result(Verdict.ERROR, Reason.AGENT_ERROR, status=400)
+CUT = result(Verdict.UNKNOWN, Reason.CONNECTION, rtt=None, status=None)
+
+
+class TimesTest(testtools.TestCase):
+    def test_the_pace_is_fixed(self) -> None:
+        """It counts from the first ping, whatever an answer took."""
+        times = Times(4, 10.0)
+        self.assertEqual(110.0, times.due(result(), 100.0, 100.5))
+        self.assertEqual(120.0, times.due(result(), 110.3, 114.0))
+        self.assertEqual(130.0, times.due(result(), 120.0, 120.1))
+        self.assertIsNone(times.due(result(), 130.0, 130.1))
+
+    def test_a_ping_after_its_time_follows_at_once(self) -> None:
+        """And the next ones are in time again."""
+        times = Times(3, 1.0)
+        self.assertEqual(15.0, times.due(DEAD, 0.0, 15.0))
+        self.assertIsNone(
+            Times(1, 1.0).due(result(), 0.0, 0.1), 'once is once'
+        )
+
+    def test_each_guest_has_a_pace_of_its_own(self) -> None:
+        """One does not use up the pings of another."""
+        times = Times(2, 1.0)
+        other = result(instance=OTHER)
+        self.assertEqual(1.0, times.due(result(), 0.0, 0.1))
+        self.assertEqual(6.0, times.due(other, 5.0, 5.1))
+        self.assertIsNone(times.due(result(), 1.0, 1.1))
+        self.assertIsNone(times.due(other, 6.0, 6.1))
+
+    def test_nonsense_is_refused(self) -> None:
+        """Before any ping."""
+        for count, interval in ((0, 1.0), (1, 0.0), (1, float('nan'))):
+            self.assertRaises(ValueError, Times, count, interval)
+            self.assertRaises(ValueError, UntilReachable, count, interval)
+
+
+class UntilReachableTest(testtools.TestCase):
+    def test_whoever_is_reachable_is_not_asked_again(self) -> None:
+        """And whoever is not is."""
+        until = UntilReachable(1, 2.0)
+        for each in (DEAD, FAILED, CUT):
+            self.assertEqual(2.0, until.due(each, 0.0, 0.5))
+        self.assertIsNone(until.due(result(), 2.0, 2.1))
+
+    def test_stable_is_so_many_times_in_a_row(self) -> None:
+        """A ping that is lost in between begins the row anew."""
+        until = UntilReachable(2, 1.0)
+        for number, each in enumerate((result(), DEAD, result())):
+            now = float(number)
+            self.assertEqual(now + 1, until.due(each, now, now))
+        self.assertIsNone(until.due(result(), 3.0, 3.0))
+
+    def test_a_guest_that_does_not_exist_is_not_waited_for(self) -> None:
+        """It will not come."""
+        gone = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=404)
+        self.assertIsNone(UntilReachable(1, 1.0).due(gone, 0.0, 0.1))
+
+
+class SeriesTest(testtools.TestCase):
+    def series(self, *results: PingResult) -> Series:
+        series = Series()
+        for each in results:
+            series.add(each)
+        return series
+
+    def test_the_times_are_of_what_was_received(self) -> None:
+        """A lost ping took its time too, but nobody answered."""
+        series = self.series(result(rtt=0.2), DEAD, result(rtt=0.4))
+        self.assertEqual(
+            (3, 2, 1), (series.sent, series.received, series.lost)
+        )
+        self.assertAlmostEqual(0.3, series.average or 0)
+        self.assertEqual((0.2, 0.4), (series.shortest, series.longest))
+
+    def test_nothing_received_has_no_times(self) -> None:
+        """None, and not 0."""
+        series = self.series(DEAD, CUT)
+        self.assertEqual((2, 0), (series.sent, series.received))
+        self.assertEqual(
+            [None] * 3, [series.average, series.shortest, series.longest]
+        )
+
+    def test_the_worst_outweighs_the_rest(self) -> None:
+        """Known to be bad is worse than unknown, and that than reachable."""
+        for ranked in ([result(), CUT, FAILED, DEAD],):
+            for count in range(1, 5):
+                series = self.series(*ranked[:count])
+                self.assertIs(ranked[count - 1], series.worst)
+                series = self.series(*reversed(ranked[:count]))
+                self.assertIs(ranked[count - 1], series.worst)
+                self.assertIs(ranked[0], series.last)
+
+    def test_what_was_not_sent_is_not_lost(self) -> None:
+        """The end of the sweep is not the guest's loss."""
+        skipped = result(Verdict.UNKNOWN, Reason.NOT_ASKED, status=None)
+        invalid = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=None)
+        series = self.series(result(), skipped, invalid)
+        self.assertEqual((1, 0), (series.sent, series.lost))
+
+    def test_a_row_is_broken_by_what_is_lost(self) -> None:
+        """It counts from the last loss."""
+        self.assertEqual(2, self.series(DEAD, result(), result()).in_a_row)
+        self.assertEqual(0, self.series(result(), CUT).in_a_row)
+
+
+class RepeatedSweepTest(base.TestCase):
+    """Against a server."""
+
+    def manager(self, answer: Any) -> Any:
+        self.server = self.serve(answer)
+        return self.connect(self.server.url).mgmt_instances
+
+    def test_each_guest_is_pinged_so_many_times(self) -> None:
+        """And each ping has a result."""
+        manager = self.manager(base.PONG)
+        results = list(
+            manager.rpc_ping_each([GUEST, OTHER], count=3, interval=0.01)
+        )
+        self.assertCountEqual(
+            [GUEST, OTHER] * 3, [r.instance_id for r in results]
+        )
+        self.assertEqual(6, len(self.server.requests))
+
+    def test_a_slow_guest_does_not_delay_the_others(self) -> None:
+        """They are pinged on while its first answer is awaited."""
+        slow = threading.Event()
+
+        def answer(request: base.Request) -> bytes:
+            if OTHER in request[0]:
+                slow.wait(LONG)
+            return base.PONG
+
+        seen = []
+        for each in self.manager(answer).rpc_ping_each(
+            [OTHER, GUEST], count=5, interval=0.01
+        ):
+            seen.append(each.instance_id)
+            if seen == [GUEST] * 5:
+                slow.set()
+        self.assertEqual([GUEST] * 5 + [OTHER] * 5, seen)
+
+    def test_the_deadline_costs_no_guest_what_was_known_of_it(self) -> None:
+        """Who was answered once is not also called not asked."""
+        results = list(
+            self.manager(base.PONG).rpc_ping_each(
+                [GUEST, OTHER], count=1000, interval=600.0, deadline=1.0
+            )
+        )
+        self.assertEqual([Verdict.REACHABLE] * 2, [r.verdict for r in results])
+
+    def test_a_guest_that_stays_dead_is_unreachable(self) -> None:
+        """On Trove's word, if no other guest ever answered."""
+        results = list(
+            self.manager(base.DEAD).rpc_ping_each(
+                [GUEST], count=3, interval=0.01
+            )
+        )
+        self.assertEqual(3, len(results))
+        self.assertEqual(Verdict.UNREACHABLE, results[-1].verdict)
+
+    def test_waiting_ends_with_the_last_guest(self) -> None:
+        """Nova may fail, and the guest be dead, before it answers."""
+        gateway = base.raw('502 Bad Gateway')
+        answers = iter([NOVA, gateway, base.DEAD, base.PONG])
+        manager = self.manager(lambda request: next(answers))
+        results = list(
+            manager.rpc_ping_until_reachable(
+                [GUEST], interval=0.01, deadline=LONG
+            )
+        )
+        self.assertEqual(Verdict.REACHABLE, results[-1].verdict)
+        self.assertEqual(
+            [Reason.COMPUTE_ERROR, Reason.GATEWAY],
+            [r.reason for r in results[:2]],
+        )
+
+    def test_waiting_does_not_ask_who_has_answered(self) -> None:
+        """Only the guest that is awaited is pinged again."""
+        late = iter([base.DEAD, NOVA, NOVA, base.PONG])
+
+        def answer(request: base.Request) -> bytes:
+            return base.PONG if GUEST in request[0] else next(late)
+
+        manager = self.manager(answer)
+        last = {}
+        for each in manager.rpc_ping_until_reachable(
+            [GUEST, OTHER], interval=0.01, deadline=LONG
+        ):
+            last[each.instance_id] = each.verdict
+        self.assertEqual({Verdict.REACHABLE}, set(last.values()))
+        asked = [GUEST in request[0] for request in self.server.requests]
+        self.assertEqual(1, asked.count(True))
+
+    def test_waiting_outlives_an_api_that_is_gone(self) -> None:
+        """However many pings fail before it is back."""
+        failures = 300
+        lock = threading.Lock()
+
+        def answer(request: base.Request) -> bytes | None:
+            nonlocal failures
+            with lock:
+                failures -= 1
+            return None if failures > 0 else base.PONG
+
+        last = {}
+        instances = [f'{GUEST[:-2]}{n:02}' for n in range(40)]
+        for each in self.manager(answer).rpc_ping_until_reachable(
+            instances, interval=0.01, deadline=LONG, concurrency=4
+        ):
+            last[each.instance_id] = each.verdict
+        self.assertEqual([Verdict.REACHABLE] * 40, list(last.values()))
+
+    def test_who_stays_dead_is_unreachable_when_the_time_is_up(self) -> None:
+        """The last word of Trove counts, not that time ran out."""
+        results = list(
+            self.manager(base.DEAD).rpc_ping_until_reachable(
+                [GUEST], interval=0.01, deadline=0.5
+            )
+        )
+        self.assertEqual(Verdict.UNREACHABLE, results[-1].verdict)
+        self.assertNotIn(Reason.NOT_ASKED, [r.reason for r in results])
+
+    def test_who_never_answered_in_time_is_not_asked(self) -> None:
+        """There is no other word on that guest."""
+
+        def silent(request: base.Request) -> bytes:
+            self.server.done.wait(LONG)
+            return base.PONG
+
+        (only,) = self.manager(silent).rpc_ping_until_reachable(
+            [GUEST], deadline=0.3
+        )
+        self.assertEqual(Reason.NOT_ASKED, only.reason)
+
+    def test_a_guest_that_is_not_there_ends_the_wait_for_it(self) -> None:
+        """The others are waited for."""
+        late = iter([base.DEAD, base.PONG])
+
+        def answer(request: base.Request) -> bytes:
+            return next(late) if GUEST in request[0] else NO_SUCH
+
+        started = time.monotonic()
+        last = {
+            each.instance_id: each.reason
+            for each in self.manager(answer).rpc_ping_until_reachable(
+                [OTHER, GUEST], interval=0.01, deadline=LONG
+            )
+        }
+        self.assertEqual({OTHER: Reason.NOT_FOUND, GUEST: None}, last)
+        self.assertLess(time.monotonic() - started, LONG)
+
+    def test_a_user_who_is_no_admin_does_not_wait(self) -> None:
+        """No time will change that."""
+        denied = base.fault(
+            '401 Unauthorized',
+            'unauthorized',
+            'User does not have admin privileges.',
+        )
+        results = list(
+            self.manager(denied).rpc_ping_until_reachable(
+                [GUEST], interval=0.01, deadline=LONG
+            )
+        )
+        self.assertEqual([Reason.DENIED], [r.reason for r in results])
