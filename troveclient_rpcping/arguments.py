@@ -116,6 +116,42 @@ def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
     return None
 
 
+def add_repetition(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that let a guest be pinged more than once."""
+    parser.add_argument(
+        '--count',
+        metavar='<number>',
+        type=times,
+        help='Pings for each instance (default: 1)',
+    )
+    parser.add_argument(
+        '--wait',
+        metavar='<seconds>',
+        nargs='?',
+        const=limits.PATIENCE,
+        type=patience,
+        help=(
+            'Ping until every instance is reachable, or this time is up '
+            f'(default: {limits.PATIENCE:g})'
+        ),
+    )
+    parser.add_argument(
+        '--stable',
+        metavar='<number>',
+        type=times,
+        help='With --wait: reachable so many times in a row (default: 1)',
+    )
+    parser.add_argument(
+        '--interval',
+        metavar='<seconds>',
+        type=seconds,
+        help=(
+            'With --count or --wait: seconds from one ping of an instance to '
+            f'its next (default: {limits.INTERVAL:g})'
+        ),
+    )
+
+
 def seconds(text: str) -> float:
     """Parse a duration: a number of seconds above 0.
 
@@ -144,6 +180,30 @@ def _positive(text: str, mistake: str) -> float:
     return value
 
 
+def patience(text: str) -> float:
+    """Parse how long to wait: a number of seconds above 0.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _positive(
+        text,
+        'is no duration: give a number of seconds above 0; an instance goes '
+        'before --wait',
+    )
+
+
+def times(text: str) -> int:
+    """Parse how often to ping: 1 or more.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no number of pings: give one from 1 to 1000000'
+        )
+    return int(text)
+
+
 def concurrency(text: str) -> int:
     """Parse how many pings may be in flight: 1 to 1024.
 
@@ -155,3 +215,16 @@ def concurrency(text: str) -> int:
             f'"{text}" is no number of pings: give one from 1 to 1024'
         )
     return int(text)
+
+
+def mistake_in_repetition(arguments: argparse.Namespace) -> str | None:
+    """Say what is wrong with how often to ping; None if nothing is."""
+    if arguments.count is not None and arguments.wait is not None:
+        return '--count and --wait exclude each other'
+    if arguments.stable is not None and arguments.wait is None:
+        return '--stable goes with --wait'
+    if arguments.interval is not None and (
+        arguments.count is None and arguments.wait is None
+    ):
+        return '--interval goes with --count or --wait'
+    return None

@@ -15,8 +15,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 import io
 import logging
 import time
@@ -24,8 +27,11 @@ from typing import Any
 
 from openstackclient.identity import common
 
+from troveclient_rpcping import durations
+from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping import targets
+from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
@@ -50,6 +56,7 @@ class Pinging:
         self._app = app
         self._arguments = arguments
         self._sentences: list[str] = []
+        self._interrupted: int | None = None
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 
@@ -61,22 +68,34 @@ class Pinging:
         started = time.monotonic()
         manager = management.Management(self._app.client_manager.database)
         asked = self._targets(manager)
-        deadline = arguments.deadline
+        ends = [arguments.deadline, arguments.wait]
+        deadline = min(filter(None, ends), default=None)
         if deadline is not None:
             deadline = max(0.001, deadline + started - time.monotonic())
-        results = self._ping(manager, asked, deadline)
-        self._sentences = _sentences(
-            asked, results, time.monotonic() - started
+        every = self._ping(manager, asked, deadline)
+        results = [
+            self._outcome(target, series)
+            for target, series in zip(asked, every, strict=True)
+        ]
+        if self._interrupted is None:
+            self.exit_status = exits.of({each.verdict for each in results})
+        else:
+            self.exit_status = self._interrupted
+        self._sentences = self._conclusions(
+            asked, results, every, time.monotonic() - started
         )
         columns = rows.LONG_COLUMNS if arguments.long else rows.COLUMNS
         return columns, [
             rows.row(
                 target,
                 result,
+                series,
                 formatter=arguments.formatter,
                 long=arguments.long,
             )
-            for target, result in zip(asked, results, strict=True)
+            for target, result, series in zip(
+                asked, results, every, strict=True
+            )
             if not arguments.failed_only
             or result.verdict is not Verdict.REACHABLE
         ]
@@ -128,53 +147,84 @@ class Pinging:
         manager: management.Management,
         asked: list[Target],
         deadline: float | None,
-    ) -> list[PingResult]:
-        """Ping all; return a result for each target, in their order."""
-        ids = [target.instance_id for target in asked if target.instance_id]
-        results: dict[str | None, PingResult] = {}
-        interrupted = None
-        shown = progress.Progress(self._app, len(ids), deadline)
-        pings = manager.rpc_ping_each(
-            ids,
-            concurrency=self._arguments.concurrency,
-            timeout=self._arguments.timeout,
-            rate=self._arguments.rate,
-            deadline=deadline,
-            on_throttle=shown.throttled,
-        )
-        if self._arguments.rate:
-            shown.limited(self._arguments.rate)
+    ) -> list[Series]:
+        """Ping all; return what came of each target, in their order."""
+        by_id = {
+            target.instance_id: Series()
+            for target in asked
+            if target.instance_id
+        }
+        shown = progress.Progress(self._app, asked, self._arguments, deadline)
+        pings = self._pings(manager, list(by_id), deadline, shown.throttled)
         try:
             with shown, contextlib.closing(pings):
                 for result in pings:
-                    results[result.instance_id] = result
-                    shown.advance()
+                    series = by_id[result.instance_id]
+                    series.add(result)
+                    shown.saw(result.instance_id, series)
         except KeyboardInterrupt:
-            interrupted = exits.INTERRUPTED
+            self._interrupted = exits.INTERRUPTED
         except interrupts.Terminated:
-            interrupted = exits.TERMINATED
-        in_order = [
-            results.get(target.instance_id) or _without_answer(target)
+            self._interrupted = exits.TERMINATED
+        return [
+            by_id[target.instance_id] if target.instance_id else Series()
             for target in asked
         ]
-        verdicts = {result.verdict for result in in_order}
-        self.exit_status = interrupted or exits.of(verdicts)
-        return in_order
 
+    def _pings(
+        self,
+        manager: management.Management,
+        ids: list[str],
+        deadline: float | None,
+        on_throttle: Callable[[float, float], None],
+    ) -> Generator[PingResult]:
+        arguments = self._arguments
+        options = {
+            'concurrency': arguments.concurrency,
+            'timeout': arguments.timeout,
+            'rate': arguments.rate,
+            'deadline': deadline,
+            'interval': arguments.interval or limits.INTERVAL,
+            'on_throttle': on_throttle,
+        }
+        if arguments.wait is None:
+            count = arguments.count or 1
+            return manager.rpc_ping_each(ids, count=count, **options)
+        stable = arguments.stable or 1
+        return manager.rpc_ping_until_reachable(ids, stable=stable, **options)
 
-def _sentences(
-    asked: list[Target], results: list[PingResult], seconds: float
-) -> list[str]:
-    """Return what the rows mean, for people."""
-    if len(asked) == 1:
-        if results[0].verdict is Verdict.REACHABLE:
-            return []
-        return [report.sentence(asked[0], results[0])]
-    summary = Summary.of(results)
-    return [
-        report.summary_line(summary, seconds),
-        *report.advice(asked, results, summary),
-    ]
+    def _outcome(self, target: Target, series: Series) -> PingResult:
+        """Return what all pings of a guest come to."""
+        # Who was waited for is what it is at the end.
+        waited = self._arguments.wait is not None
+        result = series.last if waited else series.worst
+        if result is None:
+            return _without_answer(target)
+        if not waited and series.received and series.sent > 1:
+            return dataclasses.replace(result, rtt=series.average)
+        return result
+
+    def _conclusions(
+        self,
+        asked: list[Target],
+        results: list[PingResult],
+        every: list[Series],
+        seconds: float,
+    ) -> list[str]:
+        """Return what the rows mean, for people."""
+        if len(asked) > 1:
+            summary = Summary.of(results)
+            found = [report.summary_line(summary, seconds)]
+            if self._arguments.wait is None:
+                found += report.loss(every)
+            return found + report.advice(asked, results, summary)
+        if results[0].verdict is not Verdict.REACHABLE:
+            return [report.sentence(asked[0], results[0], every[0])]
+        if self._arguments.wait is not None:
+            guest = report.guest_name(asked[0])
+            after = durations.human(seconds)
+            return [f'Guest {guest} is reachable, after {after}.']
+        return []
 
 
 def _without_answer(target: Target) -> PingResult:

@@ -14,6 +14,9 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+import itertools
 import time
 from types import TracebackType
 from typing import Any
@@ -23,26 +26,51 @@ from rich import console
 from rich import progress
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.targets import Target
 
 # A wait that is shorter than this, in seconds, needs no word.
 _LONG = 5.0
+
+# Who is awaited is said every so many seconds, and of how many by name.
+_NAME_AFTER = 2.0
+_NAMED = 5
 
 
 class Progress:
     """Shows a bar for as long as its block lasts.
 
     :param app: the ``openstack`` shell.
-    :param guests: how many guests are asked.
+    :param asked: which guests are asked.
+    :param arguments: the parsed command line.
     :param deadline: seconds for all of them; None for no limit.
     """
 
-    def __init__(self, app: Any, guests: int, deadline: float | None):
-        self._guests = guests
+    def __init__(
+        self,
+        app: Any,
+        asked: Sequence[Target],
+        arguments: argparse.Namespace,
+        deadline: float | None,
+    ):
+        # Who is awaited, and the name; in a wait, until it has answered.
+        self._awaited = {
+            target.instance_id: target.name
+            for target in asked
+            if target.instance_id
+        }
+        self._waits = arguments.wait is not None
+        self._option = '--wait' if self._waits else '--deadline'
+        self._stable = arguments.stable or 1
+        self._pings = len(self._awaited) * (arguments.count or 1)
         self._done = 0
         self._end = None if deadline is None else time.monotonic() + deadline
         # None: it is closed.
         self._quiet = app.stderr is None or not app.options.verbose_level
         self._said = False
+        self._named = 0
+        self._name_next = time.monotonic() + _NAME_AFTER
         self._bar = progress.Progress(
             progress.TextColumn('{task.description}'),
             progress.BarColumn(),
@@ -51,15 +79,19 @@ class Progress:
             console=console.Console(file=app.stderr),
             transient=True,
             disable=self._quiet
-            or guests < 2
+            or (self._pings < 2 and not self._waits)
             or not app.stderr.isatty()
             # Log lines would break it up.
             or bool(app.options.debug),
         )
-        self._task = self._bar.add_task('guests', total=guests)
+        self._task = self._bar.add_task('pings', total=self._pings)
+        if arguments.rate:
+            self._slow('limited by --rate', arguments.rate, 0.0)
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if self._waits and not self._bar.disable:
+            self._name_the_awaited()
         return self
 
     def __exit__(
@@ -70,10 +102,19 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self) -> None:
-        """Count one more guest."""
-        self._done += 1
-        self._bar.advance(self._task)
+    def saw(self, instance_id: str, series: Series) -> None:
+        """Take in one more result.
+
+        :param instance_id: whose it is.
+        :param series: all of that guest.
+        """
+        if not self._waits:
+            self._advance()
+        elif series.in_a_row >= self._stable:
+            self._awaited.pop(instance_id, None)
+            self._advance()
+        if self._waits and time.monotonic() >= self._name_next:
+            self._name_the_awaited()
 
     def throttled(self, rate: float, pause: float) -> None:
         """Take in that the rate limit of the server has set in.
@@ -83,15 +124,28 @@ class Progress:
         """
         self._slow('rate limit of the server', rate, pause)
 
-    def limited(self, rate: float) -> None:
-        """Take in that ``--rate`` limits the pings.
+    def _advance(self) -> None:
+        self._done += 1
+        self._bar.advance(self._task)
 
-        :param rate: pings a second.
-        """
-        self._slow('limited by --rate', rate, 0.0)
+    def _name_the_awaited(self) -> None:
+        self._name_next = time.monotonic() + _NAME_AFTER
+        if not self._awaited or self._quiet:
+            return
+        first = itertools.islice(self._awaited.items(), _NAMED)
+        names = [plaintext.one_line(name or id_) for id_, name in first]
+        rest = len(self._awaited) - len(names)
+        text = f'waiting for {", ".join(names)}'
+        if rest:
+            text += f' and {rest} more'
+        self._bar.update(self._task, description=text)
+        # Without a bar, one line for each change.
+        if self._bar.disable and len(self._awaited) != self._named:
+            self._named = len(self._awaited)
+            self._say(text)
 
     def _slow(self, cause: str, rate: float, pause: float) -> None:
-        seconds = pause + (self._guests - self._done) / rate
+        seconds = pause + (self._pings - self._done) / rate
         text = f'{cause}: about {durations.human(seconds)} to go'
         self._bar.update(self._task, description=text)
         if self._said or self._quiet or seconds < _LONG:
@@ -104,8 +158,8 @@ class Progress:
         if left < seconds:
             still = int(max(0.0, left - pause) * rate)
             self._say(
-                f'--deadline comes before that: about {still} of '
-                f'{self._guests - self._done} guests will still be asked'
+                f'{self._option} comes before that: about {still} of '
+                f'{self._pings - self._done} pings will still be sent'
             )
 
     def _say(self, text: str) -> None:

@@ -19,6 +19,7 @@ import datetime
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
@@ -112,22 +113,54 @@ _NOT_THE_GUEST = (
 )
 
 
-def sentence(target: Target, result: PingResult) -> str:
+def guest_name(target: Target) -> str:
+    """Return what a guest is called, as a clean line."""
+    guest = plaintext.one_line(target.name or target.instance_id or '')
+    if target.name and target.instance_id:
+        guest += f' ({plaintext.one_line(target.instance_id)})'
+    return guest
+
+
+def detail(result: PingResult, series: Series) -> str:
+    """Return why a guest is not reachable, and how many pings were lost.
+
+    :param result: what came of all pings.
+    :param series: the pings that it came of.
+    """
+    # Who is reachable in the end was waited for: that it took more than one
+    # ping is no news.
+    awaited = result.verdict is Verdict.REACHABLE
+    if awaited or series.sent < 2 or not series.lost:
+        return result.detail
+    lost = f'{series.lost} of {series.sent} pings lost'
+    return f'{lost}: {result.detail}' if result.detail else lost
+
+
+def sentence(target: Target, result: PingResult, series: Series) -> str:
     """Say which guest is not reachable, why, and what to look at next.
 
     :param target: what was asked for.
     :param result: what came of it; not ``reachable``.
+    :param series: the pings that it came of.
     """
-    guest = plaintext.one_line(target.name or target.instance_id or '')
-    if target.name and target.instance_id:
-        guest += f' ({plaintext.one_line(target.instance_id)})'
-    said = f'Guest {guest} is {_STATES[result.verdict]}: '
+    said = f'Guest {guest_name(target)} is {_STATES[result.verdict]}: '
+    if series.sent > 1:
+        said += f'{series.lost} of {series.sent} pings were lost. '
     said += _explanation(result)
     if result.verdict is Verdict.UNREACHABLE and _beats(target):
         said += f' {_DEAF}'
     if result.request_id:
         said += f' (request ID {plaintext.one_line(result.request_id)})'
     return said
+
+
+def loss(all_series: Sequence[Series]) -> list[str]:
+    """Say how many pings were lost, if guests were pinged repeatedly."""
+    sent = sum(series.sent for series in all_series)
+    if sent <= len(all_series):
+        return []
+    lost = sum(series.lost for series in all_series)
+    return [f'{sent} pings: {sent - lost} answered, {lost} lost']
 
 
 def summary_line(summary: Summary, seconds: float) -> str:

@@ -20,6 +20,8 @@ from cliff import columns
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.osc import report
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
 
@@ -31,6 +33,11 @@ LONG_COLUMNS = (
     'Datastore',
     'Status',
     'Last Heartbeat',
+    'Sent',
+    'Received',
+    'RTT Min',
+    'RTT Avg',
+    'RTT Max',
     'Request ID',
 )
 
@@ -60,24 +67,32 @@ class Seconds(columns.FormattableColumn[float | None]):
 
 
 def row(
-    target: Target, result: PingResult, *, formatter: str, long: bool
+    target: Target,
+    result: PingResult,
+    series: Series,
+    *,
+    formatter: str,
+    long: bool,
 ) -> tuple[Any, ...]:
     """Return the row of one guest.
 
     :param target: what was asked for.
     :param result: what came of it.
+    :param series: the pings that it came of.
     :param formatter: the name of cliff's formatter that will print the row.
     :param long: with the columns of ``--long``.
     """
-    rtt: Any = None if result.rtt is None else round(result.rtt, 6)
-    if formatter in ('table', 'value'):
-        rtt = Seconds(rtt)
+
+    def duration(seconds: float | None) -> Any:
+        number = None if seconds is None else round(seconds, 6)
+        return Seconds(number) if formatter in ('table', 'value') else number
+
     short = (
         plaintext.one_line(target.instance_id or ''),
         plaintext.one_line(target.name or ''),
         str(result.verdict),
-        rtt,
-        result.detail,
+        duration(result.rtt),
+        report.detail(result, series),
     )
     if not long:
         return short
@@ -92,5 +107,15 @@ def row(
         if instance
         else (None,) * 4
     )
-    texts = (result.reason, *listed, result.request_id)
-    return (*short, *(plaintext.one_line(text or '') for text in texts))
+    texts = (plaintext.one_line(text or '') for text in listed)
+    return (
+        *short,
+        str(result.reason or ''),
+        *texts,
+        series.sent,
+        series.received,
+        duration(series.shortest),
+        duration(series.average),
+        duration(series.longest),
+        plaintext.one_line(result.request_id or ''),
+    )

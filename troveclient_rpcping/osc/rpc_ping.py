@@ -53,6 +53,7 @@ class PingDatabaseInstances(command.Lister):
             help=_('List only the guests that are not reachable'),
         )
         arguments.add_limits(parser)
+        arguments.add_repetition(parser)
         parser.add_argument(
             '--deadline',
             metavar='<seconds>',
@@ -77,7 +78,9 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging
 
-        mistake = arguments.mistake_in_targets(parsed_args)
+        mistake = arguments.mistake_in_targets(
+            parsed_args
+        ) or arguments.mistake_in_repetition(parsed_args)
         if mistake:
             # Not parser.error(): that would end the interactive shell.
             self._parser.print_usage(self.app.stderr)

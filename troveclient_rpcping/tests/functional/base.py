@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 from typing import Any
+from typing import Self
 
 from sandbox import Sandbox
 from troveclient_rpcping.tests import base
@@ -55,6 +56,12 @@ class Run:
     stdout: str
     stderr: str
 
+    @classmethod
+    def of(cls, process: subprocess.Popen[str]) -> Self:
+        """Wait for a command to end."""
+        stdout, stderr = process.communicate(timeout=300)
+        return cls(process.returncode, stdout, stderr)
+
     @property
     def rows(self) -> Any:
         """The output of ``-f json``."""
@@ -77,6 +84,12 @@ class TestCase(base.TestCase):
         self.sandbox.set_nova(state)
         self.addCleanup(self.sandbox.set_nova, 'ok')
 
+    def with_guest(self, name: str, behaviour: str) -> None:
+        """Let a guest behave so, until the end of the test."""
+        before = self.sandbox.guests[name].behaviour
+        self.sandbox.set_guest(name, behaviour)
+        self.addCleanup(self.sandbox.set_guest, name, before)
+
     def without(self, server: str) -> None:
         """Kill a server, until the end of the test."""
         self.sandbox.kill(server)
@@ -98,13 +111,18 @@ class TestCase(base.TestCase):
 
         :param stderr: a regular expression for each line, in their order.
         """
-        output, errors = process.communicate(timeout=120)
-        lines = errors.splitlines()
-        if len(lines) != len(stderr) or not all(
-            map(re.fullmatch, stderr, lines)
+        run = Run.of(process)
+        self.assert_lines(run.stderr.splitlines(), stderr)
+        return run
+
+    def assert_lines(
+        self, lines: Sequence[str], expected: Sequence[str]
+    ) -> None:
+        """Compare lines with a regular expression for each."""
+        if len(lines) != len(expected) or not all(
+            map(re.fullmatch, expected, lines)
         ):
-            self.fail(f'stderr is {lines}, and should match {list(stderr)}')
-        return Run(process.returncode, output, errors)
+            self.fail(f'stderr is {lines}, and should match {list(expected)}')
 
     def openstack(
         self,

@@ -20,6 +20,7 @@ import testtools
 from troveclient_rpcping import arguments
 from troveclient_rpcping import durations
 from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import report
@@ -51,6 +52,13 @@ UP = result(Verdict.REACHABLE, rtt=0.03)
 DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout', 15.0)
 FAILED = result(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full', 0.1)
 LOST = result(Verdict.UNKNOWN, Reason.CONNECTION, 'refused')
+
+
+def series(*results: PingResult) -> Series:
+    found = Series()
+    for each in results:
+        found.add(each)
+    return found
 
 
 class ExitStatusTest(testtools.TestCase):
@@ -111,6 +119,48 @@ class ArgumentsTest(testtools.TestCase):
             )
             self.assertIn('pings a second', str(error))
 
+    def test_a_wait_that_swallows_an_instance_says_so(self) -> None:
+        """Its seconds are optional, and come first."""
+        self.assertEqual(20.0, arguments.patience('20'))
+        error = self.assertRaises(
+            argparse.ArgumentTypeError, arguments.patience, 'db-1'
+        )
+        self.assertIn('an instance goes before --wait', str(error))
+
+    def test_a_count_is_a_whole_number(self) -> None:
+        """Anything else is refused with what to do."""
+        self.assertEqual(5, arguments.times('5'))
+        for text in ('0', '-1', '1.5', 'x', '', '1000001', '²'):
+            error = self.assertRaises(
+                argparse.ArgumentTypeError, arguments.times, text
+            )
+            self.assertIn('1 to 1000000', str(error))
+
+    def test_what_does_not_go_together_is_refused(self) -> None:
+        """Each option of repetition needs its partner."""
+        nothing = {
+            'count': None,
+            'wait': None,
+            'stable': None,
+            'interval': None,
+        }
+        for options, words in (
+            ({'count': 2, 'wait': 1.0}, 'exclude each other'),
+            ({'stable': 2}, '--stable goes with --wait'),
+            ({'stable': 2, 'count': 2}, '--stable goes with --wait'),
+            ({'interval': 2.0}, '--interval goes with'),
+            ({'interval': 2.0, 'count': 1}, None),
+            ({'interval': 2.0, 'wait': 1.0, 'stable': 2}, None),
+            ({}, None),
+        ):
+            mistake = arguments.mistake_in_repetition(
+                argparse.Namespace(**{**nothing, **options})
+            )
+            if words is None:
+                self.assertIsNone(mistake)
+            else:
+                self.assertIn(words, mistake or '')
+
     def test_the_concurrency_is_a_small_whole_number(self) -> None:
         """Anything else is refused with what to do."""
         self.assertEqual(64, arguments.concurrency('64'))
@@ -127,7 +177,9 @@ class RowsTest(testtools.TestCase):
     ) -> tuple[object, ...]:
         instance = Instance(GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None)
         target = Target(GUEST, 'db-1', instance)
-        return rows.row(target, result, formatter=formatter, long=long)
+        return rows.row(
+            target, result, series(result), formatter=formatter, long=long
+        )
 
     def test_a_dead_guest_shows_in_its_row(self) -> None:
         """Verdict and detail; the RTT is for people in a table."""
@@ -154,11 +206,19 @@ class RowsTest(testtools.TestCase):
         """What is missing is empty."""
         cells = self.row(LOST, 'json', long=True)
         self.assertEqual(len(rows.LONG_COLUMNS), len(cells))
-        self.assertNotIn(None, cells[:3] + cells[4:])
-        unnamed = rows.row(
-            Target(None, None), LOST, formatter='json', long=True
+        # The round-trip times are numbers, or null.
+        self.assertEqual(
+            ['RTT', 'RTT Min', 'RTT Avg', 'RTT Max'],
+            [
+                name
+                for name, cell in zip(rows.LONG_COLUMNS, cells, strict=True)
+                if cell is None
+            ],
         )
-        self.assertNotIn(None, unnamed[:3] + unnamed[4:])
+        unnamed = rows.row(
+            Target(None, None), LOST, Series(), formatter='json', long=True
+        )
+        self.assertEqual(4, unnamed.count(None))
 
     def test_rtts_sort_with_none_last(self) -> None:
         """cliff could not compare a None with a number."""
@@ -173,10 +233,37 @@ class RowsTest(testtools.TestCase):
         instance = Instance(evil, evil, evil, evil, evil, evil)
         bad = result(Verdict.ERROR, Reason.AGENT_ERROR, evil, request_id=evil)
         cells = rows.row(
-            Target(evil, evil, instance), bad, formatter='json', long=True
+            Target(evil, evil, instance),
+            bad,
+            series(bad),
+            formatter='json',
+            long=True,
         )
-        for cell in cells[:3] + cells[4:]:
+        for cell in cells:
             self.assertTrue(str(cell).isprintable(), repr(cell))
+
+    def test_several_pings_have_their_times_and_losses(self) -> None:
+        """The times are of those received; the detail names the loss."""
+        pings = series(UP, DEAD, result(Verdict.REACHABLE, rtt=0.05))
+        cells = dict(
+            zip(
+                rows.LONG_COLUMNS,
+                rows.row(
+                    Target(GUEST), DEAD, pings, formatter='json', long=True
+                ),
+                strict=True,
+            )
+        )
+        self.assertEqual((3, 2), (cells['Sent'], cells['Received']))
+        self.assertEqual(
+            [0.03, 0.04, 0.05],
+            [cells[f'RTT {which}'] for which in ('Min', 'Avg', 'Max')],
+        )
+        self.assertEqual('1 of 3 pings lost: Timeout', cells['Detail'])
+
+    def test_who_was_waited_for_and_came_has_no_loss(self) -> None:
+        """That it took several pings is what waiting is."""
+        self.assertEqual('', report.detail(UP, series(DEAD, UP)))
 
 
 class SummaryTest(testtools.TestCase):
@@ -226,6 +313,7 @@ class ReportTest(testtools.TestCase):
             said = report.sentence(
                 Target(GUEST, 'db-1'),
                 result(Verdict.UNKNOWN, reason, 'why {x}', request_id='req-1'),
+                Series(),
             )
             self.assertTrue(said.startswith(f'Guest db-1 ({GUEST}) is '), said)
             self.assertTrue(said.endswith(' (request ID req-1)'), said)
@@ -236,16 +324,16 @@ class ReportTest(testtools.TestCase):
         target = Target(GUEST)
         self.assertIn(
             f'Guest {GUEST} is unreachable: Trove asked',
-            report.sentence(target, DEAD),
+            report.sentence(target, DEAD, series(DEAD)),
         )
         self.assertIn(
             f'Guest {GUEST} is in error: The guest agent, or the message '
             'bus, failed the ping: "disk is full".',
-            report.sentence(target, FAILED),
+            report.sentence(target, FAILED, series(FAILED)),
         )
         self.assertIn(
             f'Guest {GUEST} is unknown: The Trove API cannot be reached',
-            report.sentence(target, LOST),
+            report.sentence(target, LOST, series(LOST)),
         )
 
     def test_nobody_answering_points_at_the_bus(self) -> None:
@@ -274,7 +362,7 @@ class ReportTest(testtools.TestCase):
             )
             target = Target(GUEST, None, self.instance)
             for said in (
-                report.sentence(target, DEAD),
+                report.sentence(target, DEAD, series(DEAD)),
                 self.advice(UP, DEAD),
             ):
                 self.assertEqual(deaf, 'does not hear' in said, said)

@@ -1,0 +1,199 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Pinging more than once: with a count, and until guests are reachable."""
+
+import signal
+import subprocess
+import time
+
+from troveclient_rpcping.tests.functional import base
+
+# Seconds to wait for what is sure to come.
+PATIENCE = '300'
+
+
+class WaitTest(base.TestCase):
+    """``--wait``: go on when the agent is back."""
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return self.start(*base.PING, '-f', 'json', *arguments)
+
+    def end(
+        self, process: subprocess.Popen[str], stderr: list[str]
+    ) -> base.Run:
+        """Wait for a command.
+
+        :param stderr: what it says beside whom it waits for, which depends
+            on how long that takes.
+        """
+        run = base.Run.of(process)
+        lines = [
+            line
+            for line in run.stderr.splitlines()
+            if not line.startswith('waiting for ')
+        ]
+        self.assert_lines(lines, stderr)
+        return run
+
+    def wait_for_a_ping(self, process: subprocess.Popen[str]) -> None:
+        """Return when trove-api has asked a guest once more."""
+        before = self.pings()
+        while self.pings() == before:
+            self.assertIsNone(process.poll())
+            time.sleep(0.05)
+
+    def pings(self) -> int:
+        return self.sandbox.log('trove-api').count('Sending RPC PING')
+
+    def restart(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Bring a dead guest back once it was asked."""
+        self.wait_for_a_ping(process)
+        self.sandbox.set_guest(name, 'answering')
+
+    def test_a_guest_that_restarts_is_waited_for(self) -> None:
+        """Reboot, then go on when the agent is back: exit status 0."""
+        self.with_guest('db-healthy', 'dead')
+        process = self.begin('db-healthy', '--wait', PATIENCE)
+        self.restart('db-healthy', process)
+        run = self.end(process, ['Guest db-healthy .* is reachable, after .*'])
+        self.assertEqual('reachable', run.rows[0]['Verdict'])
+        self.assertEqual('', run.rows[0]['Detail'])
+        self.assertEqual(0, run.status)
+
+    def test_the_others_are_not_asked_again(self) -> None:
+        """Only who is awaited is; and the wait ends with the last one."""
+        self.with_guest('db-healthy', 'dead')
+        process = self.begin(
+            *('db-clustered', 'db-healthy', '--long', '--wait', PATIENCE)
+        )
+        self.restart('db-healthy', process)
+        run = self.end(process, ['2 guests: 2 reachable, .*'])
+        sent = {row['Name']: row['Sent'] for row in run.rows}
+        self.assertEqual(1, sent['db-clustered'])
+        self.assertEqual(0, run.status)
+
+    def test_a_guest_that_stays_dead_is_unreachable(self) -> None:
+        """When the time is up, its row says so, and the exit status."""
+        process = self.begin('db-dead', 'db-healthy', '--wait', '8')
+        run = self.end(process, ['2 guests: 1 reachable, 1 unreachable, .*'])
+        self.assertEqual(
+            ['unreachable', 'reachable'], [row['Verdict'] for row in run.rows]
+        )
+        self.assertEqual(3, run.status)
+
+    def test_an_api_that_restarts_is_waited_for(self) -> None:
+        """Unknown is awaited as well."""
+        self.sandbox.kill('trove-api')
+        # For IDs nothing is listed first.
+        process = self.begin(
+            '--debug', self.id_of('db-healthy'), '--wait', PATIENCE
+        )
+        assert process.stderr
+        while 'rpc_ping: ' not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        self.sandbox.start('trove-api')
+        run = base.Run.of(process)
+        self.assertEqual('reachable', run.rows[0]['Verdict'])
+        self.assertEqual(0, run.status)
+
+    def test_stable_is_so_many_answers_in_a_row(self) -> None:
+        """As many pings are sent."""
+        process = self.begin(
+            *('db-healthy', '--wait', '--stable', '3', '--long'),
+            *('--interval', '0.1'),
+        )
+        run = self.end(process, ['Guest .* is reachable, after .*'])
+        self.assertEqual((3, 0), (run.rows[0]['Sent'], run.status))
+
+    def test_a_terminated_wait_says_what_is_known(self) -> None:
+        """The rows are there, with what was heard last."""
+        process = self.begin(
+            *('db-healthy', 'db-dead', '--wait', PATIENCE, '--debug'),
+        )
+        assert process.stderr
+        # Until the dead guest was asked for the second time.
+        dead = f'GET {self.sandbox.trove_url}'
+        asked = 0
+        while asked < 2:
+            self.assertIsNone(process.poll())
+            line = process.stderr.readline()
+            asked += dead in line and self.id_of('db-dead') in line
+        process.send_signal(signal.SIGTERM)
+        run = base.Run.of(process)
+        self.assertEqual('reachable', run.rows[0]['Verdict'])
+        self.assertIn(run.rows[1]['Verdict'], ('unknown', 'unreachable'))
+        self.assertEqual(143, run.status)
+
+    def test_mistakes_are_usage_errors(self) -> None:
+        """Exit status 2, and what to do."""
+        for arguments in (
+            ('db-healthy', '--stable', '2'),
+            ('db-healthy', '--wait', '--count', '2'),
+            ('--wait', 'db-healthy'),
+            ('db-healthy', '--count', '0'),
+            ('db-healthy', '--interval', '1'),
+        ):
+            run = base.Run.of(self.begin(*arguments))
+            self.assertEqual(2, run.status, str(arguments))
+            self.assertIn('error: ', run.stderr.splitlines()[-1])
+
+
+class CountTest(base.TestCase):
+    """``--count``: several pings for each guest."""
+
+    def test_several_pings_are_one_row(self) -> None:
+        """With how many, and how long they took."""
+        run = self.ping(
+            *('db-healthy', '--count', '3', '--interval', '0.05', '--long')
+        )
+        (row,) = run.rows
+        self.assertEqual((3, 3), (row['Sent'], row['Received']))
+        self.assertLessEqual(row['RTT Min'], row['RTT Avg'])
+        self.assertLessEqual(row['RTT Avg'], row['RTT Max'])
+        self.assertEqual(row['RTT'], row['RTT Avg'])
+        self.assertEqual(0, run.status)
+
+    def test_the_verdict_is_the_worst_and_the_loss_is_named(self) -> None:
+        """One lost ping is enough for the row and the exit status."""
+        self.with_guest('db-healthy', 'dead')
+        process = self.start(
+            *base.PING,
+            *('db-healthy', 'db-clustered', '-f', 'json', '--long'),
+            *('--count', '3', '--interval', '0.1'),
+        )
+        # Its first ping times out, and the next ones are answered.
+        log = self.sandbox.log('trove-api')
+        while 'Timeout' not in self.sandbox.log('trove-api')[len(log) :]:
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        self.sandbox.set_guest('db-healthy', 'answering')
+        run = self.finish(
+            process, ['2 guests: 1 reachable, .*', '6 pings: .* lost']
+        )
+        healthy, clustered = run.rows
+        self.assertEqual('reachable', clustered['Verdict'])
+        self.assertIn(healthy['Verdict'], ('unreachable', 'unknown'))
+        self.assertRegex(healthy['Detail'], '[1-3] of 3 pings lost: .*')
+        self.assertNotEqual(0, run.status)
+
+    def test_a_fleet_is_pinged_at_a_fixed_pace(self) -> None:
+        """Healthy guests do not wait for the dead one."""
+        run = self.ping(
+            *('--all', '--count', '2', '--interval', '0.1', '--long'),
+            stderr=[
+                '9 guests: 5 reachable, 1 unreachable, .*',
+                '18 pings: 10 answered, 8 lost',
+            ],
+        )
+        self.assertEqual({2}, {row['Sent'] for row in run.rows})
+        self.assertEqual(3, run.status)
