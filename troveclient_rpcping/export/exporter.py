@@ -1,0 +1,291 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Serves the metrics to Prometheus over HTTP.
+
+A scrape gets what the last sweep left, and never causes one. Whoever can
+connect may try to hold the server up: connections are bounded in number and
+in time, and the oldest one goes when one too many comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+import contextlib
+import io
+import logging
+import re
+import socket
+import socketserver
+import threading
+import time
+from types import TracebackType
+from typing import Any
+from typing import Self
+from typing import TYPE_CHECKING
+from wsgiref import simple_server
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.export.metrics import Metrics
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIEnvironment
+
+LOG = logging.getLogger(__name__)
+
+#: The port to listen on, by default.
+PORT = 9877
+_LOOPBACK = '127.0.0.1'
+
+#: Connections at once, at the most. A scrape takes milliseconds.
+CONNECTIONS = 16
+
+#: Seconds for a connection, in all: for 10,000 guests over a slow line.
+PATIENCE = 30.0
+
+# Seconds: how often it looks whether a connection takes too long, and whether
+# it is to end.
+_TICK = 0.1
+
+_LISTEN = re.compile(
+    r'(?:(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]*)):)?'
+    r'(?P<port>[0-9]{1,5})'
+)
+
+_TEXT = 'text/plain; charset=utf-8'
+_INDEX = (
+    b'<!DOCTYPE html><title>Trove guest RPC</title>'
+    b'<p><a href="/metrics">Metrics</a> of the last sweep.\n'
+)
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Return the address and the port that a command line names.
+
+    :param text: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT`` or ``PORT``. An
+        address that is not named is that of loopback.
+    :raises ValueError: it is none of these; says in one line what to write.
+    """
+    match = _LISTEN.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f'"{plaintext.one_line(text)}" is no address to listen on: write '
+            f'ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}'
+        )
+    port = int(match['port'])
+    if port > 65535:
+        raise ValueError(
+            f'There is no port {port}: write one from 1 to 65535, as in '
+            f'{_LOOPBACK}:{PORT}'
+        )
+    return match['v6'] or match['name'] or _LOOPBACK, port
+
+
+class Exporter:
+    """An HTTP server for ``/metrics``, in a thread, for a ``with`` block.
+
+    ::
+
+        with Exporter(metrics, '127.0.0.1', 9877):
+            keep_sweeping(metrics)
+
+    :param metrics: what to serve.
+    :param address: where to listen: an IP address or the name of one.
+    :param port: on which port; 0 for any that is free.
+    :param connections: how many at once, at the most.
+    :param patience: seconds for a connection, in all.
+    :raises OSError: (on entering) it cannot listen there; says in one line
+        why.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        address: str,
+        port: int,
+        *,
+        connections: int = CONNECTIONS,
+        patience: float = PATIENCE,
+    ):
+        self._metrics = metrics
+        self._address = address
+        self._port = port
+        self._connections = connections
+        self._patience = patience
+
+    def __enter__(self) -> Self:
+        where = _host_and_port(self._address, self._port)
+        try:
+            self._server = _Server(
+                *_resolve(self._address, self._port),
+                self._connections,
+                self._patience,
+            )
+        except OSError as error:
+            why = error.strerror or error
+            raise OSError(f'Cannot listen on {where}: {why}') from error
+        self._server.set_app(self._answer)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_TICK,), daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        type_: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._server.server_port
+
+    @property
+    def url(self) -> str:
+        """Where to find the metrics."""
+        return f'http://{_host_and_port(self._address, self.port)}/metrics'
+
+    def _answer(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer a request: a WSGI application."""
+        method = environ['REQUEST_METHOD']
+        headers = []
+        if method not in ('GET', 'HEAD'):
+            status, body, kind = '405 Method Not Allowed', b'', _TEXT
+            headers = [('Allow', 'GET, HEAD')]
+        elif environ['PATH_INFO'] == '/metrics':
+            status = '200 OK'
+            body, kind = self._render(environ.get('HTTP_ACCEPT', ''))
+        elif environ['PATH_INFO'] == '/':
+            status, body, kind = '200 OK', _INDEX, 'text/html; charset=utf-8'
+        else:
+            status, body, kind = '404 Not Found', b'See /metrics\n', _TEXT
+        headers += [
+            ('Content-Type', kind),
+            ('Content-Length', str(len(body))),
+        ]
+        start_response(status, headers)
+        return [] if method == 'HEAD' else [body]
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        try:
+            return self._metrics.render(accept)
+        except Exception:
+            # wsgiref answers 500; this is a bug, and no fault of the scraper.
+            LOG.exception('The metrics cannot be rendered')
+            raise
+
+
+class _Handler(simple_server.WSGIRequestHandler):
+    """One connection: one request, and its answer."""
+
+    # The answer leaves in one piece, not the status and each field for itself.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug(format, *args)
+
+    def get_stderr(self) -> io.StringIO:
+        # Where wsgiref tells of scrapers that hung up.
+        return io.StringIO()
+
+
+class _Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        family: socket.AddressFamily,
+        address: Any,
+        connections: int,
+        patience: float,
+    ):
+        self.address_family = family
+        self._connections = connections
+        self._patience = patience
+        # When each open connection began, the oldest one first.
+        self._open: dict[Any, float] = {}
+        self._changed = threading.Condition()
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # That of HTTPServer asks DNS for the name of the address, and waits.
+        socketserver.TCPServer.server_bind(self)
+        host, port, *_ = self.server_address
+        self.server_name, self.server_port = str(host), int(port)
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            if not self._has_room():
+                _hang_up(next(iter(self._open)))
+                self._changed.wait_for(self._has_room, timeout=5.0)
+            if not self._has_room():
+                raise ConnectionRefusedError('too many connections')
+            self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def _has_room(self) -> bool:
+        return len(self._open) < self._connections
+
+    def shutdown_request(self, request: Any) -> None:
+        # Under the lock, nobody hangs up on a socket that is closed, or on
+        # another that has got its number since.
+        with self._changed:
+            self._open.pop(request, None)
+            self._changed.notify_all()
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Hang up on who takes too long: is called with every tick."""
+        with self._changed:
+            now = time.monotonic()
+            for request, began in self._open.items():
+                if now - began > self._patience:
+                    _hang_up(request)
+
+    def server_close(self) -> None:
+        super().server_close()
+        with self._changed:
+            for request in self._open:
+                _hang_up(request)
+            self._changed.wait_for(lambda: not self._open, timeout=5.0)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        LOG.debug('a scrape went wrong', exc_info=True)
+
+
+def _hang_up(request: socket.socket) -> None:
+    """End a connection, so that the thread that serves it ends."""
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
+
+
+def _resolve(address: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    family, _, _, _, where = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return family, where
+
+
+def _host_and_port(address: str, port: int) -> str:
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'

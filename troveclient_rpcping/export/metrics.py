@@ -1,0 +1,250 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the last sweep found, as metrics of Prometheus.
+
+A scrape reads what the last sweep left here, and never causes one. The names
+of the metrics and their labels are a contract: alerts and dashboards hold on
+to them. Labels identify a guest or come from closed sets; no text of a server
+or of a guest becomes one, but for the name, which is cleaned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+import os
+import threading
+
+from prometheus_client import CollectorRegistry
+from prometheus_client import core
+from prometheus_client import exposition
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.export import textfile
+from troveclient_rpcping.export.totals import Totals
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+# Not choose_encoder() of the library: newer ones put a version that they read
+# in the Accept header into the content type, so that a scraper could make us
+# render, and keep, any number of formats.
+_CLASSIC = 'text/plain; version=0.0.4; charset=utf-8'
+_OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
+_ENCODERS: dict[str, Callable[[CollectorRegistry], bytes]] = {
+    _CLASSIC: exposition.generate_latest,
+    _OPENMETRICS: openmetrics.generate_latest,
+}
+
+# What is unknown has no value: neither 0 nor 1 would be true.
+_UP = {Verdict.REACHABLE: 1.0, Verdict.UNREACHABLE: 0.0, Verdict.ERROR: 0.0}
+
+
+class Metrics:
+    """The metrics of one monitor.
+
+    One thread tells it of sweeps; any number of threads may render::
+
+        metrics = Metrics()
+        metrics.observe(asked, results, ended=time.time(), seconds=6.4,
+                        throttled=0.0)
+        text, content_type = metrics.render('')
+    """
+
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._page = _Page([])
+        self._publish()
+
+    def observe(
+        self,
+        asked: Sequence[Target],
+        results: Sequence[PingResult],
+        *,
+        ended: float,
+        seconds: float,
+        throttled: float,
+    ) -> None:
+        """Take in a sweep that brought results, in place of the last one.
+
+        :param asked: whom it asked.
+        :param results: what came of it, in the same order.
+        :param ended: when it ended, in UNIX time.
+        :param seconds: how long the listing and the pings took.
+        :param throttled: for how many of these seconds the server's rate
+            limit held it back.
+        """
+        summary = Summary.of(results)
+        self._totals.done(summary.rtts, ended, seconds, throttled)
+        self._publish(asked, results, summary)
+
+    def failed(self, *, ended: float, seconds: float) -> None:
+        """Take in a sweep that brought nothing: no login, or no listing.
+
+        Of no guest anything is known then.
+
+        :param ended: when it ended, in UNIX time.
+        :param seconds: how long it took.
+        """
+        self._totals.failed(ended, seconds)
+        self._publish()
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics as text, and its content type.
+
+        Each format is rendered once a sweep at the most.
+
+        :param accept: the Accept header of the scrape; empty if it has none.
+        """
+        return self._page.render(
+            _OPENMETRICS
+            if 'application/openmetrics-text' in accept.lower()
+            else _CLASSIC
+        )
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Carry on from a file that an earlier process wrote.
+
+        The counters, the histogram and the times of the last sweeps go on, so
+        that they mean the same for a monitor that is started anew, even for
+        each sweep by cron. What the earlier process knew of guests is left
+        behind. A file that is missing, or that cannot be read, is none.
+
+        :param path: the file.
+        """
+        self._totals.resume(textfile.read(path, self._totals.names))
+        self._publish()
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a file for the textfile collector of node_exporter.
+
+        A reader sees the old file or the new one, never a part of it.
+
+        :param path: the file; its name must end in ``.prom``, or
+            node_exporter will not read it.
+        :raises OSError: it cannot be written; says in one line why.
+        """
+        text, _ = self._page.render(_CLASSIC)
+        textfile.write(path, text)
+
+    def _publish(
+        self,
+        asked: Sequence[Target] = (),
+        results: Sequence[PingResult] = (),
+        summary: Summary | None = None,
+    ) -> None:
+        page = _Page(
+            [
+                *_of_guests(asked, results),
+                *_of_fleet(summary or Summary.of(results)),
+                *self._totals.families(),
+            ]
+        )
+        # Rendering 10,000 guests takes longer than a scrape should: it is
+        # done here, for the formats in use, while scrapes get the old page.
+        for content_type in self._page.formats():
+            page.render(content_type)
+        self._page = page
+
+
+class _Page:
+    """The metrics as of one moment."""
+
+    def __init__(self, families: Iterable[core.Metric]):
+        self._families = list(families)
+        # One of our own: the default one tells of this process and Python.
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._lock = threading.Lock()
+        self._texts: dict[str, bytes] = {}
+
+    def collect(self) -> Iterable[core.Metric]:
+        """Return all of them: what a registry asks a collector for."""
+        return self._families
+
+    def formats(self) -> list[str]:
+        """Return the content types of what was rendered."""
+        with self._lock:
+            return list(self._texts)
+
+    def render(self, content_type: str) -> tuple[bytes, str]:
+        """Return the text in a format, and its content type."""
+        with self._lock:
+            text = self._texts.get(content_type)
+            if text is None:
+                text = _ENCODERS[content_type](self._registry)
+                self._texts[content_type] = text
+        return text, content_type
+
+
+def _of_guests(
+    asked: Sequence[Target], results: Sequence[PingResult]
+) -> list[core.Metric]:
+    up = core.GaugeMetricFamily(
+        'trove_guest_rpc_up',
+        'Whether Trove reached the agent in the guest: 1 yes, 0 no (it did '
+        'not answer, or it failed the ping). Absent while that is unknown.',
+        labels=['instance_id'],
+    )
+    info = core.InfoMetricFamily(
+        'trove_guest_rpc',
+        'What a guest is called and belongs to, to join on its instance_id. '
+        'Names are chosen by tenants, and several guests may bear one.',
+    )
+    # A series that comes twice would spoil the whole scrape.
+    guests = {
+        _label(target.instance_id): (target, result)
+        for target, result in zip(asked, results, strict=True)
+        if target.instance_id is not None
+    }
+    for instance_id, (target, result) in guests.items():
+        if result.verdict in _UP:
+            up.add_metric([instance_id], _UP[result.verdict])
+        info.add_metric([], {'instance_id': instance_id, **_names(target)})
+    return [up, info]
+
+
+def _names(target: Target) -> dict[str, str]:
+    row = target.instance
+    return {
+        'name': _label(target.name),
+        'project_id': _label(row.project_id if row else None),
+        'datastore': _label(row.datastore if row else None),
+    }
+
+
+def _label(text: str | None) -> str:
+    return plaintext.one_line(text or '')
+
+
+def _of_fleet(summary: Summary) -> list[core.Metric]:
+    verdicts = core.GaugeMetricFamily(
+        'trove_guest_rpc_guests',
+        'Guests that the last sweep asked about, by verdict. All 0 if it '
+        'failed.',
+        labels=['verdict'],
+    )
+    for verdict in Verdict:
+        verdicts.add_metric([verdict.value], summary.verdicts[verdict])
+    reasons = core.GaugeMetricFamily(
+        'trove_guest_rpc_guests_by_reason',
+        'Guests that the last sweep did not reach, by reason.',
+        labels=['reason'],
+    )
+    for reason in Reason:
+        reasons.add_metric([reason.value], summary.reasons[reason])
+    return [verdicts, reasons]

@@ -1,0 +1,303 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The real Prometheus, the real monitor, and what ``contrib/`` makes of them.
+
+Without the package ``prometheus`` (which has promtool too) they are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import json
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+import unittest
+import urllib.parse
+import urllib.request
+
+import fixtures
+import testtools
+
+import troveclient_rpcping
+from troveclient_rpcping.export.metrics import Metrics
+from troveclient_rpcping.tests.functional import base
+
+ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
+RULES = ROOT / 'contrib/prometheus/alerts.yaml'
+RULES_TEST = ROOT / 'contrib/prometheus/alerts_test.yaml'
+CONFIG = ROOT / 'contrib/prometheus/prometheus.yaml'
+DASHBOARD = ROOT / 'contrib/grafana/trove-guest-rpc.json'
+UNIT = ROOT / 'contrib/systemd/trove-guest-rpc-monitor.service'
+
+MONITOR = ('database', 'instance', 'rpc', 'monitor')
+
+# Seconds, for things that take one or two.
+LONG = 120.0
+
+needs_prometheus = unittest.skipUnless(
+    shutil.which('prometheus') and shutil.which('promtool'),
+    'Prometheus is not installed: apt-get install prometheus',
+)
+needs_systemd_analyze = unittest.skipUnless(
+    shutil.which('systemd-analyze'), 'systemd-analyze is not installed'
+)
+
+
+def run(*command: str, text: str | None = None) -> str:
+    """Run a command that must succeed; return all that it printed."""
+    process = subprocess.run(
+        command,
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LONG,
+    )
+    assert process.returncode == 0, process.stdout
+    return process.stdout
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=LONG) as reply:  # noqa: S310
+        return str(reply.read().decode())
+
+
+def free_port() -> int:
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def dashboard_queries() -> dict[str, str]:
+    """Return every query of the dashboard, by the title of its panel."""
+    panels = json.loads(DASHBOARD.read_text())['panels']
+    return {
+        f'{panel["title"]}, {target["refId"]}': target['expr']
+        for panel in panels
+        for target in panel['targets']
+    }
+
+
+class ContribTest(testtools.TestCase):
+    """What needs no server."""
+
+    @needs_prometheus
+    def test_promtool_accepts_the_rules_and_the_configuration(self) -> None:
+        """Those that users copy."""
+        self.assertIn('SUCCESS', run('promtool', 'check', 'rules', str(RULES)))
+        run('promtool', 'check', 'config', str(CONFIG))
+
+    @needs_prometheus
+    def test_each_alert_fires_when_it_should_and_only_then(self) -> None:
+        """The tests of the rules are promtool's."""
+        run('promtool', 'test', 'rules', str(RULES_TEST))
+
+    def test_each_alert_is_tested(self) -> None:
+        """One that fires, with its texts."""
+        alerts = re.findall(r'- alert: (\w+)', RULES.read_text())
+        self.assertGreater(len(alerts), 5)
+        tested = re.findall(
+            r'alertname: (\w+)\n *eval_time: \w+\n *exp_alerts:\n',
+            RULES_TEST.read_text(),
+        )
+        self.assertEqual(set(alerts), set(tested))
+
+    def test_the_queries_name_only_metrics_that_exist(self) -> None:
+        """Those of the dashboard and of the alerts."""
+        text, _ = Metrics().render('')
+        exist = set(re.findall(r'# TYPE (\w+)', text.decode()))
+        exist.add('trove_guest_rpc_round_trip_seconds_bucket')
+        rules = RULES.read_text()
+        recorded = set(re.findall(r'record: (\S+)', rules))
+        queries = [*dashboard_queries().values(), rules]
+        for query in queries:
+            names = set(re.findall(r'\btrove_guest_rpc[\w:]*', query))
+            self.assertNotEqual(set(), names)
+            self.assertEqual(set(), names - exist - recorded)
+        # The dashboard also works for who does not load the rules.
+        self.assertNotIn('trove_guest_rpc:', DASHBOARD.read_text())
+
+    def test_the_dashboard_takes_any_data_source(self) -> None:
+        """It is chosen in Grafana, not built in."""
+        dashboard = json.loads(DASHBOARD.read_text())
+        variables = {each['name'] for each in dashboard['templating']['list']}
+        self.assertIn('datasource', variables)
+        self.assertEqual(
+            {'${datasource}'},
+            set(re.findall(r'"uid": "(\$[^"]*)"', DASHBOARD.read_text())),
+        )
+        for panel in dashboard['panels']:
+            self.assertTrue(panel['description'], panel['title'])
+
+    @needs_systemd_analyze
+    def test_systemd_accepts_the_unit(self) -> None:
+        """And finds little that it could do if it were taken over."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        unit = folder / UNIT.name
+        # systemd looks whether the command is there.
+        unit.write_text(
+            re.sub(
+                'ExecStart=[^ ]+',
+                f'ExecStart={sys.executable}',
+                UNIT.read_text(),
+            )
+        )
+        self.assertEqual('', run('systemd-analyze', 'verify', str(unit)))
+        run(
+            *('systemd-analyze', 'security', '--no-pager', '--offline=true'),
+            *('--threshold=20', str(unit)),
+        )
+
+
+@needs_prometheus
+class PrometheusTest(base.TestCase):
+    """The monitor sweeps the sandbox, and Prometheus scrapes the monitor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def wait_for(self, what: str, happened: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + LONG
+        while True:
+            try:
+                found = happened()
+            except OSError:
+                found = None
+            if found:
+                return found
+            self.assertLess(time.monotonic(), deadline, f'no {what}')
+            time.sleep(0.2)
+
+    def start_monitor(self) -> int:
+        """Start the monitor; return its port when it has swept once."""
+        port = free_port()
+        self.start(
+            *(*MONITOR, '--all', '--interval', '1'),
+            *('--listen', f'127.0.0.1:{port}'),
+        )
+        self.wait_for(
+            'sweep',
+            lambda: (
+                'trove_guest_rpc_up{'
+                in get(f'http://127.0.0.1:{port}/metrics')
+            ),
+        )
+        return port
+
+    def start_prometheus(self, target: int) -> str:
+        """Start Prometheus on what users copy; return its URL when it is up.
+
+        Only its pace is another one.
+        """
+        rules = re.sub(r'for: \d+m', 'for: 3s', RULES.read_text())
+        (self.folder / RULES.name).write_text(rules)
+        config = CONFIG.read_text().replace('9877', str(target))
+        config = config.replace('scrape_interval: 30s', 'scrape_interval: 1s')
+        config += 'global:\n  evaluation_interval: 1s\n'
+        (self.folder / CONFIG.name).write_text(config)
+        port = free_port()
+        with (self.folder / 'log').open('wb') as log:
+            process = subprocess.Popen(
+                [
+                    'prometheus',
+                    f'--config.file={self.folder / CONFIG.name}',
+                    f'--storage.tsdb.path={self.folder / "data"}',
+                    f'--web.listen-address=127.0.0.1:{port}',
+                    '--log.level=warn',
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.addCleanup(process.wait, LONG)
+        self.addCleanup(process.terminate)
+        url = f'http://127.0.0.1:{port}'
+        self.wait_for('Prometheus', lambda: get(f'{url}/-/ready'))
+        return url
+
+    def query(self, expression: str) -> Any:
+        """Return what Prometheus answers to an instant query."""
+        query = urllib.parse.urlencode({'query': expression})
+        answer = json.loads(get(f'{self.url}/api/v1/query?{query}'))
+        self.assertEqual('success', answer['status'])
+        return answer['data']['result']
+
+    def firing(self) -> set[str]:
+        """Return who is said to be unreachable, by name."""
+        alerts = json.loads(get(f'{self.url}/api/v1/alerts'))['data']['alerts']
+        return {
+            alert['labels']['name']
+            for alert in alerts
+            if alert['labels']['alertname'] == 'TroveGuestUnreachable'
+            and alert['state'] == 'firing'
+        }
+
+    def test_a_guest_that_dies_raises_an_alert(self) -> None:
+        """By its name; and when it is back, the alert ends."""
+        port = self.start_monitor()
+        self.url = self.start_prometheus(port)
+        # No answer, an error, and an agent that is too old.
+        bad = {'db-dead', 'db-failing', 'db-old'}
+        self.wait_for('alerts', lambda: self.firing() == bad)
+
+        self.addCleanup(self.sandbox.set_guest, 'db-healthy', 'answering')
+        self.sandbox.set_guest('db-healthy', 'dead')
+        self.wait_for('alert', lambda: self.firing() == bad | {'db-healthy'})
+        self.sandbox.set_guest('db-healthy', 'answering')
+        self.wait_for('end of the alert', lambda: self.firing() == bad)
+
+    def test_a_control_plane_that_fails_takes_no_guest_down(self) -> None:
+        """Whoever was down is unknown, too."""
+        self.url = self.start_prometheus(self.start_monitor())
+        self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up == 0'))
+        # Without Nova, Trove lists no instances.
+        self.with_nova('broken')
+        failed = 'trove_guest_rpc_sweeps_total{outcome="failed"} > 0'
+        self.wait_for('failed sweep', lambda: self.query(failed))
+        self.assertEqual([], self.query('trove_guest_rpc_up'))
+
+    def test_the_page_is_clean(self) -> None:
+        """For promtool, which knows the customs."""
+        port = self.start_monitor()
+        page = get(f'http://127.0.0.1:{port}/metrics')
+        self.assertEqual('', run('promtool', 'check', 'metrics', text=page))
+
+    def test_prometheus_answers_every_query_of_the_dashboard(self) -> None:
+        """The table of who is down has the names."""
+        self.url = self.start_prometheus(self.start_monitor())
+        self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up'))
+        answers = {}
+        for title, expression in dashboard_queries().items():
+            for variable, value in (
+                *(('$job', '.*'), ('$monitor', '.*')),
+                *(('$window', '5m'), ('$__range', '1h')),
+            ):
+                expression = expression.replace(variable, value)
+            answers[title] = self.query(expression)
+        self.assertEqual(
+            ['db-dead', 'db-failing', 'db-old'],
+            sorted(
+                row['metric']['name'] for row in answers['Not reached now, A']
+            ),
+        )
+        self.assertEqual(
+            ['db-unready'],
+            [row['metric']['name'] for row in answers['Unknown now, A']],
+        )
+        self.assertEqual('5', answers['Reachable, A'][0]['value'][1])
