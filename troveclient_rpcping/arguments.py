@@ -18,6 +18,10 @@ import argparse
 import math
 
 from troveclient_rpcping import limits
+from troveclient_rpcping import plaintext
+
+# The longest number that makes sense, in digits.
+_DIGITS = 20
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +156,18 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_textfile(parser: argparse.ArgumentParser) -> None:
+    """Add the argument for a file of metrics."""
+    parser.add_argument(
+        '--textfile',
+        metavar='<file>',
+        help=(
+            'Write metrics to this file, as the textfile collector of '
+            "Prometheus's node_exporter reads it"
+        ),
+    )
+
+
 def seconds(text: str) -> float:
     """Parse a duration: a number of seconds above 0.
 
@@ -172,12 +188,25 @@ def rate(text: str) -> float:
 
 def _positive(text: str, mistake: str) -> float:
     try:
-        value = float(text)
+        # Python also takes 1_000, and the digits of other scripts.
+        value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
-    if not 0.001 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f'"{text}" {mistake}')
+    if not 0.001 <= value <= limits.MOST:
+        raise _mistaken(text, mistake)
     return value
+
+
+def _whole(text: str, most: int, mistake: str) -> int:
+    digits = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    if not digits or not 1 <= int(text) <= most:
+        raise _mistaken(text, mistake)
+    return int(text)
+
+
+def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
+    shown = plaintext.one_line(text, 60)
+    return argparse.ArgumentTypeError(f'"{shown}" {mistake}')
 
 
 def patience(text: str) -> float:
@@ -197,11 +226,9 @@ def times(text: str) -> int:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no number of pings: give one from 1 to 1000000'
-        )
-    return int(text)
+    return _whole(
+        text, limits.MOST, 'is no number of pings: give one from 1 to 1000000'
+    )
 
 
 def concurrency(text: str) -> int:
@@ -210,11 +237,9 @@ def concurrency(text: str) -> int:
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     # Each one is a connection, and a greenthread of trove-api.
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no number of pings: give one from 1 to 1024'
-        )
-    return int(text)
+    return _whole(
+        text, 1024, 'is no number of pings: give one from 1 to 1024'
+    )
 
 
 def mistake_in_repetition(arguments: argparse.Namespace) -> str | None:

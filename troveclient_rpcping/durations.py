@@ -29,3 +29,22 @@ def human(seconds: float) -> str:
         return f'{minutes} min {rest} s' if rest else f'{minutes} min'
     hours, minutes = divmod(minutes, 60)
     return f'{hours} h {minutes} min' if minutes else f'{hours} h'
+
+
+def compact(seconds: float) -> str:
+    """Return a duration in its two largest units, as in ``3h12m``.
+
+    :param seconds: how long; 0 or more.
+    """
+    left = round(seconds)
+    for larger, size, smaller, part in (
+        ('d', 86_400, 'h', 3_600),
+        ('h', 3_600, 'm', 60),
+        ('m', 60, 's', 1),
+    ):
+        if left >= size:
+            rest = left % size // part
+            return f'{left // size}{larger}' + (
+                f'{rest}{smaller}' if rest else ''
+            )
+    return f'{left}s'

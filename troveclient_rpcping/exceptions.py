@@ -22,6 +22,7 @@
      |              +-- GuestError         the agent failed the ping
      +-- ListingFailed                    no listing of instances to be had
      +-- TargetError                      the guests to ask are not clear
+     |    +-- NoTargetError               there is no such instance
      +-- UnsupportedVersion
      |    +-- SessionRequired             made without a keystoneauth session
      +-- ValidationError
@@ -49,6 +50,7 @@ __all__ = [
     'GuestUnreachable',
     'InvalidInstanceID',
     'ListingFailed',
+    'NoTargetError',
     'SessionRequired',
     'TargetError',
     'from_judgement',
@@ -100,6 +102,10 @@ class ListingFailed(exceptions.ClientException):  # type: ignore[misc]
 
 class TargetError(exceptions.ClientException):  # type: ignore[misc]
     """Which guests to ask is not clear; the text says what to do instead."""
+
+
+class NoTargetError(TargetError):
+    """There is no instance of the kind that was asked for."""
 
 
 # Which of troveclient's exceptions stands for which status. Its own map is

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from typing import TextIO
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.inventory import Instance
@@ -32,6 +34,15 @@ from troveclient_rpcping.verdict import Reason
 
 # How much of a file is read at most, in bytes: a million IDs fit in.
 _FILE_LIMIT = 64 * 1024 * 1024
+
+# What to do when there is no listing.
+_HINTS = {
+    Reason.DENIED: (
+        'Only an administrator may ping; check the credentials in use.'
+    ),
+    Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
+}
+_HINT = 'Guests that are named by their IDs need no listing.'
 
 # At the beginning of a line, or after white space: a name may have one inside.
 _COMMENT = re.compile(r'(?:^|\s)#.*')
@@ -69,11 +80,7 @@ class Directory:
         try:
             return self._listing()
         except ListingFailed as error:
-            hint = (
-                'Only an administrator may ping; check the credentials in use.'
-                if error.reason is Reason.DENIED
-                else 'Without --all and --long, IDs need no listing.'
-            )
+            hint = _HINTS.get(error.reason, _HINT)
             raise TargetError(f'{str(error).rstrip(".")}. {hint}') from error
 
     def resolve(
@@ -121,8 +128,8 @@ class Directory:
         :param project_ids: which projects; empty for all.
         :param datastores: types, or types and versions; empty for all.
         :param statuses: which statuses; empty for all.
-        :raises TargetError: if none fits, or if there is
-            no listing.
+        :raises NoTargetError: if none does.
+        :raises TargetError: if there is no listing.
         """
         wanted = {text.casefold() for text in datastores}
         states = {text.casefold() for text in statuses}
@@ -134,13 +141,50 @@ class Directory:
             and (not states or (instance.status or '').casefold() in states)
         ]
         if not found:
-            raise TargetError(
+            raise NoTargetError(
                 'No instance fits'
                 if self.instances
                 else 'There is no instance in this cloud'
             )
         found.sort(key=lambda instance: (instance.name or '', instance.id))
         return [_target(instance) for instance in found]
+
+
+def chosen(
+    arguments: argparse.Namespace,
+    listing: Callable[[], list[Instance]],
+    *,
+    stdin: TextIO | None,
+    project_id: Callable[[str], str],
+    always_list: bool = False,
+) -> list[Target]:
+    """Find the guests that a command line asks for.
+
+    :param arguments: with what ``arguments.add_targets`` adds.
+    :param listing: lists every instance; called once at the most.
+    :param stdin: standard input; None if it is closed.
+    :param project_id: asks Keystone for the ID of a project.
+    :param always_list: list even for IDs alone, for more about them.
+    :raises NoTargetError: if none fits.
+    :raises TargetError: if they cannot be found.
+    """
+    directory = Directory(listing)
+    if not arguments.all:
+        named = list(arguments.instances)
+        if arguments.from_file:
+            named += read(arguments.from_file, stdin)
+        return directory.resolve(named, always_list=always_list)
+    listed = {instance.project_id for instance in directory.instances}
+    return directory.select(
+        # A project without an instance is looked up in Keystone, to tell a
+        # wrong name from an empty project.
+        project_ids={
+            project if project in listed else project_id(project)
+            for project in arguments.project
+        },
+        datastores=arguments.datastore,
+        statuses=arguments.status,
+    )
 
 
 def read(file: str, stdin: TextIO | None) -> list[str]:
@@ -151,6 +195,7 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
     :raises TargetError: if it cannot be read, is no
         text, or names nothing.
     """
+    shown = plaintext.one_line(file)
     try:
         if file == '-':
             if stdin is None:
@@ -160,20 +205,26 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
             with pathlib.Path(file).open('rb') as stream:
                 data = stream.read(_FILE_LIMIT + 1)
         if len(data) > _FILE_LIMIT:
-            raise TargetError(f'{file} is too large to be a list of instances')
+            raise TargetError(
+                f'{shown} is too large to be a list of instances'
+            )
         text = data.decode('utf-8-sig')
     except OSError as error:
-        raise TargetError(f'Cannot read {file}: {error.strerror}') from error
+        raise TargetError(f'Cannot read {shown}: {error.strerror}') from error
     except UnicodeDecodeError as error:
-        line = data.count(b'\n', 0, error.start) + 1
-        raise TargetError(
-            f'{file} is no text in UTF-8: see line {line}'
-        ) from error
+        raise _no_text(shown, data, error.start) from error
+    if '\0' in text:
+        raise _no_text(shown, data, data.index(b'\0'))
     lines = (_COMMENT.sub('', line).strip() for line in text.split('\n'))
     names = [line for line in lines if line]
     if not names:
-        raise TargetError(f'{file} names no instance')
+        raise TargetError(f'{shown} names no instance')
     return names
+
+
+def _no_text(file: str, data: bytes, where: int) -> TargetError:
+    line = data.count(b'\n', 0, where) + 1
+    return TargetError(f'{file} is no text in UTF-8: see line {line}')
 
 
 def _datastore_names(instance: Instance) -> set[str]:

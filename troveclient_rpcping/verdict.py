@@ -36,7 +36,7 @@ class Verdict(enum.StrEnum):
     REACHABLE = 'reachable'
     #: Trove asked, waited, and the guest agent did not answer.
     UNREACHABLE = 'unreachable'
-    #: The guest agent, or the message bus, failed the ping.
+    #: The guest agent (or the message bus, on Trove's word) failed the ping.
     ERROR = 'error'
     #: The question was not answered; nothing is known of the guest.
     UNKNOWN = 'unknown'
@@ -47,15 +47,16 @@ class Reason(enum.StrEnum):
 
     #: Trove's call to the guest agent timed out.
     AGENT_TIMEOUT = 'agent-timeout'
-    #: The guest agent is too old to know the ping.
+    #: The guest agent is alive, but too old to know the ping.
     NO_SUCH_METHOD = 'no-such-method'
-    #: The guest agent (or the message bus) answered with an error.
+    #: The guest agent (or the message bus) answered with an error. Its first
+    #: line is the detail; ``--debug`` shows the whole of it.
     AGENT_ERROR = 'agent-error'
     #: There is no such instance, or it is deleted.
     NOT_FOUND = 'not-found'
-    #: Trove cannot ask yet: Nova does not know the instance's server.
+    #: Trove cannot ask: Nova does not know the instance's server.
     NOT_READY = 'not-ready'
-    #: The caller is not an administrator.
+    #: The caller is no administrator, or the credentials are refused.
     DENIED = 'denied'
     #: The server's rate limit refused the request.
     RATE_LIMITED = 'rate-limited'
@@ -63,10 +64,12 @@ class Reason(enum.StrEnum):
     COMPUTE_ERROR = 'compute-error'
     #: Trove's API failed, or answered with something unforeseen.
     API_ERROR = 'api-error'
-    #: A proxy in front of Trove answered in its place.
+    #: A proxy in front of Trove answered in its place; or Trove did, because
+    #: it cannot reach Keystone (503).
     GATEWAY = 'gateway'
-    #: No answer within the time that this client waits; or Trove's call to the
-    #: guest timed out, and nothing shows that the bus worked meanwhile.
+    #: No answer within the time that this client waits: with RabbitMQ down,
+    #: Trove hangs. Or Trove's call to the guest timed out, and nothing shows
+    #: that the message bus worked meanwhile.
     TIMEOUT = 'timeout'
     #: No connection to the API, or one that broke.
     CONNECTION = 'connection'
@@ -74,6 +77,21 @@ class Reason(enum.StrEnum):
     BAD_RESPONSE = 'bad-response'
     #: The sweep ended before this guest's turn, or before its answer.
     NOT_ASKED = 'not-asked'
+
+
+#: Reasons that lie with the control plane, or with the caller: they say
+#: nothing of the guest, and that for many guests at once.
+CONTROL_PLANE = (
+    Reason.DENIED,
+    Reason.CONNECTION,
+    Reason.TIMEOUT,
+    Reason.GATEWAY,
+    Reason.COMPUTE_ERROR,
+    Reason.API_ERROR,
+    Reason.BAD_RESPONSE,
+    Reason.RATE_LIMITED,
+    Reason.NOT_ASKED,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,9 +211,7 @@ def _message_of(reply: Reply) -> str:
 def _judge_204(reply: Reply) -> Judgement:
     # A 204 has no body. One that does comes from something that is not
     # Trove, and what that answers says nothing of the guest.
-    length = reply.headers.get('content-length', '0').strip()
-    announced = length != '0' or 'transfer-encoding' in reply.headers
-    if reply.body or announced or not reply.complete:
+    if reply.body or reply.announces_body or not reply.complete:
         return _unknown(Reason.BAD_RESPONSE, 'HTTP 204 with a body')
     return Judgement(Verdict.REACHABLE)
 
@@ -204,6 +220,8 @@ def _judge_400(reply: Reply, instance_id: str) -> Judgement:
     fault = reply.fault
     if fault is None:
         return _unknown(Reason.BAD_RESPONSE, _message_of(reply))
+    if not _is_whole(reply):
+        return _unknown(Reason.BAD_RESPONSE, 'HTTP 400 with a broken body')
     # White space is folded, so that a text wrapped on its way still counts.
     text = ' '.join(fault.split())
     if text == _AGENT_TIMEOUT:
@@ -219,6 +237,18 @@ def _judge_400(reply: Reply, instance_id: str) -> Judgement:
     if _NOVA_ERROR.search(text):
         return _unknown(Reason.COMPUTE_ERROR, fault)
     return _unknown(Reason.API_ERROR, fault)
+
+
+def _is_whole(reply: Reply) -> bool:
+    """Whether the body is all that the head announces, and no more."""
+    length = reply.headers.get('content-length')
+    coding = reply.headers.get('transfer-encoding')
+    if coding is not None:
+        # With a length beside it, others may have read another body.
+        framed = length is None and coding.strip().lower() == 'chunked'
+    else:
+        framed = length is None or length.strip() == str(len(reply.body))
+    return reply.complete and framed
 
 
 def _reason_of(reply: Reply) -> Reason:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import signal
@@ -25,21 +26,31 @@ class Terminated(BaseException):
     """SIGTERM arrived. No ``Exception``: nothing but its owner catches it."""
 
 
-@contextlib.contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise :class:`Terminated` within the block.
-
-    Only the main thread can: in any other nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def sigterm_raises() -> contextlib.AbstractContextManager[None]:
+    """Let SIGTERM raise :class:`Terminated` within the block."""
 
     def raise_terminated(signum: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    previous = signal.signal(signal.SIGTERM, raise_terminated)
+    return _handled(signal.SIGTERM, raise_terminated)
+
+
+def sighup_ignored() -> contextlib.AbstractContextManager[None]:
+    """Let the program outlive its terminal within the block."""
+    return _handled(signal.SIGHUP, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _handled(
+    number: signal.Signals,
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+) -> Iterator[None]:
+    # Only the main thread can: in any other nothing changes.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(number, previous)

@@ -20,24 +20,23 @@ from collections.abc import Generator
 from collections.abc import Sequence
 import contextlib
 import dataclasses
-import io
-import logging
 import time
 from typing import Any
-
-from openstackclient.identity import common
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
-from troveclient_rpcping import targets
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.osc import choice
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
+from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
@@ -57,46 +56,38 @@ class Pinging:
         self._arguments = arguments
         self._sentences: list[str] = []
         self._interrupted: int | None = None
+        self._started = time.monotonic()
+        self._measures = measures.Measures(arguments.textfile)
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 
     def rows(self) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Ping; return the columns, and a row for each guest."""
-        arguments = self._arguments
-        _silence_unheard_log()
-        _print_what_the_encoding_lacks(self._app.stdout, self._app.stderr)
-        started = time.monotonic()
-        manager = management.Management(self._app.client_manager.database)
-        asked = self._targets(manager)
-        ends = [arguments.deadline, arguments.wait]
-        deadline = min(filter(None, ends), default=None)
-        if deadline is not None:
-            deadline = max(0.001, deadline + started - time.monotonic())
-        every = self._ping(manager, asked, deadline)
+        self._measures.begins()
+        try:
+            asked, every = self._ask()
+        except Exception:
+            with contextlib.suppress(OSError):
+                self._measures.failed()
+            raise
         results = [
             self._outcome(target, series)
             for target, series in zip(asked, every, strict=True)
         ]
-        if self._interrupted is None:
-            self.exit_status = exits.of({each.verdict for each in results})
-        else:
-            self.exit_status = self._interrupted
-        self._sentences = self._conclusions(
-            asked, results, every, time.monotonic() - started
-        )
-        columns = rows.LONG_COLUMNS if arguments.long else rows.COLUMNS
-        return columns, [
+        self._conclude(asked, results, every)
+        long = self._arguments.long
+        return rows.LONG_COLUMNS if long else rows.COLUMNS, [
             rows.row(
                 target,
                 result,
                 series,
-                formatter=arguments.formatter,
-                long=arguments.long,
+                formatter=self._arguments.formatter,
+                long=long,
             )
             for target, result, series in zip(
                 asked, results, every, strict=True
             )
-            if not arguments.failed_only
+            if not self._arguments.failed_only
             or result.verdict is not Verdict.REACHABLE
         ]
 
@@ -112,35 +103,21 @@ class Pinging:
             for sentence in self._sentences:
                 stderr.write(f'{sentence}\n')
 
-    def _targets(self, manager: management.Management) -> list[Target]:
+    def _ask(self) -> tuple[list[Target], list[Series]]:
+        """Return which guests were asked, and what came of each."""
         arguments = self._arguments
-        directory = targets.Directory(
-            lambda: manager.list_all(arguments.deadline)
+        manager = surroundings.manager(self._app)
+        asked = choice.targets_of(
+            self._app,
+            arguments,
+            lambda: manager.list_all(arguments.deadline),
+            always_list=arguments.long or arguments.textfile is not None,
         )
-        if not arguments.all:
-            named = list(arguments.instances)
-            if arguments.from_file:
-                named += targets.read(arguments.from_file, self._app.stdin)
-            return directory.resolve(named, always_list=arguments.long)
-        return directory.select(
-            project_ids=self._project_ids(directory),
-            datastores=arguments.datastore,
-            statuses=arguments.status,
-        )
-
-    def _project_ids(self, directory: targets.Directory) -> set[str]:
-        """Return the IDs of the projects that were asked for."""
-        listed = {instance.project_id for instance in directory.instances}
-        return {
-            # A project without an instance is looked up in Keystone, to tell
-            # a wrong name from an empty project.
-            project
-            if project in listed
-            else common.find_project(
-                self._app.client_manager.identity, project
-            ).id
-            for project in self._arguments.project
-        }
+        ends = [arguments.deadline, arguments.wait]
+        deadline = min(filter(None, ends), default=None)
+        if deadline is not None:
+            deadline = max(0.001, deadline + self._started - time.monotonic())
+        return asked, self._ping(manager, asked, deadline)
 
     def _ping(
         self,
@@ -155,7 +132,12 @@ class Pinging:
             if target.instance_id
         }
         shown = progress.Progress(self._app, asked, self._arguments, deadline)
-        pings = self._pings(manager, list(by_id), deadline, shown.throttled)
+
+        def on_throttle(rate: float, pause: float) -> None:
+            self._measures.throttled(rate, pause)
+            shown.throttled(rate, pause)
+
+        pings = self._pings(manager, list(by_id), deadline, on_throttle)
         try:
             with shown, contextlib.closing(pings):
                 for result in pings:
@@ -204,14 +186,32 @@ class Pinging:
             return dataclasses.replace(result, rtt=series.average)
         return result
 
+    def _conclude(
+        self,
+        asked: list[Target],
+        results: list[PingResult],
+        every: list[Series],
+    ) -> None:
+        """Find the exit status, and what the rows mean to people."""
+        self.exit_status = exits.of({each.verdict for each in results})
+        self._sentences = self._conclusions(asked, results, every)
+        if self._interrupted is not None:
+            # What was not asked is no news of a guest.
+            self.exit_status = self._interrupted
+            return
+        try:
+            self._measures.swept(asked, results)
+        except OSError as error:
+            self._sentences.append(plaintext.one_line(str(error)))
+            self.exit_status = self.exit_status or exits.UNKNOWN
+
     def _conclusions(
         self,
         asked: list[Target],
         results: list[PingResult],
         every: list[Series],
-        seconds: float,
     ) -> list[str]:
-        """Return what the rows mean, for people."""
+        seconds = time.monotonic() - self._started
         if len(asked) > 1:
             summary = Summary.of(results)
             found = [report.summary_line(summary, seconds)]
@@ -236,21 +236,3 @@ def _without_answer(target: Target) -> PingResult:
         instance_id=target.instance_id or '',
         judgement=Judgement(Verdict.UNKNOWN, reason, why),
     )
-
-
-def _print_what_the_encoding_lacks(*streams: Any) -> None:
-    """Let no letter in a name keep the rows from being printed."""
-    for stream in streams:
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
-
-
-def _silence_unheard_log() -> None:
-    """Do not format log records that no handler prints.
-
-    osc_lib sets the root logger to DEBUG, and leaves it to the handlers what
-    is printed. For a ping of 50 µs the unseen records are the larger part.
-    """
-    root = logging.getLogger()
-    if not any(h.level <= logging.DEBUG for h in root.handlers):
-        logging.getLogger('troveclient_rpcping').setLevel(logging.INFO)

@@ -22,6 +22,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -98,19 +99,10 @@ _EXPLANATIONS = {
     Reason.NOT_ASKED: 'No answer was waited for: "{detail}".',
 }
 
-# Reasons that lie with the control plane, or with the caller. When many
-# guests are asked, it is these that are worth a word beside the rows.
-_NOT_THE_GUEST = (
-    Reason.DENIED,
-    Reason.CONNECTION,
-    Reason.TIMEOUT,
-    Reason.GATEWAY,
-    Reason.COMPUTE_ERROR,
-    Reason.API_ERROR,
-    Reason.BAD_RESPONSE,
-    Reason.RATE_LIMITED,
-    Reason.NOT_ASKED,
-)
+
+def guests(count: int) -> str:
+    """Return how many guests there are, in words."""
+    return '1 guest' if count == 1 else f'{count} guests'
 
 
 def guest_name(target: Target) -> str:
@@ -206,7 +198,8 @@ def advice(
     )
     if deaf:
         found.append(f'{deaf} of {summary.guests} guests: {_DEAF}')
-    for reason in _NOT_THE_GUEST:
+    # Other reasons need no word beside the rows.
+    for reason in CONTROL_PLANE:
         count = summary.reasons[reason]
         if count:
             first = next(r for r in results if r.reason is reason)

@@ -63,6 +63,7 @@ class PingDatabaseInstances(command.Lister):
                 'asked by then are unknown (default: none)'
             ),
         )
+        arguments.add_textfile(parser)
         parser.add_argument(
             '--long',
             action='store_true',

@@ -107,7 +107,8 @@ class ResolveTest(TestCase):
         """IDs need none, but for a user without the role nothing helps."""
         for reason, words in {
             Reason.DENIED: 'why. Only an administrator may ping',
-            Reason.TIMEOUT: 'why. Without --all and --long, IDs need no',
+            Reason.COMPUTE_ERROR: 'why. Trove asks Nova',
+            Reason.TIMEOUT: 'why. Guests that are named by their IDs need no',
         }.items():
 
             def fails(reason: Reason = reason) -> list[Instance]:

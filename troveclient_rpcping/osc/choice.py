@@ -1,0 +1,53 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which guests a command is about."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from openstackclient.identity import common
+
+from troveclient_rpcping import targets
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.targets import Target
+
+
+def targets_of(
+    app: Any,
+    arguments: argparse.Namespace,
+    listing: Callable[[], list[Instance]],
+    *,
+    always_list: bool,
+) -> list[Target]:
+    """Find the guests that a command line asks for.
+
+    :param app: the ``openstack`` shell.
+    :param arguments: the parsed command line.
+    :param listing: see :func:`targets.chosen`, as for the rest.
+    :param always_list: list even for IDs alone, for more about them.
+    """
+
+    def project_id(project: str) -> str:
+        found = common.find_project(app.client_manager.identity, project)
+        return str(found.id)
+
+    return targets.chosen(
+        arguments,
+        listing,
+        stdin=app.stdin,
+        project_id=project_id,
+        always_list=always_list,
+    )

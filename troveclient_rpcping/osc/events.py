@@ -1,0 +1,118 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the monitor prints: a line for each change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import datetime
+import json
+
+from troveclient_rpcping import durations
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.watch import Change
+from troveclient_rpcping.fleet.watch import Shift
+from troveclient_rpcping.fleet.watch import Trouble
+
+#: Renders one change, seen at a time.
+Style = Callable[[Change | Shift, datetime.datetime], str]
+
+
+def line(change: Change | Shift, when: datetime.datetime) -> str:
+    """Return a change as a line for people.
+
+    :param change: what changed.
+    :param when: when that was seen, in UTC.
+    """
+    words = _guest(change) if isinstance(change, Change) else _plane(change)
+    if change.seconds is not None:
+        words += f', after {durations.compact(change.seconds)}'
+    detail = _detail(change)
+    return f'{_stamp(when)} {words}{f": {detail}" if detail else ""}'
+
+
+def json_line(change: Change | Shift, when: datetime.datetime) -> str:
+    """Return a change as one JSON object in a line.
+
+    :param change: what changed.
+    :param when: when that was seen, in UTC.
+    """
+    event: dict[str, object] = {'time': _stamp(when)}
+    if isinstance(change, Change):
+        result = change.result
+        event |= {
+            'event': 'guest',
+            'id': plaintext.one_line(change.instance_id),
+            'name': plaintext.one_line(change.name or ''),
+            'from': change.before,
+            'to': change.after,
+            'reason': result.reason if result else None,
+            'detail': result.detail if result else '',
+            'request_id': _clean(result.request_id) if result else None,
+        }
+    else:
+        after = change.after
+        event |= {
+            'event': 'control-plane',
+            'from': 'failing' if change.before else 'ok',
+            'to': 'failing' if after else 'ok',
+            'reason': after.reason if after else None,
+            'detail': after.detail if after else '',
+            'unknown': after.unknown if after else 0,
+            'guests': after.guests if after else None,
+        }
+    event['seconds'] = (
+        None if change.seconds is None else round(change.seconds, 3)
+    )
+    return json.dumps(event, ensure_ascii=False)
+
+
+def trouble(what: Trouble) -> str:
+    """Say what is wrong with the control plane, in a line."""
+    if what.reason is None:
+        return f'no sweep: {what.detail}'
+    guests = f'{what.unknown} of {what.guests} guests unknown ({what.reason})'
+    return f'{guests}: {what.detail}' if what.detail else guests
+
+
+def guest(change: Change) -> str:
+    """Return what the guest of a change is called, as a clean line."""
+    id_ = plaintext.one_line(change.instance_id)
+    return f'{plaintext.one_line(change.name)} ({id_})' if change.name else id_
+
+
+def _guest(change: Change) -> str:
+    before = change.before or 'new'
+    return f'{guest(change)} {before} -> {change.after or "gone"}'
+
+
+def _plane(shift: Shift) -> str:
+    before, after = (
+        'failing' if trouble else 'ok'
+        for trouble in (shift.before, shift.after)
+    )
+    return f'control plane {before} -> {after}'
+
+
+def _detail(change: Change | Shift) -> str:
+    if isinstance(change, Shift):
+        return trouble(change.after) if change.after else ''
+    return change.result.detail if change.result else ''
+
+
+def _clean(text: str | None) -> str | None:
+    return None if text is None else plaintext.one_line(text)
+
+
+def _stamp(when: datetime.datetime) -> str:
+    return f'{when:%Y-%m-%dT%H:%M:%SZ}'

@@ -1,0 +1,204 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How things are with the guests, on a terminal."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+import datetime
+import time
+from types import TracebackType
+from typing import Self
+from typing import TextIO
+
+from rich import box
+from rich import console
+from rich import live
+from rich import table
+from rich import text
+
+from troveclient_rpcping import durations
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.fleet.watch import Bad
+from troveclient_rpcping.fleet.watch import Trouble
+from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import events
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.verdict import Verdict
+
+# Sweeps whose round-trip times are drawn.
+_DRAWN = 60
+
+# Lines of the screen that the list of guests leaves to the rest.
+_HEADROOM = 10
+
+# Columns of a screen that has room for IDs too.
+_WIDE = 110
+
+_STYLES = {
+    Verdict.REACHABLE: 'green',
+    Verdict.UNREACHABLE: 'bold red',
+    Verdict.ERROR: 'red',
+    Verdict.UNKNOWN: 'yellow',
+}
+
+_BARS = '▁▂▃▄▅▆▇█'
+
+
+class Screen:
+    """Shows how things are below the lines of what has changed.
+
+    :param terminal: where.
+    :param interval: seconds from sweep to sweep.
+    """
+
+    def __init__(self, terminal: TextIO, interval: float):
+        self._screen = console.Console(file=terminal, highlight=False)
+        self._interval = interval
+        # Copies: another thread draws them.
+        self._trouble: Trouble | None = None
+        self._bad: list[Bad] = []
+        self._summary: Summary | None = None
+        self._status = 'the first sweep begins'
+        self._guests = self._done = 0
+        self._begun = time.monotonic()
+        self._median: collections.deque[float] = collections.deque(
+            maxlen=_DRAWN
+        )
+        self._slow: collections.deque[float] = collections.deque(maxlen=_DRAWN)
+        self._live = live.Live(
+            console=self._screen,
+            get_renderable=self.picture,
+            refresh_per_second=2,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def begins(self, guests: int) -> None:
+        """See :meth:`View.begins`."""
+        self._begun = time.monotonic()
+        self._guests, self._done = guests, 0
+
+    def advances(self) -> None:
+        """See :meth:`View.advances`."""
+        self._done += 1
+
+    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
+        """See :meth:`View.swept`."""
+        self.failed(watch)
+        self._summary = summary
+        now = datetime.datetime.now().astimezone()
+        took = durations.human(seconds)
+        self._status = f'swept at {now:%H:%M:%S} in {took}'
+        if summary.rtts:
+            self._median.append(summary.percentile(50))
+            self._slow.append(summary.percentile(95))
+
+    def failed(self, watch: Watch) -> None:
+        """See :meth:`View.failed`."""
+        self._guests = 0
+        self._trouble, self._bad = watch.trouble, watch.bad
+
+    def line(self, line: str) -> None:
+        """See :meth:`View.line`."""
+        self._screen.print(line, markup=False, soft_wrap=True)
+
+    def remark(self, words: str) -> None:
+        """See :meth:`View.remark`."""
+        self._screen.print(words, markup=False, soft_wrap=True, style='dim')
+
+    def picture(self) -> console.Group:
+        """Return what is shown now."""
+        parts: list[console.RenderableType] = [self._head()]
+        if self._summary is not None:
+            parts.append(_numbers(self._summary))
+        if self._median:
+            parts.append(_times('p50', self._median))
+            parts.append(_times('p95', self._slow))
+        if self._trouble is not None:
+            said = f'control plane failing: {events.trouble(self._trouble)}'
+            parts.append(text.Text(said, style='bold yellow'))
+        if self._bad:
+            parts.append(self._list(self._bad))
+        return console.Group(*parts)
+
+    def _head(self) -> text.Text:
+        head = text.Text('Trove guest RPC', style='bold')
+        status = self._status
+        if self._guests:
+            status = f'sweeping: {self._done} of {self._guests}'
+        else:
+            due = self._begun + self._interval - time.monotonic()
+            if self._summary is not None and due > 0:
+                status += f', again in {durations.compact(due)}'
+        return head.append(f'  {status}', style='not bold dim')
+
+    def _list(self, bad: Sequence[Bad]) -> table.Table:
+        rows = table.Table(box=box.SIMPLE_HEAD, expand=False)
+        wide = self._screen.width >= _WIDE
+        rows.add_column('Name', min_width=10, max_width=28, no_wrap=True)
+        if wide:
+            rows.add_column('ID', min_width=36, no_wrap=True)
+        rows.add_column('Verdict', min_width=11, no_wrap=True)
+        rows.add_column('For', min_width=6, no_wrap=True)
+        rows.add_column('Detail', no_wrap=True)
+        room = max(3, self._screen.height - _HEADROOM)
+        now = time.monotonic()
+        for each in bad[-room:][::-1]:
+            verdict = each.result.verdict
+            id_ = plaintext.one_line(each.instance_id)
+            rows.add_row(
+                text.Text(plaintext.one_line(each.name or '') or id_),
+                *([text.Text(id_)] if wide else []),
+                text.Text(verdict, style=_STYLES[verdict]),
+                durations.compact(now - each.since),
+                text.Text(each.result.detail),
+            )
+        if len(bad) > room:
+            rows.caption = f'and {len(bad) - room} more, for longer'
+        return rows
+
+
+def _numbers(summary: Summary) -> text.Text:
+    line = text.Text(f'{report.guests(summary.guests)}  ')
+    for verdict in Verdict:
+        count = summary.verdicts[verdict]
+        style = _STYLES[verdict] if count else 'dim'
+        line.append(f'● {count} {verdict}  ', style=style)
+    return line
+
+
+def _times(label: str, values: Sequence[float]) -> text.Text:
+    highest = max(values)
+    bars = ''.join(
+        _BARS[min(int(value / highest * len(_BARS)), len(_BARS) - 1)]
+        if highest
+        else _BARS[0]
+        for value in list(values)
+    )
+    line = text.Text(f'RTT {label} ')
+    line.append(bars, style='cyan')
+    return line.append(f' {durations.human(values[-1])}')

@@ -1,0 +1,104 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The metrics that a command keeps, if any are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import os
+import time
+from typing import TYPE_CHECKING
+
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import PingResult
+
+if TYPE_CHECKING:
+    from troveclient_rpcping.export.metrics import Metrics
+
+
+class Measures:
+    """Takes in sweeps, and writes a file of metrics after each one.
+
+    :param textfile: the file; None for no file.
+    :param served: whether the metrics are wanted without a file, too.
+    :raises OSError: the file cannot be written; says in one line why.
+    """
+
+    def __init__(self, textfile: str | None, *, served: bool = False):
+        self._textfile = textfile
+        self._began = time.monotonic()
+        self._throttled_since: float | None = None
+        #: None if nobody wants any.
+        self.metrics: Metrics | None = None
+        if textfile or served:
+            # Prometheus' library is for those who want it.
+            from troveclient_rpcping.export import metrics
+
+            self.metrics = metrics.Metrics()
+            if textfile:
+                _check(textfile)
+                self.metrics.resume(textfile)
+
+    def begins(self) -> None:
+        """Take in that a sweep begins."""
+        self._began = time.monotonic()
+        self._throttled_since = None
+
+    def throttled(self, rate: float, pause: float) -> None:
+        """Take in that the rate limit of the server holds it back."""
+        if self._throttled_since is None:
+            self._throttled_since = time.monotonic()
+
+    def swept(
+        self, asked: Sequence[Target], results: Sequence[PingResult]
+    ) -> None:
+        """Take in what it brought.
+
+        :raises OSError: the file cannot be written; says in one line why.
+        """
+        if self.metrics is None:
+            return
+        now = time.monotonic()
+        throttled = now - (self._throttled_since or now)
+        self.metrics.observe(
+            asked,
+            results,
+            ended=time.time(),
+            seconds=now - self._began,
+            throttled=throttled,
+        )
+        self._write(self.metrics)
+
+    def failed(self) -> None:
+        """Take in that it brought nothing.
+
+        :raises OSError: the file cannot be written; says in one line why.
+        """
+        if self.metrics is None:
+            return
+        seconds = time.monotonic() - self._began
+        self.metrics.failed(ended=time.time(), seconds=seconds)
+        self._write(self.metrics)
+
+    def _write(self, metrics: Metrics) -> None:
+        if self._textfile:
+            metrics.write(self._textfile)
+
+
+def _check(file: str) -> None:
+    """Say at once what would be said after a long sweep."""
+    folder = os.path.dirname(os.path.realpath(file))
+    if not os.path.isdir(folder):
+        raise OSError(f'Cannot write {file}: there is no folder {folder}')
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(f'Cannot write {file}: {folder} is not writable')

@@ -1,0 +1,176 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What ``openstack database instance rpc monitor`` does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import datetime
+import logging
+import time
+from typing import Any
+from typing import NoReturn
+
+from troveclient_rpcping import durations
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.exceptions import NoTargetError
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.fleet.watch import Change
+from troveclient_rpcping.fleet.watch import Shift
+from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import choice
+from troveclient_rpcping.osc import events
+from troveclient_rpcping.osc import measures
+from troveclient_rpcping.osc import surroundings
+from troveclient_rpcping.osc import views
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Verdict
+
+LOG = logging.getLogger(__name__)
+
+
+class Monitoring:
+    """One run of the command.
+
+    :param app: the ``openstack`` shell.
+    :param arguments: the parsed command line.
+    """
+
+    def __init__(self, app: Any, arguments: argparse.Namespace):
+        self._app = app
+        self._arguments = arguments
+        self._manager = surroundings.manager(app)
+        self._watch = Watch()
+        self._begun = False
+        self._late = False
+        self._measures = measures.Measures(
+            arguments.textfile, served=bool(arguments.listen)
+        )
+
+    def run(self) -> NoReturn:
+        """Sweep, tell what changed, pause, and so on until interrupted.
+
+        :raises Exception: whatever keeps the very first sweep from beginning.
+            Later on that is told as trouble of the control plane.
+        """
+        with self._exporter(), views.view(self._app, self._arguments) as view:
+            self._view = view
+            while True:
+                begun = time.monotonic()
+                self._sweep_and_tell()
+                seconds = time.monotonic() - begun
+                self._say_if_late(seconds)
+                time.sleep(max(0.0, self._arguments.interval - seconds))
+
+    @contextlib.contextmanager
+    def _exporter(self) -> Iterator[None]:
+        metrics = self._measures.metrics
+        if not self._arguments.listen or metrics is None:
+            yield
+            return
+        from troveclient_rpcping.export import exporter
+
+        with exporter.Exporter(metrics, *self._arguments.listen):
+            yield
+
+    def _sweep_and_tell(self) -> None:
+        begun = time.monotonic()
+        self._measures.begins()
+        try:
+            asked, results = self._sweep()
+        except Exception as error:
+            if not self._begun:
+                raise
+            LOG.debug('The sweep failed', exc_info=True)
+            # Without the advice for a command that is given up.
+            what = error.__cause__ or error
+            why = plaintext.first_line(str(what) or type(what).__name__)
+            self._tell(self._watch.failed(why, time.monotonic()))
+            self._view.failed(self._watch)
+            self._measure(self._measures.failed)
+        else:
+            now = time.monotonic()
+            changes = self._watch.swept(asked, results, now)
+            if not self._begun:
+                changes = [each for each in changes if not _is_well(each)]
+            self._tell(changes)
+            summary = Summary.of(results)
+            self._view.swept(self._watch, summary, now - begun)
+            self._measure(lambda: self._measures.swept(asked, results))
+            self._begun = True
+
+    def _sweep(self) -> tuple[list[Target], list[PingResult]]:
+        """Return which guests are watched, and what came of each."""
+        arguments = self._arguments
+        try:
+            asked = choice.targets_of(
+                self._app,
+                arguments,
+                self._manager.list_all,
+                # For the labels of the metrics.
+                always_list=self._measures.metrics is not None,
+            )
+        except NoTargetError:
+            if not self._begun:
+                raise
+            # The last one was deleted.
+            asked = []
+        ids = [target.instance_id for target in asked if target.instance_id]
+        self._view.begins(len(ids))
+        pings = self._manager.rpc_ping_each(
+            ids,
+            concurrency=arguments.concurrency,
+            timeout=arguments.timeout,
+            rate=arguments.rate,
+            on_throttle=self._measures.throttled,
+        )
+        results: dict[str | None, PingResult] = {}
+        with contextlib.closing(pings):
+            for result in pings:
+                results[result.instance_id] = result
+                self._view.advances()
+        known = [target for target in asked if target.instance_id]
+        return known, [results[target.instance_id] for target in known]
+
+    def _tell(self, changes: list[Change | Shift] | list[Shift]) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        style = events.json_line if self._arguments.json else events.line
+        for change in changes:
+            self._view.line(style(change, now))
+
+    def _say_if_late(self, seconds: float) -> None:
+        interval = self._arguments.interval
+        late = seconds > interval
+        if late and not self._late:
+            self._view.remark(
+                f'A sweep took {durations.human(seconds)}, longer than '
+                f'--interval {interval:g}: the next one begins when it ends'
+            )
+        self._late = late
+
+    def _measure(self, measure: Callable[[], None]) -> None:
+        try:
+            measure()
+        except OSError as error:
+            # A mistake in the path shows at the start.
+            if not self._begun:
+                raise
+            self._view.remark(plaintext.one_line(str(error)))
+
+
+def _is_well(change: Change | Shift) -> bool:
+    return isinstance(change, Change) and change.after is Verdict.REACHABLE

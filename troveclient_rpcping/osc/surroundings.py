@@ -1,0 +1,59 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the commands set up before they begin."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import Any
+
+from troveclient_rpcping import management
+
+# Seconds that Keystone has to answer a login, if the user sets no limit.
+_LOGIN = 60.0
+
+
+def manager(app: Any) -> management.Management:
+    """Make the shell ready for a sweep, and return what sweeps.
+
+    :param app: the ``openstack`` shell.
+    """
+    _silence_unheard_log()
+    _print_what_the_encoding_lacks(app.stdout, app.stderr)
+    _bound_the_login(app.client_manager.session)
+    return management.Management(app.client_manager.database)
+
+
+def _bound_the_login(session: Any) -> None:
+    """Let no login in the middle of a sweep hang for ever."""
+    if session is not None and session.timeout is None:
+        session.timeout = _LOGIN
+
+
+def _print_what_the_encoding_lacks(*streams: Any) -> None:
+    """Let no letter in a name keep the rows from being printed."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+
+
+def _silence_unheard_log() -> None:
+    """Do not format log records that no handler prints.
+
+    osc_lib sets the root logger to DEBUG, and leaves it to the handlers what
+    is printed. For a ping of 50 µs the unseen records are the larger part.
+    """
+    root = logging.getLogger()
+    if not any(h.level <= logging.DEBUG for h in root.handlers):
+        logging.getLogger('troveclient_rpcping').setLevel(logging.INFO)

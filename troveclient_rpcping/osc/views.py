@@ -1,0 +1,132 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How the monitor shows itself: lines in a pipe, a live view on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from types import TracebackType
+from typing import Any
+from typing import Protocol
+from typing import Self
+
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.verdict import Verdict
+
+
+class View(Protocol):
+    """What the monitor tells its view."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End."""
+
+    def begins(self, guests: int) -> None:
+        """Take in that a sweep of so many guests begins."""
+
+    def advances(self) -> None:
+        """Take in one more result of it."""
+
+    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
+        """Take in that it ended, and how things are."""
+
+    def failed(self, watch: Watch) -> None:
+        """Take in that it brought nothing."""
+
+    def line(self, line: str) -> None:
+        """Print what has changed."""
+
+    def remark(self, words: str) -> None:
+        """Say something of the monitor itself."""
+
+
+def view(app: Any, arguments: argparse.Namespace) -> View:
+    """Return the view that suits where the output goes.
+
+    :param app: the ``openstack`` shell.
+    :param arguments: the parsed command line.
+    """
+    quiet = not app.options.verbose_level
+    lines = Lines(app.stdout, None if quiet else app.stderr)
+    if quiet or arguments.json or app.options.debug or not app.stdout.isatty():
+        return lines
+    from troveclient_rpcping.osc import live
+
+    return live.Screen(app.stdout, arguments.interval)
+
+
+class Lines:
+    """Prints changes to one stream, and remarks to another.
+
+    :param stdout: for changes.
+    :param stderr: for remarks; None for nowhere.
+    """
+
+    def __init__(self, stdout: Any, stderr: Any):
+        self._stdout = stdout
+        self._stderr = stderr
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return
+
+    def begins(self, guests: int) -> None:
+        """See :meth:`View.begins`."""
+
+    def advances(self) -> None:
+        """See :meth:`View.advances`."""
+
+    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
+        """See :meth:`View.swept`."""
+        if not self._begun:
+            self._begun = True
+            self.remark(f'Watching {_counts(summary)}')
+
+    def failed(self, watch: Watch) -> None:
+        """See :meth:`View.failed`."""
+
+    def line(self, line: str) -> None:
+        """See :meth:`View.line`."""
+        self._stdout.write(f'{line}\n')
+        # Who reads it wants it now.
+        self._stdout.flush()
+
+    def remark(self, words: str) -> None:
+        """See :meth:`View.remark`."""
+        if self._stderr is not None:
+            with contextlib.suppress(OSError):
+                self._stderr.write(f'{words}\n')
+                self._stderr.flush()
+
+
+def _counts(summary: Summary) -> str:
+    counts = ', '.join(f'{summary.verdicts[each]} {each}' for each in Verdict)
+    return f'{report.guests(summary.guests)}: {counts}'

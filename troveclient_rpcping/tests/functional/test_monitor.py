@@ -1,0 +1,243 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``openstack database instance rpc monitor``, against the sandbox."""
+
+import json
+import os
+import pathlib
+import pty
+import re
+import signal
+import socket
+import subprocess
+import threading
+import urllib.request
+
+import fixtures
+
+from troveclient_rpcping.tests.functional import base
+
+MONITOR = ('database', 'instance', 'rpc', 'monitor')
+# Seconds after which a monitor that says nothing is broken.
+LONG = 180.0
+WATCHING = 'Watching 9 guests: 5 reachable, 1 unreachable, 2 error, 1 unknown'
+
+
+class MonitorTest(base.TestCase):
+    def watch(self, *arguments: str, interval: str = '1') -> None:
+        """Start the monitor."""
+        self.process = self.start(*MONITOR, '--interval', interval, *arguments)
+        # Reading a line must end, too.
+        timer = threading.Timer(LONG, self.process.kill)
+        timer.start()
+        self.addCleanup(timer.cancel)
+
+    def line(self) -> str:
+        """Return the next line that it prints."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        self.assertNotEqual('', line, 'it has ended, or says nothing')
+        return line.rstrip('\n')
+
+    def first_lines(self) -> list[str]:
+        """Return what it says of the fleet at first."""
+        return [self.line() for _ in range(4)]
+
+    def end(self, *stderr: str) -> None:
+        """Terminate it."""
+        self.process.send_signal(signal.SIGTERM)
+        run = base.Run.of(self.process)
+        lines = [
+            line
+            for line in run.stderr.splitlines()
+            # That depends on how busy this machine is.
+            if not line.startswith('A sweep took ')
+        ]
+        self.assert_lines(lines, stderr)
+        self.assertEqual(143, run.status)
+
+    def test_a_guest_that_dies_and_comes_back_is_two_lines(self) -> None:
+        """And at first there is one for each that is not reachable."""
+        self.watch('--all')
+        stamp = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ'
+        for name, line in zip(
+            ('db-dead', 'db-failing', 'db-old', 'db-unready'),
+            self.first_lines(),
+            strict=True,
+        ):
+            self.assertRegex(
+                line, rf'{stamp} {name} \(.*\) new -> (un\w+|error): .+'
+            )
+        self.with_guest('db-healthy', 'dead')
+        self.assertRegex(
+            self.line(),
+            rf'{stamp} db-healthy \({self.id_of("db-healthy")}\) reachable -> '
+            r'unreachable, after \w+: Timeout trying to connect .*',
+        )
+        self.sandbox.set_guest('db-healthy', 'answering')
+        self.assertRegex(
+            self.line(),
+            rf'{stamp} db-healthy \(.*\) unreachable -> reachable, after \w+',
+        )
+        self.end(WATCHING)
+
+    def test_a_sweep_that_outlasts_the_interval_is_said_once(self) -> None:
+        """The next one begins when it ends; they do not pile up."""
+        # The dead guest takes 2 s.
+        self.watch('db-dead', 'db-healthy')
+        self.line()
+        self.wait_for_pings(6)
+        self.process.send_signal(signal.SIGTERM)
+        run = base.Run.of(self.process)
+        self.assert_lines(
+            run.stderr.splitlines(),
+            [
+                'Watching 2 guests: .*',
+                'A sweep took .*, longer than --interval 1: the next one .*',
+            ],
+        )
+
+    def test_json_is_an_object_for_each_change(self) -> None:
+        """And the remarks stay out of it."""
+        self.watch(
+            'db-healthy', 'db-clustered', '--json', '-q', interval='0.2'
+        )
+        # Ask until it is in the middle of its rounds.
+        self.wait_for_pings(4)
+        self.with_guest('db-healthy', 'dead')
+        event = json.loads(self.line())
+        self.assertEqual(
+            ('guest', 'db-healthy', 'reachable', 'unreachable'),
+            tuple(event[key] for key in ('event', 'name', 'from', 'to')),
+        )
+        self.assertEqual('agent-timeout', event['reason'])
+        self.end()
+
+    def wait_for_pings(self, number: int) -> None:
+        end = self.pings() + number
+        while self.pings() < end:
+            self.assertIsNone(self.process.poll())
+
+    def pings(self) -> int:
+        return self.sandbox.log('trove-api').count('Sending RPC PING')
+
+    def test_a_guest_is_not_down_because_the_api_was(self) -> None:
+        """The trouble is told of the control plane, when it comes and goes."""
+        self.watch('--all')
+        self.first_lines()
+        self.sandbox.kill('trove-api')
+        try:
+            self.assertRegex(
+                self.line(), r'\S+ control plane ok -> failing: .*'
+            )
+        finally:
+            self.sandbox.start('trove-api')
+        self.assertRegex(
+            self.line(), r'\S+ control plane failing -> ok, after \w+'
+        )
+        self.wait_for_pings(9)
+        self.process.send_signal(signal.SIGTERM)
+        self.assertEqual('', base.Run.of(self.process).stdout)
+
+    def test_neither_a_hangup_nor_a_broken_nova_ends_it(self) -> None:
+        """It goes on, and says what it knows."""
+        self.watch('db-healthy', interval='0.2')
+        self.wait_for_pings(1)
+        self.process.send_signal(signal.SIGHUP)
+        self.with_nova('broken')
+        self.assertRegex(
+            self.line(), r'ok -> failing: (no sweep|.*compute-error).*'
+        )
+        self.sandbox.set_nova('ok')
+        self.assertIn('failing -> ok', self.line())
+        self.end('Watching 1 guest: .*')
+
+    def test_the_metrics_are_served_and_written(self) -> None:
+        """While it runs."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        file = folder / 'trove.prom'
+        port = free_port()
+        self.watch('--all', '--listen', str(port), '--textfile', str(file))
+        self.first_lines()
+        self.wait_for_pings(9)
+        with urllib.request.urlopen(
+            f'http://127.0.0.1:{port}/metrics', timeout=LONG
+        ) as reply:
+            served = reply.read().decode()
+        for text in (served, file.read_text()):
+            self.assertIn(
+                'trove_guest_rpc_up{instance_id="'
+                f'{self.id_of("db-dead")}"}} 0.0',
+                text,
+            )
+            self.assertIn('trove_guest_rpc_guests{verdict="error"} 2.0', text)
+        self.process.terminate()
+
+    def test_what_keeps_it_from_beginning_ends_it(self) -> None:
+        """With one line, and exit status 1."""
+        port = self.useFixture(Listener()).port
+        for arguments, words in (
+            (('--all', '--listen', str(port)), 'Cannot listen .*'),
+            (
+                ('--all', '--textfile', '/nonexistent/x.prom'),
+                'Cannot write /nonexistent/x.prom: .*',
+            ),
+            (('--all', '--status', 'NONE'), 'No instance fits'),
+        ):
+            run = base.Run.of(self.start(*MONITOR, *arguments))
+            self.assert_lines(run.stderr.splitlines(), [words])
+            self.assertEqual(1, run.status)
+            self.assertNotIn('Traceback', run.stderr)
+
+    def test_a_terminal_shows_how_things_are(self) -> None:
+        """Counts, and who is down; Ctrl-C ends it, and cleans up."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        process = subprocess.Popen(
+            [base.openstack(), *MONITOR, '--all', '--interval', '1'],
+            env={**self.sandbox.env(), 'TERM': 'xterm', 'COLUMNS': '160'},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+        )
+        os.close(theirs)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        timer = threading.Timer(LONG, process.kill)
+        timer.start()
+        self.addCleanup(timer.cancel)
+        shown = b''
+        picture = r'● 5 reachable.*Verdict.*db-unready'
+        while not re.search(
+            picture, shown.decode(errors='replace'), re.DOTALL
+        ):
+            shown += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        # The cursor is shown again.
+        while b'\x1b[?25h' not in shown:
+            shown += os.read(ours, 65536)
+        self.assertEqual(130, process.wait(LONG))
+
+
+class Listener(fixtures.Fixture):
+    """A port on loopback that is taken."""
+
+    def _setUp(self) -> None:
+        listener = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(listener.close)
+        self.port = listener.getsockname()[1]
+
+
+def free_port() -> int:
+    with Listener() as listener:
+        return int(listener.port)

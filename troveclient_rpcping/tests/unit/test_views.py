@@ -1,0 +1,124 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How the monitor shows itself."""
+
+import io
+import types
+from typing import Any
+
+import testtools
+
+from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import live
+from troveclient_rpcping.osc import views
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def results(*names: str, dead: bool = True) -> tuple[list[Any], list[Any]]:
+    """Return targets of these names, and what came of them."""
+    judgement = (
+        Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
+        if dead
+        else Judgement(Verdict.REACHABLE)
+    )
+    return (
+        [Target(f'id-{name}', name) for name in names],
+        [
+            PingResult(instance_id=f'id-{name}', judgement=judgement, rtt=0.5)
+            for name in names
+        ],
+    )
+
+
+class ScreenTest(testtools.TestCase):
+    def shown(self, *names: str, dead: bool = True) -> str:
+        """Return what a terminal shows after a sweep."""
+        terminal = Terminal()
+        screen = live.Screen(terminal, 60.0)
+        watch = Watch()
+        asked, came = results(*names, dead=dead)
+        watch.swept(asked, came, 0.0)
+        screen.swept(watch, Summary.of(came), 6.4)
+        screen.line('[red]what changed[/red]')
+        screen._screen.print(screen.picture())
+        return terminal.getvalue()
+
+    def test_it_says_who_is_down(self) -> None:
+        """With the counts above."""
+        shown = self.shown('db-7')
+        for words in ('1 guest ', '● 1 unreachable', 'db-7', 'Timeout'):
+            self.assertIn(words, shown)
+
+    def test_it_draws_the_times_of_those_that_answer(self) -> None:
+        """The median and the slow ones."""
+        shown = self.shown('db-7', dead=False)
+        self.assertRegex(shown, 'RTT p50 .*█.* 500 ms')
+        self.assertNotIn('db-7', shown)
+
+    def test_names_are_text_and_nothing_else(self) -> None:
+        """Neither markup of the terminal's library nor escapes."""
+        shown = self.shown('[bold]db\x1b]0;x\x07')
+        self.assertIn('[bold]db', shown)
+        self.assertNotIn('\x1b]0', shown)
+        self.assertIn('[red]what changed', shown)
+
+    def test_a_thousand_dead_guests_leave_room(self) -> None:
+        """The latest are listed, and how many there are besides."""
+        shown = self.shown(*(f'db-{number}' for number in range(1000)))
+        self.assertLess(len(shown.splitlines()), 60)
+        self.assertIn('db-999', shown)
+        self.assertRegex(shown, 'and 9[0-9]+ more')
+
+
+class ViewTest(testtools.TestCase):
+    def view(self, stdout: Any, **options: Any) -> views.View:
+        return views.view(
+            types.SimpleNamespace(
+                stdout=stdout,
+                stderr=io.StringIO(),
+                options=types.SimpleNamespace(
+                    **{'verbose_level': 1, 'debug': False, **options}
+                ),
+            ),
+            types.SimpleNamespace(json=False, interval=60.0),  # type: ignore[arg-type]
+        )
+
+    def test_only_a_person_at_a_terminal_gets_the_live_view(self) -> None:
+        """A pipe, a log or a quiet user gets lines."""
+        self.assertIsInstance(self.view(Terminal()), live.Screen)
+        self.assertIsInstance(self.view(io.StringIO()), views.Lines)
+        for options in ({'verbose_level': 0}, {'debug': True}):
+            self.assertIsInstance(
+                self.view(Terminal(), **options), views.Lines
+            )
+
+    def test_each_line_is_there_at_once(self) -> None:
+        """Who reads the pipe waits for it."""
+        flushed = []
+
+        class Pipe(io.StringIO):
+            def flush(self) -> None:
+                flushed.append(self.getvalue())
+
+        self.view(Pipe()).line('changed')
+        self.assertEqual(['changed\n'], flushed)

@@ -1,0 +1,307 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the monitor makes of one sweep after another."""
+
+import datetime
+import json
+
+import testtools
+
+from troveclient_rpcping import durations
+from troveclient_rpcping.fleet.watch import Change
+from troveclient_rpcping.fleet.watch import Shift
+from troveclient_rpcping.fleet.watch import Trouble
+from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import events
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import CONTROL_PLANE
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+NOON = datetime.datetime(2026, 11, 22, 12, 0, 7, 5, datetime.UTC)
+
+UP = (Verdict.REACHABLE, None)
+DOWN = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
+FAILED = (Verdict.ERROR, Reason.AGENT_ERROR)
+UNREADY = (Verdict.UNKNOWN, Reason.NOT_READY)
+CUT = (Verdict.UNKNOWN, Reason.CONNECTION)
+SKIPPED = (Verdict.UNKNOWN, Reason.NOT_ASKED)
+
+State = tuple[Verdict, Reason | None]
+
+
+def result(
+    id_: str, state: State, message: str = '', request_id: str | None = None
+) -> PingResult:
+    return PingResult(
+        instance_id=id_,
+        judgement=Judgement(*state, message),
+        request_id=request_id,
+    )
+
+
+class WatchTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.watch = Watch()
+        self.now = 0.0
+
+    def sweep(self, **states: State) -> list[Change | Shift]:
+        """Sweep guests, ten seconds after the last sweep."""
+        self.now += 10.0
+        return self.watch.swept(
+            [Target(id_, f'db-{id_}') for id_ in states],
+            [result(id_, state, 'why') for id_, state in states.items()],
+            self.now,
+        )
+
+    def changes(self, **states: State) -> list[tuple[str, str, str]]:
+        """Return what a sweep changes of guests: who, from what, to what."""
+        return [
+            (
+                change.instance_id,
+                str(change.before or 'new'),
+                str(change.after or 'gone'),
+            )
+            for change in self.sweep(**states)
+            if isinstance(change, Change)
+        ]
+
+    def test_what_stays_as_it_is_is_no_news(self) -> None:
+        """Neither good nor bad."""
+        self.sweep(a=UP, b=DOWN)
+        self.assertEqual([], self.sweep(a=UP, b=DOWN))
+
+    def test_a_guest_that_dies_and_comes_back_is_told(self) -> None:
+        """Each time, with how long it was what it was."""
+        self.sweep(a=UP)
+        self.sweep(a=UP)
+        (died,) = self.sweep(a=DOWN)
+        assert isinstance(died, Change)
+        self.assertEqual(
+            (Verdict.REACHABLE, Verdict.UNREACHABLE, 20.0),
+            (died.before, died.after, died.seconds),
+        )
+        (back,) = self.sweep(a=UP)
+        self.assertEqual(10.0, back.seconds)
+
+    def test_guests_come_and_go(self) -> None:
+        """With the listing."""
+        self.assertEqual([('a', 'new', 'reachable')], self.changes(a=UP))
+        self.assertEqual(
+            [('a', 'reachable', 'gone'), ('b', 'new', 'unreachable')],
+            self.changes(b=DOWN),
+        )
+
+    def test_a_failing_control_plane_takes_no_guest_down(self) -> None:
+        """Whatever its reason; and when it is back, nothing has changed."""
+        for reason in CONTROL_PLANE:
+            self.sweep(a=UP, b=DOWN)
+            unknown = (Verdict.UNKNOWN, reason)
+            self.assertEqual([], self.changes(a=unknown, b=unknown))
+            self.assertEqual([], self.changes(a=UP, b=DOWN))
+
+    def test_the_trouble_of_the_control_plane_is_told_once(self) -> None:
+        """When it begins, and when it ends, with how long it lasted."""
+        self.sweep(a=UP, b=UP)
+        (begins,) = self.sweep(a=UP, b=CUT)
+        assert isinstance(begins, Shift)
+        self.assertEqual(
+            Trouble(
+                reason=Reason.CONNECTION, detail='why', unknown=1, guests=2
+            ),
+            begins.after,
+        )
+        self.assertEqual([], self.sweep(a=CUT, b=CUT))
+        (ends,) = self.sweep(a=UP, b=UP)
+        assert isinstance(ends, Shift)
+        self.assertEqual((None, 20.0), (ends.after, ends.seconds))
+
+    def test_another_trouble_is_told_as_such(self) -> None:
+        """It is another thing to look at."""
+        self.sweep(a=CUT)
+        (change,) = self.sweep(a=(Verdict.UNKNOWN, Reason.COMPUTE_ERROR))
+        assert isinstance(change, Shift) and change.after
+        self.assertEqual(Reason.COMPUTE_ERROR, change.after.reason)
+
+    def test_who_was_not_asked_is_no_reason(self) -> None:
+        """The reason is what ended the sweep."""
+        (change,) = self.sweep(a=SKIPPED, b=SKIPPED, c=CUT)
+        assert isinstance(change, Shift) and change.after
+        self.assertEqual(Reason.CONNECTION, change.after.reason)
+        self.assertEqual(3, change.after.unknown)
+
+    def test_without_a_listing_nobody_is_gone(self) -> None:
+        """A sweep that brings nothing says nothing of guests."""
+        self.sweep(a=UP, b=DOWN)
+        (change,) = self.watch.failed('no login', 15.0)
+        self.assertEqual('no login', change.after and change.after.detail)
+        self.assertEqual([], self.watch.failed('no listing', 16.0))
+        self.assertEqual([], self.changes(a=UP, b=DOWN))
+
+    def test_what_trove_says_of_one_guest_is_its_own(self) -> None:
+        """Not ready is a state of the guest, and no trouble of all."""
+        self.sweep(a=UP)
+        self.assertEqual(
+            [('a', 'reachable', 'unknown')], self.changes(a=UNREADY)
+        )
+        self.assertIsNone(self.watch.trouble)
+
+    def test_the_bad_ones_are_kept_with_their_beginning(self) -> None:
+        """The latest last; unknown for a while is not better."""
+        self.sweep(a=DOWN, b=UP)
+        self.sweep(a=DOWN, b=FAILED)
+        self.sweep(a=CUT, b=CUT)
+        self.assertEqual(
+            [('a', 10.0), ('b', 20.0)],
+            [(each.instance_id, each.since) for each in self.watch.bad],
+        )
+
+    def test_it_keeps_no_more_than_there_are_guests(self) -> None:
+        """It runs for weeks, while instances come and go."""
+        for number in range(100):
+            self.sweep(**{f'guest{number}': DOWN})
+        self.assertEqual(1, len(self.watch.bad))
+
+    def test_a_name_without_an_instance_is_no_guest(self) -> None:
+        """Nothing is known of it, nor kept."""
+        gone = result('', (Verdict.UNKNOWN, Reason.NOT_FOUND))
+        self.assertEqual([], self.watch.swept([Target(None, 'x')], [gone], 1))
+
+
+class EventsTest(testtools.TestCase):
+    died = Change(
+        instance_id='id-7',
+        name='db-7',
+        before=Verdict.REACHABLE,
+        after=Verdict.UNREACHABLE,
+        seconds=11_520.0,
+        result=result('id-7', DOWN, 'Timeout', 'req-1'),
+    )
+    failing = Shift(
+        before=None,
+        after=Trouble(
+            reason=Reason.CONNECTION, detail='refused', unknown=2, guests=9
+        ),
+    )
+
+    def test_a_transition_is_a_line(self) -> None:
+        """When, who, from what to what, after how long, and why."""
+        self.assertEqual(
+            '2026-11-22T12:00:07Z db-7 (id-7) reachable -> unreachable, '
+            'after 3h12m: Timeout',
+            events.line(self.died, NOON),
+        )
+
+    def test_new_and_gone_guests_have_lines(self) -> None:
+        """Without what they lack."""
+        new = Change(
+            instance_id='a',
+            name=None,
+            before=None,
+            after=Verdict.REACHABLE,
+            result=result('a', UP),
+        )
+        gone = Change(
+            instance_id='a',
+            name=None,
+            before=Verdict.ERROR,
+            after=None,
+            seconds=5.0,
+        )
+        self.assertEqual(
+            '2026-11-22T12:00:07Z a new -> reachable', events.line(new, NOON)
+        )
+        self.assertEqual(
+            '2026-11-22T12:00:07Z a error -> gone, after 5s',
+            events.line(gone, NOON),
+        )
+
+    def test_the_control_plane_has_lines(self) -> None:
+        """How many guests it hits, or that there was no sweep."""
+        self.assertEqual(
+            '2026-11-22T12:00:07Z control plane ok -> failing: 2 of 9 guests '
+            'unknown (connection): refused',
+            events.line(self.failing, NOON),
+        )
+        self.assertEqual(
+            'no sweep: no login',
+            events.trouble(Trouble(reason=None, detail='no login')),
+        )
+        ends = Shift(before=self.failing.after, after=None, seconds=61.0)
+        self.assertEqual(
+            '2026-11-22T12:00:07Z control plane failing -> ok, after 1m1s',
+            events.line(ends, NOON),
+        )
+
+    def test_json_is_one_object_a_line(self) -> None:
+        """With the same keys for each event of a kind."""
+        self.assertEqual(
+            {
+                'time': '2026-11-22T12:00:07Z',
+                'event': 'guest',
+                'id': 'id-7',
+                'name': 'db-7',
+                'from': 'reachable',
+                'to': 'unreachable',
+                'reason': 'agent-timeout',
+                'detail': 'Timeout',
+                'request_id': 'req-1',
+                'seconds': 11520.0,
+            },
+            json.loads(events.json_line(self.died, NOON)),
+        )
+        self.assertEqual(
+            {
+                'time': '2026-11-22T12:00:07Z',
+                'event': 'control-plane',
+                'from': 'ok',
+                'to': 'failing',
+                'reason': 'connection',
+                'detail': 'refused',
+                'unknown': 2,
+                'guests': 9,
+                'seconds': None,
+            },
+            json.loads(events.json_line(self.failing, NOON)),
+        )
+
+    def test_every_event_is_one_clean_line(self) -> None:
+        """Whatever guests, tenants and servers wrote."""
+        evil = '\x1b[31m\x07evil\n\u202e\u2028{"'
+        change = Change(
+            instance_id=evil,
+            name=evil,
+            before=None,
+            after=Verdict.ERROR,
+            result=result(evil, FAILED, evil, evil),
+        )
+        for style in (events.line, events.json_line):
+            line = style(change, NOON)
+            self.assertTrue(line.isprintable(), repr(line))
+        self.assertIn('evil', json.loads(events.json_line(change, NOON))['id'])
+
+    def test_durations_are_short(self) -> None:
+        """The two largest units that say something."""
+        for seconds, text in {
+            0.2: '0s',
+            59.6: '1m',
+            61.0: '1m1s',
+            3600.0: '1h',
+            11_520.0: '3h12m',
+            90_061.0: '1d1h',
+            864_000.0: '10d',
+        }.items():
+            self.assertEqual(text, durations.compact(seconds))
