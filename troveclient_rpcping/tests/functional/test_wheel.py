@@ -43,7 +43,7 @@ class WheelTest(testtools.TestCase):
             timeout=600,
         ).stdout
 
-    def test_a_wheel_adds_its_command_and_changes_nothing_else(self) -> None:
+    def test_a_wheel_adds_its_commands_and_changes_nothing_else(self) -> None:
         """In an empty environment, beside a plain openstackclient."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.run_clean(
@@ -74,10 +74,21 @@ class WheelTest(testtools.TestCase):
 
         self.run_clean(*pip, str(wheel))
         after = self.run_clean(*listing)
-        ours = "'database instance rpc ping', "
-        self.assertIn(ours, after)
-        self.assertTrue(before == after.replace(ours, ''), 'others changed')
+        for command in ('monitor', 'ping'):
+            ours = f"'database instance rpc {command}', "
+            self.assertIn(ours, after)
+            after = after.replace(ours, '')
+        self.assertTrue(before == after, 'others changed')
         usage = self.run_clean(
             openstack, 'help', 'database', 'instance', 'rpc', 'ping'
         )
         self.assertIn('Ask whether the control plane can reach', usage)
+
+        check = subprocess.run(
+            [str(venv / 'bin' / 'check_trove_guest_rpc'), '--version'],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual((3, ''), (check.returncode, check.stderr))
+        self.assertRegex(check.stdout, r'\Acheck_trove_guest_rpc \S+\n\Z')

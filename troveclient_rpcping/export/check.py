@@ -1,0 +1,96 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``check_trove_guest_rpc``: the process, and how it ends.
+
+Whatever happens, it is one line on standard output and an exit status from 0
+to 3: a monitoring system takes a 1 for a warning and a 2 for an outage. So
+what is imported here cannot fail; the rest is imported when it can be said
+that it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import io
+import logging
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+from typing import TextIO
+import warnings
+
+# The exit status for everything that is not known: UNKNOWN.
+_UNKNOWN = 3
+
+
+def main() -> NoReturn:
+    """Run the plugin, and end the process."""
+    started = time.monotonic()
+    status = _UNKNOWN
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _silence()
+        status = run(sys.argv[1:], sys.stdout, started)
+    finally:
+        # Not sys.exit(): what still hangs by now, and a signal that comes
+        # late, have no say in how the process ends.
+        os._exit(status)
+
+
+def run(argv: Sequence[str], stdout: TextIO | None, started: float) -> int:
+    """Make the check, print what it found, and return the exit status.
+
+    :param argv: the command line, without the program.
+    :param stdout: where to print; None if it is closed.
+    :param started: when it began, on the clock of ``time.monotonic``.
+    """
+    try:
+        from troveclient_rpcping.export import checking
+
+        state, lines = checking.Check(argv, started).outcome()
+        status = int(state)
+    except BaseException as error:
+        status, lines = _UNKNOWN, [_last_words(error)]
+    return status if _printed(lines, stdout) else _UNKNOWN
+
+
+def _last_words(error: BaseException) -> str:
+    # Not by the module that cleans text: it may be the one that is missing.
+    text = f'{type(error).__name__}: {error}'.replace('|', ' ')
+    clean = ''.join(c if c.isprintable() else ' ' for c in text)
+    return f'TROVE GUEST RPC UNKNOWN - the check failed: {clean}'
+
+
+def _printed(lines: Sequence[str], stdout: TextIO | None) -> bool:
+    """Print lines; return whether they reached their reader."""
+    if stdout is None:
+        return False
+    try:
+        if isinstance(stdout, io.TextIOWrapper):
+            # Names of guests may have letters that the encoding lacks.
+            stdout.reconfigure(errors='backslashreplace')
+        stdout.write(''.join(f'{line}\n' for line in lines))
+        stdout.flush()
+    except BaseException:
+        # Closed, full, or interrupted once more.
+        return False
+    return True
+
+
+def _silence() -> None:
+    # Icinga takes standard error for output, and what libraries log and warn
+    # of would stand in front of the line.
+    warnings.simplefilter('ignore')
+    logging.getLogger().addHandler(logging.NullHandler())

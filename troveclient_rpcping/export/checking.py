@@ -1,0 +1,200 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What ``check_trove_guest_rpc`` does.
+
+The work is done in a thread of its own, and the main thread waits for it, no
+longer than it may: a name server, a Keystone or a disk that hangs can hold up
+the work, but neither the end of the time nor a signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import contextlib
+import io
+import sys
+import threading
+import time
+import traceback
+
+from troveclient_rpcping import durations
+from troveclient_rpcping import management
+from troveclient_rpcping import plaintext
+from troveclient_rpcping import targets
+from troveclient_rpcping.export import command_line
+from troveclient_rpcping.export import plugin
+from troveclient_rpcping.export.cloud import Cloud
+from troveclient_rpcping.export.thresholds import State
+from troveclient_rpcping.export.thresholds import Thresholds
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+# The exceptions of these say in words what is wrong.
+_SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
+
+
+class Check:
+    """One run of the plugin.
+
+    :param argv: the command line, without the program.
+    :param started: when it began, on the clock of ``time.monotonic``.
+    """
+
+    def __init__(self, argv: Sequence[str], started: float):
+        self._argv = list(argv)
+        self._started = started
+        # Until they are read.
+        self._options = argparse.Namespace(
+            deadline=command_line.DEADLINE,
+            verbose=command_line.verbosity(argv),
+        )
+        self._help = io.StringIO()
+        self._stage = 'reading the options'
+        self._asked: list[Target] | None = None
+        self._results: dict[str | None, PingResult] = {}
+        self._failure: BaseException | None = None
+        self._parsed = threading.Event()
+        self._done = threading.Event()
+
+    def outcome(self) -> tuple[State, list[str]]:
+        """Make the check, and return the state and what to print."""
+        trouble = self._wait()
+        if isinstance(self._failure, SystemExit) and not self._failure.code:
+            # A plugin that only shows its help has not found all well.
+            return State.UNKNOWN, self._help.getvalue().splitlines()
+        if self._asked is None:
+            sentence = trouble or self._out_of_time()
+            line = plugin.first_line(State.UNKNOWN, sentence)
+            return State.UNKNOWN, [line, *self._traceback()]
+        report = self._report(self._asked)
+        state, sentence = report.state, report.sentence
+        if trouble:
+            state, sentence = State.UNKNOWN, f'{trouble}; {sentence}'
+        return state, [
+            plugin.first_line(state, sentence, report.performance),
+            *report.guests(self._options.verbose),
+            *self._traceback(),
+        ]
+
+    def _wait(self) -> str:
+        """Let the work be done; say what went wrong, but for the time."""
+        try:
+            threading.Thread(target=self._work, daemon=True).start()
+            if self._parsed.wait(self._left):
+                self._done.wait(self._left)
+        except KeyboardInterrupt:
+            return f'interrupted while {self._stage}'
+        if self._failure is None:
+            return ''
+        return f'{self._stage} failed: {_words(self._failure)}'
+
+    def _report(self, asked: list[Target]) -> plugin.Report:
+        options = self._options
+        return plugin.Report(
+            asked,
+            [self._result(target) for target in asked],
+            Thresholds(options.warning, options.critical, options.unknown),
+            time.monotonic() - self._started,
+        )
+
+    @property
+    def _left(self) -> float:
+        end = self._started + float(self._options.deadline)
+        return max(0.0, end - time.monotonic())
+
+    def _work(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._parsed.set()
+            self._done.set()
+
+    def _run(self) -> None:
+        cloud = Cloud()
+        with (
+            contextlib.redirect_stdout(self._help),
+            # keystoneauth has a parser of its own, which complains there.
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            options = self._options = command_line.parse(cloud, self._argv)
+        self._parsed.set()
+        cloud.choose(options)
+        self._stage = 'logging in'
+        manager = cloud.client().mgmt_instances
+        self._stage = 'choosing the guests'
+        asked = self._choose(cloud, manager)
+        self._stage = 'pinging'
+        self._asked = asked
+        for result in manager.rpc_ping_each(
+            [target.instance_id for target in asked if target.instance_id],
+            concurrency=options.concurrency,
+            timeout=options.timeout,
+            rate=options.rate,
+            deadline=self._time_for_work,
+        ):
+            self._results[result.instance_id] = result
+
+    @property
+    def _time_for_work(self) -> float:
+        """Seconds for what knows of a deadline by itself, and ends well."""
+        left = self._left
+        return max(0.001, left - min(2.0, left / 5))
+
+    def _choose(
+        self, cloud: Cloud, manager: management.Management
+    ) -> list[Target]:
+        return targets.chosen(
+            self._options,
+            lambda: manager.list_all(self._time_for_work),
+            stdin=sys.stdin,
+            project_id=cloud.project_id,
+        )
+
+    def _result(self, target: Target) -> PingResult:
+        result = self._results.get(target.instance_id)
+        if result is not None:
+            return result
+        if target.instance_id is None:
+            reason, why = Reason.NOT_FOUND, 'No instance bears this name'
+        else:
+            reason, why = Reason.NOT_ASKED, self._out_of_time()
+        return PingResult(
+            instance_id=target.instance_id or '',
+            judgement=Judgement(Verdict.UNKNOWN, reason, why),
+        )
+
+    def _out_of_time(self) -> str:
+        within = durations.human(self._options.deadline)
+        return f'the time of {within} was up while {self._stage}'
+
+    def _traceback(self) -> list[str]:
+        if self._failure is None or self._options.verbose < 3:
+            return []
+        text = ''.join(traceback.format_exception(self._failure))
+        return [plugin.clean(line) for line in plaintext.lines(text)]
+
+
+def _words(failure: BaseException) -> str:
+    """Say what went wrong."""
+    text, kind = str(failure), type(failure)
+    if isinstance(failure, SystemExit):
+        return 'wrong usage (see --help)'
+    if text and kind.__module__.startswith(_SPEAKING):
+        return text
+    return f'{kind.__name__}: {text}'

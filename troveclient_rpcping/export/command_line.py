@@ -1,0 +1,166 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The command line of ``check_trove_guest_rpc``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from troveclient_rpcping import arguments
+from troveclient_rpcping import version
+from troveclient_rpcping.export import thresholds
+from troveclient_rpcping.export.cloud import Cloud
+
+#: Seconds for the plugin, in all. Nagios and Icinga give it 60, and then end
+#: it; Nagios calls that critical.
+DEADLINE = 50.0
+
+_DESCRIPTION = """\
+Ask whether Trove can reach the agents in its guests, by the rules of the
+monitoring plugins (Icinga, Nagios, Checkmk, ...). For administrators.
+"""
+
+_EPILOG = """\
+A range is [@][start:]end, as with any monitoring plugin: 5 alerts above 5,
+@5:10 from 5 to 10; ~: never alerts.
+
+Exit status: 0 OK; 1 WARNING; 2 CRITICAL: so many guests are known to be bad,
+whatever is unknown of others; 3 UNKNOWN: too many guests are unknown, or the
+check itself failed, for any reason.
+"""
+
+
+class UsageError(Exception):
+    """The command line is wrong."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse would exit with 2, which is CRITICAL.
+        raise UsageError(f'{message} (see --help)')
+
+
+def verbosity(argv: Sequence[str]) -> int:
+    """Return how often -v was given, as far as that can be told by now.
+
+    :param argv: the command line, right or wrong.
+    """
+    peek = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    _add_verbosity(peek)
+    try:
+        return int(peek.parse_known_args(argv)[0].verbose)
+    except argparse.ArgumentError:
+        return 0
+
+
+def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line.
+
+    :param cloud: adds its own options.
+    :param argv: the command line, without the program.
+    :raises UsageError: it is wrong.
+    :raises SystemExit: it asks for the help or the version, which is printed.
+    """
+    parser = own_parser()
+    cloud.add_options(parser, argv)
+    parsed = parser.parse_args(argv)
+    mistake = arguments.mistake_in_targets(parsed)
+    if mistake:
+        parser.error(mistake)
+    return parsed
+
+
+def own_parser() -> argparse.ArgumentParser:
+    """Return the parser of all options but those that name the cloud."""
+    parser = _Parser(
+        prog='check_trove_guest_rpc',
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        '-V',
+        '--version',
+        action='version',
+        version=f'%(prog)s {version.VERSION}',
+    )
+    arguments.add_targets(parser)
+    _add_thresholds(parser)
+    arguments.add_limits(parser)
+    parser.add_argument(
+        '-t',
+        '--deadline',
+        metavar='<seconds>',
+        type=arguments.seconds,
+        default=DEADLINE,
+        help=(
+            'Seconds for the plugin, in all; what is not known by then is '
+            'unknown (default: %(default)g)'
+        ),
+    )
+    _add_verbosity(parser)
+    return parser
+
+
+def _add_thresholds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '-w',
+        '--warning',
+        metavar='<range>',
+        type=thresholds.parse,
+        help='WARNING for so many bad guests (default: none)',
+    )
+    parser.add_argument(
+        '-c',
+        '--critical',
+        metavar='<range>',
+        type=thresholds.parse,
+        default='0',
+        help=(
+            'CRITICAL for so many bad guests, those that are unreachable or '
+            'in error (default: %(default)s: for any)'
+        ),
+    )
+    parser.add_argument(
+        '--unknown',
+        metavar='<number>',
+        type=_tolerance,
+        default=1,
+        help=(
+            'UNKNOWN for so many guests of whom nothing is known, or more '
+            '(default: %(default)d)'
+        ),
+    )
+
+
+def _add_verbosity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '-v',
+        '--verbose',
+        action='count',
+        default=0,
+        help=(
+            'A further line for each bad guest; -vv: for the unknown ones '
+            'too; -vvv: for all, and a traceback of what goes wrong'
+        ),
+    )
+
+
+def _tolerance(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no number of guests: give 1 or more'
+        )
+    return int(text)

@@ -1,0 +1,236 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The real ``check_trove_guest_rpc`` against a real control plane."""
+
+import dataclasses
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from troveclient_rpcping.tests.functional import base
+from troveclient_rpcping.tests.unit import test_check
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the plugin said.
+
+    :param status: its exit status.
+    :param said: its first line, without the performance data.
+    :param data: the values of the performance data, by label.
+    :param lines: its further lines.
+    """
+
+    status: int
+    said: str
+    data: dict[str, float]
+    lines: list[str]
+
+
+class CheckTest(base.TestCase):
+    def check(self, *argv: str, cloud: str = 'sandbox') -> Outcome:
+        """Run it to its end; a word on stderr fails the test."""
+        beside = pathlib.Path(sys.executable).with_name(
+            'check_trove_guest_rpc'
+        )
+        program = str(beside) if beside.exists() else shutil.which(beside.name)
+        assert program, 'this plugin is not installed'
+        process = subprocess.run(
+            [program, *argv],
+            env=self.sandbox.env(cloud),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertEqual('', process.stderr)
+        first, *lines = process.stdout.splitlines()
+        said, bar, _ = first.partition(' | ')
+        data = test_check.performance(first) if bar else {}
+        return Outcome(
+            process.returncode,
+            said,
+            {label: float(datum['value']) for label, datum in data.items()},
+            lines,
+        )
+
+    def assert_outcome(
+        self, status: int, said: str, *argv: str, cloud: str = 'sandbox'
+    ) -> Outcome:
+        """Run it, and compare what it says with a regular expression."""
+        outcome = self.check(*argv, cloud=cloud)
+        if not re.fullmatch(f'TROVE GUEST RPC {said}', outcome.said):
+            self.fail(f'"{outcome.said}" does not match "{said}"')
+        self.assertEqual(status, outcome.status)
+        return outcome
+
+    def test_guests_that_answer_are_ok(self) -> None:
+        """By name; with RTTs and a duration."""
+        outcome = self.assert_outcome(
+            0, 'OK - 2 of 2 guests reachable', 'db-healthy', 'db-slow'
+        )
+        self.assertEqual([], outcome.lines)
+        self.assertEqual(2, outcome.data['reachable'])
+        self.assertEqual(0, outcome.data['bad'])
+        # db-slow answers after a second.
+        self.assertGreater(outcome.data['rtt_max'], 1)
+        self.assertGreater(outcome.data['rtt_max'], outcome.data['rtt_p50'])
+        self.assertGreater(outcome.data['duration'], 1)
+
+    def test_a_dead_guest_is_critical(self) -> None:
+        """And when it is back, all is well again."""
+        argv = ('db-healthy', 'db-clustered', '-v')
+        self.addCleanup(self.sandbox.set_guest, 'db-clustered', 'answering')
+        self.sandbox.set_guest('db-clustered', 'dead')
+        outcome = self.assert_outcome(
+            2,
+            r'CRITICAL - 1 of 2 guests reachable, 1 bad \(1 agent-timeout\)',
+            *argv,
+        )
+        self.assertEqual(
+            (1, 1), (outcome.data['bad'], outcome.data['unreachable'])
+        )
+        (line,) = outcome.lines
+        self.assertTrue(line.startswith('unreachable: db-clustered ('), line)
+        self.sandbox.set_guest('db-clustered', 'answering')
+        self.assert_outcome(0, 'OK - 2 of 2 guests reachable', *argv)
+
+    def test_the_whole_cloud_is_counted(self) -> None:
+        """Each kind of guest, and a clean line for each with -vvv."""
+        outcome = self.assert_outcome(
+            2,
+            r'CRITICAL - 5 of 9 guests reachable, 3 bad \(.*\), '
+            r'1 unknown \(1 not-ready\)',
+            *('--all', '-vvv'),
+        )
+        self.assertEqual(
+            [5, 1, 2, 1, 3],
+            [
+                outcome.data[label]
+                for label in (
+                    *('reachable', 'unreachable', 'error', 'unknown', 'bad'),
+                )
+            ],
+        )
+        self.assertEqual(9, len(outcome.lines))
+        for line in outcome.lines:
+            self.assertTrue(line.isprintable(), line)
+
+    def test_ranges_decide(self) -> None:
+        """Three guests are bad, and one is unknown."""
+        for argv, status, state in (
+            (('-c', '2'), 2, 'CRITICAL'),
+            (('-c', '3'), 3, 'UNKNOWN'),
+            (('-c', '3', '--unknown', '2'), 0, 'OK'),
+            (('-c', '3', '--unknown', '2', '-w', '2'), 1, 'WARNING'),
+            (('-c', '@3:5'), 2, 'CRITICAL'),
+        ):
+            self.assert_outcome(status, f'{state} - .*', '--all', *argv)
+
+    def test_projects_go_by_name_and_by_id(self) -> None:
+        """Names are looked up in Keystone."""
+        owner = self.sandbox.guests['db-slow'].project
+        projects = self.openstack(
+            'project', 'show', owner, '-f', 'value', '-c', 'id'
+        )
+        for project in (owner, projects.stdout.strip()):
+            self.assert_outcome(
+                0,
+                r'OK - 2 of 3 guests reachable, 1 unknown \(1 not-ready\)',
+                *('--all', '--project', project, '--unknown', '2'),
+            )
+        for project, why in (
+            ('service', 'No instance fits'),
+            ('nosuch', 'No Project found for nosuch'),
+        ):
+            self.assert_outcome(
+                3,
+                f'UNKNOWN - choosing the guests failed: {why}',
+                *('--all', '--project', project),
+            )
+
+    def test_a_broken_nova_is_unknown(self) -> None:
+        """400 as for a dead guest, but the guest was never asked."""
+        self.with_nova('broken')
+        outcome = self.assert_outcome(
+            3,
+            r'UNKNOWN - 0 of 1 guests reachable, 1 unknown '
+            r'\(1 compute-error\): .*',
+            self.id_of('db-healthy'),
+        )
+        self.assertEqual(0, outcome.data['bad'])
+
+    def test_a_user_without_the_role_is_unknown(self) -> None:
+        """For a listing, and for a ping."""
+        self.assert_outcome(
+            3,
+            'UNKNOWN - .* User does not have admin privileges.*',
+            '--all',
+            cloud='sandbox-member',
+        )
+        self.assert_outcome(
+            3,
+            r'UNKNOWN - .*, 1 unknown \(1 denied\): User does not have .*',
+            self.id_of('db-healthy'),
+            cloud='sandbox-member',
+        )
+
+    def test_a_keystone_that_is_gone_is_unknown(self) -> None:
+        """There is no login."""
+        self.without('keystone')
+        self.assert_outcome(
+            3, 'UNKNOWN - logging in failed: .*', self.id_of('db-healthy')
+        )
+
+    def test_a_wrong_password_is_unknown(self) -> None:
+        """There is no login either."""
+        self.assert_outcome(
+            3,
+            'UNKNOWN - logging in failed: .*authentication.*',
+            *(self.id_of('db-healthy'), '--os-password', 'wrong'),
+        )
+
+    def test_a_killed_api_is_unknown(self) -> None:
+        """No connection says nothing of the guest."""
+        instance = self.id_of('db-healthy')
+        self.without('trove-api')
+        outcome = self.assert_outcome(
+            3,
+            r'UNKNOWN - 0 of 1 guests reachable, 1 unknown \(1 connection\)'
+            ': .*',
+            instance,
+        )
+        self.assertEqual(0, outcome.data['bad'])
+
+    def test_a_keystone_that_hangs_ends_with_the_time(self) -> None:
+        """Before the first ping."""
+        keystone = self.serve(test_check.HANGING)
+        self.assert_outcome(
+            3,
+            r'UNKNOWN - the time of 12\.0 s was up while logging in',
+            *(self.id_of('db-healthy'), '-t', '12'),
+            *('--os-auth-url', keystone.url),
+        )
+
+    def test_guests_that_nobody_had_time_to_ask_are_unknown(self) -> None:
+        """However many unknown guests are put up with."""
+        outcome = self.assert_outcome(
+            3,
+            r'UNKNOWN - .* unknown \(.*not-asked\): The deadline passed .*',
+            *('--all', '--rate', '0.5', '-t', '12'),
+            *('-c', '~:', '--unknown', '100'),
+        )
+        self.assertGreater(outcome.data['unknown'], 0)
+        self.assertEqual(0, outcome.data['unreachable'])

@@ -1,0 +1,905 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``check_trove_guest_rpc``, the plugin for Icinga, Nagios and their kin."""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from typing import Any
+from typing import IO
+import uuid
+
+import fixtures
+from hypothesis import given
+from hypothesis import strategies as st
+import testtools
+import trustme
+
+from troveclient_rpcping.export import check
+from troveclient_rpcping.export import plugin
+from troveclient_rpcping.export import thresholds
+from troveclient_rpcping.export.cloud import Cloud
+from troveclient_rpcping.export.thresholds import State
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+PROGRAM = (
+    sys.executable,
+    '-c',
+    'from troveclient_rpcping.export import check; check.main()',
+)
+
+NOT_READY = base.fault(
+    '422 Unprocessable Entity',
+    'unprocessableEntity',
+    f'Instance {GUEST} is not ready.',
+)
+BROKEN = base.bad_request(
+    'An error occurred communicating with the guest: disk is full'
+)
+NOT_ADMIN = base.fault(
+    '401 Unauthorized', 'unauthorized', 'User does not have admin privileges.'
+)
+
+# It takes a request, and sends nothing.
+HANGING = b''
+
+# Seconds within which a busy machine gets to its first ping.
+TIME = '10'
+
+# 'label'=value[UOM];[warn];[crit];[min];[max], by the guidelines.
+_RANGE = r'(?:@?(?:~|[0-9.]+)?:?[0-9.]*)?'
+_DATUM = re.compile(
+    rf'(?P<label>[a-z0-9_]+)=(?P<value>[0-9]+(?:\.[0-9]+)?)(?P<unit>s?)'
+    rf'(?:;(?P<warn>{_RANGE});(?P<crit>{_RANGE})'
+    r'(?:;(?P<min>[0-9.]*)(?:;(?P<max>[0-9.]*))?)?)?'
+)
+
+
+def performance(line: str) -> dict[str, dict[str, str]]:
+    """Parse the performance data of a line as a monitoring system would."""
+    said, bar, data = line.partition('|')
+    assert bar, line
+    assert '|' not in data, line
+    found = {}
+    for datum in data.split():
+        match = _DATUM.fullmatch(datum)
+        assert match, datum
+        found[match['label']] = {
+            key: value or '' for key, value in match.groupdict().items()
+        }
+    return found
+
+
+def up(number: int = 0, rtt: float = 0.03) -> PingResult:
+    judgement = Judgement(Verdict.REACHABLE)
+    return PingResult(
+        instance_id=str(uuid.UUID(int=number)), judgement=judgement, rtt=rtt
+    )
+
+
+def not_up(
+    verdict: Verdict, reason: Reason, message: str = 'words'
+) -> PingResult:
+    return PingResult(
+        instance_id=GUEST, judgement=Judgement(verdict, reason, message)
+    )
+
+
+DEAD = not_up(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
+FAILED = not_up(Verdict.ERROR, Reason.AGENT_ERROR)
+LOST = not_up(Verdict.UNKNOWN, Reason.CONNECTION)
+NOT_ASKED = not_up(Verdict.UNKNOWN, Reason.NOT_ASKED, 'No time was left')
+
+
+def report(
+    *results: PingResult,
+    warning: str | None = None,
+    critical: str = '0',
+    unknown: int = 1,
+    name: str | None = None,
+) -> plugin.Report:
+    return plugin.Report(
+        [Target(result.instance_id, name) for result in results],
+        results,
+        thresholds.Thresholds(
+            None if warning is None else thresholds.parse(warning),
+            thresholds.parse(critical),
+            unknown,
+        ),
+        6.4,
+    )
+
+
+class RangeTest(testtools.TestCase):
+    def test_ranges_alert_as_the_guidelines_have_it(self) -> None:
+        """Each row of their table, at its borders."""
+        for text, alerts, silent in (
+            ('10', (-1, 10.5, 11), (0, 5, 10)),
+            ('10:', (-1, 9), (10, 1_000_000)),
+            ('~:10', (11,), (-1_000_000, 10)),
+            ('10:20', (9, 21), (10, 15, 20)),
+            ('@10:20', (10, 15, 20), (9, 21)),
+            ('0', (1, -1), (0,)),
+            ('@0', (0,), (1, -1)),
+            ('@5:', (5, 6), (4,)),
+            ('~:', (), (-1_000_000, 0, 1_000_000)),
+            ('0.5:1.5', (0, 2), (1,)),
+        ):
+            parsed = thresholds.parse(text)
+            self.assertEqual(text, parsed.text)
+            for value in alerts:
+                self.assertTrue(parsed.alerts(value), f'{value} in {text}')
+            for value in silent:
+                self.assertFalse(parsed.alerts(value), f'{value} in {text}')
+
+    def test_what_is_no_range_is_refused(self) -> None:
+        """Not taken for some other range, nor for none."""
+        for text in (
+            *('', '@', ':', '@:', '~', 'x', '5%', '20:10', '1:2:3', '--1'),
+            *('1e3', 'nan', 'inf', ' 5', '5 ', '5\n', '1_0', '٣', '5,5'),
+            *('$ARG1$', '5|', "5'"),
+        ):
+            error = self.assertRaises(
+                argparse.ArgumentTypeError, thresholds.parse, text
+            )
+            self.assertIn('is no range', str(error))
+
+
+class StateTest(testtools.TestCase):
+    def test_a_state_follows_from_the_guests(self) -> None:
+        """For the defaults."""
+        for results, state in (
+            ([up()], State.OK),
+            ([up(), DEAD], State.CRITICAL),
+            ([up(), FAILED], State.CRITICAL),
+            ([DEAD], State.CRITICAL),
+            ([up(), LOST], State.UNKNOWN),
+            ([LOST], State.UNKNOWN),
+            ([up(), LOST, DEAD], State.CRITICAL),
+            ([LOST, FAILED], State.CRITICAL),
+        ):
+            self.assertIs(state, report(*results).state, str(results))
+
+    def test_thresholds_are_for_the_number_of_bad_guests(self) -> None:
+        """Unreachable ones and those in error together."""
+        for bad, state in (
+            (0, State.OK),
+            (1, State.OK),
+            (2, State.WARNING),
+            (3, State.WARNING),
+            (4, State.CRITICAL),
+        ):
+            results = [up()] * 9 + ([DEAD, FAILED] * 2)[:bad]
+            made = report(*results, warning='1', critical='3')
+            self.assertIs(state, made.state, str(bad))
+
+    def test_unknown_guests_are_put_up_with_up_to_a_number(self) -> None:
+        """From that number on the state is unknown."""
+        for unknown, state in ((2, State.OK), (3, State.UNKNOWN)):
+            results = [up()] * 9 + [LOST] * unknown
+            self.assertIs(state, report(*results, unknown=3).state)
+
+    def test_unknown_outranks_a_warning(self) -> None:
+        """A warning would say that it is no worse."""
+        results = [up(), LOST, DEAD]
+        made = report(*results, warning='0', critical='1')
+        self.assertIs(State.UNKNOWN, made.state)
+        made = report(*results, warning='0', critical='1', unknown=2)
+        self.assertIs(State.WARNING, made.state)
+
+    def test_a_check_that_was_not_made_is_never_ok(self) -> None:
+        """However many unknown guests are put up with."""
+        self.assertIs(
+            State.UNKNOWN, report(up(), NOT_ASKED, unknown=1000).state
+        )
+        self.assertIs(State.UNKNOWN, report(LOST, LOST, unknown=1000).state)
+
+
+class LineTest(testtools.TestCase):
+    def test_the_sentence_counts_guests_and_reasons(self) -> None:
+        """Reasons are a closed set: no text of a guest is among them."""
+        self.assertEqual(
+            '2 of 6 guests reachable, 3 bad (2 agent-timeout, 1 agent-error)'
+            ', 1 unknown (1 connection)',
+            report(up(), up(1), DEAD, FAILED, DEAD, LOST).sentence,
+        )
+
+    def test_why_guests_are_unknown_is_said(self) -> None:
+        """First of all, why the rest was not asked."""
+        self.assertEqual(
+            '1 of 3 guests reachable, 2 unknown (1 connection, 1 not-asked): '
+            'No time was left',
+            report(up(), LOST, NOT_ASKED).sentence,
+        )
+
+    def test_performance_data_have_counts_thresholds_and_seconds(self) -> None:
+        """As the guidelines have it: fixed points, and units of seconds."""
+        results = [up(n, rtt=n / 1000) for n in range(1, 101)]
+        made = report(*results, DEAD, LOST, warning='1:', critical='@5:10')
+        line = plugin.first_line(made.state, made.sentence, made.performance)
+        data = performance(line)
+        self.assertEqual(
+            {
+                'bad': '1',
+                'reachable': '100',
+                'unreachable': '1',
+                'error': '0',
+                'unknown': '1',
+                'rtt_p50': '0.050000',
+                'rtt_p95': '0.095000',
+                'rtt_max': '0.100000',
+                'duration': '6.400',
+            },
+            {label: datum['value'] for label, datum in data.items()},
+        )
+        bad = data['bad']
+        self.assertEqual(
+            ('1:', '@5:10', '0', '102'),
+            (bad['warn'], bad['crit'], bad['min'], bad['max']),
+        )
+        self.assertEqual('s', data['rtt_p95']['unit'])
+
+    def test_a_number_is_never_written_with_an_exponent(self) -> None:
+        """Not every system can read one."""
+        made = report(up(rtt=0.0000004), up(1, rtt=123456789.0))
+        self.assertNotIn('e+', made.performance)
+        self.assertNotIn('e-', made.performance)
+
+    def test_without_a_reachable_guest_there_are_no_rtts(self) -> None:
+        """A zero would be a lie."""
+        self.assertNotIn('rtt', report(DEAD, LOST).performance)
+
+    def test_verbosity_lists_guests(self) -> None:
+        """The bad ones, the unknown ones too, and then all."""
+        made = report(up(), DEAD, LOST, FAILED, name='db')
+        for verbosity, verdicts in (
+            (0, []),
+            (1, ['unreachable', 'error']),
+            (2, ['unreachable', 'unknown', 'error']),
+            (3, ['reachable', 'unreachable', 'unknown', 'error']),
+            (4, ['reachable', 'unreachable', 'unknown', 'error']),
+        ):
+            lines = made.guests(verbosity)
+            self.assertEqual(
+                verdicts, [line.partition(':')[0] for line in lines]
+            )
+        self.assertEqual(
+            f'unreachable: db ({GUEST}): agent-timeout: words',
+            made.guests(1)[0],
+        )
+
+    @given(st.text())
+    def test_no_text_of_others_breaks_a_line(self, text: str) -> None:
+        """Neither a name nor an ID, nor an error, nor a request ID."""
+        judgements = [
+            Judgement(Verdict.ERROR, Reason.AGENT_ERROR, text),
+            Judgement(Verdict.UNKNOWN, Reason.API_ERROR, text),
+        ]
+        results = [
+            PingResult(instance_id=text, judgement=judgement, request_id=text)
+            for judgement in judgements
+        ]
+        made = report(*results, name=text, critical='5')
+        first = plugin.first_line(made.state, made.sentence, made.performance)
+        performance(first)
+        for line in (first.partition(' | ')[0], *made.guests(3)):
+            self.assertTrue(line.isprintable(), repr(line))
+            self.assertNotIn('|', line)
+
+    def test_a_hostile_guest_forges_no_performance_data(self) -> None:
+        """Nor another line, nor a colour."""
+        evil = 'x | bad=0;;;; \n\x1b[32mTROVE GUEST RPC OK\r\x00'
+        result = not_up(Verdict.ERROR, Reason.AGENT_ERROR, evil)
+        (line,) = report(result, name=evil).guests(1)
+        self.assertEqual(
+            f'error: x ¦ bad=0;;;; TROVE GUEST RPC OK ({GUEST}): agent-error: '
+            'x ¦ bad=0;;;;',
+            line,
+        )
+
+
+class TestCase(base.TestCase):
+    """A test with clouds and a Trove of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # The process itself silences both: see ProcessTest.
+        self.useFixture(fixtures.FakeLogger())
+        self.useFixture(fixtures.WarningsCapture())
+        for name in list(os.environ):
+            if name.startswith('OS_'):
+                self.useFixture(fixtures.EnvironmentVariable(name))
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.write_clouds({})
+
+    def write_clouds(self, clouds: Any) -> None:
+        """Put clouds into the clouds.yaml of this test."""
+        file = self.folder / 'clouds.yaml'
+        # JSON is YAML.
+        file.write_text(json.dumps({'clouds': clouds}))
+        self.useFixture(
+            fixtures.EnvironmentVariable('OS_CLIENT_CONFIG_FILE', str(file))
+        )
+
+    def options(self, url: str) -> list[str]:
+        """Return the options for a Trove without a Keystone."""
+        return [
+            *('--os-auth-type', 'admin_token', '--os-token', 'secret'),
+            *('--os-endpoint', url),
+        ]
+
+    def check(self, *argv: str) -> tuple[int, list[str]]:
+        """Run the plugin in this process; return its status and its lines."""
+        stdout = io.StringIO()
+        status = check.run(argv, stdout, time.monotonic())
+        return status, stdout.getvalue().splitlines()
+
+    def check_trove(self, answer: Any, *argv: str) -> tuple[int, list[str]]:
+        """Run it against a Trove that answers by *answer*."""
+        self.server = self.serve(answer)
+        return self.check(*self.options(self.server.url), *argv)
+
+    def serve_one_and_hang(self, reply: bytes) -> base.Server:
+        """Start a Trove that answers for one guest, and for no other."""
+        server = self.serve(HANGING)
+
+        def answer(request: base.Request) -> bytes | None:
+            if GUEST in request[0]:
+                return reply
+            server.done.wait()
+            return None
+
+        server.answer = answer
+        return server
+
+    def assert_unknown(self, words: str, *argv: str) -> None:
+        """Run it, and expect nothing but a line that says why."""
+        status, lines = self.check(*argv)
+        self.assertEqual(3, status)
+        (line,) = lines
+        self.assertRegex(line, f'^TROVE GUEST RPC UNKNOWN - .*{words}')
+
+
+def trove(**guests: bytes) -> Any:
+    """Return how a Trove with these guests answers.
+
+    :param guests: names, and what a ping of each is answered.
+    """
+    ids = {name: str(uuid.UUID(int=n)) for n, name in enumerate(guests)}
+    rows = [
+        {
+            'id': ids[name],
+            'name': name,
+            'status': 'ACTIVE',
+            'tenant_id': base.PROJECT,
+            'datastore': {'type': 'mysql', 'version': '8.0'},
+        }
+        for name in guests
+    ]
+    listing = base.raw('200 OK', json.dumps({'instances': rows}).encode())
+    pings = {f'/{ids[name]}/': answer for name, answer in guests.items()}
+
+    def answer(request: base.Request) -> bytes:
+        for path, reply in pings.items():
+            if path in request[0]:
+                return reply
+        return listing
+
+    return answer
+
+
+class CheckTest(TestCase):
+    def test_reachable_guests_are_ok(self) -> None:
+        """Exit status 0, in one line."""
+        status, lines = self.check_trove(
+            trove(a=base.PONG, b=base.PONG), '--all'
+        )
+        self.assertEqual(0, status)
+        (line,) = lines
+        said, _, _ = line.partition(' | ')
+        self.assertEqual('TROVE GUEST RPC OK - 2 of 2 guests reachable', said)
+        self.assertEqual('2', performance(line)['reachable']['value'])
+
+    def test_a_dead_guest_is_critical(self) -> None:
+        """Exit status 2; -v names it."""
+        status, lines = self.check_trove(
+            trove(a=base.PONG, b=base.DEAD), 'a', 'b', '-v'
+        )
+        self.assertEqual(2, status)
+        self.assertTrue(
+            lines[0].startswith(
+                'TROVE GUEST RPC CRITICAL - 1 of 2 guests reachable, 1 bad'
+            )
+        )
+        self.assertEqual('1', performance(lines[0])['bad']['value'])
+        self.assertEqual(2, len(lines))
+        self.assertTrue(lines[1].startswith('unreachable: b ('), lines[1])
+
+    def test_thresholds_are_taken_from_the_command_line(self) -> None:
+        """-w, -c and --unknown, each by its effect."""
+        fleet = trove(a=base.PONG, b=base.DEAD, c=NOT_READY)
+        for argv, expected in (
+            ((), 2),
+            (('-c', '1'), 3),
+            (('-c', '1', '--unknown', '2'), 0),
+            (('-c', '1', '--unknown', '2', '-w', '0'), 1),
+            (('-c', '~:', '-w', '@1:2', '--unknown', '2'), 1),
+            (('--critical', '5', '--warning', '5', '--unknown', '9'), 0),
+        ):
+            status, _ = self.check_trove(fleet, '--all', *argv)
+            self.assertEqual(expected, status, str(argv))
+
+    def test_the_filters_narrow_the_choice(self) -> None:
+        """By project, datastore and status."""
+        fleet = trove(a=base.PONG)
+        for argv in (
+            ('--project', base.PROJECT),
+            ('--datastore', 'mysql'),
+            ('--status', 'active'),
+        ):
+            self.assertEqual(0, self.check_trove(fleet, '--all', *argv)[0])
+
+    def test_guests_can_be_read_from_a_file(self) -> None:
+        """By name."""
+        file = self.folder / 'guests'
+        file.write_text('b  # the second\n')
+        status, lines = self.check_trove(
+            trove(a=base.DEAD, b=base.PONG), '--from-file', str(file)
+        )
+        self.assertEqual(0, status)
+        self.assertIn('1 of 1 guests reachable', lines[0])
+
+    def test_what_is_known_when_the_time_is_up_counts(self) -> None:
+        """A dead guest is critical, though another has not answered."""
+        server = self.serve_one_and_hang(base.DEAD)
+        status, lines = self.check(
+            *self.options(server.url), GUEST, OTHER, '-t', TIME, '-vv'
+        )
+        self.assertIn(
+            'CRITICAL - 0 of 2 guests reachable, 1 bad (1 agent-timeout), '
+            '1 unknown (1 not-asked) |',
+            lines[0],
+        )
+        self.assertEqual(2, status)
+        self.assertEqual(3, len(lines))
+
+
+class UnknownTest(TestCase):
+    """Every way to fail is UNKNOWN: exit status 3, and a line."""
+
+    def test_wrong_usage_is_unknown(self) -> None:
+        """argparse's own status would be CRITICAL."""
+        for argv in (
+            (),
+            ('--bogus', 'x'),
+            ('--all', 'x'),
+            ('--project', 'p', 'x'),
+            ('x', '-c', '5:1'),
+            ('x', '-c', ''),
+            ('x', '-w', 'many'),
+            ('x', '-c'),
+            ('x', '-t', '0'),
+            ('x', '--unknown', '0'),
+            ('x', '--unknown', '-1'),
+            ('x', '--timeout', 'nan'),
+            ('x', '--concurrency', '0'),
+            ('x', '--rate', 'fast'),
+            ('x', '--os-cloud'),
+            ('x', '--os-auth-type'),
+            ('--al',),
+        ):
+            self.assert_unknown(r'\(see --help\)$', *argv)
+        self.assert_unknown('unrecognized arguments: --bogus', '--bogus')
+
+    def test_help_and_version_are_unknown(self) -> None:
+        """A check that only shows them has not found all well."""
+        for option in ('-h', '--help', '-V', '--version'):
+            status, lines = self.check(option)
+            self.assertEqual(3, status)
+            self.assertIn('check_trove_guest_rpc', lines[0])
+
+    def test_a_missing_cloud_is_unknown(self) -> None:
+        """And is named."""
+        self.assert_unknown('Cloud nosuch was not found', '--os-cloud=nosuch')
+
+    def test_an_unforeseen_exception_is_unknown(self) -> None:
+        """In one line; -vvv has the traceback, below it."""
+        self.write_clouds({'x': 5})
+        argv = ('--os-cloud', 'x', '--os-auth-type', 'password', '--all')
+        self.assert_unknown('failed: [A-Za-z]+Error: ', *argv)
+        self.assert_unknown('failed: [A-Za-z]+Error: ', *argv, '-vv')
+        status, lines = self.check(*argv, '-vvv')
+        self.assertEqual(3, status)
+        self.assertEqual('Traceback (most recent call last):', lines[1])
+
+    def test_a_traceback_is_for_the_most_verbose(self) -> None:
+        """It follows the line."""
+        server = self.serve(base.PONG)
+        server.stop()
+        status, lines = self.check(
+            '-vvv', '--os-username=x', '--os-password=x', '--os-project-id=x',
+            f'--os-auth-url={server.url}', 'a',
+        )  # fmt: skip
+        self.assertEqual(3, status)
+        self.assertIn('logging in failed: ', lines[0])
+        self.assertEqual('Traceback (most recent call last):', lines[1])
+
+    def test_a_keystone_that_is_gone_is_unknown(self) -> None:
+        """And the line says that it was the login."""
+        server = self.serve(base.PONG)
+        server.stop()
+        self.assert_unknown(
+            'logging in failed: .* Unable to establish connection',
+            *('--os-auth-url', server.url, '--os-project-name', 'x'),
+            *('--os-username', 'x', '--os-password', 'x', GUEST),
+        )
+
+    def test_a_keystone_that_hangs_ends_with_the_time(self) -> None:
+        """Before the first ping."""
+        server = self.serve(HANGING)
+        started = time.monotonic()
+        self.assert_unknown(
+            'the time of 10.0 s was up while logging in',
+            *('--os-auth-url', server.url, '--os-project-name', 'x'),
+            *('--os-username', 'x', '--os-password', 'x', GUEST, '-t', TIME),
+        )
+        self.assertLess(time.monotonic() - started, 60)
+
+    def test_an_api_that_hangs_ends_with_the_time(self) -> None:
+        """While it should list, and while it should ping."""
+        options = self.options(self.serve(HANGING).url)
+        self.assert_unknown('choosing the guests', *options, '-t', TIME, '--all')
+        status, (line,) = self.check(*options, '-t', TIME, GUEST)
+        self.assertEqual(3, status)
+        self.assertIn('0 of 1 guests reachable, 1 unknown (1 not-asked)', line)
+
+    def test_a_listing_that_fits_nothing_is_unknown(self) -> None:
+        """Never a silent OK."""
+        for argv in (('--status', 'ERROR'), ('--datastore', 'redis')):
+            status, (line,) = self.check_trove(
+                trove(a=base.PONG), '--all', *argv
+            )
+            self.assertEqual(3, status)
+            self.assertIn('No instance fits', line)
+        status, (line,) = self.check_trove(trove(), '--all')
+        self.assertEqual(3, status)
+        self.assertIn('There is no instance in this cloud', line)
+
+    def test_a_name_that_nobody_bears_is_unknown(self) -> None:
+        """It may be mistyped, or deleted; the others are still asked."""
+        status, (line,) = self.check_trove(trove(a=base.PONG), 'a', 'b')
+        self.assertEqual(3, status)
+        self.assertIn('1 of 2 guests reachable, 1 unknown', line)
+
+    def test_a_user_without_the_role_is_unknown(self) -> None:
+        """Every guest is, and none is bad."""
+        status, (line,) = self.check_trove(NOT_ADMIN, GUEST, OTHER)
+        self.assertEqual(3, status)
+        self.assertIn('2 unknown', line)
+        self.assertRegex(line, 'User does not have admin|refuses this user')
+
+    def test_an_api_that_is_gone_is_unknown(self) -> None:
+        """The guests are not bad for that."""
+        server = self.serve(base.PONG)
+        server.stop()
+        status, (line,) = self.check(*self.options(server.url), GUEST)
+        self.assertEqual(3, status)
+        self.assertIn('1 unknown (1 connection)', line)
+        self.assertEqual('0', performance(line)['bad']['value'])
+
+    def test_hostile_words_of_a_server_stay_in_the_line(self) -> None:
+        """Whatever it answers to the listing."""
+        status, lines = self.check_trove(
+            base.fault('404 Not Found', 'x', 'a | bad=0\n\x1b[31mb'), '--all'
+        )
+        self.assertEqual(3, status)
+        (line,) = lines
+        self.assertTrue(line.isprintable())
+        self.assertNotIn('|', line)
+
+    def test_no_file_is_unknown(self) -> None:
+        """And is named."""
+        self.assert_unknown(
+            'Cannot read /nonexistent: No such file',
+            *self.options(self.serve(base.PONG).url),
+            *('--from-file', '/nonexistent'),
+        )
+
+
+class CloudTest(TestCase):
+    """The usual options, the environment and clouds.yaml have their effect."""
+
+    def choose(self, *argv: str) -> Cloud:
+        cloud = Cloud()
+        parser = argparse.ArgumentParser()
+        cloud.add_options(parser, argv)
+        cloud.choose(parser.parse_args(argv))
+        return cloud
+
+    def set(self, name: str, value: str) -> None:
+        self.useFixture(fixtures.EnvironmentVariable(name, value))
+
+    def write_cloud(self, **settings: Any) -> None:
+        auth = {'auth_url': 'http://keystone', 'username': 'x'}
+        self.write_clouds({'a': {'auth': auth, **settings}})
+
+    def test_settings_in_clouds_yaml_are_not_overridden(self) -> None:
+        """By defaults of options that nobody gave."""
+        self.write_cloud(
+            insecure=True, interface='internal', region_name='North'
+        )
+        region = self.choose('--os-cloud', 'a').region
+        self.assertIs(False, region.get_session().verify)
+        self.assertEqual('internal', region.get_interface('database'))
+        self.assertEqual('North', region.get_region_name('database'))
+
+    def test_options_override_clouds_yaml(self) -> None:
+        """Each of them."""
+        self.write_cloud(interface='internal', cacert='/a', cert='/b')
+        region = self.choose(
+            *('--os-cloud', 'a', '--os-interface', 'admin'),
+            *('--os-region-name', 'South', '--os-cacert', '/ca'),
+            *('--os-cert', '/cert', '--os-key', '/key'),
+        ).region
+        session = region.get_session()
+        self.assertEqual('admin', region.get_interface('database'))
+        self.assertEqual('South', region.get_region_name('database'))
+        self.assertEqual('/ca', session.verify)
+        self.assertEqual(('/cert', '/key'), session.cert)
+
+    def test_options_of_the_login_override_clouds_yaml(self) -> None:
+        """Those that stand there under auth, and no others."""
+        self.write_cloud()
+        region = self.choose(
+            *('--os-cloud', 'a', '--os-username', 'y'),
+            *('--os-password', 'secret'),
+        ).region
+        auth = region.config['auth']
+        self.assertEqual(
+            ('http://keystone', 'y', 'secret'),
+            (auth['auth_url'], auth['username'], auth['password']),
+        )
+
+    def test_insecure_overrides_a_ca(self) -> None:
+        """As with ``openstack``."""
+        self.write_cloud(cacert='/a')
+        region = self.choose('--os-cloud', 'a', '--insecure').region
+        self.assertIs(False, region.get_session().verify)
+
+    def test_the_environment_is_read(self) -> None:
+        """OS_CLOUD, and a cloud of nothing but variables."""
+        self.write_cloud(interface='internal')
+        self.set('OS_CLOUD', 'a')
+        self.assertEqual(
+            'internal', self.choose().region.get_interface('database')
+        )
+        self.set('OS_CLOUD', 'envvars')
+        self.set('OS_AUTH_URL', 'http://elsewhere')
+        self.set('OS_USERNAME', 'x')
+        self.set('OS_INTERFACE', 'admin')
+        region = self.choose().region
+        self.assertEqual('admin', region.get_interface('database'))
+        self.assertEqual('http://elsewhere', region.config['auth']['auth_url'])
+
+    def test_the_kind_of_login_brings_its_own_options(self) -> None:
+        """Whether a cloud or an option chooses it."""
+        self.write_clouds({'a': {'auth_type': 'admin_token'}})
+        for argv in (('--os-cloud', 'a'), ('--os-auth-type', 'admin_token')):
+            cloud = self.choose(
+                *argv, '--os-token', 'secret', '--os-endpoint', 'http://x/'
+            )
+            self.assertEqual('http://x', cloud.client().client.management_url)
+
+    def test_an_endpoint_can_stand_in_clouds_yaml(self) -> None:
+        """Beside the catalog."""
+        self.write_clouds(
+            {
+                'a': {
+                    'auth_type': 'admin_token',
+                    'auth': {'token': 'secret', 'endpoint': 'http://x'},
+                    'database_endpoint_override': 'http://trove',
+                }
+            }
+        )
+        client = self.choose('--os-cloud', 'a').client()
+        self.assertEqual('http://trove', client.client.management_url)
+
+    def test_tls_is_verified_unless_told_otherwise(self) -> None:
+        """By --os-cacert, or not at all by --insecure."""
+        ca = trustme.CA()
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert('127.0.0.1').configure_cert(tls)
+        bundle = str(self.folder / 'ca.pem')
+        ca.cert_pem.write_to_path(bundle)
+        options = self.options(self.serve(base.PONG, tls).url)
+        for argv, expected in (
+            ((), 3),
+            (('--os-cacert', bundle), 0),
+            (('--insecure',), 0),
+        ):
+            status, lines = self.check(*options, GUEST, *argv)
+            self.assertEqual(expected, status, str(lines))
+
+
+class ProcessTest(TestCase):
+    """The process, and how it ends."""
+
+    def start(
+        self,
+        *argv: str,
+        program: tuple[str, ...] = PROGRAM,
+        stdout: int | IO[str] = subprocess.PIPE,
+        **variables: str,
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*program, *argv],
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        """Wait for its end; Icinga would show a word on stderr."""
+        stdout, stderr = process.communicate(timeout=120)
+        self.assertEqual('', stderr)
+        return process.returncode, stdout
+
+    def interrupt(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal when one of two guests is known to be bad."""
+        server = self.serve_one_and_hang(BROKEN)
+        process = self.start(
+            *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER)
+        )
+        # The second is asked when the first has answered.
+        while len(server.requests) < 2:
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        process.send_signal(number)
+        return self.finish(process)
+
+    def test_ctrl_c_is_unknown(self) -> None:
+        """Though a guest may be known to be bad."""
+        status, stdout = self.interrupt(signal.SIGINT)
+        self.assertEqual(3, status)
+        self.assertIn(
+            'UNKNOWN - interrupted while pinging; 0 of 2 guests reachable, '
+            '1 bad',
+            stdout,
+        )
+
+    def test_sigterm_is_unknown(self) -> None:
+        """And its end is as clean."""
+        status, stdout = self.interrupt(signal.SIGTERM)
+        self.assertEqual(3, status)
+        self.assertIn(
+            'UNKNOWN - interrupted while pinging; 0 of 2 guests reachable, '
+            '1 bad',
+            stdout,
+        )
+
+    def test_the_exit_status_is_that_of_the_check(self) -> None:
+        """Of the process too."""
+        for answer, expected in (
+            (base.PONG, 0),
+            (base.DEAD, 2),
+            (NOT_READY, 3),
+        ):
+            server = self.serve(answer)
+            process = self.start(*self.options(server.url), GUEST)
+            status, stdout = self.finish(process)
+            self.assertEqual(expected, status)
+            self.assertEqual(1, stdout.count('\n'))
+
+    def test_libraries_do_not_speak_in_between(self) -> None:
+        """What keystoneauth logs, and what openstacksdk warns of."""
+        server = self.serve(base.PONG)
+        server.stop()
+        process = self.start(
+            *('--os-auth-url', server.url, '--os-project-name', 'x', GUEST),
+            *('--os-username', 'x', '--os-password', 'x'),
+            *('--os-cacert', '/a', '--insecure'),
+        )
+        status, stdout = self.finish(process)
+        self.assertEqual(3, status)
+        self.assertEqual(1, stdout.count('\n'))
+
+    def test_wrong_usage_ends_the_process_with_3(self) -> None:
+        """Not with argparse's 2."""
+        # The last is a mistake that keystoneauth finds.
+        for option in ('--bogus', '--help', '--os-auth-type'):
+            self.assertEqual(3, self.finish(self.start(option))[0])
+
+    def test_an_output_that_nobody_reads_is_unknown(self) -> None:
+        """Closed at the start, closed by its reader, or full."""
+        options = [*self.options(self.serve(base.PONG).url), GUEST]
+        closed = ('sh', '-c', 'exec "$@" >&-', 'sh', *PROGRAM)
+        process = self.start(*options, program=closed)
+        self.assertEqual(3, self.finish(process)[0])
+
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, 'w') as pipe:
+            process = self.start(*options, stdout=pipe)
+            self.assertEqual(3, self.finish(process)[0])
+
+        with open('/dev/full', 'w') as full:
+            process = self.start(*options, stdout=full)
+            self.assertEqual(3, self.finish(process)[0])
+
+    def test_a_broken_installation_is_unknown(self) -> None:
+        """Whatever is missing, early or late."""
+        server = self.serve(base.PONG)
+        for module in ('openstack', 'troveclient', 'pycurl'):
+            program = (
+                *PROGRAM[:2],
+                f'import sys; sys.modules[{module!r}] = None; {PROGRAM[2]}',
+            )
+            process = self.start(
+                *self.options(server.url), GUEST, program=program
+            )
+            status, stdout = self.finish(process)
+            self.assertEqual(3, status)
+            self.assertRegex(
+                stdout, rf'\ATROVE GUEST RPC UNKNOWN - .*{module}.*\n\Z'
+            )
+
+    def test_a_name_is_printed_whatever_the_encoding(self) -> None:
+        """Letters that it lacks are escaped."""
+        server = self.serve(trove(**{'db-🐘': base.PONG}))
+        process = self.start(
+            *(*self.options(server.url), '--all', '-vvv'),
+            PYTHONIOENCODING='ascii',
+        )
+        status, stdout = self.finish(process)
+        self.assertEqual(0, status)
+        self.assertIn('db-\\U0001f418', stdout)
+
+
+class DocumentationTest(TestCase):
+    def test_the_page_has_every_option_of_the_plugin(self) -> None:
+        """Those of a login are OpenStack's."""
+        _, lines = self.check('--help')
+        options = set(re.findall(r'--[a-z][a-z-]+', '\n'.join(lines)))
+        root = pathlib.Path(check.__file__).parents[2]
+        page = root / 'doc' / 'source' / 'user' / 'check-plugin.rst'
+        if not page.exists():
+            self.skipTest('installed without the documentation')
+        text = page.read_text()
+        self.assertEqual(
+            set(),
+            {
+                option
+                for option in options
+                if not option.startswith('--os-') and option not in text
+            },
+        )
