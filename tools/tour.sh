@@ -37,3 +37,19 @@ guest=$(openstack database instance list --all-projects -f value -c ID -c Name |
 python3 -m sandbox nova broken
 show "${ping[@]}" "$guest"
 python3 -m sandbox nova ok
+
+chapter 'An agent restarts: wait until it is back, and go on.'
+python3 -m sandbox guest db-healthy dead
+{ sleep 4; python3 -m sandbox guest db-healthy answering; } &
+show "${ping[@]}" db-healthy --wait 60 --stable 2
+wait
+
+chapter 'The whole cloud, for a while: what changes is a line.'
+monitor=(openstack database instance rpc monitor --all --interval 5)
+{ sleep 8; python3 -m sandbox guest db-clustered dead; } &
+show timeout --foreground 20 "${monitor[@]}"
+wait
+python3 -m sandbox guest db-clustered answering
+
+chapter 'And for Icinga, Nagios or Checkmk.'
+show check_trove_guest_rpc --all --datastore mysql -v

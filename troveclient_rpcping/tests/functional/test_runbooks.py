@@ -1,0 +1,190 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The runbooks of the documentation, run as they stand there."""
+
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+
+import fixtures
+
+from troveclient_rpcping.tests.functional import base
+
+ROOT = pathlib.Path(base.__file__).parents[3]
+PAGE = ROOT / 'doc' / 'source' / 'user' / 'runbooks.rst'
+
+BLOCK = re.compile(
+    r'^\.\. code-block:: bash\n   :name: runbook-(\S+)\n\n((?:   .*\n|\n)+)',
+    re.MULTILINE,
+)
+
+# Nova is not a part of the sandbox: who reboots a server there restarts the
+# agent in it.
+OPENSTACK = """\
+#!/bin/bash
+if [ "$1 $2" = 'server reboot' ]; then
+    guest() {{ PYTHONPATH={root} {python} -m sandbox guest db-healthy "$1"; }}
+    guest dead
+    {{ sleep 2; [ -n "$STAYS_DEAD" ] || guest answering; }} >/dev/null 2>&1 &
+    exit 0
+fi
+exec {openstack} "$@"
+"""
+
+
+def runbooks() -> dict[str, str]:
+    """Return the commands of the page, by their names."""
+    found = BLOCK.findall(PAGE.read_text())
+    return {name: textwrap.dedent(commands) for name, commands in found}
+
+
+class RunbookTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        folder = self.useFixture(fixtures.TempDir()).path
+        self.folder = pathlib.Path(folder)
+        programs = self.folder / 'bin'
+        programs.mkdir()
+        openstack = programs / 'openstack'
+        openstack.write_text(
+            OPENSTACK.format(
+                root=ROOT, python=sys.executable, openstack=base.openstack()
+            )
+        )
+        openstack.chmod(openstack.stat().st_mode | stat.S_IXUSR)
+        path = [
+            str(programs),
+            str(ROOT / 'contrib' / 'cron'),
+            str(pathlib.Path(sys.executable).parent),
+            os.environ['PATH'],
+        ]
+        self.env = {
+            **self.sandbox.env(),
+            'PATH': os.pathsep.join(path),
+            'folder': str(self.folder),
+            'instance': 'db-healthy',
+            'server': 'the-server-in-nova',
+            'PATIENCE': '6',
+        }
+        (self.folder / 'contrib').symlink_to(ROOT / 'contrib')
+
+    def follow(self, name: str, **env: str) -> base.Run:
+        """Run the commands of one runbook."""
+        process = subprocess.Popen(
+            ['bash', '-c', runbooks()[name]],
+            cwd=self.folder,
+            env={**self.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return base.Run.of(process)
+
+    def test_every_runbook_is_run_here(self) -> None:
+        """One that is added to the page has a test."""
+        source = pathlib.Path(__file__).read_text()
+        for name in runbooks():
+            self.assertIn(f"self.follow('{name}'", source)
+
+    def test_after_a_reboot_the_agent_is_waited_for(self) -> None:
+        """The second line ends well when it is back."""
+        self.with_guest('db-healthy', 'answering')
+        run = self.follow('reboot')
+        self.assertEqual(0, run.status, run.stderr)
+        self.assertIn('reachable', run.stdout)
+
+    def test_a_maintenance_waits_for_who_was_there_before(self) -> None:
+        """And for nobody else."""
+        self.follow('maintenance-before')
+        ids = (self.folder / 'before').read_text().split()
+        self.assertEqual(5, len(ids))
+        self.assertNotIn(self.id_of('db-dead'), ids)
+        run = self.follow('maintenance-after')
+        self.assertEqual(0, run.status, run.stderr)
+
+    def test_the_nightly_sweep_leaves_the_failures(self) -> None:
+        """Those that did not come back; they can be asked again."""
+        run = self.follow('nightly')
+        self.assertEqual(3, run.status, run.stderr)
+        failed = (self.folder / 'failed').read_text().split()
+        self.assertEqual(4, len(failed))
+        self.assertIn(self.id_of('db-dead'), failed)
+        self.assertEqual(['failed'], self.files())
+        run = self.follow('nightly-again')
+        self.assertEqual(3, run.status)
+        self.assertIn('4 guests: 0 reachable', run.stderr)
+
+    def files(self) -> list[str]:
+        return [each.name for each in self.folder.iterdir() if each.is_file()]
+
+    def test_a_night_without_an_api_keeps_the_old_failures(self) -> None:
+        """The control plane is to be looked at."""
+        (self.folder / 'failed').write_text('old\n')
+        run = self.follow('nightly', OS_CLOUD='sandbox-member')
+        self.assertEqual(1, run.status)
+        self.assertEqual('old\n', (self.folder / 'failed').read_text())
+
+    def test_the_playbook_goes_on_when_the_agent_is_back(self) -> None:
+        """And stops at a guest that does not come back."""
+        self.with_guest('db-healthy', 'answering')
+        run = self.follow('ansible')
+        self.assertEqual(0, run.status, run.stdout + run.stderr)
+        playbook = shutil.which('ansible-playbook', path=self.env['PATH'])
+        guests = '{"guests": {"db-healthy": "x"}, "patience": 5}'
+        process = subprocess.Popen(
+            [playbook or '', 'contrib/ansible/reboot.yaml', '-e', guests],
+            cwd=self.folder,
+            env={**self.env, 'STAYS_DEAD': 'yes'},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        run = base.Run.of(process)
+        self.assertNotEqual(0, run.status)
+        self.assertIn('unreachable', run.stdout)
+
+    def test_the_bus_is_told_from_the_guest(self) -> None:
+        """The rows of its kind, the bad ones apart."""
+        run = self.follow('bus-or-guest')
+        self.assertEqual(3, run.status, run.stderr)
+        self.assertIn('Last Heartbeat', run.stdout)
+        self.assertIn('3 of 3 pings lost', run.stdout)
+        self.assertNotIn('db-clustered', run.stdout)
+
+    def test_a_script_knows_what_to_do(self) -> None:
+        """From the exit status alone."""
+        for instance, words in (
+            ('db-healthy', 'go on\n'),
+            ('db-dead', 'repair the guest\n'),
+            ('db-unready', 'look at the control plane\n'),
+        ):
+            run = self.follow('script', instance=instance)
+            self.assertEqual((words, ''), (run.stdout, run.stderr))
+
+    def test_a_cron_job_feeds_the_textfile_collector(self) -> None:
+        """The file is whole, and the exit status that of the ping."""
+        run = self.follow('textfile')
+        self.assertEqual((3, ''), (run.status, run.stderr))
+        text = (self.folder / 'trove_guest_rpc.prom').read_text()
+        self.assertIn('trove_guest_rpc_guests{verdict="reachable"} 5.0', text)
+
+    def test_the_plugin_warns_of_a_bad_guest(self) -> None:
+        """In one line."""
+        run = self.follow('check')
+        self.assertRegex(run.stdout, '^TROVE GUEST RPC [A-Z]+ - .*bad=1;')
+        self.assertEqual(1, len(run.stdout.splitlines()))
