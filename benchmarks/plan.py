@@ -70,11 +70,11 @@ _SLOWLY = 100
 def full() -> Plan:
     """Return what is worth recording: a quarter of an hour on two cores."""
     return Plan(
-        cases=_cases(10_000, CONCURRENCIES, 3),
+        cases=_cases(10_000, CONCURRENCIES, 4),
         cloud=[Case(None, at_once, False, 300, 3) for at_once in (16, 64)],
         rounds={
-            'sweep': 3,
-            'curl': 3,
+            'sweep': 4,
+            'curl': 4,
             'openstack': 2,
             'threads': 1,
             'loop': 1,
