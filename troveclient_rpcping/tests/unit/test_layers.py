@@ -34,12 +34,15 @@ FLOORS = [
     ['fleet.repeat', 'fleet.series'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
     ['targets'],
+    ['fleet.watch'],
     ['fleet.breaker', 'fleet.handle', 'fleet.login', 'fleet.proof'],
     ['fleet.loop'],
     ['fleet.engine'],
     ['fleet.sweep'],
     ['management'],
     ['client'],
+    ['fixture'],
+    ['export'],
     ['osc'],
 ]
 
@@ -131,10 +134,14 @@ class LayersTest(testtools.TestCase):
             if entry.name == 'database_instance_rpc_ping'
         ]
         self.assertEqual('PingDatabaseInstances', entry.load().__name__)
-        ours = {
-            entry.group
-            for entry in metadata.distribution(
-                'troveclient-rpcping'
-            ).entry_points
-        }
-        self.assertEqual({'openstack.database.v1'}, ours)
+
+    def test_the_plugin_for_monitoring_is_the_only_program(self) -> None:
+        """All else is found by ``openstack``."""
+        ours = metadata.distribution('troveclient-rpcping').entry_points
+        self.assertEqual(
+            {'openstack.database.v1', 'console_scripts'},
+            {entry.group for entry in ours},
+        )
+        (entry,) = ours.select(group='console_scripts')
+        self.assertEqual('check_trove_guest_rpc', entry.name)
+        self.assertEqual('main', entry.load().__name__)

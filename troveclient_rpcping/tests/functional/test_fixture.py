@@ -1,0 +1,100 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The replies of the fixture are those of a real Trove."""
+
+from typing import Any
+
+from openstack.config import OpenStackConfig
+
+from troveclient_rpcping import client
+from troveclient_rpcping import fixture
+from troveclient_rpcping import transport
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests.functional import base
+
+# They differ from request to request, or with the server in front of Trove.
+_OF_ITS_OWN = {'date', 'x-openstack-request-id', 'connection', 'server'}
+
+
+class FixtureTest(base.TestCase):
+    def real(self, guest: str, cloud: str = 'sandbox') -> Reply:
+        """Ask the real Trove, and return its reply as it came."""
+        config = OpenStackConfig(
+            config_files=[str(self.sandbox.clouds_yaml)], load_envvars=False
+        )
+        session = config.get_one(cloud).get_session()
+        trove = client.Client(session=session, region_name='RegionOne')
+        path = transport.ping_path(self.id_of(guest))
+        reply = transport.get(trove, path, 30)
+        self.assertTrue((reply.request_id or '').startswith('req-'))
+        return reply
+
+    def assert_alike(self, expected: Reply, real: Reply) -> None:
+        self.assertEqual(
+            (expected.status, expected.json()), (real.status, real.json())
+        )
+        self.assertEqual(_fields(expected), _fields(real))
+
+    def test_who_is_well_and_who_is_dead(self) -> None:
+        """The 204, and the timeout of today."""
+        self.assert_alike(fixture.reachable(), self.real('db-healthy'))
+        self.assert_alike(fixture.agent_timeout(), self.real('db-dead'))
+
+    def test_who_fails(self) -> None:
+        """An agent that is too old, and one that raises."""
+        self.assert_alike(fixture.no_such_method(), self.real('db-old'))
+        real = self.real('db-failing')
+        text = (real.fault or '').partition(': ')[2]
+        self.assertIn('Traceback (most recent call last)', text)
+        self.assert_alike(fixture.agent_error(text), real)
+
+    def test_who_cannot_be_asked(self) -> None:
+        """A guest without a server, and one that was deleted."""
+        for reply, name in (
+            (fixture.not_ready, 'db-unready'),
+            (fixture.not_found, 'db-deleted'),
+        ):
+            self.assert_alike(reply(self.id_of(name)), self.real(name))
+
+    def test_who_may_not_ask(self) -> None:
+        """A member is no administrator."""
+        real = self.real('db-healthy', cloud='sandbox-member')
+        self.assert_alike(fixture.denied(), real)
+
+    def test_a_broken_nova(self) -> None:
+        """Its words are Nova's own, and Trove's are none."""
+        self.with_nova('broken')
+        real = self.real('db-healthy')
+        self.assertRegex(real.fault or '', r'\(HTTP 500\)')
+        self.assert_alike(fixture.compute_error(real.fault or ''), real)
+
+    def test_something_unforeseen(self) -> None:
+        """All but the number to keep is the same."""
+        self.without('cloud')
+        real, expected = self.real('db-healthy'), fixture.api_error()
+        self.assertEqual(expected.status, real.status)
+        self.assertEqual(
+            (expected.fault or '').partition('(')[0],
+            (real.fault or '').partition('(')[0],
+        )
+
+
+def _fields(reply: Reply) -> dict[str, Any]:
+    """Return the header fields that are the same for every such reply."""
+    return {
+        # Where this Keystone is, is another matter.
+        name: value.partition('uri=')[0]
+        for name, value in reply.headers.items()
+        # JSON may be spaced in another way.
+        if name not in _OF_ITS_OWN | {'content-length'}
+    }

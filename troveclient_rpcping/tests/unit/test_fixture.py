@@ -1,0 +1,250 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The fixture that users test their own code with."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+
+import fixtures
+import testtools
+
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import fixture
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import judge
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+# What no server can be told to answer: the sweep itself says it.
+CANNOT_BE_SENT = {Reason.NOT_ASKED}
+
+
+class RepliesTest(testtools.TestCase):
+    def test_there_is_an_outcome_for_every_reason(self) -> None:
+        """And it is judged to be that one, also for another guest."""
+        for reason in Reason:
+            for instance_id in (GUEST, OTHER):
+                outcome = fixture.for_reason(reason, instance_id)
+                self.assertIs(reason, judge(outcome, instance_id).reason)
+
+    def test_the_reply_of_the_agent_is_reachable(self) -> None:
+        """A clean 204."""
+        judgement = judge(fixture.reachable(), GUEST)
+        self.assertIs(Verdict.REACHABLE, judgement.verdict)
+
+    def test_older_troves_call_a_dead_guest_so_in_other_words(self) -> None:
+        """It is as dead as one of today."""
+        judgement = judge(fixture.agent_timeout_before_26(), GUEST)
+        self.assertIs(Verdict.UNREACHABLE, judgement.verdict)
+
+    def test_the_timeout_of_2014_is_that_of_one_guest(self) -> None:
+        """Asked of another one it is an error, and not a dead guest."""
+        reply = fixture.agent_timeout_2014(OTHER)
+        self.assertIs(Verdict.UNREACHABLE, judge(reply, OTHER).verdict)
+        self.assertIs(Verdict.ERROR, judge(reply, GUEST).verdict)
+
+    def test_the_rate_limit_names_its_pause(self) -> None:
+        """In the header, and in the body, as Trove does."""
+        reply = fixture.rate_limited(7)
+        self.assertEqual(7.0, reply.retry_after)
+        self.assertEqual('7', reply.json()['overLimit']['retryAfter'])
+
+    def test_a_gateway_answers_in_html(self) -> None:
+        """With the status that was asked for."""
+        reply = fixture.gateway(504)
+        self.assertEqual(504, reply.status)
+        self.assertIn(b'504 Gateway Timeout', reply.body)
+        self.assertIsNone(reply.fault)
+
+    def test_a_result_is_that_of_a_sweep(self) -> None:
+        """A reply has a round-trip time and a request; silence has neither."""
+        self.assertEqual(
+            PingResult(
+                instance_id=OTHER,
+                judgement=judge(fixture.agent_timeout(), OTHER),
+                rtt=15.0,
+                http_status=400,
+                request_id=fixture.REQUEST_ID,
+            ),
+            fixture.ping_result(fixture.agent_timeout(), OTHER, 15.0),
+        )
+        silent = fixture.ping_result(fixture.silence())
+        self.assertEqual(
+            (GUEST, Reason.TIMEOUT, None, None),
+            (
+                silent.instance_id,
+                silent.reason,
+                silent.rtt,
+                silent.http_status,
+            ),
+        )
+
+
+class TroveTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.trove = self.enterContext(fixture.Trove())
+        self.manager = self.trove.client().mgmt_instances
+
+    def outcome(self, answer: Reply | NoReply) -> PingResult:
+        self.trove.add(GUEST, answer)
+        (result,) = self.manager.rpc_ping_each([GUEST], timeout=0.5, count=1)
+        return result
+
+    def test_what_it_is_told_arrives(self) -> None:
+        """Every reason, over HTTP, with the text that Trove gives."""
+        for reason in set(Reason) - CANNOT_BE_SENT - {Reason.RATE_LIMITED}:
+            answer = fixture.for_reason(reason)
+            result = self.outcome(answer)
+            self.assertIs(reason, result.reason)
+            if isinstance(answer, Reply):
+                self.assertEqual(answer.status, result.http_status)
+                self.assertEqual(judge(answer, GUEST), result.judgement)
+
+    def test_a_throttled_ping_is_sent_again(self) -> None:
+        """As a sweep does after the pause that the server names."""
+        self.trove.add(GUEST, fixture.rate_limited(0), fixture.reachable())
+        (result,) = self.manager.rpc_ping_each([GUEST])
+        self.assertIs(Verdict.REACHABLE, result.verdict)
+        self.assertEqual([GUEST, GUEST], self.trove.pinged)
+
+    def test_answers_come_one_after_another_and_the_last_one_stays(
+        self,
+    ) -> None:
+        """So a guest can come back while it is waited for."""
+        dead, well = fixture.agent_timeout(), fixture.reachable()
+        self.trove.add(GUEST, dead, dead, well)
+        for _ in range(2):
+            self.assertRaises(
+                exceptions.GuestUnreachable, self.manager.rpc_ping, GUEST
+            )
+        for _ in range(2):
+            self.manager.rpc_ping(GUEST)
+
+    def test_a_guest_is_reachable_unless_told_otherwise(self) -> None:
+        """The shortest way to a guest that is well."""
+        self.trove.add(GUEST)
+        self.manager.rpc_ping(GUEST)
+
+    def test_who_was_not_added_is_not_found(self) -> None:
+        """As in a cloud: a test that pings the wrong ID fails."""
+        self.trove.add(GUEST)
+        (result,) = self.manager.rpc_ping_each([OTHER])
+        self.assertIs(Reason.NOT_FOUND, result.reason)
+
+    def test_another_route_is_not_found(self) -> None:
+        """It is no Trove for anything else."""
+        error = self.assertRaises(
+            urllib.request.HTTPError,
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open,
+            f'{self.trove.url}/mgmt/hosts',
+        )
+        self.assertEqual(404, error.code)
+        self.assertIn('itemNotFound', json.loads(error.read()))
+
+    def test_it_lists_the_guests_that_were_added(self) -> None:
+        """With what the listing says of them."""
+        guest = Instance(
+            id=OTHER,
+            name='db-7',
+            project_id='p',
+            datastore='mysql 8.0',
+            status='SHUTDOWN',
+            last_heartbeat='2026-11-22T10:00:00',
+        )
+        self.trove.add(guest)
+        self.assertEqual([guest], self.manager.list_all())
+
+    def test_its_pages_are_as_long_as_troves(self) -> None:
+        """Twenty rows, unless more are asked for."""
+        ids = [f'{GUEST[:-3]}{number:03}' for number in range(45)]
+        for instance_id in ids:
+            self.trove.add(instance_id)
+        page = self.manager.list()
+        self.assertEqual(ids[:20], [row.id for row in page])
+        page = self.manager.list(marker=page.next)
+        self.assertEqual(ids[20:40], [row.id for row in page])
+        page = self.manager.list(marker=page.next)
+        self.assertEqual(ids[40:], [row.id for row in page])
+        self.assertIsNone(page.next)
+
+    def test_the_listing_can_fail(self) -> None:
+        """As it does for who is no administrator."""
+        self.trove.listing = fixture.denied()
+        error = self.assertRaises(
+            exceptions.ListingFailed, self.manager.list_all
+        )
+        self.assertIs(Reason.DENIED, error.reason)
+
+    def test_requests_are_kept(self) -> None:
+        """With the token that they bear."""
+        self.trove.add(GUEST)
+        self.manager.rpc_ping(GUEST)
+        (request,) = self.trove.requests
+        self.assertIn(GUEST, request.target)
+        self.assertEqual('token-1', request.headers['x-auth-token'])
+
+    def test_a_proxy_of_the_machine_is_not_asked(self) -> None:
+        """Neither for one ping, nor by a sweep."""
+        for name in ('http_proxy', 'HTTP_PROXY'):
+            self.useFixture(
+                fixtures.EnvironmentVariable(name, 'http://127.0.0.1:1')
+            )
+        self.trove.add(GUEST)
+        self.manager.rpc_ping(GUEST)
+        (result,) = self.manager.rpc_ping_each([GUEST])
+        self.assertIs(Verdict.REACHABLE, result.verdict)
+
+    def test_after_the_block_nobody_answers(self) -> None:
+        """Connections that were open are closed as well."""
+        with fixture.Trove() as trove:
+            trove.add(GUEST)
+            manager = trove.client().mgmt_instances
+            manager.rpc_ping(GUEST)
+        (result,) = manager.rpc_ping_each([GUEST])
+        self.assertIs(Reason.CONNECTION, result.reason)
+
+
+class ModuleTest(testtools.TestCase):
+    def test_all_is_what_it_offers(self) -> None:
+        """Each name exists, and each public name is among them."""
+        public = {
+            name
+            for name, value in vars(fixture).items()
+            if not name.startswith('_')
+            and not isinstance(value, type(fixture))
+        }
+        self.assertEqual(public, set(fixture.__all__))
+
+    def test_it_needs_nothing_that_only_our_tests_have(self) -> None:
+        """Whoever has the library has the fixture."""
+        program = (
+            'import sys, troveclient_rpcping.fixture\n'
+            'print(*{n.partition(".")[0] for n in sys.modules})\n'
+        )
+        loaded = subprocess.run(
+            [sys.executable, '-c', program],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        self.assertIn('keystoneauth1', loaded)
+        for name in ('fixtures', 'hypothesis', 'testtools', 'trustme'):
+            self.assertNotIn(name, loaded)
