@@ -237,9 +237,7 @@ def concurrency(text: str) -> int:
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     # Each one is a connection, and a greenthread of trove-api.
-    return _whole(
-        text, 1024, 'is no number of pings: give one from 1 to 1024'
-    )
+    return _whole(text, 1024, 'is no number of pings: give one from 1 to 1024')
 
 
 def mistake_in_repetition(arguments: argparse.Namespace) -> str | None:

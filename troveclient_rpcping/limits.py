@@ -29,6 +29,9 @@ INTERVAL = 1.0
 #: Seconds that are waited for guests to be reachable.
 PATIENCE = 300.0
 
+#: What no duration, in seconds, and no number on the command line exceeds.
+MOST = 1_000_000
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

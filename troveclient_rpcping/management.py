@@ -78,7 +78,11 @@ class Management(management.Management):  # type: ignore[misc]
             :class:`~troveclient_rpcping.verdict.Reason`.
         :raises keystoneauth1.exceptions.ClientException:
             no reply, or no login. Nothing is known of the guest.
+        :raises ValueError: for a timeout that is no positive number.
         """
+        if timeout is not None:
+            # Sockets cannot wait for ever by a number.
+            timeout = min(limits.Limits(timeout=timeout).timeout, limits.MOST)
         instance_id = str(base.getid(instance))
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
@@ -218,7 +222,9 @@ class Management(management.Management):  # type: ignore[misc]
         :raises troveclient_rpcping.exceptions.ListingFailed:
             there is none to be had, or none that can be read.
         :raises keystoneauth1.exceptions.ClientException: no login.
+        :raises ValueError: for a deadline that is no positive number.
         """
         from troveclient_rpcping.fleet import sweep
 
+        limits.Limits(deadline=deadline)
         return inventory.list_instances(sweep.fetcher(self.api, deadline))

@@ -33,7 +33,8 @@ class Reply:
     :param status: the HTTP status code.
     :param headers: header fields by *lower-case* name.
     :param body: the body, or as much of it as was kept.
-    :param complete: False if the body was cut at its limit, or broke off.
+    :param complete: False if the body was cut at its limit, or broke off, or
+        if the head could not be read whole.
     """
 
     status: int
@@ -62,6 +63,12 @@ class Reply:
         except ValueError:
             return None
         return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+    @property
+    def announces_body(self) -> bool:
+        """Whether the head speaks of a body, of whatever length."""
+        length = self.headers.get('content-length', '0').strip()
+        return length != '0' or 'transfer-encoding' in self.headers
 
     def json(self) -> Any:
         """The body as JSON, or None if it is none, whatever is wrong."""

@@ -19,6 +19,8 @@ never sends, and both read a body of any length.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import http.client
 import logging
 import time
@@ -39,11 +41,20 @@ LOG = logging.getLogger(__name__)
 
 USER_AGENT = f'python-troveclient-rpcping/{version.VERSION}'
 
+# No ID is longer: Trove's have 36 characters, and its column holds as many.
+_LONGEST_ID = 255
+
+# How much of a reply's body is read with all that frames it, in bytes: chunks
+# of one byte each take six on the wire.
+_WIRE_LIMIT = 8 * BODY_LIMIT
+
 # Not compressed: what arrives is what is kept, and no small body unpacks to a
 # large one.
 HEADERS = {'Accept': 'application/json', 'Accept-Encoding': 'identity'}
 
 
+# A sweep asks twice for each: whether it can be sent, and to send it.
+@functools.lru_cache(maxsize=1024)
 def ping_path(instance_id: str) -> str:
     """Return the path of the ping of one instance, below the endpoint.
 
@@ -54,7 +65,11 @@ def ping_path(instance_id: str) -> str:
     """
     # Quoting is not enough. Dots alone survive it, and are folded away by
     # clients and proxies; slashes are unquoted again by many a proxy.
-    if not instance_id.strip('.') or set(instance_id) & set('/\\'):
+    if (
+        not instance_id.strip('.')
+        or set(instance_id) & set('/\\')
+        or len(instance_id) > _LONGEST_ID
+    ):
         shown = plaintext.one_line(instance_id, 60)
         raise exceptions.InvalidInstanceID(
             f'"{shown}" cannot be the ID of an instance'
@@ -79,6 +94,31 @@ def session_client(api: Any) -> Any:
     return client
 
 
+def endpoint(client: Any) -> str:
+    """Return the URL of the database service.
+
+    :param client: what :func:`session_client` returned.
+    :raises keystoneauth1.exceptions.CatalogException: it is no URL.
+    """
+    url = str(client.management_url)
+    if not url.isascii():
+        raise ksa_exceptions.CatalogException(
+            f'The endpoint "{plaintext.one_line(url)}" is no URL: write the '
+            'letters beyond ASCII as %C3%A4, or as xn--... in the name of the '
+            'host; it stands in the catalog, or where an endpoint is set in '
+            'its place'
+        )
+    return url
+
+
+def unsendable_token() -> ksa_exceptions.ClientException:
+    """Make the exception for headers that are beyond ASCII."""
+    return ksa_exceptions.AuthorizationFailure(
+        'The token has letters beyond ASCII, which HTTP cannot send: check '
+        'where it is set (--os-token, OS_TOKEN or clouds.yaml)'
+    )
+
+
 def get(api: Any, path: str, timeout: float | None) -> Reply:
     """Send one GET to the database endpoint, and return what comes back.
 
@@ -92,7 +132,7 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     :raises keystoneauth1.exceptions.ClientException: no reply, or no login.
     """
     client = session_client(api)
-    url = client.management_url + path
+    url = endpoint(client) + path
     kwargs: dict[str, Any] = {}
     if timeout is not None:
         kwargs['timeout'] = timeout
@@ -110,21 +150,28 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
             stream=True,
             # Its log of the response would read the body whole.
             log=False,
+            hooks={'response': _forget_redirect},
             **kwargs,
         )
+    except UnicodeEncodeError as error:
+        # The URL and all other headers are ASCII.
+        raise unsendable_token() from error
     except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
         # requests lets some of urllib3's errors on malformed heads through.
         message = f'Unreadable reply from {url}: {error}'
         raise ksa_exceptions.UnknownConnectionError(message, error) from error
     deadline = None if timeout is None else time.monotonic() + timeout
-    with response:
-        body, complete = _read(response, deadline)
-    reply = Reply(
+    head = Reply(
         status=response.status_code,
         headers={k.lower(): v for k, v in response.headers.items()},
-        body=body,
-        complete=complete,
     )
+    with response:
+        if _leaves_more(head):
+            # Not to be taken for the answer to the next ping.
+            response.raw.close()
+        body, whole = _read(response, deadline)
+    complete = whole and _has_whole_head(response)
+    reply = dataclasses.replace(head, body=body, complete=complete)
     log_reply(url, reply)
     return reply
 
@@ -143,16 +190,97 @@ def log_reply(url: str, reply: Reply) -> None:
         LOG.debug('| %s', line)
 
 
+def _forget_redirect(
+    response: requests.Response, **kwargs: Any
+) -> requests.Response:
+    # Also where redirects are not followed, requests looks where they lead:
+    # it reads the body whole, and stumbles over addresses that are none.
+    response.headers.pop('Location', None)
+    return response
+
+
+def _leaves_more(head: Reply) -> bool:
+    """Whether more of the reply follows what http.client takes for it."""
+    # It takes a 1xx other than 100 for the answer, and no 204 for one that
+    # has a body.
+    return head.status < 200 or (head.status == 204 and head.announces_body)
+
+
+def _original(response: requests.Response) -> Any:
+    """Return the reply of http.client; None where a fake has none."""
+    original = getattr(response.raw, '_original_response', None)
+    return original if isinstance(original, http.client.HTTPResponse) else None
+
+
+def _has_whole_head(response: requests.Response) -> bool:
+    # http.client ends the head at the first line that is no header field, and
+    # drops the rest: there may have been the length of a body in it.
+    original = _original(response)
+    if original is None:
+        return True
+    try:
+        urllib3.util.response.assert_header_parsing(original.msg)
+    except urllib3.exceptions.HeaderParsingError:
+        return False
+    return True
+
+
+class _Bounded:
+    """What is left of a reply: so many bytes, and until a deadline.
+
+    http.client and urllib3 read the lines between chunks, and the trailers
+    behind the last one, however long they are and however long they take.
+
+    :param stream: where to read.
+    :param deadline: until when, on the clock of ``time.monotonic``; None for
+        no limit.
+    """
+
+    def __init__(self, stream: Any, deadline: float | None):
+        self._stream = stream
+        self._deadline = deadline
+        self._left = _WIRE_LIMIT
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def read(self, size: int) -> bytes:
+        """Read as ``io.BufferedReader`` does.
+
+        :raises OSError: too much, or too late.
+        """
+        data: bytes = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError('The reply is too long')
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise OSError('The reply takes too long')
+        return data
+
+    def readline(self, limit: int = _WIRE_LIMIT) -> bytes:
+        """Read as ``io.BufferedReader`` does; see :meth:`read`."""
+        line = bytearray()
+        while len(line) < limit and (byte := self.read(1)):
+            line += byte
+            if byte == b'\n':
+                break
+        return bytes(line)
+
+
 def _read(
     response: requests.Response, deadline: float | None
 ) -> tuple[bytes, bool]:
     """Read a body up to its limit and the deadline; say if it is whole."""
+    original = _original(response)
+    if original is not None and original.fp is not None:
+        original.fp = _Bounded(original.fp, deadline)
     body = bytearray()
     try:
         # Byte by byte, because only then no read outlasts the deadline by
         # more than one timeout: a longer piece is waited for until it is
-        # whole. A genuine body has a few hundred bytes.
-        for byte in response.iter_content(chunk_size=1):
+        # whole. A genuine body has a few hundred bytes. Not decompressed:
+        # that was not asked for, and a small body may unpack to a large one.
+        for byte in response.raw.stream(1, decode_content=False):
             body += byte
             if len(body) > BODY_LIMIT:
                 return bytes(body[:BODY_LIMIT]), False

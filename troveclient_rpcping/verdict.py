@@ -158,7 +158,7 @@ class PingResult:
 #: How Trove's GuestError begins (trove/common/exception.py).
 GUEST_ERROR_PREFIX = 'An error occurred communicating with the guest: '
 
-# trove/common/exception.py, GuestTimeout: Trove of today.
+# trove/common/exception.py, GuestTimeout: Trove since 26.0.
 _AGENT_TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
 # oslo.messaging's MessagingTimeout inside a GuestError: Trove of the
 # specification of 2014. Matched whole, and only for the instance asked for:
@@ -166,6 +166,15 @@ _AGENT_TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
 _AGENT_TIMEOUT_2014 = (
     'Timeout while waiting on RPC response - topic: "guestagent.{id}", '
     'RPC method: "rpc_ping" info: "<unknown>".'
+)
+# The same from every release until 25.1, which takes the timeout for any error
+# (trove/guestagent/api.py, _call): the words of oslo.messaging's driver for
+# RabbitMQ, one of which it does not format (_drivers/amqpdriver.py, get and
+# _raise_timeout_exception). Matched whole, too.
+_AGENT_TIMEOUT_RABBIT = re.compile(
+    r'Timed out waiting for a reply to message ID [0-9a-f]{32}\.'
+    r"|\('Timed out waiting for a reply %\(reply_q\)s to message ID "
+    r"%\(msg_id\)s\.', \{'msg_id': '[0-9a-f]{32}', 'reply_q': '\w+'\}\)\."
 )
 # oslo.messaging's NoSuchMethod and UnsupportedVersion.
 _TOO_OLD = re.compile(
@@ -229,7 +238,10 @@ def _judge_400(reply: Reply, instance_id: str) -> Judgement:
     if text.startswith(GUEST_ERROR_PREFIX):
         guest_text = text.removeprefix(GUEST_ERROR_PREFIX)
         timeout_2014 = _AGENT_TIMEOUT_2014.format(id=instance_id)
-        if guest_text.casefold() == timeout_2014.casefold():
+        if (
+            guest_text.casefold() == timeout_2014.casefold()
+            or _AGENT_TIMEOUT_RABBIT.fullmatch(guest_text)
+        ):
             return Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault)
         if _TOO_OLD.match(guest_text):
             return Judgement(Verdict.ERROR, Reason.NO_SUCH_METHOD, fault)

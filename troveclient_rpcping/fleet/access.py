@@ -40,7 +40,7 @@ class Access:
     def __init__(self, api: Any):
         self._client = transport.session_client(api)
         self._session = self._client.session
-        self.endpoint: str = self._client.management_url
+        self.endpoint = transport.endpoint(self._client)
         self.user_agent: str = self._client.user_agent or transport.USER_AGENT
 
     def headers(self) -> list[str]:
@@ -56,11 +56,14 @@ class Access:
             **(self._session.get_auth_headers(self._client.auth) or {}),
         }
         # A line break in a value would be another header.
-        return [
+        lines = [
             f'{name}: {value}'
             for name, value in fields.items()
             if not set(f'{name}{value}') & set('\r\n\0')
         ]
+        if not all(map(str.isascii, lines)):
+            raise transport.unsendable_token()
+        return lines
 
     def renew(self) -> None:
         """Drop the token, so that the next :meth:`headers` logs in again."""

@@ -34,6 +34,17 @@ _BAD_RESPONSE = {
 }
 
 
+# How much of all heads, and of trailers, is kept, in bytes: as much as libcurl
+# itself reads since 8.4. The one in pycurl's oldest wheels reads on and on.
+_HEAD_LIMIT = 300 * 1024
+
+# CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl has no name for it either.
+_SUPPRESS_CONNECT_HEADERS = 265
+
+# Seconds that libcurl can count as milliseconds, in 32 bits.
+_LONGEST_TIMEOUT = 1_000_000
+
+
 class Handle:
     """A libcurl handle that is used for one request after another.
 
@@ -48,21 +59,25 @@ class Handle:
         self._limit = limit
         self.url = ''
         self._header_lines: list[bytes] = []
+        self._header_size = 0
         self._body = bytearray()
         self.curl = pycurl.Curl()
         access.configure(self.curl)
         setopt = self.curl.setopt
         setopt(pycurl.NOSIGNAL, 1)
         setopt(pycurl.USERAGENT, access.user_agent)
-        setopt(pycurl.TIMEOUT_MS, max(1, round(timeout * 1000)))
+        milliseconds = round(min(timeout, _LONGEST_TIMEOUT) * 1000)
+        setopt(pycurl.TIMEOUT_MS, max(1, milliseconds))
         # The token goes to the endpoint alone, by HTTP alone.
         setopt(pycurl.FOLLOWLOCATION, 0)
         setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         setopt(pycurl.PATH_AS_IS, 1)
+        # What a proxy says to CONNECT is no part of the answer.
+        setopt(_SUPPRESS_CONNECT_HEADERS, 1)
         setopt(pycurl.TCP_KEEPALIVE, 1)
         setopt(pycurl.WRITEFUNCTION, self._on_body)
-        setopt(pycurl.HEADERFUNCTION, self._header_lines.append)
+        setopt(pycurl.HEADERFUNCTION, self._on_header)
 
     def prepare(
         self, url: str, headers: list[str], *, fresh: bool = False
@@ -74,12 +89,20 @@ class Handle:
         :param fresh: by a new connection, which is not kept.
         """
         self._header_lines.clear()
+        self._header_size = 0
         self._body.clear()
         self.url = url
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, headers)
         self.curl.setopt(pycurl.FRESH_CONNECT, fresh)
         self.curl.setopt(pycurl.FORBID_REUSE, fresh)
+
+    def _on_header(self, line: bytes) -> int:
+        self._header_size += len(line)
+        if self._header_size > _HEAD_LIMIT:
+            return 0
+        self._header_lines.append(line)
+        return len(line)
 
     def _on_body(self, data: bytes) -> int:
         self._body += data
@@ -112,6 +135,9 @@ class Handle:
             return NoReply(NoReply.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)
         overlong = len(self._body) > self._limit
+        # libcurl takes some heads for others than they are, as we might.
+        if status != self.curl.getinfo(pycurl.RESPONSE_CODE):
+            status = None
         if status is not None and (code == 0 or overlong):
             return Reply(
                 status=status,
@@ -134,23 +160,43 @@ class Handle:
 _STATUS_LINE = re.compile(rb'HTTP/[0-9.]+ ([1-9][0-9]{2})(?: .*)?\r?\n\Z')
 
 
+# What surrounds a name or a value; str.strip() would take off more.
+_SPACE = ' \t\n\r\v\f'
+_FOLDS = (b' ', b'\t')
+
+
 def _head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
     """Return the status and the header fields of the last head."""
     status: int | None = None
     fields: dict[str, str] = {}
+    last = None
     begins = True
     for line in lines:
         if begins:
-            # Another head: the one before, if any, was a 1xx, or that of a
-            # proxy that made way.
+            if status is not None and status >= 200:
+                # What follows are the trailers of a chunked body.
+                break
+            # The first head, or the one after a 1xx.
             match = _STATUS_LINE.match(line)
             status = int(match[1]) if match else None
             fields.clear()
-            begins = False
-            continue
-        name, colon, value = line.partition(b':')
-        if colon:
-            key = name.strip().lower().decode('latin-1')
-            fields[key] = value.strip().decode('latin-1')
-        begins = not line.strip()
+            last = None
+        elif line[:1] in _FOLDS:
+            # The value above goes on.
+            if last is not None:
+                more = line.decode('latin-1').strip(_SPACE)
+                fields[last] = f'{fields[last]}, {more}'
+        else:
+            name, colon, value = line.decode('latin-1').partition(':')
+            if colon:
+                last = name.strip(_SPACE).lower()
+                value = value.strip(_SPACE)
+                if last in fields:
+                    # As others read what is said twice.
+                    value = f'{fields[last]}, {value}'
+                fields[last] = value
+        begins = line == b'\r\n' or line == b'\n'
+    if not begins:
+        # It breaks off: libcurl takes that for its end.
+        status = None
     return status, fields

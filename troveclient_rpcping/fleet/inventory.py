@@ -41,6 +41,10 @@ PAGE_LIMIT = 16 * 1024 * 1024
 #: More instances than any cloud has: a listing beyond it has no end.
 MOST = 200_000
 
+#: More pages than any cloud has, even if a server gives 20 rows a page and
+#: they are read twice: a listing beyond it brings the same again and again.
+MOST_PAGES = 20_000
+
 #: Seconds for one page, in all.
 TIMEOUT = 120.0
 
@@ -123,9 +127,9 @@ class _PageRefused(ListingFailed):
 
 def _list(fetch: Fetch, size: int) -> list[Instance]:
     found: dict[str, Instance] = {}
+    pages = 0
     while True:
-        known = len(found)
-        pages = 0
+        known, begun = len(found), pages
         marker: int | None = 0
         while marker is not None:
             reply = fetch(_page_path(size, marker))
@@ -134,9 +138,12 @@ def _list(fetch: Fetch, size: int) -> list[Instance]:
             pages += 1
             if not page:
                 break
-            if len(found) > MOST:
-                raise _malformed(f'it goes on beyond {MOST:,} instances')
-        if pages == 1 or len(found) == known:
+            if len(found) > MOST or pages > MOST_PAGES:
+                raise _malformed(
+                    f'it goes on beyond {MOST:,} instances, or '
+                    f'{MOST_PAGES:,} pages'
+                )
+        if pages == begun + 1 or len(found) == known:
             return list(found.values())
 
 
@@ -168,8 +175,16 @@ def _failure(reply: Reply | NoReply) -> ListingFailed:
     reason = judge(reply, '').reason or Reason.BAD_RESPONSE
     if isinstance(reply, NoReply):
         return ListingFailed(plaintext.one_line(reply.message), reason)
+    if _is_of_nova(reply):
+        reason = Reason.COMPUTE_ERROR
     failure = _PageRefused if reply.status in _REFUSED else ListingFailed
     return failure(_said(reply), reason)
+
+
+def _is_of_nova(reply: Reply) -> bool:
+    # Nova's errors come as a mere JSON string, with a status of 403
+    # (trove/extensions/mgmt/instances/service.py, index).
+    return reply.status == 403 and isinstance(reply.json(), str)
 
 
 def _malformed(why: str) -> ListingFailed:
@@ -177,8 +192,6 @@ def _malformed(why: str) -> ListingFailed:
 
 
 def _said(reply: Reply) -> str:
-    # Nova's errors come as a mere JSON string, with a status of 403
-    # (trove/extensions/mgmt/instances/service.py, index).
     words = reply.json()
     text = words if isinstance(words, str) else reply.fault
     return plaintext.first_line(text or f'HTTP {reply.status}')

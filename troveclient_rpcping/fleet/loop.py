@@ -23,6 +23,10 @@ import pycurl
 
 from troveclient_rpcping.fleet.handle import Handle
 
+# Seconds that are waited at a time: the selector counts milliseconds in 32
+# bits.
+_LONGEST_PAUSE = 3600.0
+
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
     pycurl.POLL_OUT: selectors.EVENT_WRITE,
@@ -40,6 +44,8 @@ class Loop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        # What it has registered: to ask it takes longer than all the rest.
+        self._watched: set[int] = set()
         self._due: float | None = None
         self._interrupt: BaseException | None = None
         self._running: dict[pycurl.Curl, Handle] = {}
@@ -86,11 +92,13 @@ class Loop:
         self._multi.close()
         self._selector.close()
 
-    def _pause(self, timeout: float | None) -> float | None:
-        if self._due is None:
-            return timeout
-        pause = max(0.0, self._due - time.monotonic())
-        return pause if timeout is None else min(pause, timeout)
+    def _pause(self, timeout: float | None) -> float:
+        pause = _LONGEST_PAUSE
+        if timeout is not None:
+            pause = min(pause, timeout)
+        if self._due is not None:
+            pause = min(pause, max(0.0, self._due - time.monotonic()))
+        return pause
 
     def _ended(self) -> Iterator[tuple[Handle, int, str]]:
         queued = 1
@@ -112,14 +120,15 @@ class Loop:
             self._interrupt = exc
 
     def _watch(self, fd: int, what: int) -> None:
-        known = fd in self._selector.get_map()
         if what == pycurl.POLL_REMOVE:
-            if known:
+            if fd in self._watched:
+                self._watched.remove(fd)
                 self._selector.unregister(fd)
-        elif known:
+        elif fd in self._watched:
             self._selector.modify(fd, _EVENTS[what])
         else:
             self._selector.register(fd, _EVENTS[what])
+            self._watched.add(fd)
 
     def _on_timer(self, timeout_ms: int) -> None:
         try:

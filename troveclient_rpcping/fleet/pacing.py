@@ -243,4 +243,5 @@ def _named_budget(reply: Reply) -> tuple[float, float] | None:
     match = _LIMIT.search(reply.body.decode('utf-8', 'replace'))
     if match is None or match[1].strip('0') == '':
         return None
-    return int(match[1]) / _PERIODS[match[2]], float(match[1])
+    rate = int(match[1]) / _PERIODS[match[2]]
+    return max(rate, 1 / _LONGEST_PAUSE), float(match[1])

@@ -76,8 +76,7 @@ class Proof:
         # The silence before the very first answer has its end shortly after
         # the first questions were sent.
         return all(
-            end - max(begin, sent) <= _SILENCE or end <= sent
-            for begin, end in self._silences
+            end - max(begin, sent) <= _SILENCE for begin, end in self._silences
         )
 
     def hold(self, result: PingResult) -> None:

@@ -89,9 +89,10 @@ class Progress:
             self._slow('limited by --rate', arguments.rate, 0.0)
 
     def __enter__(self) -> Self:
-        self._bar.start()
-        if self._waits and not self._bar.disable:
-            self._name_the_awaited()
+        if not self._bar.disable:
+            self._bar.start()
+            if self._waits:
+                self._name_the_awaited()
         return self
 
     def __exit__(
@@ -100,7 +101,9 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        # Before rich 15 it ends with an empty line, disabled or not.
+        if not self._bar.disable:
+            self._bar.stop()
 
     def saw(self, instance_id: str, series: Series) -> None:
         """Take in one more result.

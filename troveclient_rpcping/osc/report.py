@@ -90,13 +90,30 @@ _EXPLANATIONS = {
     ),
     Reason.CONNECTION: (
         'The Trove API cannot be reached: "{detail}". Check that trove-api '
-        'runs, and the endpoint in the catalog.'
+        'runs, the endpoint in the catalog, and the way there: proxies and '
+        'certificates.'
     ),
     Reason.BAD_RESPONSE: (
         'The answer is not one that Trove gives: "{detail}". Check what '
         'stands between here and the Trove API.'
     ),
     Reason.NOT_ASKED: 'No answer was waited for: "{detail}".',
+}
+
+# Where the status tells more than the reason.
+_EXPLANATIONS_OF_STATUS = {
+    # Trove itself says 401 to who is no administrator.
+    403: (
+        'The API, or a proxy in front of it, refuses the request: "{detail}". '
+        'Check the credentials in use, and what stands between here and the '
+        'Trove API.'
+    ),
+    504: (
+        'What stands in front of the Trove API did not wait for its answer: '
+        '"{detail}". Let it wait longer than Trove does for a dead guest '
+        '(agent_call_low_timeout); and check the message bus (RabbitMQ), '
+        'without which trove-api hangs.'
+    ),
 }
 
 
@@ -227,4 +244,7 @@ def _explanation(result: PingResult) -> str:
     if result.reason is None:
         raise ValueError('a reachable guest needs no explanation')
     detail = result.detail.rstrip('.')
-    return _EXPLANATIONS[result.reason].format(detail=detail)
+    text = _EXPLANATIONS_OF_STATUS.get(
+        result.http_status or 0, _EXPLANATIONS[result.reason]
+    )
+    return text.format(detail=detail)

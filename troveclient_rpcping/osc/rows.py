@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from typing import Any
+from typing import TYPE_CHECKING
 
 from cliff import columns
 
@@ -42,7 +43,14 @@ LONG_COLUMNS = (
 )
 
 
-class Seconds(columns.FormattableColumn[float | None]):
+if TYPE_CHECKING:
+    _Column = columns.FormattableColumn[float | None]
+else:
+    # That of cliff 4.6 takes no type.
+    _Column = columns.FormattableColumn
+
+
+class Seconds(_Column):
     """A duration: ``31 ms`` for people, a number for machines."""
 
     def human_readable(self) -> str:

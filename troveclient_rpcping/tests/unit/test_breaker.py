@@ -65,6 +65,33 @@ class BreakerTest(testtools.TestCase):
         self.assertIsNotNone(end)
         self.assertEqual(1, self.results_until_the_end(Breaker(1, 30), SILENT))
 
+    def test_sixteen_more_than_in_flight_make_a_pattern(self) -> None:
+        """Of failures; of silence sixteen are enough."""
+        for timeout, silent in ((30.0, 16), (20.5, 16), (20.0, 80), (5.0, 80)):
+            for failure, count in ((REFUSED, 80), (SILENT, silent)):
+                self.assertEqual(
+                    count,
+                    self.results_until_the_end(
+                        Breaker(64, timeout), *[failure] * 100
+                    ),
+                )
+
+    def test_the_count_begins_at_nothing(self) -> None:
+        """After a good answer, and for silence after another failure."""
+        for before in (UP, REFUSED):
+            self.assertEqual(
+                17,
+                self.results_until_the_end(
+                    Breaker(64, 30), before, *[SILENT] * 100
+                ),
+            )
+        self.assertEqual(
+            82,
+            self.results_until_the_end(
+                Breaker(64, 30), REFUSED, UP, *[REFUSED] * 100
+            ),
+        )
+
     def test_a_streak_of_dead_guests_does_not_end_it(self) -> None:
         """Trove answered for each of them."""
         self.assertIsNone(

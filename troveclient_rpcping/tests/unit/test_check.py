@@ -573,7 +573,9 @@ class UnknownTest(TestCase):
     def test_an_api_that_hangs_ends_with_the_time(self) -> None:
         """While it should list, and while it should ping."""
         options = self.options(self.serve(HANGING).url)
-        self.assert_unknown('choosing the guests', *options, '-t', TIME, '--all')
+        self.assert_unknown(
+            'choosing the guests', *options, '-t', TIME, '--all'
+        )
         status, (line,) = self.check(*options, '-t', TIME, GUEST)
         self.assertEqual(3, status)
         self.assertIn('0 of 1 guests reachable, 1 unknown (1 not-asked)', line)

@@ -145,7 +145,7 @@ class ListInstancesTest(testtools.TestCase):
         for reply, reason, words in (
             (
                 Reply(403, {}, b'"nova is broken (HTTP 500)"'),
-                Reason.DENIED,
+                Reason.COMPUTE_ERROR,
                 'nova is broken',
             ),
             (

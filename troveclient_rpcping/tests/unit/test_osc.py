@@ -80,6 +80,20 @@ class ExitStatusTest(testtools.TestCase):
         ):
             self.assertEqual(status, exits.of(verdicts), str(verdicts))
 
+    def test_the_numbers_are_those_of_the_documentation(self) -> None:
+        """Runbooks have them in writing."""
+        self.assertEqual(
+            (0, 1, 2, 3, 130, 143),
+            (
+                exits.ALL_REACHABLE,
+                exits.UNKNOWN,
+                exits.USAGE,
+                exits.BAD_GUESTS,
+                exits.INTERRUPTED,
+                exits.TERMINATED,
+            ),
+        )
+
 
 class DurationsTest(testtools.TestCase):
     def test_durations_read_well(self) -> None:

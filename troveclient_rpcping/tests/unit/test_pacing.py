@@ -274,3 +274,209 @@ class GateTest(testtools.TestCase):
         ((rate, pause),) = told
         self.assertAlmostEqual(200 / 60, rate)
         self.assertAlmostEqual(30, pause)
+
+
+class RateTest(testtools.TestCase):
+    """By how much the rate changes, and what it is taken for at first.
+
+    Shares are of the budget that a refusal names, times the API processes.
+    """
+
+    # The share that is refused while the rate is in balance.
+    REFUSED = 0.024
+
+    def throttled(self, admitted: int = 0, at: float = 0.0) -> Gate:
+        """Return a gate that was refused first after so many requests."""
+        gate = Gate()
+        for _ in range(admitted):
+            gate.admitted(gate.sent(at))
+        gate.refused(at, gate.sent(at), refusal())
+        return gate
+
+    def again(self, gate: Gate, now: float = 0.0) -> None:
+        gate.refused(now, gate.sent(now), refusal())
+
+    def grow(self, gate: Gate, times: int = 1) -> None:
+        for _ in range(times):
+            gate.admitted(gate.sent(0.0))
+
+    def assert_share(
+        self, share: float, gate: Gate, processes: int = 1
+    ) -> None:
+        budget = processes * 200 / 60
+        self.assertAlmostEqual(share, (gate.rate or 0) / budget, 9)
+
+    def test_one_process_is_taken_for_granted_and_more_are_counted(
+        self,
+    ) -> None:
+        """By what got through beyond the burst; a tenth may be the clocks."""
+        for admitted, at, processes in (
+            (0, 0.0, 1),
+            (215, 0.0, 1),
+            (230, 0.0, 2),
+            (500, 0.0, 3),
+            (500, 60.0, 3),
+        ):
+            gate = self.throttled(admitted, at)
+            self.assert_share(1.0, gate, processes)
+        gate = Gate()
+        for number in range(500):
+            gate.admitted(gate.sent(number * 0.12))
+        self.again(gate, 60.0)
+        self.assert_share(1.0, gate, 2)
+
+    def test_after_the_first_refusal_more_processes_are_searched_fast(
+        self,
+    ) -> None:
+        """Five per cent for each request that gets through."""
+        gate = self.throttled()
+        self.grow(gate, 3)
+        self.assert_share(1.05**3, gate)
+
+    def test_after_that_it_grows_slowly_and_faster_after_a_run(self) -> None:
+        """Of more than fifty, which a refusal ends."""
+        gate = self.throttled()
+        for _ in range(2):
+            self.again(gate)
+            before = gate.rate or 0
+            self.grow(gate, 50)
+            self.assertAlmostEqual(before * 1.006**50, gate.rate or 0)
+            self.grow(gate)
+            self.assertAlmostEqual(before * 1.006**50 * 1.015, gate.rate or 0)
+
+    def test_what_was_sent_before_a_refusal_changes_nothing(self) -> None:
+        """It got through at another rate."""
+        gate = Gate()
+        era = gate.sent(0.0)
+        self.again(gate)
+        gate.admitted(era)
+        self.assert_share(1.0, gate)
+        gate.refused(0.0, era, refusal())
+        self.assert_share(1.0, gate)
+
+    def test_a_refusal_takes_a_quarter_but_not_below_half(self) -> None:
+        """Of one process; and at once, not sooner or later."""
+        gate = self.throttled()
+        self.again(gate)
+        self.assert_share(0.75, gate)
+        self.again(gate)
+        self.assert_share(0.75**2, gate)
+        self.again(gate)
+        self.assert_share((1 - self.REFUSED) * 0.5, gate)
+
+    def test_what_one_of_several_refuses_slows_down_the_others_little(
+        self,
+    ) -> None:
+        """As long as few were refused: seven per cent, to 95 at the least."""
+        gate = self.throttled(500)
+        self.again(gate)
+        self.assert_share(0.93, gate, 3)
+        self.again(gate)
+        self.assert_share((1 - self.REFUSED) * 0.95, gate, 3)
+
+    def test_far_beyond_the_budget_of_several_it_takes_a_quarter(self) -> None:
+        """That is half as much again."""
+        # 1.05 ** 7 / 0.976 is below 1.5, and 1.05 ** 8 / 0.976 is not.
+        for steps, left in ((7, 0.93), (8, 0.75)):
+            gate = self.throttled(500)
+            self.grow(gate, steps)
+            self.again(gate, 60.0)
+            self.assert_share(1.05**steps * left, gate, 3)
+
+    def test_the_rate_of_several_grows_by_how_few_were_refused(self) -> None:
+        """Less than eight per cent of what got through are few."""
+        for refused, growth in ((39, 1.015), (40, 1.004)):
+            gate = Gate()
+            old = gate.sent(0.0)
+            for _ in range(499):
+                gate.admitted(gate.sent(0.0))
+            self.again(gate)
+            self.again(gate)
+            for _ in range(refused - 2):
+                gate.refused(0.0, old, refusal())
+            before = gate.rate or 0
+            # The 500th; only then the share is looked at.
+            self.grow(gate)
+            self.assertAlmostEqual(before * growth, gate.rate or 0)
+
+    def test_many_refusals_let_the_rate_of_several_fall_to_half(self) -> None:
+        """Then the budget was overrated."""
+        gate = Gate()
+        old = gate.sent(0.0)
+        self.grow(gate, 500)
+        self.again(gate)
+        for _ in range(40):
+            gate.refused(0.0, old, refusal())
+        self.again(gate)
+        self.again(gate)
+        self.assert_share(0.93**2, gate, 3)
+
+    def test_two_processes_are_several(self) -> None:
+        """One is not."""
+        gate = self.throttled(300)
+        self.again(gate)
+        self.assert_share(0.93, gate, 2)
+        before = gate.rate or 0
+        self.grow(gate)
+        self.assertAlmostEqual(before * 1.015, gate.rate or 0)
+
+    def test_who_names_no_budget_gets_half_of_what_it_got(self) -> None:
+        """In no time, if it took none; and one a second at the least."""
+        for admitted, rate in ((100, 50_000.0), (0, 1.0)):
+            gate = Gate()
+            for _ in range(admitted):
+                gate.admitted(gate.sent(5.0))
+            gate.refused(5.0, gate.sent(5.0), Reply(429))
+            self.assertAlmostEqual(rate, gate.rate or 0)
+
+
+class PauseTest(testtools.TestCase):
+    """How long the gate stays closed."""
+
+    def test_a_refusal_is_asked_again_when_it_says(self) -> None:
+        """After a second if it does not, and two minutes at the most."""
+        for header, pause in (
+            ('7', 7.0),
+            ('0.5', 0.5),
+            ('0', 1.0),
+            ('soon', 1.0),
+            ('119', 119.0),
+            ('121', 120.0),
+        ):
+            gate = Gate()
+            self.assertEqual(
+                pause, gate.refused(0.0, gate.sent(0.0), refusal(header))
+            )
+
+    def test_the_next_one_follows_at_the_rate(self) -> None:
+        """The first at once."""
+        gate = Gate(rate=10)
+        self.assertEqual(0.0, gate.pause(0.0))
+        gate.sent(0.0)
+        self.assertAlmostEqual(0.1, gate.pause(0.0))
+        self.assertEqual(10, gate.rate)
+
+    def test_days_are_as_long_as_they_are(self) -> None:
+        """A budget may be named for one."""
+        gate = Gate()
+        gate.refused(
+            0.0, gate.sent(0.0), refusal(limit=86_400_000, period='day')
+        )
+        self.assertAlmostEqual(1000.0, gate.rate or 0)
+
+    def test_no_budget_is_so_small_that_nothing_is_asked(self) -> None:
+        """One a day would let the sweep hang for one."""
+        gate = Gate()
+        gate.refused(0.0, gate.sent(0.0), refusal(limit=1, period='day'))
+        self.assertAlmostEqual(1 / 120, gate.rate or 0)
+        self.assertLessEqual(gate.pause(0.0), 120)
+
+    def test_a_server_that_refuses_all_has_two_and_a_half_minutes(
+        self,
+    ) -> None:
+        """From the first refusal after the last one that got through."""
+        gate = Gate()
+        gate.refused(10.0, gate.sent(10.0), refusal())
+        self.assertFalse(gate.starved(160.0))
+        self.assertTrue(gate.starved(160.1))
+        self.assertEqual(150, pacing.STARVED)

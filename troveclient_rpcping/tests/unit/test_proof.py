@@ -14,6 +14,7 @@
 
 import testtools
 
+from troveclient_rpcping.fleet.proof import CHECK
 from troveclient_rpcping.fleet.proof import Proof
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
@@ -78,6 +79,25 @@ class ProofTest(testtools.TestCase):
         proof = answers(100.0, *range(103, 116))
         self.assertFalse(proof.proves(99.0, 115.0))
         self.assertTrue(proof.proves(103.0, 115.0))
+
+    def test_two_and_a_half_seconds_of_silence_are_no_doubt_yet(self) -> None:
+        """Neither in the middle nor at the end, and not for the first one."""
+        proof = answers(100.0, 102.5)
+        self.assertTrue(proof.proves(100.0, 105.0))
+        self.assertFalse(proof.proves(100.0, 105.1))
+        proof = answers(100.0, 103.0)
+        self.assertTrue(proof.proves(100.5, 103.0))
+        self.assertFalse(proof.proves(100.4, 103.0))
+
+    def test_the_clock_may_begin_anywhere(self) -> None:
+        """Its zero is no answer."""
+        self.assertFalse(answers(1.0).proves(-10.0, 1.0))
+
+    def test_a_check_may_be_lost(self) -> None:
+        """The next one comes before there is doubt."""
+        self.assertGreater(CHECK, 0)
+        proof = answers(100.0, 100.0 + 2 * CHECK)
+        self.assertTrue(proof.proves(100.0, 100.0 + 2 * CHECK))
 
     def test_without_an_answer_there_is_no_proof(self) -> None:
         """Nor is there a witness."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import testtools
 
+from troveclient_rpcping.fleet.repeat import Once
 from troveclient_rpcping.fleet.repeat import Times
 from troveclient_rpcping.fleet.repeat import UntilReachable
 from troveclient_rpcping.fleet.series import Series
@@ -83,6 +84,13 @@ class TimesTest(testtools.TestCase):
         self.assertEqual(6.0, times.due(other, 5.0, 5.1))
         self.assertIsNone(times.due(result(), 1.0, 1.1))
         self.assertIsNone(times.due(other, 6.0, 6.1))
+
+    def test_only_who_waits_is_patient(self) -> None:
+        """So many pings are not worth waiting for a control plane."""
+        self.assertTrue(UntilReachable(1, 1.0).patient)
+        self.assertFalse(Times(1, 1.0).patient)
+        self.assertFalse(Once().patient)
+        self.assertIsNone(Once().due(DEAD, 0.0, 0.1))
 
     def test_nonsense_is_refused(self) -> None:
         """Before any ping."""
@@ -153,6 +161,33 @@ class SeriesTest(testtools.TestCase):
         invalid = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=None)
         series = self.series(result(), skipped, invalid)
         self.assertEqual((1, 0), (series.sent, series.lost))
+
+    def test_the_latest_of_several_bad_ones_is_the_worst(self) -> None:
+        """Its text is the news."""
+        later = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, rtt=16.0)
+        series = self.series(DEAD, later, FAILED)
+        self.assertIs(later, series.worst)
+        self.assertIs(FAILED, series.last)
+
+    def test_it_begins_with_nothing(self) -> None:
+        """There is one for each guest, so it is small as well."""
+        series = Series()
+        self.assertEqual(
+            (0, 0, 0, 0),
+            (series.sent, series.received, series.in_a_row, series.lost),
+        )
+        self.assertEqual((None, None), (series.worst, series.last))
+        self.assertFalse(hasattr(series, '__dict__'))
+        self.assertEqual(1, self.series(result()).in_a_row)
+
+    def test_a_time_too_short_to_measure_is_none(self) -> None:
+        """It counts as received, in no time."""
+        for rtt in (0.0, None):
+            series = self.series(result(rtt=rtt), result(rtt=rtt))
+            self.assertEqual(
+                (0.0, 0.0, 0.0),
+                (series.shortest, series.average, series.longest),
+            )
 
     def test_a_row_is_broken_by_what_is_lost(self) -> None:
         """It counts from the last loss."""

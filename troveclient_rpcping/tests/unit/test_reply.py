@@ -14,6 +14,7 @@
 
 import testtools
 
+from troveclient_rpcping.reply import BODY_LIMIT
 from troveclient_rpcping.reply import Reply
 
 
@@ -43,3 +44,22 @@ class ReplyTest(testtools.TestCase):
         """It is never None, and bytes that are no UTF-8 are replaced."""
         self.assertEqual('', Reply(500).text)
         self.assertEqual('a\ufffd', Reply(500, {}, b'a\xff').text)
+
+    def test_a_body_is_announced_by_a_length_or_a_coding(self) -> None:
+        """But not by a length of 0."""
+        for headers, announced in (
+            ({}, False),
+            ({'content-length': '0'}, False),
+            ({'content-length': ' 0 '}, False),
+            ({'content-length': '1'}, True),
+            ({'content-length': '00'}, True),
+            ({'content-length': ''}, True),
+            ({'transfer-encoding': ''}, True),
+            ({'content-length': '0', 'transfer-encoding': 'chunked'}, True),
+        ):
+            reply = Reply(204, headers)
+            self.assertIs(announced, reply.announces_body, str(headers))
+
+    def test_what_is_kept_of_a_body_is_64_kib(self) -> None:
+        """More than Trove's longest genuine reply, and not much more."""
+        self.assertEqual(65_536, BODY_LIMIT)

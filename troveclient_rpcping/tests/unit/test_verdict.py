@@ -12,6 +12,7 @@
 
 """The judging function: every row of the table of facts, and the rest."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -22,6 +23,7 @@ from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
@@ -94,6 +96,31 @@ class JudgeTest(testtools.TestCase):
         """The text of the specification says so too."""
         reply = guest_error(TIMEOUT_2014.format(id=ASKED))
         self.assert_judged(reply, Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
+
+    def test_the_timeout_until_trove_25_is_unreachable(self) -> None:
+        """The words of the message bus: as seen, and as it may put them."""
+        number = '91656c6618944e559e258a79aaa9300e'
+        for text in (
+            f'Timed out waiting for a reply to message ID {number}.',
+            "('Timed out waiting for a reply %(reply_q)s to message ID "
+            f"%(msg_id)s.', {{'msg_id': '{number}', "
+            f"'reply_q': 'reply_{number}'}}).",
+        ):
+            self.assert_judged(
+                guest_error(text), Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT
+            )
+
+    def test_a_guest_that_quotes_the_message_bus_is_alive(self) -> None:
+        """Its exception has more to it than the words of the bus."""
+        words = 'Timed out waiting for a reply to message ID ' + 'a' * 32
+        for text in (
+            f'{words}.\nTraceback (most recent call last):\n',
+            f'disk is full: {words}.',
+            'Timed out waiting for a reply to message ID x.',
+        ):
+            self.assert_judged(
+                guest_error(text), Verdict.ERROR, Reason.AGENT_ERROR
+            )
 
     def test_the_timeout_as_the_specification_prints_it(self) -> None:
         """Wrapped lines, raw line breaks in the JSON, do not hide it."""
@@ -231,6 +258,80 @@ class JudgeTest(testtools.TestCase):
         for status in (200, 202, 205, 206, 301, 302, 304, 307, 399, 999):
             verdict = judge(Reply(status, {}, b'{}'), ASKED).verdict
             self.assertEqual(Verdict.UNKNOWN, verdict, str(status))
+
+    def test_a_400_counts_whole_or_not_at_all(self) -> None:
+        """Where its end is in doubt, it says nothing of the guest."""
+        dead = trove(400, 'Timeout trying to connect to the Guest Agent.')
+        right = str(len(dead.body))
+        for headers in (
+            {},
+            {'content-length': right},
+            {'content-length': f' {right} '},
+            {'transfer-encoding': 'chunked'},
+            {'transfer-encoding': ' Chunked '},
+        ):
+            reply = dataclasses.replace(dead, headers=headers)
+            self.assert_judged(
+                reply, Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT
+            )
+        for headers in (
+            {'content-length': '9'},
+            {'content-length': f'-{right}'},
+            {'content-length': f'{right}, {right}'},
+            {'content-length': ''},
+            {'transfer-encoding': 'identity'},
+            {'transfer-encoding': 'chunked', 'content-length': right},
+            {'transfer-encoding': 'gzip', 'content-length': right},
+        ):
+            reply = dataclasses.replace(dead, headers=headers)
+            judgement = self.assert_unknown(reply, Reason.BAD_RESPONSE)
+            self.assertEqual('HTTP 400 with a broken body', judgement.detail)
+        self.assert_unknown(
+            dataclasses.replace(dead, complete=False), Reason.BAD_RESPONSE
+        )
+
+    def test_what_is_no_error_of_trove_is_a_bad_response(self) -> None:
+        """From 400 on its words are believed to be Trove's."""
+        for status, reason in {
+            200: Reason.BAD_RESPONSE,
+            399: Reason.BAD_RESPONSE,
+            402: Reason.API_ERROR,
+            500: Reason.API_ERROR,
+            501: Reason.API_ERROR,
+        }.items():
+            judgement = self.assert_unknown(trove(status, 'words'), reason)
+            self.assertEqual('words', judgement.message)
+            judgement = judge(Reply(status, {}, b'<html>'), ASKED)
+            self.assertEqual(
+                f'HTTP {status} without an error message of Trove',
+                judgement.message,
+            )
+
+    def test_a_result_cannot_be_changed(self) -> None:
+        """It is a value, and a small one: there are as many as guests."""
+        judgement = Judgement(Verdict.REACHABLE)
+        result = PingResult(instance_id=ASKED, judgement=judgement)
+        for value, name in (
+            (judgement, 'verdict'),
+            (result, 'instance_id'),
+            (Reply(204), 'status'),
+            (NoReply(NoReply.TIMEOUT), 'kind'),
+        ):
+            self.assertRaises(
+                dataclasses.FrozenInstanceError, setattr, value, name, 'x'
+            )
+            self.assertFalse(hasattr(value, '__dict__'), repr(value))
+        new: Any = PingResult
+        self.assertRaises(TypeError, new, ASKED, judgement)
+
+    def test_a_result_says_what_its_judgement_says(self) -> None:
+        """Without the detour."""
+        judgement = Judgement(Verdict.ERROR, Reason.AGENT_ERROR, 'a\nb')
+        result = PingResult(instance_id=ASKED, judgement=judgement)
+        self.assertEqual(
+            (Verdict.ERROR, Reason.AGENT_ERROR, 'a\nb', 'a'),
+            (result.verdict, result.reason, result.message, result.detail),
+        )
 
     def test_the_dead_guests_text_counts_in_a_400_alone(self) -> None:
         """The same text under another status is not Trove's word."""

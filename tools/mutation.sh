@@ -1,0 +1,74 @@
+#!/bin/sh
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+#
+# Mutation tests: breaks the code in hundreds of ways, one at a time, and shows
+# what no test notices. See doc/source/contributor/mutation.rst.
+#
+#     tools/mutation.sh [module ...]      as in fleet/proof; all by default
+#
+# Needs cosmic-ray and what the unit tests need. Works in a copy of the tree.
+
+set -eu
+
+all='verdict reply fleet/breaker fleet/engine fleet/login fleet/pacing
+    fleet/proof fleet/repeat fleet/series fleet/watch osc/exits'
+
+# Which tests speak for a module; what they take is multiplied by its mutants.
+tests_of() {
+    case $1 in
+    verdict) echo verdict reply ;;
+    reply) echo reply verdict ;;
+    fleet/engine) echo engine repeat sweep ;;
+    fleet/login) echo engine ;;
+    fleet/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
+    fleet/series) echo repeat.SeriesTest osc ;;
+    osc/exits) echo osc ;;
+    *) basename "$1" ;;
+    esac
+}
+
+cd "$(dirname "$0")/.."
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp -r troveclient_rpcping "$copy"
+cd "$copy"
+for module in ${*:-$all}; do
+    tests=
+    for test in $(tests_of "$module"); do
+        tests="$tests troveclient_rpcping.tests.unit.test_$test"
+    done
+    cat > session.toml <<EOC
+[cosmic-ray]
+module-path = "troveclient_rpcping/$module.py"
+timeout = 60.0
+excluded-modules = []
+test-command = "python -m testtools.run --failfast$tests"
+
+[cosmic-ray.distributor]
+name = "local"
+
+[cosmic-ray.filters.operators-filter]
+# One opposite and one neighbour for each operator; no arithmetic with types,
+# which is what "X | None" in an annotation would be.
+exclude-operators = [
+    "core/ReplaceBinaryOperator_(?!Add_Sub|Sub_Add|Mul_Div|Div_Mul)",
+    "core/ReplaceComparisonOperator_(?!Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Lt_GtE|LtE_Gt|Gt_LtE|GtE_Lt|Is_IsNot|IsNot_Is|In_NotIn|NotIn_In)",
+]
+EOC
+    rm -f session.sqlite
+    cosmic-ray init session.toml session.sqlite
+    cr-filter-operators session.sqlite session.toml
+    cosmic-ray exec session.toml session.sqlite
+    echo "=== $module"
+    cr-report --surviving-only --show-diff session.sqlite
+done

@@ -1,0 +1,855 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Replies that no Trove gives, drawn at random, and a server that gives them.
+
+Each one knows what a careful reader may make of it at the most. So a test does
+not only see that nothing crashes, but that no reply is taken for more than it
+is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import enum
+import gzip
+import json
+import os
+import re
+import socket
+import threading
+import time
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies
+from hypothesis.strategies import SearchStrategy
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.reply import BODY_LIMIT
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import Verdict
+
+#: The environment variable that makes the runs longer: by how many times.
+FACTOR = 'TROVECLIENT_RPCPING_FUZZ'
+
+#: Stands in replies for the URL of another server, until they are sent.
+ELSEWHERE = b'http://elsewhere.invalid'
+
+#: What a server sends at the most where it would never end, in bytes. Who
+#: reads as much as this would read for ever.
+NO_END = 64 * 1024 * 1024
+
+
+def settings(examples: int) -> hypothesis.settings:
+    """Return how to run a test: always alike, unless a longer run is wanted.
+
+    :param examples: how many examples to try.
+    """
+    factor = float(os.environ.get(FACTOR, '1'))
+    return hypothesis.settings(
+        max_examples=max(1, round(examples * factor)),
+        derandomize=factor <= 1,
+        database=None,
+        # A busy machine is not to fail it.
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+
+class Ending(enum.Enum):
+    """What follows the last piece of a reply."""
+
+    #: The connection is kept for the next request.
+    KEPT = enum.auto()
+    #: The server hangs up.
+    CLOSED = enum.auto()
+    #: Nothing more comes, and the connection stays open.
+    SILENT = enum.auto()
+    #: A few bytes more come, slowly, and then nothing.
+    TRICKLING = enum.auto()
+    #: It goes on and on.
+    ENDLESS = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """What a server does with a request.
+
+    :param pieces: what it sends, one after the other.
+    :param ending: and then.
+    :param best: what may be made of it at the most; ``unknown`` always may.
+    :param clean: whether all that is to be made of it, and by everyone.
+    :param filler: what an endless one goes on with.
+    :param cut_204: whether it breaks off in the head of a 204. To http.client
+        the end of the connection is the end of the head, and what is lost of
+        it cannot be seen; but a 204 it is.
+    """
+
+    pieces: tuple[bytes, ...]
+    ending: Ending
+    best: Verdict = Verdict.UNKNOWN
+    clean: bool = False
+    filler: bytes = b'x' * 4096
+    cut_204: bool = False
+
+    @property
+    def stalls(self) -> bool:
+        """Whether only the reader's own clock ends it."""
+        return self.ending in (Ending.SILENT, Ending.TRICKLING)
+
+    @property
+    def message(self) -> bytes:
+        """All the pieces."""
+        return b''.join(self.pieces)
+
+
+class Server(fixture.Server):
+    """A server that answers every request by the script of the moment.
+
+    :param elsewhere: the URL that stands for another server.
+    """
+
+    def __init__(self, elsewhere: str = ''):
+        super().__init__(self._play)
+        self._elsewhere = elsewhere.encode()
+        self._script = Script((), Ending.CLOSED)
+        self._over = threading.Event()
+        #: How many bytes of endless replies were taken from it.
+        self.taken = 0
+
+    def start(self) -> None:
+        """Listen on a free port of loopback, and answer from now on."""
+        super().start()
+        # Each piece goes out by itself.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @contextlib.contextmanager
+    def plays(self, script: Script) -> Iterator[None]:
+        """Answer by a script within the block."""
+        self._script, self._over = script, threading.Event()
+        try:
+            yield
+        finally:
+            self._over.set()
+
+    def _play(self, request: fixture.Request) -> Iterator[bytes]:
+        script, over = self._script, self._over
+        for piece in script.pieces:
+            yield piece.replace(ELSEWHERE, self._elsewhere)
+            if len(script.pieces) > 1:
+                time.sleep(0.001)
+        if script.ending is Ending.KEPT:
+            return
+        if script.ending is Ending.TRICKLING:
+            for _ in range(10):
+                over.wait(0.01)
+                yield b'x'
+        if script.ending is Ending.ENDLESS:
+            taken = 0
+            while taken < NO_END and not over.is_set():
+                yield script.filler
+                taken += len(script.filler)
+                self.taken = max(self.taken, taken)
+        if script.stalls:
+            over.wait()
+        raise ConnectionAbortedError
+
+
+# --- what a 400 says -------------------------------------------------------
+
+TODAY = 'Timeout trying to connect to the Guest Agent.'
+PREFIX = 'An error occurred communicating with the guest: '
+
+
+def timeout_2014(instance_id: str) -> str:
+    """Return Trove's words of 2014 for a guest that did not answer."""
+    return (
+        f'Timeout while waiting on RPC response - topic: "guestagent.'
+        f'{instance_id}", RPC method: "rpc_ping" info: "<unknown>".'
+    )
+
+
+def said(text: str) -> Verdict:
+    """Read the message of a 400 once more, in another way."""
+    words = re.sub(r'\s+', ' ', text).strip()
+    if words == TODAY:
+        return Verdict.UNREACHABLE
+    if not words.startswith(PREFIX):
+        return Verdict.UNKNOWN
+    rest = words[len(PREFIX) :].casefold()
+    if rest == timeout_2014(GUEST).casefold():
+        return Verdict.UNREACHABLE
+    return Verdict.ERROR
+
+
+#: Text as a tenant would send it to an operator's terminal.
+EVIL = (
+    '\x1b[2J\x1b[1;1H',
+    '\x1b]0;title\x07',
+    '\x9b31m',
+    '\x90q\x9c',
+    '\x00',
+    '\x08\x08\x08',
+    '\r\n',
+    '\u2028',
+    '\u202e',
+    '\u2066',
+    '\u200b',
+    '\ud800',
+    '\udfff',
+    '\ufeff',
+    '\U000e0041',
+    '🐘',
+    '{detail}',
+    '%s%n',
+    '[bold]',
+    'a' * 5000,
+)
+
+evil_texts: SearchStrategy[str] = strategies.lists(
+    strategies.sampled_from(EVIL) | strategies.text(strategies.characters()),
+    max_size=4,
+).map(''.join)
+
+_KNOWN = (
+    TODAY,
+    PREFIX,
+    PREFIX + timeout_2014(GUEST),
+    PREFIX + timeout_2014(GUEST.upper()),
+    PREFIX + timeout_2014(OTHER),
+    PREFIX + TODAY,
+    timeout_2014(GUEST),
+    PREFIX + 'Endpoint does not support RPC method rpc_ping.',
+    PREFIX + 'disk is full\nTraceback (most recent call last):\n  x',
+    'nova is broken (HTTP 500)',
+    f'Resource {GUEST} cannot be found.',
+    'User does not have admin privileges.',
+    'This request was rate-limited.',
+)
+
+#: Messages: Trove's own, others, and Trove's within others.
+texts: SearchStrategy[str] = strategies.one_of(
+    strategies.just(TODAY),
+    strategies.just(PREFIX + timeout_2014(GUEST)),
+    strategies.sampled_from(_KNOWN),
+    evil_texts,
+    evil_texts.map(PREFIX.__add__),
+    strategies.tuples(
+        evil_texts, strategies.sampled_from(_KNOWN), evil_texts
+    ).map(''.join),
+    strategies.sampled_from(_KNOWN).map(lambda text: text.replace(' ', '\n ')),
+    strategies.sampled_from(_KNOWN).map(str.upper),
+)
+
+# Trove's shape of an error, and others that look like it.
+_GENUINE: tuple[Callable[[str], Any], ...] = (
+    lambda text: {'badRequest': {'code': 400, 'message': text}},
+    lambda text: {'': {'message': text}},
+    lambda text: {'a': {'message': text, 'details': [text], 'code': None}},
+)
+_OTHER: tuple[Callable[[str], Any], ...] = (
+    lambda text: text,
+    lambda text: [text],
+    lambda text: {},
+    lambda text: {'error': text},
+    lambda text: {'message': text},
+    lambda text: {'badRequest': None},
+    lambda text: {'badRequest': [text]},
+    lambda text: {'badRequest': {}},
+    lambda text: {'badRequest': {'message': [text]}},
+    lambda text: {'badRequest': {'message': {'message': text}}},
+    lambda text: {'badRequest': {'Message': text}},
+    lambda text: {'badRequest': {'message': None, text: text}},
+    lambda text: [{'badRequest': {'message': text}}],
+    lambda text: {'a': {'message': text}, 'b': {'message': text}},
+)
+
+_JSON: SearchStrategy[Any] = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text(),
+    lambda inner: (
+        strategies.lists(inner, max_size=3)
+        | strategies.dictionaries(strategies.text(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+_JUNK = (
+    b'',
+    b'\x00',
+    b'\xff\xfe\x80',
+    b'\xef\xbb\xbf',
+    b'[' * 60_000,
+    b'{"a":' * 10_000,
+    b'9' * 5000,
+    b'[1e400, NaN, -Infinity]',
+    b'<html>Timeout trying to connect to the Guest Agent.</html>',
+    b'\x1b[31m\xe2\x80\xae\n' * 50,
+    b'x' * (BODY_LIMIT + 1),
+    gzip.compress(json.dumps(_GENUINE[0](TODAY)).encode(), mtime=0),
+)
+
+
+@strategies.composite
+def bodies(
+    draw: strategies.DrawFn, plain: bool = False
+) -> tuple[bytes, Verdict]:
+    """Draw a body, and what it says in a 400.
+
+    :param plain: of Trove's own shape.
+    """
+    kind = draw(strategies.integers(5 if plain else 0, 9))
+    if kind == 0:
+        return draw(strategies.sampled_from(_JUNK)), Verdict.UNKNOWN
+    if kind == 1:
+        return draw(strategies.binary(max_size=200)), Verdict.UNKNOWN
+    if kind == 2:
+        # A message at the right place of it would be strange.
+        return json.dumps(draw(_JSON)).encode(), Verdict.UNKNOWN
+    text = draw(texts)
+    if kind == 3:
+        shape, says = draw(strategies.sampled_from(_OTHER)), Verdict.UNKNOWN
+    else:
+        shape, says = draw(strategies.sampled_from(_GENUINE)), said(text)
+    written = json.dumps(shape(text), ensure_ascii=draw(strategies.booleans()))
+    if kind == 4:
+        written += draw(strategies.sampled_from(['x', '}', '\x00', written]))
+        says = Verdict.UNKNOWN
+    if kind == 5:
+        # A proxy may wrap it, and a BOM is no harm.
+        written = '\n ' + written.replace('\\n', '\n')
+    encoding = 'utf-8'
+    if kind == 6:
+        names = ['utf-8-sig', 'utf-16', 'utf-32', 'utf-16-le']
+        encoding = draw(strategies.sampled_from(names))
+    body = written.encode(encoding, 'surrogatepass')
+    return body, says if len(body) <= BODY_LIMIT else Verdict.UNKNOWN
+
+
+# --- the head --------------------------------------------------------------
+
+#: What servers say in Retry-After, and what they should not.
+PAUSES = (
+    '0',
+    '1',
+    '-1',
+    '1e-9',
+    '1e308',
+    '1e400',
+    'nan',
+    '-inf',
+    '1_0',
+    '１２',
+    '0x10',
+    'soon',
+    'Wed, 21 Oct 2026 07:28:00 GMT',
+    '9' * 5000,
+    '',
+)
+
+# Whether every reader takes the line, and reads on behind it.
+_LINES: tuple[tuple[bytes, bool], ...] = (
+    (b'Content-Type: application/json', True),
+    (b'Content-Type: text/x; charset=nosuch', True),
+    (b'Content-Type: multipart/mixed; boundary=x', True),
+    (b'Content-Encoding: gzip', True),
+    (b'Content-Encoding: gzip, gzip, gzip', True),
+    (b'Connection: close', True),
+    (b'Connection: keep-alive, upgrade', True),
+    (b'Upgrade: h2c', True),
+    (b'Location: ' + ELSEWHERE + b'/x', True),
+    (b'Location: http://[', True),
+    (b'Location: http://x:99999999/', True),
+    (b'Location: \xff\xfe', True),
+    (b'Location: file:///etc/passwd', True),
+    (b'Content-Location: ' + ELSEWHERE, True),
+    (b'Refresh: 0; url=' + ELSEWHERE, True),
+    (b'Alt-Svc: h2="elsewhere.invalid:443"', True),
+    (b'Link: <' + ELSEWHERE + b'>; rel=preload', True),
+    (b'WWW-Authenticate: Keystone uri="' + ELSEWHERE + b'"', True),
+    (b'WWW-Authenticate: Negotiate, NTLM, Basic realm="\x1b[1m"', True),
+    (b'Proxy-Authenticate: Basic realm="x"', True),
+    (b'Set-Cookie: a=b; Domain=elsewhere.invalid', True),
+    (b'Set-Cookie: \xff=\x1b[31m; Max-Age=1e400; Path', True),
+    (b'X-Openstack-Request-Id: req-' + GUEST.encode(), True),
+    (b'X-Openstack-Request-Id: \x1b]0;evil\x07\xe2\x80\xae', True),
+    (b'X-Openstack-Request-Id: ' + b'r' * 60_000, True),
+    (b'X-Openstack-Request-Id:', True),
+    (b'X-Long: ' + b'y' * 40_000, True),
+    (b'X: \xe2\x80\xae\xf0\x9f\x90\x98\x85\x9b', True),
+    # Folded; longer than http.client takes, or longer than libcurl does.
+    (b'X-Folded: a\r\n b', False),
+    (b'X-Folded: a\r\n ', False),
+    (b'X-Folded: a\r\n HTTP/1.1 204 a: b', False),
+    (b'X-Long: ' + b'y' * 70_000, False),
+    (b'X-Long: ' + b'y' * 400_000, False),
+    (b'X-Openstack-Request-Id: ' + b'r' * 1_000_000, False),
+    # No field, or none by the book: one reader stops, another reads on.
+    (b'no field', False),
+    (b': no name', False),
+    (b'a name: x', False),
+    (b'Name : x', False),
+    (b'X: a\x00b', False),
+    (b'\x00', False),
+    (b'X: a\rY: b', False),
+    (b'\xff\xfe: x', False),
+    (b'HTTP/1.1 204 a: b', False),
+)
+
+
+@strategies.composite
+def _lines(draw: strategies.DrawFn) -> tuple[list[bytes], bool]:
+    """Draw header lines that have no bearing on the body."""
+    drawn = draw(strategies.lists(strategies.sampled_from(_LINES), max_size=3))
+    lines = [line for line, _ in drawn]
+    clean = all(each for _, each in drawn)
+    # A megabyte, a thousand: readers have limits, and not the same.
+    clean &= sum(map(len, lines)) < 100_000
+    kind = draw(strategies.integers(0, 9))
+    if kind == 0:
+        pause = draw(strategies.sampled_from(PAUSES))
+        lines.append(f'Retry-After: {pause}'.encode())
+    elif kind == 1:
+        count = draw(strategies.sampled_from([50, 200, 3000]))
+        lines += [b'X-%d: y' % number for number in range(count)]
+        clean &= count <= 50
+    elif kind == 2:
+        value = draw(strategies.binary(max_size=50))
+        lines.append(b'X-Binary: ' + re.sub(rb'[\r\n]', b'', value))
+        clean &= not re.search(rb'[\x00-\x1f\x7f]', value)
+    return lines, clean
+
+
+@dataclasses.dataclass
+class _Framing:
+    """How a body stands behind its head.
+
+    :param lines: header lines about it.
+    :param payload: what follows the head.
+    :param whole: whether it can be read whole, and beyond doubt.
+    :param closes: whether the server has to hang up for it to end.
+    """
+
+    lines: list[bytes]
+    payload: bytes
+    whole: bool = False
+    closes: bool = True
+
+
+def _chunked(draw: strategies.DrawFn, body: bytes) -> bytes:
+    size = draw(strategies.integers(1, 40)) if len(body) < 4000 else 10_000
+    extension = draw(strategies.sampled_from([b'', b';a=b', b' ', b';\x1b']))
+    pieces = [
+        body[begin : begin + size] for begin in range(0, len(body), size)
+    ]
+    return b''.join(
+        b'%x%s\r\n%s\r\n' % (len(piece), extension, piece) for piece in pieces
+    )
+
+
+@strategies.composite
+def _framings(
+    draw: strategies.DrawFn, body: bytes, plain: bool = False
+) -> _Framing:
+    """Draw a way to put a body on the wire, right or wrong.
+
+    :param plain: right.
+    """
+    count = len(body)
+    exact = b'Content-Length: %d' % count
+    chunks = b'Transfer-Encoding: chunked'
+    kind = draw(strategies.integers(0, 10 if plain else 19))
+    if kind < 6:
+        return _Framing([exact], body, whole=True, closes=False)
+    if kind < 8:
+        return _Framing([], body, whole=True)
+    if kind < 11:
+        end = draw(strategies.sampled_from([b'', b'X-Trailer: y\r\n']))
+        payload = _chunked(draw, body) + b'0\r\n' + end + b'\r\n'
+        return _Framing([chunks], payload, whole=True, closes=False)
+    if kind == 11:
+        # As many bytes too many as would fill a reader's buffer, or few.
+        more = draw(strategies.sampled_from([1, 7, 100_000]))
+        return _Framing([b'Content-Length: %d' % (count + more)], body)
+    if kind == 12:
+        fewer = draw(strategies.integers(0, max(count - 1, 0)))
+        return _Framing([b'Content-Length: %d' % fewer], body + b' ')
+    if kind in (13, 14):
+        number = draw(
+            strategies.sampled_from(
+                [b'-1', b'-%d' % count, b'%d' % 10**30, b'%d' % 2**63]
+                + [b'+%d' % count, b'%d.0' % count, b'0x%x' % count, b'']
+                + [b'%d %d' % (count, count), b'%d, 9' % count, b'\xb2', b'9_']
+                + [b'many', b'0%d' % count]
+            )
+        )
+        return _Framing([b'Content-Length: ' + number], body)
+    if kind == 15:
+        other = draw(strategies.sampled_from([count, 0, count + 1, 5]))
+        both = [exact, b'Content-Length: %d' % other]
+        return _Framing(draw(strategies.permutations(both)), body)
+    if kind == 16:
+        payload = _chunked(draw, body) + b'0\r\n\r\n'
+        both = [exact, chunks]
+        return _Framing(draw(strategies.permutations(both)), payload)
+    if kind == 17:
+        coding = draw(
+            strategies.sampled_from(
+                [b'gzip', b'identity', b'xchunked', b'chunked, chunked']
+                + [b'gzip, chunked', b'', b'chunked;q=1', b'\xffchunked']
+            )
+        )
+        payload = draw(strategies.sampled_from([body, _chunked(draw, body)]))
+        return _Framing([b'Transfer-Encoding: ' + coding], payload)
+    broken = draw(
+        strategies.sampled_from(
+            [b'zz\r\n', b'-5\r\nhello\r\n', b'5\r\nhel', b'5\r\nhello, world']
+            + [b'f' * 40 + b'\r\n', b'\r\n', b'5;' + b'x' * 70_000 + b'\r\n']
+            + [b'1' * 20_000, b'5\nhello\n', b'', b'\x00\r\n', b'0x5\r\n']
+        )
+    )
+    return _Framing([chunks], _chunked(draw, body) + broken)
+
+
+@strategies.composite
+def _framings_of_204(draw: strategies.DrawFn) -> tuple[_Framing, bool]:
+    """Draw what stands about the body of a 204, and whether it has none."""
+    kind = draw(strategies.integers(0, 5))
+    if kind < 3:
+        lines = draw(strategies.sampled_from([[b'Content-Length: 0'], []]))
+        return _Framing(lines, b'', whole=True, closes=False), True
+    if kind == 3:
+        # Not announced, so no part of the answer; but something is wrong.
+        extra = draw(strategies.sampled_from([b'x', b'{}', b'\r\n\r\n']))
+        return _Framing([b'Content-Length: 0'], extra, closes=False), True
+    lines = draw(
+        strategies.sampled_from(
+            [
+                [b'Content-Length: 5'],
+                [b'Content-Length: -1'],
+                [b'Content-Length: 00'],
+                [b'Content-Length:'],
+                [b'Content-Length: 0', b'Content-Length: 5'],
+                [b'Content-Length: 5', b'Content-Length: 0'],
+                [b'Content-Length: 0\r\n 5'],
+                [b'Transfer-Encoding: chunked'],
+                [b'Transfer-Encoding: identity', b'Content-Length: 0'],
+                [b'no field', b'Content-Length: 5'],
+                [b'no field', b'Transfer-Encoding: chunked'],
+            ]
+        )
+    )
+    payload = draw(strategies.sampled_from([b'', b'hello', b'0\r\n\r\n']))
+    return _Framing(lines, payload), False
+
+
+# Whether every reader takes it.
+_STATUS_LINES: tuple[tuple[bytes, bool], ...] = (
+    (b'HTTP/1.1 %d OK', True),
+    (b'HTTP/1.1 %d OK', True),
+    (b'HTTP/1.1 %d OK', True),
+    (b'HTTP/1.1 %d ', True),
+    (b'HTTP/1.1 %d', True),
+    (b'HTTP/1.0 %d OK', True),
+    (b'HTTP/1.1 %d \x1b[31m\xe2\x80\xae 500', True),
+    (b'HTTP/1.1 %d 204 No Content', True),
+    (b'HTTP/1.1 %d ' + b'o' * 70_000, False),
+    (b'HTTP/1.1  %d OK', False),
+    (b'HTTP/1.1\t%d OK', False),
+    (b'HTTP/1.1 +%d OK', False),
+    (b'HTTP/2 %d OK', False),
+    (b'HTTP/1.9 %d OK', False),
+    (b'http/1.1 %d OK', False),
+    (b'HTTP/1.1 %d\x00OK', False),
+    (b'HTTP/1.1 %d\x0bOK', False),
+)
+# What has no status, whoever reads it.
+_NO_STATUS = (
+    b'HTTP/1.1 2040 OK',
+    b'HTTP/1.1 99 OK',
+    b'HTTP/1.1 abc',
+    b'HTTP/1.1',
+    b'HTTP/1.1 204x',
+    b'SSH-2.0-OpenSSH_9.2',
+    b'204',
+    b'\x16\x03\x01\x02\x00',
+    b'',
+)
+
+_STATUSES = strategies.one_of(
+    strategies.just(204),
+    strategies.just(400),
+    strategies.just(400),
+    strategies.sampled_from([200, 205, 301, 302, 304, 307, 401, 403, 404])
+    | strategies.sampled_from([407, 413, 422, 429, 500, 502, 503, 504]),
+    strategies.integers(100, 999),
+)
+
+_EARLY = (
+    b'HTTP/1.1 100 Continue\r\n\r\n',
+    b'HTTP/1.1 100 Continue\r\nX: y\r\nContent-Length: 5\r\n\r\n',
+    b'HTTP/1.1 102 Processing\r\n\r\n',
+    b'HTTP/1.1 103 Early Hints\r\nLink: <' + ELSEWHERE + b'>\r\n\r\n',
+    b'HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n',
+    b'HTTP/1.1 199 Own\r\n\r\n',
+)
+
+
+@strategies.composite
+def _early_heads(draw: strategies.DrawFn) -> tuple[bytes, bool]:
+    """Draw 1xx heads before the reply, and whether all readers skip them."""
+    kind = draw(strategies.integers(0, 7))
+    if kind > 1:
+        return b'', True
+    if kind == 0:
+        return _EARLY[0] * draw(strategies.sampled_from([1, 2, 300])), True
+    early = draw(strategies.lists(strategies.sampled_from(_EARLY), max_size=3))
+    # http.client takes a 1xx other than 100 for the reply.
+    clean = all(each.startswith(b'HTTP/1.1 100') for each in early)
+    return b''.join(early), clean
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """A reply before it is cut up.
+
+    :param head: from the first byte to the empty line.
+    :param payload: what follows.
+    """
+
+    head: bytes
+    payload: bytes
+    status: int
+    best: Verdict
+    clean: bool
+    closes: bool
+
+
+@strategies.composite
+def _answers(draw: strategies.DrawFn) -> _Answer:
+    # Half of them may have something wrong about the head, but not else.
+    plain = draw(strategies.booleans())
+    body, says = draw(bodies(plain))
+    right = strategies.sampled_from([204, 400, 400])
+    status = draw(right if plain else _STATUSES)
+    early, clean = draw(_early_heads())
+    lines, each = draw(_lines())
+    clean &= each
+    best = Verdict.UNKNOWN
+    if status == 204:
+        framing, without = draw(_framings_of_204())
+        best = Verdict.REACHABLE if without else Verdict.UNKNOWN
+        clean &= framing.whole
+    else:
+        framing = draw(_framings(body, plain))
+        if status == 400 and framing.whole:
+            best = says
+    line, each = draw(strategies.sampled_from(_STATUS_LINES))
+    clean &= each
+    start = line % status
+    if draw(strategies.integers(0, 19)) == 0:
+        start = draw(strategies.sampled_from(_NO_STATUS))
+        best = Verdict.UNKNOWN
+    newline = draw(strategies.sampled_from([b'\r\n', b'\r\n', b'\n']))
+    fields = [*lines, *framing.lines]
+    if draw(strategies.booleans()):
+        fields = [*framing.lines, *lines]
+    head = newline.join([start, *fields, b'', b''])
+    return _Answer(
+        early + head,
+        framing.payload,
+        status,
+        best,
+        clean,
+        # A 1xx is not the last word, and a reader who loses a header line
+        # waits for more than there is.
+        framing.closes or status < 200 or not clean,
+    )
+
+
+def _split(draw: strategies.DrawFn, message: bytes) -> tuple[bytes, ...]:
+    """Cut a message into the pieces in which it is sent."""
+    cuts = draw(
+        strategies.lists(strategies.integers(0, len(message)), max_size=3)
+    )
+    if draw(strategies.integers(0, 9)) == 0:
+        cuts += range(min(30, len(message)))
+    edges = sorted({0, len(message), *cuts})
+    return tuple(
+        message[begin:end]
+        for begin, end in zip(edges, edges[1:], strict=False)
+    )
+
+
+@strategies.composite
+def scripts(draw: strategies.DrawFn) -> Script:
+    """Draw a reply that ends by itself: whole, cut off, or too long."""
+    answer = draw(_answers())
+    message = answer.head + answer.payload
+    if draw(strategies.integers(0, 3)):
+        closes = answer.closes or draw(strategies.booleans())
+        ending = Ending.CLOSED if closes else Ending.KEPT
+        pieces = _split(draw, message)
+        return Script(pieces, ending, answer.best, answer.clean)
+    end = draw(strategies.integers(0, len(message)))
+    best = Verdict.UNKNOWN
+    if end >= len(message) - 5 >= len(answer.head):
+        # Some do without the empty line after the last chunk.
+        best = answer.best
+    if end == len(message):
+        best = answer.best
+    ending = draw(strategies.sampled_from([Ending.CLOSED, Ending.ENDLESS]))
+    if ending is Ending.ENDLESS:
+        end = min(end, len(answer.head))
+    filler = draw(
+        strategies.sampled_from(
+            [b'x' * 4096, b'a: b\r\n' * 500, b'1\r\nx\r\n' * 500, b' ' * 4096]
+        )
+    )
+    return Script(
+        _split(draw, message[:end]),
+        ending,
+        best,
+        filler=filler,
+        cut_204=answer.status == 204 and end < len(answer.head),
+    )
+
+
+@strategies.composite
+def scripts_with(draw: strategies.DrawFn, status: int, body: bytes) -> Script:
+    """Draw a reply of this status and body, well put on the wire or not.
+
+    ``clean`` says which; ``best`` says nothing.
+    """
+    lines, clean = draw(_lines())
+    framing = draw(_framings(body))
+    start = b'HTTP/1.1 %d OK' % status
+    head = b'\r\n'.join([start, *framing.lines, *lines, b'', b''])
+    message = head + framing.payload
+    clean &= framing.whole
+    ending = Ending.KEPT if clean and not framing.closes else Ending.CLOSED
+    if draw(strategies.integers(0, 3)) == 0:
+        message = message[: draw(strategies.integers(0, len(message) - 1))]
+        ending, clean = Ending.CLOSED, False
+    return Script(_split(draw, message), ending, clean=clean)
+
+
+_IDS = strategies.sampled_from([GUEST, OTHER, '', '..', 'a/b', *EVIL])
+_ROWS = strategies.fixed_dictionaries(
+    {'id': _IDS},
+    optional={
+        'name': _JSON | evil_texts,
+        'tenant_id': _JSON,
+        'datastore': _JSON | strategies.just({'type': '\x1b', 'version': 5}),
+        'status': _JSON,
+        'service_status_updated': _JSON,
+    },
+)
+_LINKS = strategies.fixed_dictionaries(
+    {},
+    optional={
+        'rel': strategies.just('next') | _JSON,
+        'href': strategies.sampled_from(
+            ['x?marker=5', 'x?marker=0', 'x?marker=-1', 'http://[', 'x?marker']
+            + ['x?marker=' + '9' * 5000, 'x?marker=1e3', '']
+        )
+        | _JSON,
+    },
+)
+
+
+def listings() -> SearchStrategy[bytes]:
+    """Draw bodies that are listings, or look like it."""
+    pages = strategies.fixed_dictionaries(
+        {'instances': strategies.lists(_ROWS | _JSON, max_size=4)},
+        optional={'links': strategies.lists(_LINKS | _JSON, max_size=2)},
+    )
+    empty: SearchStrategy[Any] = strategies.just({'instances': []})
+    whole = pages | _JSON | empty
+    written = whole.map(lambda page: json.dumps(page).encode())
+    return written | strategies.sampled_from(_JUNK) | strategies.binary()
+
+
+@strategies.composite
+def stalling_scripts(draw: strategies.DrawFn) -> Script:
+    """Draw a reply that stops in the middle and leaves its reader waiting."""
+    head = b'HTTP/1.1 400 Bad Request\r\nX: y\r\n'
+    body = json.dumps(_GENUINE[0](TODAY)).encode()
+    framed = draw(
+        strategies.sampled_from(
+            [
+                head + b'Content-Length: %d\r\n\r\n' % (len(body) + 1) + body,
+                head
+                + b'Transfer-Encoding: chunked\r\n\r\n'
+                + b'%x\r\n%s\r\n' % (len(body), body),
+                # Until the server hangs up.
+                head + b'\r\n' + body,
+                b'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n',
+                b'HTTP/1.1 100 Continue\r\n\r\n',
+            ]
+        )
+    )
+    end = draw(strategies.integers(0, len(framed)) | strategies.just(10**6))
+    ending = draw(strategies.sampled_from([Ending.SILENT, Ending.TRICKLING]))
+    return Script(_split(draw, framed[:end]), ending)
+
+
+# --- replies that never saw a wire -----------------------------------------
+
+
+@strategies.composite
+def heads(draw: strategies.DrawFn) -> dict[str, str]:
+    """Draw header fields as a :class:`Reply` has them."""
+    fields: dict[str, str] = {}
+    for name, values in {
+        'content-length': ('0', '', '5', '-1', '0, 0', ' 0 ', '00', '\xb2'),
+        'transfer-encoding': ('chunked', 'Chunked', 'gzip', '', 'identity'),
+        'retry-after': PAUSES,
+        'x-openstack-request-id': ('req-1', '', *EVIL),
+    }.items():
+        if draw(strategies.integers(0, 3)) == 0:
+            fields[name] = draw(
+                strategies.sampled_from(values) | strategies.text(max_size=9)
+            )
+    return fields
+
+
+def judged(reply: Reply, says: Verdict) -> Verdict:
+    """Read a reply once more, in another way.
+
+    :param says: what its body says in a 400.
+    """
+    length = reply.headers.get('content-length')
+    coding = reply.headers.get('transfer-encoding')
+    if not reply.complete:
+        return Verdict.UNKNOWN
+    if reply.status == 204:
+        bare = coding is None and (length is None or length.strip() == '0')
+        clean = bare and not reply.body
+        return Verdict.REACHABLE if clean else Verdict.UNKNOWN
+    if reply.status != 400:
+        return Verdict.UNKNOWN
+    if coding is not None:
+        chunked = coding.strip().lower() == 'chunked'
+        return says if chunked and length is None else Verdict.UNKNOWN
+    if length is None or length.strip() == str(len(reply.body)):
+        return says
+    return Verdict.UNKNOWN

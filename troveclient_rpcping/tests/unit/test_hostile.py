@@ -1,0 +1,626 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Servers that lie, break off, or never end: what no reply may bring about.
+
+For the single ping over requests and the sweep over libcurl alike, and for the
+listing. ``tests/hostile.py`` draws the replies.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import gzip
+import json
+import os
+import sys
+import tracemalloc
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies
+from keystoneauth1 import exceptions as ksa_exceptions
+import testtools
+from troveclient.apiclient import exceptions as trove_exceptions
+
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import management
+from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.fleet import inventory
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import rows
+from troveclient_rpcping.reply import BODY_LIMIT
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests import hostile
+from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.tests.hostile import Ending
+from troveclient_rpcping.tests.hostile import Script
+from troveclient_rpcping.verdict import judge
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Verdict
+
+# Seconds for a reply that ends by itself: no machine is so busy.
+LONG = 120.0
+# Seconds for one that does not; whatever the time, it is unknown.
+SHORT = 0.2
+
+# What is kept of a head, in bytes: libcurl reads 300 KB.
+HEAD_LIMIT = 512 * 1024
+
+# Bytes that may be taken from a server without end. Most of it never leaves
+# the buffers of the kernel.
+TAKEN = 24 * 1024 * 1024
+
+
+class TestCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.elsewhere = self.serve(base.PONG)
+        self.server = hostile.Server(self.elsewhere.url)
+        self.server.start()
+        self.addCleanup(self.server.stop)
+
+    @contextlib.contextmanager
+    def manager(self) -> Any:
+        """Lend a manager with connections of its own."""
+        trove = self.connect(self.server.url)
+        try:
+            yield trove.mgmt_instances
+        finally:
+            trove.client.session.session.close()
+
+    def single(self, timeout: float = LONG) -> Verdict:
+        """Ping by itself; only what is documented may be raised."""
+        with self.manager() as manager:
+            try:
+                manager.rpc_ping(GUEST, timeout=timeout)
+            except exceptions.GuestUnreachable as error:
+                self.assert_bounded(error.response)
+                return Verdict.UNREACHABLE
+            except exceptions.GuestError as error:
+                self.assert_bounded(error.response)
+                return Verdict.ERROR
+            except trove_exceptions.HttpError as error:
+                self.assert_bounded(error.response)
+            except ksa_exceptions.ClientException as error:
+                self.assertLess(len(str(error)), HEAD_LIMIT)
+            else:
+                return Verdict.REACHABLE
+        return Verdict.UNKNOWN
+
+    def swept(
+        self, timeout: float = LONG, deadline: float | None = None
+    ) -> PingResult:
+        """Ping in a sweep, which raises nothing at all."""
+        with self.manager() as manager:
+            result: PingResult
+            (result,) = manager.rpc_ping_each(
+                [GUEST], timeout=timeout, deadline=deadline
+            )
+        self.assertEqual(GUEST, result.instance_id)
+        self.assertEqual(
+            result.verdict is Verdict.REACHABLE, result.reason is None
+        )
+        self.assert_clean_text(result)
+        return result
+
+    def assert_bounded(self, reply: Any) -> None:
+        self.assertLessEqual(len(reply.body), BODY_LIMIT)
+        self.assertLess(sum(map(len, reply.headers.values())), HEAD_LIMIT)
+
+    def assert_clean_text(self, result: PingResult) -> None:
+        """Whatever people see of a result is one short, clean line."""
+        self.assertLessEqual(len(result.message), HEAD_LIMIT)
+        self.assertLess(len(result.request_id or ''), HEAD_LIMIT)
+        series = Series()
+        series.add(result)
+        target = Target(GUEST, 'db-1', Instance(GUEST, 'db-1'))
+        shown = [result.detail]
+        shown += map(
+            str,
+            rows.row(target, result, series, formatter='json', long=True),
+        )
+        if result.reason is not None:
+            shown.append(report.sentence(target, result, series))
+        for text in shown:
+            self.assertTrue(text.isprintable(), repr(text))
+            self.assertLess(len(text), 1000)
+
+
+class BothWaysTest(TestCase):
+    """The single ping and the sweep, of the same replies."""
+
+    def assert_judged(self, script: Script, deadline: float | None) -> Verdict:
+        timeout = SHORT if script.stalls else LONG
+        with self.server.plays(script):
+            ways = {
+                'single': self.single(timeout),
+                'sweep': self.swept(timeout, deadline).verdict,
+            }
+        allowed = {script.best}
+        if not script.clean:
+            allowed.add(Verdict.UNKNOWN)
+        self.assertIn(ways['sweep'], allowed, str(ways))
+        if script.cut_204:
+            allowed.add(Verdict.REACHABLE)
+        self.assertIn(ways['single'], allowed, str(ways))
+        # A token was sent to nobody else.
+        self.assertEqual(0, self.elsewhere.connections)
+        return ways['sweep']
+
+    def test_no_reply_is_taken_for_more_than_it_is(self) -> None:
+        """A clean one is read right, both ways; any other never wrong."""
+        seen: collections.Counter[Verdict] = collections.Counter()
+
+        @hostile.settings(150)
+        @hypothesis.given(hostile.scripts())
+        def judge_both_ways(script: Script) -> None:
+            # A rate limit is waited for, and 413 and 429 are one.
+            limited = any(
+                code in script.message[:100_000] for code in (b'413', b'429')
+            )
+            if limited and script.best is not Verdict.UNKNOWN:
+                hypothesis.reject()
+            seen[self.assert_judged(script, SHORT if limited else None)] += 1
+
+        judge_both_ways()
+        self.assertEqual(set(Verdict), set(seen), 'the drawing is too poor')
+
+    def assert_both(
+        self, message: bytes, best: Verdict, *, clean: bool = True
+    ) -> None:
+        script = Script((message,), Ending.CLOSED, best, clean)
+        self.assert_judged(script, None)
+
+    def test_heads_that_two_readers_read_in_two_ways(self) -> None:
+        """Each of these once made a 204, or a death, of something else."""
+        start = b'HTTP/1.1 204 No Content\r\n'
+        for lines in (
+            b'Content-Length: 5\r\nContent-Length: 0\r\n\r\n',
+            b'Content-Length: 0\r\n 5\r\n\r\n',
+            b'no field\r\nContent-Length: 5\r\n\r\n',
+            b'no field\r\nTransfer-Encoding: chunked\r\n\r\n',
+        ):
+            self.assert_both(start + lines, Verdict.UNKNOWN)
+        for message in (
+            b'HTTP/1.1 500 X\r\nX: a\r\n \r\nHTTP/1.1 204 a: b\r\n\r\n',
+            b'HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n'
+            b'0\r\nHTTP/1.1 204 a: b\r\n\r\n',
+            b'HTTP/1.1 103 X\r\n\r\nHTTP/1.1 500 X\r\n\r\n',
+        ):
+            self.assert_both(message, Verdict.UNKNOWN)
+
+    def test_a_head_that_breaks_off_is_no_answer(self) -> None:
+        """libcurl would take it for whole."""
+        for head in (b'HTTP/1.1 204 X\r\n', b'HTTP/1.1 204 X\r\nX: y\r\n'):
+            script = Script((head,), Ending.CLOSED, cut_204=True)
+            self.assert_judged(script, None)
+
+    def test_the_end_of_a_body_must_be_beyond_doubt(self) -> None:
+        """A dead guest's whole text is not enough."""
+        start, _, dead = base.DEAD.partition(b'\r\n')
+        body = dead.partition(b'\r\n\r\n')[2]
+        count = len(body)
+        for length in (
+            b'Content-Length: %d' % (count + 1),
+            b'Content-Length: -%d' % count,
+            b'Content-Length: %d' % 10**30,
+            b'Content-Length: many',
+            b'Content-Length: %d\r\nContent-Length: 9' % count,
+            b'Transfer-Encoding: identity\r\nContent-Length: %d' % count,
+        ):
+            message = b'\r\n'.join([start, length, b'', body])
+            self.assert_both(message, Verdict.UNKNOWN)
+        chunk = b'%x\r\n%s\r\n' % (count, body)
+        chunked = start + b'\r\nTransfer-Encoding: chunked\r\n'
+        both = b'Content-Length: %d\r\n' % count
+        for message in (
+            chunked + b'\r\n' + chunk,
+            chunked + both + b'\r\n' + chunk + b'0\r\n\r\n',
+        ):
+            self.assert_both(message, Verdict.UNKNOWN)
+
+    def test_a_whole_body_counts_in_whatever_way_it_is_sent(self) -> None:
+        """Proxies chunk, add trailers, and name encodings that are none."""
+        start, _, dead = base.DEAD.partition(b'\r\n')
+        body = dead.partition(b'\r\n\r\n')[2]
+        chunk = b'%x\r\n%s\r\n0\r\n' % (len(body), body)
+        chunked = start + b'\r\nTransfer-Encoding: chunked\r\n\r\n' + chunk
+        for message in (
+            base.DEAD,
+            start + b'\r\n\r\n' + body,
+            chunked + b'\r\n',
+            chunked + b'X-Trailer: y\r\n\r\n',
+            start + b'\r\nContent-Encoding: gzip\r\n\r\n' + body,
+            b'HTTP/1.1 100 Continue\r\n\r\n' * 300 + base.DEAD,
+        ):
+            self.assert_both(message, Verdict.UNREACHABLE)
+        packed = gzip.compress(body)
+        head = start + b'\r\nContent-Encoding: gzip\r\nContent-Length: %d'
+        message = head % len(packed) + b'\r\n\r\n' + packed
+        self.assert_both(message, Verdict.UNKNOWN)
+
+    def test_no_redirect_is_followed(self) -> None:
+        """Nor any other word on where to go instead."""
+        for status in (300, 301, 302, 303, 305, 307, 308, 401, 407, 503):
+            message = base.raw(
+                f'{status} X',
+                headers={
+                    name: f'{hostile.ELSEWHERE.decode()}/x'
+                    for name in ('Location', 'Refresh', 'Content-Location')
+                },
+            )
+            self.assert_both(message, Verdict.UNKNOWN)
+
+    def test_the_text_of_an_agent_is_clean(self) -> None:
+        """Whatever tenants send to the terminals of operators."""
+        for evil in hostile.EVIL:
+            message = base.bad_request(f'{hostile.PREFIX}{evil} disk {evil}')
+            self.assert_both(message, Verdict.ERROR)
+
+    def test_a_reply_that_stops_is_unknown(self) -> None:
+        """Wherever it stops, and however slowly it came until then."""
+
+        @hostile.settings(15)
+        @hypothesis.given(hostile.stalling_scripts())
+        def judge_both_ways(script: Script) -> None:
+            self.assert_judged(script, None)
+
+        judge_both_ways()
+
+    def test_what_follows_a_strange_reply_is_not_the_next_answer(
+        self,
+    ) -> None:
+        """The answer that comes late would be taken for another guest's."""
+        for strange in (
+            b'HTTP/1.1 103 Early Hints\r\n\r\n',
+            b'HTTP/1.1 199 Own\r\n\r\n',
+            b'HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n',
+            b'HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n',
+        ):
+            before = self.server.connections
+            script = Script((strange,), Ending.KEPT)
+            with self.server.plays(script), self.manager() as manager:
+                for guest in (GUEST, OTHER):
+                    self.assertRaises(
+                        trove_exceptions.HttpError, manager.rpc_ping, guest
+                    )
+            connections = self.server.connections - before
+            self.assertEqual(2, connections, repr(strange))
+
+    def test_an_address_that_is_none_is_no_crash(self) -> None:
+        """requests stumbles over it even where it is not to follow it."""
+        for address in (b'http://[', b'\xff', b'http://x:y/', b'//', b'\x00'):
+            head = b'HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: '
+            script = Script((head + address + b'\r\n\r\n',), Ending.KEPT)
+            self.assert_judged(script, None)
+
+
+class NoEndTest(TestCase):
+    """What never ends is given up, and little of it is kept."""
+
+    def endless(self, head: bytes, filler: bytes) -> Script:
+        return Script((head,), Ending.ENDLESS, filler=filler)
+
+    def bodies(self) -> dict[str, Script]:
+        status = b'HTTP/1.1 400 Bad Request\r\n'
+        chunked = status + b'Transfer-Encoding: chunked\r\n\r\n'
+        dead = base.DEAD.partition(b'\r\n\r\n')[2]
+        last = chunked + b'%x\r\n%s\r\n0\r\n' % (len(dead), dead)
+        return {
+            'a body': self.endless(status + b'\r\n', b'x' * 65536),
+            'chunks': self.endless(
+                chunked, b'8000\r\n' + b'x' * 0x8000 + b'\r\n'
+            ),
+            'small chunks': self.endless(chunked, b'1\r\nx\r\n' * 8192),
+            'the size of a chunk': self.endless(chunked, b'1' * 65536),
+            'what goes with a chunk': self.endless(
+                chunked + b'5;', b'x' * 65536
+            ),
+            'trailers': self.endless(last, b'X: y\r\n' * 8192),
+            'one trailer': self.endless(last + b'X: ', b'y' * 65536),
+            'a redirect': self.endless(
+                b'HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n', b'x' * 65536
+            ),
+            'a header': self.endless(status + b'X: ', b'y' * 65536),
+            'headers': self.endless(status, b'X: y\r\n' * 8192),
+            'the status': self.endless(b'HTTP/1.1 400 ', b'y' * 65536),
+        }
+
+    def assert_given_up(self, what: str, ping: Any, script: Script) -> None:
+        self.server.taken = 0
+        tracemalloc.start()
+        try:
+            with self.server.plays(script):
+                ping()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(self.server.taken, TAKEN, what)
+        self.assertLess(peak, 16 * 1024 * 1024, what)
+
+    def test_a_single_ping_does_not_read_for_ever(self) -> None:
+        """Whatever part of the reply goes on, and however fast."""
+
+        def ping() -> None:
+            self.assertEqual(Verdict.UNKNOWN, self.single())
+
+        for what, script in self.bodies().items():
+            self.assert_given_up(what, ping, script)
+
+    def test_a_sweep_does_not_read_for_ever(self) -> None:
+        """The same, and 1xx heads without a reply besides."""
+
+        def ping() -> None:
+            self.assertEqual(Verdict.UNKNOWN, self.swept().verdict)
+
+        early = b'HTTP/1.1 100 Continue\r\n\r\n'
+        scripts = {**self.bodies(), '1xx': self.endless(early, early * 2000)}
+        # libcurl keeps nothing of this, and reads on until the timeout.
+        del scripts['what goes with a chunk']
+        for what, script in scripts.items():
+            self.assert_given_up(what, ping, script)
+
+    def test_slow_lines_between_chunks_end_with_the_timeout(self) -> None:
+        """The timeout is for the body in all, with all that frames it."""
+        chunked = b'HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n'
+        for pieces in (
+            (chunked, b'5;'),
+            (chunked, b'0\r\nX: '),
+        ):
+            script = Script(pieces, Ending.TRICKLING)
+            with self.server.plays(script):
+                self.assertEqual(Verdict.UNKNOWN, self.single(SHORT))
+
+    def test_a_listing_does_not_read_for_ever(self) -> None:
+        """A page is larger than a ping, and bounded as well."""
+        head = b'HTTP/1.1 200 OK\r\n\r\n'
+        script = self.endless(head, b'[' * 65536)
+        with self.server.plays(script), self.manager() as manager:
+            self.assertRaises(ListingFailed, manager.list_all)
+        self.assertLess(self.server.taken, 2 * TAKEN)
+
+
+class ListingTest(TestCase):
+    """Listings of the same servers."""
+
+    def test_a_listing_is_read_right_or_not_at_all(self) -> None:
+        """Its instances, all of them, or the exception that says why."""
+        page = json.dumps({'instances': [{'id': GUEST}, {'id': OTHER}]})
+        body = page.encode()
+        seen: collections.Counter[bool] = collections.Counter()
+
+        @hostile.settings(60)
+        @hypothesis.given(hostile.scripts_with(200, body))
+        def read(script: Script) -> None:
+            with self.server.plays(script), self.manager() as manager:
+                try:
+                    found = manager.list_all(LONG)
+                except ListingFailed as error:
+                    self.assertTrue(str(error).isprintable(), str(error))
+                    self.assertLess(len(str(error)), 1000)
+                    self.assertFalse(script.clean)
+                    seen[False] += 1
+                    return
+            self.assertEqual([GUEST, OTHER], [each.id for each in found])
+            seen[True] += 1
+
+        read()
+        self.assertEqual({True, False}, set(seen), 'the drawing is too poor')
+        self.assertEqual(0, self.elsewhere.connections)
+
+    def test_json_of_any_shape_is_a_listing_or_is_refused(self) -> None:
+        """And what is in a listing is text, or nothing."""
+
+        @hostile.settings(300)
+        @hypothesis.given(hostile.listings())
+        def read(body: bytes) -> None:
+            reply = Reply(200, {}, body)
+            try:
+                found = inventory.list_instances(lambda path: reply)
+            except ListingFailed as error:
+                self.assertTrue(str(error).isprintable(), str(error))
+                return
+            for instance in found:
+                self.assertIsInstance(instance.id, str)
+                for name in ('name', 'project_id', 'datastore', 'status'):
+                    self.assertIsInstance(
+                        getattr(instance, name), (str, type(None))
+                    )
+
+        read()
+
+    def test_pages_that_bring_the_same_for_ever_are_given_up(self) -> None:
+        """Their offsets go on and on, but their rows do not."""
+        offset = 0
+
+        def fetch(path: str) -> Reply:
+            nonlocal offset
+            offset += 1
+            links = [{'rel': 'next', 'href': f'x?marker={offset}'}]
+            page = {'instances': [{'id': GUEST}], 'links': links}
+            return Reply(200, {}, json.dumps(page).encode())
+
+        self.assertRaises(ListingFailed, inventory.list_instances, fetch)
+
+    def test_ids_of_a_listing_reach_no_other_route(self) -> None:
+        """What cannot be an ID is not sent, and does not end the sweep."""
+        ids = ['../x', 'a/b', '', '..', 'x' * 10_000_000, '\x1b[31m\u202e']
+        script = Script((base.PONG,), Ending.KEPT)
+        with self.server.plays(script), self.manager() as manager:
+            results = {
+                result.instance_id: result
+                for result in manager.rpc_ping_each([*ids, GUEST])
+            }
+        self.assertEqual({*ids, GUEST}, set(results))
+        self.assertEqual(Verdict.REACHABLE, results[GUEST].verdict)
+        self.assertEqual(2, len(self.server.requests))
+        for result in results.values():
+            self.assertTrue(result.detail.isprintable())
+            self.assertLessEqual(len(result.detail), 200)
+
+
+class JudgeTest(testtools.TestCase):
+    """The judging alone: millions of replies in a long run."""
+
+    #: How many replies were judged, for those who ask.
+    count = 0
+
+    def test_only_clean_replies_are_judged(self) -> None:
+        """By status, head and body, in whatever combination."""
+        statuses = [100, 199, 200, 202, 204, 205, 299, 301, 302, 304, 399]
+        statuses += [400, 401, 403, 404, 408, 413, 422, 429, 499, 500, 501]
+        statuses += [502, 503, 504, 599, 600, 999]
+
+        @hostile.settings(150)
+        @hypothesis.given(
+            hostile.bodies(),
+            strategies.lists(hostile.heads(), min_size=1, max_size=4),
+            strategies.integers(100, 999),
+        )
+        def judge_all(
+            drawn: tuple[bytes, Verdict],
+            heads: list[dict[str, str]],
+            status: int,
+        ) -> None:
+            body, says = drawn
+            right = {'content-length': str(len(body))}
+            for head in ({}, right, *heads):
+                for complete in (True, False):
+                    for each in (*statuses, status):
+                        reply = Reply(each, head, body, complete)
+                        self.assert_judged(reply, says)
+                bare = Reply(204, head, b'')
+                self.assert_judged(bare, says)
+
+        judge_all()
+        if hostile.FACTOR in os.environ:
+            sys.stderr.write(f'{self.count:,} replies were judged\n')
+
+    def assert_judged(self, reply: Reply, says: Verdict) -> None:
+        self.count += 1
+        judgement = judge(reply, GUEST)
+        if judgement.verdict is not hostile.judged(reply, says):
+            self.fail(f'{judgement} for {reply}')
+        detail = judgement.detail
+        if not detail.isprintable() or len(detail) > 200:
+            self.fail(repr(detail))
+        if judgement.verdict is Verdict.REACHABLE:
+            self.assertIsNone(judgement.reason)
+            return
+        self.assertIsNotNone(judgement.reason)
+        error: Any = exceptions.from_judgement(judgement, reply, 'x')
+        if error.reason is not judgement.reason:
+            self.fail(repr(error))
+
+    def test_a_gate_opens_again_whatever_a_server_asks_for(self) -> None:
+        """No pause is longer than minutes, and no rate is none."""
+
+        @hostile.settings(200)
+        @hypothesis.given(
+            strategies.lists(
+                strategies.tuples(
+                    strategies.sampled_from(hostile.PAUSES)
+                    | strategies.floats().map(str),
+                    strategies.sampled_from(['second', 'minute', 'day', 'x']),
+                    strategies.integers(0, 10**12),
+                    strategies.floats(0, 100),
+                ),
+                max_size=30,
+            )
+        )
+        def refuse(refusals: list[tuple[str, str, int, float]]) -> None:
+            told: list[tuple[float, float]] = []
+            gate = Gate(on_throttle=lambda *news: told.append(news))
+            now = 0.0
+            for pause, period, limit, seconds in refusals:
+                now += gate.pause(now) + seconds
+                era = gate.sent(now)
+                if seconds > 90:
+                    gate.admitted(era)
+                    continue
+                words = f'Only {limit} GET request(s) can be made to * every '
+                reply = Reply(
+                    413,
+                    {'retry-after': pause},
+                    f'{words}{period}.'.encode(),
+                )
+                self.assertLessEqual(gate.refused(now, era, reply), 120)
+                self.assertLessEqual(gate.pause(now), 300)
+            for rate, pause_told in told:
+                self.assertGreater(rate, 0)
+                self.assertLess(rate, float('inf'))
+                self.assertLessEqual(pause_told, 300)
+
+        refuse()
+
+
+class NumbersTest(base.TestCase):
+    """Limits of Python callers that make no sense, or little."""
+
+    def test_a_limit_that_is_none_is_refused_at_once(self) -> None:
+        """By each of the ways, and before anything is sent."""
+        server = self.serve(base.PONG)
+        manager = self.connect(server.url).mgmt_instances
+        for number in (0, -1, float('nan'), float('-inf')):
+            self.assertRaises(
+                ValueError, manager.rpc_ping, GUEST, timeout=number
+            )
+            self.assertRaises(ValueError, manager.list_all, number)
+            for name in ('timeout', 'deadline', 'rate', 'interval', 'count'):
+                self.assertRaises(
+                    ValueError,
+                    manager.rpc_ping_each,
+                    [GUEST],
+                    **{name: number},
+                )
+        self.assertEqual([], server.requests)
+
+    def test_a_limit_beyond_measure_is_as_good_as_none(self) -> None:
+        """No clock of the system overflows."""
+        server = self.serve(base.PONG)
+        manager: Any = self.connect(server.url).mgmt_instances
+        for number in (1e9, 1e308, float('inf')):
+            self.assertIsNone(manager.rpc_ping(GUEST, timeout=number))
+            for name in ('timeout', 'deadline', 'rate', 'interval'):
+                (result,) = manager.rpc_ping_each([GUEST], **{name: number})
+                self.assertEqual(Verdict.REACHABLE, result.verdict, name)
+
+    def test_letters_that_http_cannot_send_are_said(self) -> None:
+        """In the endpoint, and in the token: with what to do."""
+        server = self.serve(base.PONG)
+        for url, token, words in (
+            (f'{server.url}/ä', 'x', '%C3%A4'),
+            ('http://bücher.invalid/v1.0', 'x', 'xn--'),
+            (server.url, 'tökén-€', 'check where it is set'),
+        ):
+            trove = self.connect(url)
+            trove.client.session.auth.get_token = lambda s, token=token: token
+            manager = trove.mgmt_instances
+            for call in (
+                lambda manager: manager.rpc_ping(GUEST),
+                lambda manager: list(manager.rpc_ping_each([GUEST])),
+                management.Management.list_all,
+            ):
+                error = self.assertRaises(
+                    ksa_exceptions.ClientException, call, manager
+                )
+                self.assertIn(words, str(error))
+                self.assertTrue(str(error).isprintable())
+        self.assertEqual([], server.requests)

@@ -1,0 +1,369 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Command lines and files that make no sense, and what is said of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+import contextlib
+import io
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+from typing import Any
+
+import fixtures
+import hypothesis
+from hypothesis import strategies
+import testtools
+
+from troveclient_rpcping import arguments
+from troveclient_rpcping import targets
+from troveclient_rpcping import transport
+from troveclient_rpcping.exceptions import InvalidInstanceID
+from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet import inventory
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.targets import Directory
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.tests import hostile
+from troveclient_rpcping.tests.base import GUEST
+
+# Numbers that are none, none here, or none that anybody means.
+NUMBERS = (
+    '',
+    ' ',
+    '0',
+    '-1',
+    '-0',
+    '+-1',
+    '1e400',
+    '-1e400',
+    'nan',
+    'inf',
+    '-inf',
+    '0x10',
+    '1_000',
+    '１２',
+    '١٢',
+    '²',
+    '½',
+    '1,5',
+    '1 000',
+    '9' * 5000,
+    '1' * 100_000,
+    '--1',
+    '$1',
+    '1;2',
+    '1\n2',
+    '1\x002',
+    '\x1b[31m5',
+    '\u202e5',
+    '\udc80',
+    '🐘',
+)
+
+# Names that tenants, or the shells of operators, come up with.
+NAMES = (
+    '..',
+    '../../x',
+    'a/b',
+    '/',
+    'a\\b',
+    "'",
+    '"; drop table instances; --',
+    '$(id)',
+    ' ',
+    'a b',
+    '-x',
+    '--all',
+    '\n',
+    'a\r\nb',
+    '\x00',
+    '\x1b]0;title\x07',
+    '\u202e',
+    '\udc80\udcff',
+    '🐘' * 50,
+    'ä%2f',
+    '%s{x}',
+    'x' * 1_000_000,
+    GUEST[:-1],
+    f'{GUEST}0',
+    GUEST.replace('-', ''),
+    f'{{{GUEST}}}',
+    GUEST.replace('1', '１'),
+    f'urn:uuid:{GUEST}',
+)
+
+any_text = strategies.text(strategies.characters())
+
+
+class NumbersTest(testtools.TestCase):
+    parsers: tuple[Callable[[str], float], ...] = (
+        arguments.seconds,
+        arguments.rate,
+        arguments.patience,
+        arguments.times,
+        arguments.concurrency,
+    )
+
+    def assert_refused(self, parse: Callable[[str], float], text: str) -> None:
+        error = self.assertRaises(argparse.ArgumentTypeError, parse, text)
+        self.assertIn(': give ', str(error))
+        self.assertTrue(str(error).isprintable(), repr(error))
+        self.assertLess(len(str(error)), 200)
+
+    def test_no_absurd_number_is_taken(self) -> None:
+        """One short clean line says what to give instead."""
+        for parse in self.parsers:
+            for text in NUMBERS:
+                self.assert_refused(parse, text)
+
+    def test_the_bounds_are_what_is_said(self) -> None:
+        """And what lies on them is taken."""
+        for parse, least, most in (
+            (arguments.seconds, '0.001', '1000000'),
+            (arguments.rate, '0.001', '1e6'),
+            (arguments.patience, '0.001', '1000000.0'),
+            (arguments.times, '1', '1000000'),
+            (arguments.concurrency, '1', '1024'),
+        ):
+            self.assertEqual(float(least), parse(least))
+            self.assertEqual(float(most), parse(most))
+        for parse in (arguments.seconds, arguments.rate, arguments.patience):
+            for text in ('0.0009', '1000000.1'):
+                self.assert_refused(parse, text)
+        self.assert_refused(arguments.times, '1000001')
+        self.assert_refused(arguments.concurrency, '1025')
+
+    def test_any_text_is_a_number_in_bounds_or_is_refused(self) -> None:
+        """There is no third way."""
+
+        @hostile.settings(300)
+        @hypothesis.given(
+            any_text
+            | strategies.floats().map(str)
+            | strategies.integers().map(str)
+        )
+        def parse_all(text: str) -> None:
+            for parse in self.parsers:
+                try:
+                    value = parse(text)
+                except argparse.ArgumentTypeError as error:
+                    self.assertTrue(str(error).isprintable(), repr(error))
+                    self.assertLess(len(str(error)), 200)
+                else:
+                    self.assertGreaterEqual(value, 0.001)
+                    self.assertLessEqual(value, 1_000_000)
+
+        parse_all()
+
+
+class CommandLineTest(testtools.TestCase):
+    def parse(self, *argv: str) -> tuple[argparse.Namespace | None, str]:
+        """Parse a command line; return what is said of it, too."""
+        parser = argparse.ArgumentParser(prog='ping')
+        arguments.add_targets(parser)
+        arguments.add_limits(parser)
+        arguments.add_repetition(parser)
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                return parser.parse_args(argv), said.getvalue()
+        except SystemExit as error:
+            self.assertEqual(2, error.code)
+            return None, said.getvalue()
+
+    def test_a_mistake_is_one_line_under_the_usage(self) -> None:
+        """It names the option, and the exit status is 2."""
+        for option in (
+            '--timeout',
+            '--concurrency',
+            '--rate',
+            '--count',
+            '--wait',
+            '--stable',
+            '--interval',
+        ):
+            for text in NUMBERS:
+                parsed, said = self.parse('x', f'{option}={text}')
+                self.assertIsNone(parsed, f'{option} {text[:20]!r}')
+                usage, _, mistake = said.partition('ping: error: ')
+                self.assertTrue(usage.startswith('usage: '))
+                self.assertRegex(mistake, rf'\Aargument {option}: .+\n\Z')
+                self.assertEqual(1, mistake.count('\n'))
+
+    def test_names_with_a_dash_stand_behind_two(self) -> None:
+        """As with any command."""
+        parsed, _ = self.parse('--', '-x', '--all')
+        assert parsed is not None
+        self.assertEqual(['-x', '--all'], parsed.instances)
+        self.assertFalse(parsed.all)
+
+
+class NamesTest(testtools.TestCase):
+    def test_hostile_names_are_names_that_nobody_bears(self) -> None:
+        """No one of them is an ID, and so none is sent."""
+        for name in NAMES:
+            self.assertFalse(inventory.is_id(name), name[:80])
+            found = Directory(lambda: [Instance(GUEST, 'db-1')]).resolve(
+                [name, 'db-1']
+            )
+            self.assertEqual(
+                [Target(None, name), Target(GUEST, 'db-1')],
+                [Target(each.instance_id, each.name) for each in found],
+            )
+
+    def test_a_name_is_found_as_it_is(self) -> None:
+        """Whatever it is, and however long."""
+        for name in NAMES:
+            instances = [Instance(GUEST, name)]
+            (target,) = Directory(instances.copy).resolve([name])
+            self.assertEqual(GUEST, target.instance_id)
+
+    def test_a_path_has_one_place_for_any_id(self) -> None:
+        """A text is refused, or stands quoted in that place."""
+
+        @hostile.settings(300)
+        @hypothesis.given(any_text | strategies.sampled_from(NAMES))
+        def place(text: str) -> None:
+            try:
+                path = transport.ping_path(text)
+            except InvalidInstanceID as error:
+                self.assertTrue(str(error).isprintable(), repr(error))
+                self.assertLess(len(str(error)), 200)
+                return
+            pattern = r'/mgmt/instances/[A-Za-z0-9_.~%-]+/rpc_ping'
+            self.assertTrue(re.fullmatch(pattern, path), path)
+            self.assertNotIn('/../', path)
+            self.assertNotIn('/./', path)
+
+        place()
+
+    def test_an_id_is_as_long_as_ids_may_be(self) -> None:
+        """Longer ones would only be refused by the servers between."""
+        self.assertIn('x' * 255, transport.ping_path('x' * 255))
+        self.assertRaises(InvalidInstanceID, transport.ping_path, 'x' * 256)
+
+
+class FilesTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def read(self, data: bytes) -> list[str]:
+        return targets.read('-', io.TextIOWrapper(io.BytesIO(data)))
+
+    def assert_refused(self, file: str, stdin: Any, words: str) -> None:
+        error = self.assertRaises(TargetError, targets.read, file, stdin)
+        self.assertIn(words, str(error))
+        self.assertTrue(str(error).isprintable(), repr(error))
+        self.assertLess(len(str(error)), 400)
+
+    def test_no_file_does_more_than_name_instances(self) -> None:
+        """Each is a list of names, or an error of one clean line."""
+        pieces = [b'\xff', b'\x00', b'\r\n', b'\n', b'#', b'\xef\xbb\xbf']
+        pieces += [b' ', b'\xf0\x9f\x90\x98', b'\xed\xa0\x80', b'\xff\xfe']
+
+        @hostile.settings(300)
+        @hypothesis.given(
+            strategies.lists(
+                strategies.sampled_from(pieces) | strategies.binary(),
+                max_size=9,
+            ).map(b''.join)
+        )
+        def read(data: bytes) -> None:
+            try:
+                names = self.read(data)
+            except TargetError as error:
+                self.assertTrue(str(error).isprintable(), repr(error))
+                return
+            self.assertTrue(names)
+            for name in names:
+                self.assertTrue(name.strip())
+                self.assertFalse(set(name) & set('\n\0'), repr(name))
+
+        read()
+
+    def test_what_is_no_text_is_refused_with_the_line(self) -> None:
+        """UTF-16, programs, pictures."""
+        for data, line in (
+            (b'a\n\x00b\n', 2),
+            ('a\nb\n'.encode('utf-16'), 1),
+            ('a\nb\n'.encode('utf-16-le'), 1),
+            (b'\x7fELF\x02\x01\x01\x00', 1),
+            (b'\x89PNG\r\n\x1a\n', 1),
+            (b'a\nb\n\xed\xa0\x80', 3),
+        ):
+            stdin = io.TextIOWrapper(io.BytesIO(data))
+            self.assert_refused(
+                '-', stdin, f'no text in UTF-8: see line {line}'
+            )
+
+    def test_a_line_may_be_a_megabyte(self) -> None:
+        """It is a name that nobody bears."""
+        long = 'x' * 1_000_000
+        self.assertEqual([long, 'y'], self.read(f'{long}\r\ny'.encode()))
+
+    def test_what_never_ends_or_is_no_file_is_refused(self) -> None:
+        """With its name, clean and short, and what is wrong with it."""
+        self.assert_refused('/dev/zero', None, '/dev/zero is too large')
+        self.assert_refused(str(self.folder), None, 'Is a directory')
+        self.assert_refused('a\n\x1b[31mb\udc80', None, 'Cannot read a b')
+        self.assert_refused('x' * 100_000, None, 'File name too long')
+        secret = self.folder / 'secret'
+        secret.write_text('x')
+        secret.chmod(0)
+        if os.geteuid():
+            self.assert_refused(str(secret), None, 'Permission denied')
+
+    def test_a_pipe_that_nobody_writes_to_ends_with_an_interrupt(self) -> None:
+        """Until then somebody may begin to."""
+        pipe = self.folder / 'pipe'
+        os.mkfifo(pipe)
+        ended = threading.Event()
+
+        def once(signum: int, frame: object) -> None:
+            if not ended.is_set():
+                ended.set()
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, once)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        main = threading.get_ident()
+
+        def interrupt() -> None:
+            while not ended.wait(0.05):
+                signal.pthread_kill(main, signal.SIGINT)
+
+        try:
+            threading.Thread(target=interrupt, daemon=True).start()
+            targets.read(str(pipe), None)
+        except KeyboardInterrupt:
+            return
+        self.fail('who wrote to it?')
+
+    def test_a_hundred_thousand_lines_are_soon_resolved(self) -> None:
+        """Each name is looked up at once, not in the whole listing."""
+        names = [f'db-{number}' for number in range(100_000)]
+        instances = [Instance(f'{GUEST}-{name}', name) for name in names]
+        started = time.monotonic()
+        read = self.read('\n'.join(names).encode())
+        found = Directory(lambda: instances).resolve(read)
+        self.assertEqual(100_000, len(found))
+        # One by one it would take an hour.
+        self.assertLess(time.monotonic() - started, 60)
