@@ -505,6 +505,7 @@ class UsageTest(base.TestCase):
             [
                 'troveclient_rpcping',
                 'troveclient_rpcping.osc',
+                'troveclient_rpcping.osc.rpc_monitor',
                 'troveclient_rpcping.osc.rpc_ping',
             ],
             [name for name in loaded if name.startswith('troveclient_rpc')],

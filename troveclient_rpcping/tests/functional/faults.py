@@ -1,0 +1,252 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What breaks a sandbox while a command works on it, and mends it again.
+
+Nothing here waits for a number of seconds: a busy machine would miss it. What
+is waited for can be seen, and who must not go on meanwhile stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import fixtures
+
+from sandbox import Sandbox
+from troveclient_rpcping.tests.functional import base
+
+# Seconds after which what is waited for will not come.
+LIMIT = 180
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that runs. What it prints can be read meanwhile.
+
+    :param process: the command.
+    :param out: the file that its stdout is.
+    :param err: the file that its stderr is.
+    :param asked: how many pings trove-api had been told of when it started.
+    """
+
+    process: subprocess.Popen[bytes]
+    out: pathlib.Path
+    err: pathlib.Path
+    asked: int
+
+    @property
+    def stdout(self) -> str:
+        """What it has printed on stdout so far."""
+        return self.out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        """What it has printed on stderr so far."""
+        return self.err.read_text()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it stand still during the block, however long that takes."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+class FaultTest(base.TestCase):
+    """A test that breaks its sandbox, and has it mended at the end."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(self.mend)
+
+    def mend(self) -> None:
+        """Make the sandbox what it was, whatever a test did to it."""
+        status = self.sandbox.status()
+        for server, pid in status['servers'].items():
+            if pid is None and server != 'epmd':
+                self.sandbox.start(server)
+        self.sandbox.set_nova('ok')
+        before = {
+            str(guest.id): guest.behaviour
+            for guest in self.sandbox.guests.values()
+        }
+        for guest in status['guests']:
+            if guest['behaviour'] != before[guest['id']]:
+                self.sandbox.set_guest(guest['id'], before[guest['id']])
+
+    def begin(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> Command:
+        """Start ``openstack``.
+
+        :param env: on top of the environment that the sandbox gives.
+        """
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        out, err = folder / 'stdout', folder / 'stderr'
+        asked = self.asked()
+        with out.open('wb') as stdout, err.open('wb') as stderr:
+            process = subprocess.Popen(
+                [base.openstack(), *arguments],
+                env={**self.sandbox.env(), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        self.addCleanup(process.wait)
+        # Ends it even while it stands still.
+        self.addCleanup(process.kill)
+        return Command(process, out, err, asked)
+
+    def sweep(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> base.Run:
+        """Run ``openstack`` to its end."""
+        return self.end(self.begin(*arguments, env=env))
+
+    def end(self, command: Command) -> base.Run:
+        """Wait for a command to end; it has to, and without a traceback."""
+        status = command.process.wait(LIMIT)
+        run = base.Run(status, command.stdout, command.stderr)
+        self.assertNotIn('Traceback', run.stderr)
+        return run
+
+    def wait_until(self, command: Command, true: Callable[[], bool]) -> None:
+        """Wait for an event while a command runs."""
+        end = time.monotonic() + LIMIT
+        while not true():
+            self.assertIsNone(command.process.poll(), command.stderr)
+            self.assertLess(time.monotonic(), end, command.stderr)
+            time.sleep(0.05)
+
+    def asked(self, instance_id: str = '') -> int:
+        """Return how often trove-api was told to ping a guest, or any."""
+        log = self.sandbox.log('trove-api')
+        return log.count(
+            f'Sending RPC PING for a database instance {instance_id}'
+        )
+
+    def wait_for_pings(self, command: Command, number: int) -> None:
+        """Wait until a command has sent so many."""
+        end = command.asked + number
+        self.wait_until(command, lambda: self.asked() >= end)
+
+    def assert_said(self, run: base.Run, expected: str) -> None:
+        """Check that a line on stderr matches a regular expression."""
+        if not any(
+            re.fullmatch(expected, line) for line in run.stderr.splitlines()
+        ):
+            self.fail(f'no line matches {expected}:\n{run.stderr[-4000:]}')
+
+    def assert_unknown(self, run: base.Run, advice: str) -> None:
+        """Check that nothing is said of the only guest."""
+        self.assertEqual(['unknown'], [row['Verdict'] for row in run.rows])
+        self.assert_lines(
+            run.stderr.splitlines(), [f'Guest .* is unknown: {advice}']
+        )
+        self.assertEqual(1, run.status)
+
+    def assert_failed(self, run: base.Run, *stderr: str) -> None:
+        """Check that the command failed before it had any rows."""
+        self.assertEqual((1, ''), (run.status, run.stdout))
+        self.assert_lines(run.stderr.splitlines(), stderr)
+
+
+class SweepTest(FaultTest):
+    """A test of a class that has a sandbox of its own, with many guests."""
+
+    box: Sandbox
+
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        """Return the sandbox, not started yet."""
+        raise NotImplementedError
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start the sandbox."""
+        super().setUpClass()
+        cls.box = cls.new_sandbox()
+        cls.box.__enter__()
+        cls.addClassCleanup(cls.box.__exit__, None, None, None)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.box
+
+    @property
+    def live(self) -> list[str]:
+        """The IDs of the guests ``guest-0001`` and so on: all of them live."""
+        return [
+            str(guest.id)
+            for name, guest in self.box.guests.items()
+            if name.startswith('guest-')
+        ]
+
+    def sweep_across(
+        self,
+        fault: Callable[[], None],
+        mend: Callable[[], None],
+        sign: str,
+        env: Mapping[str, str] | None = None,
+    ) -> base.Run:
+        """Sweep the live guests; midway something breaks, and is mended.
+
+        :param fault: breaks it.
+        :param mend: mends it.
+        :param sign: a regular expression for what ``--debug`` shows of a ping
+            that meets the fault: the rest of its line, behind the URL.
+        """
+        command = self.begin(
+            *('--debug', *base.PING, '-f', 'json', '--long'),
+            # With the default concurrency the sweep does not give up: that
+            # takes more failures than there are guests.
+            *('--rate', '8', *self.live),
+            env=env,
+        )
+        self.wait_until(
+            command, lambda: command.stderr.count('rpc_ping: HTTP 204') > 9
+        )
+        with command.frozen():
+            fault()
+        self.wait_until(
+            command,
+            lambda: bool(re.search(f'rpc_ping: {sign}', command.stderr)),
+        )
+        with command.frozen():
+            mend()
+        return self.end(command)
+
+    def assert_gap(self, run: base.Run, reason: str, advice: str) -> None:
+        """Check the truth of a sweep across a fault.
+
+        Who was asked meanwhile is unknown, and everybody else reachable.
+        """
+        self.assertEqual(self.live, [row['ID'] for row in run.rows])
+        found = [(row['Verdict'], row['Reason']) for row in run.rows]
+        self.assertEqual({('reachable', ''), ('unknown', reason)}, set(found))
+        self.assertGreater(found.count(('reachable', '')), 9)
+        # Asked when all was well again.
+        self.assertEqual(('reachable', ''), found[-1])
+        self.assert_said(run, f'[0-9]+ of {len(self.live)} guests: {advice}')
+        self.assertEqual(1, run.status)

@@ -1,0 +1,274 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Servers of the control plane that fail, at the start or in the middle.
+
+``doc/source/contributor/faults.rst`` lists all faults, and which test shows
+what comes of each: some are in other modules.
+"""
+
+import os
+import re
+import signal
+import unittest
+
+from sandbox import probe
+from sandbox import rabbitmq
+from sandbox import Sandbox
+from troveclient_rpcping.tests.functional import base
+from troveclient_rpcping.tests.functional import faults
+
+UNREACHABLE_API = (
+    'The Trove API cannot be reached: ".*"'
+    r'\. Check that trove-api runs, the endpoint in the catalog, and the way '
+    r'there: proxies and certificates\.'
+)
+
+
+@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+class MiddleTest(faults.SweepTest):
+    """A server fails in the middle of a sweep, and comes back."""
+
+    # Seconds: Trove's for an agent, and those that a slow one takes. Between
+    # its ping and its answer there is time to break something.
+    agent_timeout = 6
+    delay = 5
+
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        return Sandbox(
+            'rabbit',
+            workers=3,
+            guests=60,
+            agent_timeout=cls.agent_timeout,
+            rate_limit=1_000_000,
+        )
+
+    def slow_guest(self) -> str:
+        """Return the first of the live guests, which is slow from now on."""
+        self.box.set_guest(self.live[0], 'slow', self.delay)
+        return self.live[0]
+
+    def wait_for_all_agents(self) -> None:
+        """Return when every live guest answers."""
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--wait', str(faults.LIMIT)),
+            *self.live,
+        )
+        self.assertEqual(0, self.end(command).status)
+
+    def test_a_broker_that_restarts_makes_no_live_guest_dead(self) -> None:
+        """Whose answer it lost is asked again; who is dead is still dead."""
+        slow, dead = self.slow_guest(), self.id_of('db-dead')
+        before = self.asked(dead)
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--long'),
+            *('--rate', '20', '--concurrency', '8', '--timeout', '600'),
+            *(slow, dead, *self.live[1:]),
+        )
+        self.wait_for_pings(command, 10)
+        with command.frozen():
+            self.box.kill('broker')
+            self.box.start('broker')
+            # An agent that is not connected again is out of reach, indeed.
+            self.wait_for_all_agents()
+        run = self.end(command)
+        self.assertEqual(
+            {slow: 'reachable', dead: 'unreachable'}
+            | dict.fromkeys(self.live, 'reachable'),
+            {row['ID']: row['Verdict'] for row in run.rows},
+        )
+        self.assertGreaterEqual(self.asked(dead) - before, 2)
+        self.assert_lines(
+            run.stderr.splitlines(),
+            ['61 guests: 60 reachable, 1 unreachable, 0 error, 0 unknown .*'],
+        )
+        self.assertEqual(3, run.status)
+
+    def worker_of(self, instance_id: str) -> int:
+        """Return the process of trove-api that was told to ping a guest."""
+        found = re.findall(
+            r'^\S+ \S+ (\d+) INFO .* Sending RPC PING for a database '
+            f'instance {instance_id}',
+            self.box.log('trove-api'),
+            re.MULTILINE,
+        )
+        return int(found[-1])
+
+    def test_a_killed_worker_of_several_costs_what_it_had_in_hand(
+        self,
+    ) -> None:
+        """Those are unknown; the other workers answer for everybody else."""
+        slow = self.slow_guest()
+        before = self.asked(slow)
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--long'),
+            *('--rate', '20', '--concurrency', '16', *self.live),
+        )
+        self.wait_until(command, lambda: self.asked(slow) > before)
+        self.wait_for_pings(command, 10)
+        os.kill(self.worker_of(slow), signal.SIGKILL)
+        run = self.end(command)
+        self.assertEqual(self.live, [row['ID'] for row in run.rows])
+        first, *others = ((row['Verdict'], row['Reason']) for row in run.rows)
+        self.assertEqual(('unknown', 'connection'), first)
+        lost = [other for other in others if other != ('reachable', '')]
+        self.assertLess(len(lost), 16)
+        self.assertEqual(set(), set(lost) - {('unknown', 'connection')})
+        self.assert_lines(
+            run.stderr.splitlines(),
+            [
+                f'60 guests: {59 - len(lost)} reachable, .*',
+                f'{1 + len(lost)} of 60 guests: {UNREACHABLE_API}',
+            ],
+        )
+        self.assertEqual(1, run.status)
+
+    def test_an_api_that_restarts_costs_who_was_asked_meanwhile(self) -> None:
+        """The sweep goes on, and the rest is reachable."""
+        run = self.sweep_across(
+            lambda: self.box.kill('trove-api'),
+            lambda: self.box.start('trove-api'),
+            '(?!HTTP)',
+        )
+        self.assert_gap(run, 'connection', UNREACHABLE_API)
+
+    def test_a_nova_that_breaks_for_a_while_blames_no_guest(self) -> None:
+        """Trove answers 400 for it, as for a dead guest."""
+        run = self.sweep_across(
+            lambda: self.box.set_nova('broken'),
+            lambda: self.box.set_nova('ok'),
+            'HTTP 400',
+        )
+        self.assert_gap(
+            run,
+            'compute-error',
+            'Trove could not look up the server in Nova, so the guest was '
+            r'never asked: ".*"\. Look at Nova, not at the guest\.',
+        )
+
+    def test_a_nova_that_is_gone_for_a_while_blames_no_guest(self) -> None:
+        """Trove answers 500 when it cannot connect."""
+        run = self.sweep_across(
+            lambda: self.box.kill('cloud'),
+            lambda: self.box.start('cloud'),
+            'HTTP 500',
+        )
+        self.assert_gap(
+            run,
+            'api-error',
+            'The Trove API failed, and the guest may not have been asked: '
+            r'".*"\. Look for the request in the log of trove-api\.',
+        )
+
+    def test_without_keystone_a_sweep_goes_on(self) -> None:
+        """trove-api knows the token, and until it expires asks nobody."""
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--rate', '20'),
+            # One connection, so one worker, which has seen the token by then.
+            # One that has not answers 503, as it does below.
+            *('--concurrency', '1', *self.live),
+        )
+        self.wait_for_pings(command, 30)
+        with command.frozen():
+            self.box.kill('keystone')
+        run = self.end(command)
+        self.assertEqual(
+            dict.fromkeys(self.live, 'reachable'),
+            {row['ID']: row['Verdict'] for row in run.rows},
+        )
+        self.assertEqual(0, run.status)
+
+    def test_the_monitor_outlives_a_broker(self) -> None:
+        """It is trouble of the control plane, and no guest is called dead."""
+        command = self.begin(
+            *('database', 'instance', 'rpc', 'monitor'),
+            # Less than Trove waits for an agent that is not back yet.
+            *('--interval', '0.5', '--timeout', '3', '-q', *self.live[:6]),
+        )
+        self.wait_for_pings(command, 12)
+        self.box.kill('broker')
+        self.wait_until(command, lambda: 'ok -> failing' in command.stdout)
+        self.box.start('broker')
+        self.wait_until(
+            command,
+            lambda: bool(re.search(r'failing -> ok.*\n\Z', command.stdout)),
+        )
+        command.process.terminate()
+        run = self.end(command)
+        for line in run.stdout.splitlines():
+            self.assertRegex(line, r'^\S+ control plane (ok|failing) -> ')
+        self.assertEqual((143, ''), (run.status, run.stderr))
+
+
+class BeginningTest(base.TestCase):
+    """Something is amiss from the start."""
+
+    def test_an_api_that_cannot_reach_keystone_leaves_guests_unknown(
+        self,
+    ) -> None:
+        """It answers 503 for a token that it does not know yet."""
+        plan = self.sandbox.plan
+        token, project = probe.login(
+            plan.auth_url, 'admin', plan.passwords.admin, 'admin'
+        )
+        self.without('keystone')
+        # It forgets the tokens that it knew.
+        self.sandbox.kill('trove-api')
+        self.sandbox.start('trove-api')
+        run = self.openstack(
+            *('--os-auth-type', 'admin_token', '--os-token', token),
+            *('--os-endpoint', f'{self.sandbox.trove_url}/v1.0/{project}'),
+            *(*base.PING, '-f', 'json', self.id_of('db-healthy')),
+            stderr=[
+                'Guest .* is unknown: What stands in front of the Trove API '
+                r'answered in its place: "HTTP 503 .*"\. Check that trove-api '
+                'runs, and that it reaches Keystone.*'
+            ],
+            cloud='',
+        )
+        self.assertEqual('unknown', run.rows[0]['Verdict'])
+        self.assertEqual(1, run.status)
+
+    def test_a_member_without_the_role_learns_of_no_guest(self) -> None:
+        """The first refusal ends the sweep; dead ones are unknown, too."""
+        names = ('db-healthy', 'db-dead', 'db-old', 'db-slow')
+        run = self.ping(
+            *map(self.id_of, names),
+            *('--concurrency', '1'),
+            cloud='sandbox-member',
+            stderr=[
+                '4 guests: 0 reachable, 0 unreachable, 0 error, 4 unknown .*',
+                '1 of 4 guests: The API refuses this user: "User does not '
+                r'have admin privileges"\. Only an administrator may ping; '
+                r'check the credentials in use\.',
+                '3 of 4 guests: No answer was waited for: "The API refuses '
+                r'this user"\.',
+            ],
+        )
+        self.assertEqual(
+            [(self.id_of(name), 'unknown') for name in names],
+            [(row['ID'], row['Verdict']) for row in run.rows],
+        )
+        self.assertEqual(1, run.status)
+
+    def test_a_broken_nova_leaves_no_listing(self) -> None:
+        """Which is said, with where to look."""
+        self.with_nova('broken')
+        run = self.ping(
+            '--all',
+            stderr=[
+                r'The instances could not be listed: .*\. Trove asks Nova for '
+                r'its servers: look at Nova\.'
+            ],
+        )
+        self.assertEqual((1, ''), (run.status, run.stdout))

@@ -1,0 +1,362 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Faults between the client and the control plane: TLS, HAProxy, proxies."""
+
+import pathlib
+import re
+from typing import Any
+import unittest
+import urllib.parse
+
+import fixtures
+import trustme
+
+from sandbox import Sandbox
+from troveclient_rpcping.tests import base as http
+from troveclient_rpcping.tests.functional import base
+from troveclient_rpcping.tests.functional import faults
+from troveclient_rpcping.tests.functional import gateways
+from troveclient_rpcping.tests.functional import test_sweep
+
+# Up to the advice.
+ANSWERED_IN_ITS_PLACE = (
+    'What stands in front of the Trove API answered in its place: "HTTP 50. '
+    'without an error message of Trove".*'
+)
+
+
+def assert_fleet(test: faults.FaultTest, run: base.Run) -> None:
+    """Check that every guest of the default fleet has its true verdict."""
+    test.assertEqual(
+        test_sweep.FLEET, {row['Name']: row['Verdict'] for row in run.rows}
+    )
+    test.assertEqual(9, len(run.rows))
+    test.assert_lines(run.stderr.splitlines(), [test_sweep.SUMMARY])
+    test.assertEqual(3, run.status)
+
+
+@unittest.skipUnless(gateways.haproxy(), 'HAProxy is not installed')
+class HAProxyTest(faults.SweepTest):
+    """HAProxy is in front of Trove, and has an opinion of its own."""
+
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        return Sandbox(guests=60, agent_timeout=2, rate_limit=1_000_000)
+
+    def front(self, **kwargs: Any) -> gateways.HAProxy:
+        """Put it there."""
+        servers = {'trove': self.box.plan.ports.trove}
+        proxy = self.useFixture(gateways.HAProxy(servers, **kwargs))
+        self.useFixture(gateways.Catalog(self.box, proxy.urls['trove']))
+        return proxy
+
+    def test_its_error_pages_say_nothing_of_a_guest(self) -> None:
+        """502, 503 and 504 in HTML are unknown; the others have their say."""
+        names = ('guest-0001', 'guest-0002', 'db-dead', 'db-healthy')
+        hangs_up, nobody, dead, healthy = map(self.id_of, names)
+        backends = ('hangs-up', 'nobody', 'hasty')
+        nothing = self.useFixture(gateways.Nobody())
+        self.front(
+            rules={
+                'trove': [
+                    f'use_backend {name} if {{ path_end /{id_}/rpc_ping }}'
+                    for name, id_ in zip(
+                        backends, (hangs_up, nobody, dead), strict=True
+                    )
+                ]
+            },
+            backends=[
+                'backend hangs-up',
+                f'    server x 127.0.0.1:{self.port_that_hangs_up()}',
+                'backend nobody',
+                f'    server x 127.0.0.1:{nothing.port}',
+                'backend hasty',
+                f'    server x 127.0.0.1:{self.box.plan.ports.trove}',
+                # Less than Trove waits for a dead guest.
+                '    timeout server 100ms',
+            ],
+        )
+        run = self.sweep(
+            *base.PING, '-f', 'json', hangs_up, nobody, dead, healthy
+        )
+        said = 'HTTP {} without an error message of Trove'
+        self.assertEqual(
+            [
+                ('unknown', said.format(502)),
+                ('unknown', said.format(503)),
+                ('unknown', said.format(504)),
+                ('reachable', ''),
+            ],
+            [(row['Verdict'], row['Detail']) for row in run.rows],
+        )
+        self.assert_lines(
+            run.stderr.splitlines(),
+            [
+                '4 guests: 1 reachable, 0 unreachable, 0 error, 3 unknown .*',
+                f'3 of 4 guests: {ANSWERED_IN_ITS_PLACE}',
+            ],
+        )
+        self.assertEqual(1, run.status)
+        self.assert_unknown(
+            self.sweep(*base.PING, '-f', 'json', dead),
+            'What stands in front of the Trove API did not wait for its '
+            r'answer: "HTTP 504 .*"\. Let it wait longer than Trove does for '
+            r'a dead guest \(agent_call_low_timeout\); .*',
+        )
+
+    def port_that_hangs_up(self) -> int:
+        def hang_up(request: http.Request) -> None:
+            return None
+
+        url = self.serve(hang_up).url
+        return urllib.parse.urlsplit(url).port or 0
+
+    def test_connections_that_it_cuts_cost_no_ping(self) -> None:
+        """It closes idle ones between two pings."""
+        proxy = self.front(settings=['timeout http-keep-alive 20ms'])
+        guests = self.live[:24]
+        run = self.sweep(
+            *(*base.PING, '-f', 'json'),
+            # One at a time: of many that are cut at once, libcurl tries five,
+            # and gives up.
+            *('--rate', '4', '--concurrency', '1', *guests),
+        )
+        self.assertEqual(
+            [(id_, 'reachable', '') for id_ in guests],
+            [(row['ID'], row['Verdict'], row['Detail']) for row in run.rows],
+        )
+        self.assertEqual(0, run.status)
+        # Where each ping came from. On a busy machine some take so long that
+        # the next one follows at once.
+        ports = set(re.findall(r'127\.0\.0\.1:(\d+) .*rpc_ping', proxy.log))
+        self.assertGreater(len(ports), 5)
+
+    def test_an_api_that_is_gone_behind_it_blames_no_guest(self) -> None:
+        """It answers 503 meanwhile; the sweep goes on."""
+        self.front()
+        run = self.sweep_across(
+            lambda: self.box.kill('trove-api'),
+            lambda: self.box.start('trove-api'),
+            'HTTP 503',
+        )
+        self.assert_gap(run, 'gateway', ANSWERED_IN_ITS_PLACE)
+
+    def test_without_an_api_behind_it_nothing_is_listed(self) -> None:
+        """And nothing is pinged."""
+        self.front()
+        self.without('trove-api')
+        self.assert_failed(
+            self.sweep(*base.PING, '--all'),
+            'The instances could not be listed: HTTP 503.*',
+        )
+
+
+@unittest.skipUnless(gateways.haproxy(), 'HAProxy is not installed')
+class TLSTest(faults.FaultTest):
+    """The control plane speaks TLS, with certificates of a private CA."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.authority = trustme.CA()
+        self.bundle = self.file('ca.pem', self.authority.cert_pem)
+        server = self.authority.issue_cert(gateways.LOOPBACK)
+        self.certificate = self.file(
+            'server.pem', server.private_key_and_cert_chain_pem
+        )
+
+    def file(self, name: str, blob: trustme.Blob) -> str:
+        path = self.folder / name
+        blob.write_to_path(str(path))
+        return str(path)
+
+    def terminate(
+        self, *servers: str, demanding: bool = False
+    ) -> gateways.HAProxy:
+        """Put a terminator of TLS in front of ``trove`` or ``keystone``.
+
+        :param demanding: whether it demands certificates of its clients.
+        """
+        ports = self.sandbox.plan.ports
+        tls = f'crt {self.certificate}'
+        if demanding:
+            tls += f' verify required ca-file {self.bundle}'
+        proxy = self.useFixture(
+            gateways.HAProxy(
+                {name: getattr(ports, name) for name in servers}, tls=tls
+            )
+        )
+        if 'trove' in servers:
+            self.useFixture(
+                gateways.Catalog(self.sandbox, proxy.urls['trove'])
+            )
+        return proxy
+
+    def options(self, proxy: gateways.HAProxy, bundle: str) -> list[str]:
+        """Return the options that lead to a TLS control plane."""
+        auth_url = f'{proxy.urls["keystone"]}/v3'
+        return ['--os-auth-url', auth_url, '--os-cacert', bundle]
+
+    def client_certificate(self) -> list[str]:
+        """Return the options that show a certificate."""
+        issued = self.authority.issue_cert('operator@example.org')
+        cert = self.file('client.pem', issued.cert_chain_pems[0])
+        key = self.file('client.key', issued.private_key_pem)
+        return ['--os-cert', cert, '--os-key', key]
+
+    def test_a_private_ca_that_is_named_is_trusted(self) -> None:
+        """Every verdict is the true one."""
+        proxy = self.terminate('trove', 'keystone')
+        run = self.sweep(
+            *self.options(proxy, self.bundle),
+            *(*base.PING, '--all', '-f', 'json'),
+        )
+        assert_fleet(self, run)
+
+    def test_a_wrong_ca_ends_at_the_login(self) -> None:
+        """No password is sent."""
+        proxy = self.terminate('trove', 'keystone')
+        other = self.file('other.pem', trustme.CA().cert_pem)
+        self.assert_failed(
+            self.sweep(*self.options(proxy, other), *base.PING, '--all'),
+            'Failed to discover available identity versions.*',
+            'SSL exception connecting to .* certificate verify failed.*',
+        )
+        self.assertNotIn('POST', proxy.log)
+
+    def test_a_ca_unknown_for_trove_alone_blames_no_guest(self) -> None:
+        """There is a login, but no token is sent to Trove."""
+        proxy = self.terminate('trove')
+        run = self.sweep(*base.PING, '-f', 'json', self.id_of('db-dead'))
+        self.assert_unknown(
+            run,
+            'The Trove API cannot be reached: "SSL certificate .*"\\. .* '
+            'and the way there: proxies and certificates\\.',
+        )
+        self.assert_failed(
+            self.sweep(*base.PING, '--all'),
+            'The instances could not be listed: SSL certificate .*',
+        )
+        self.assertNotIn('GET', proxy.log)
+
+    def test_a_client_certificate_that_is_demanded_is_shown(self) -> None:
+        """To Keystone and Trove alike."""
+        proxy = self.terminate('trove', 'keystone', demanding=True)
+        run = self.sweep(
+            *self.options(proxy, self.bundle),
+            *self.client_certificate(),
+            *(*base.PING, '--all', '-f', 'json'),
+        )
+        assert_fleet(self, run)
+
+    def test_without_a_client_certificate_there_is_no_login(self) -> None:
+        """Which is said."""
+        proxy = self.terminate('keystone', demanding=True)
+        self.assert_failed(
+            self.sweep(*self.options(proxy, self.bundle), *base.PING, 'db-1'),
+            'Failed to discover available identity versions.*',
+            '(SSL exception connecting|Unable to establish connection) to .*',
+        )
+
+    def test_a_certificate_that_trove_alone_demands_blames_no_guest(
+        self,
+    ) -> None:
+        """There is a login, and no way to Trove."""
+        self.terminate('trove', demanding=True)
+        run = self.sweep(
+            *('--os-cacert', self.bundle),
+            *(*base.PING, '-f', 'json', self.id_of('db-dead')),
+        )
+        self.assert_unknown(
+            run, 'The Trove API cannot be reached: ".*certificate required.*'
+        )
+
+    def test_a_proxy_makes_tunnels_for_tls(self) -> None:
+        """Everything goes through it, and every verdict is the true one."""
+        front = self.terminate('trove', 'keystone')
+        proxy = self.useFixture(gateways.ForwardProxy())
+        run = self.sweep(
+            *self.options(front, self.bundle),
+            *(*base.PING, '--all', '-f', 'json'),
+            env=proxy.env,
+        )
+        assert_fleet(self, run)
+        self.assertEqual(
+            {('CONNECT', url.split('/')[2]) for url in front.urls.values()},
+            set(proxy.requests),
+        )
+
+    def test_a_proxy_that_makes_no_tunnel_blames_no_guest(self) -> None:
+        """It lets the login through, and refuses Trove."""
+        front = self.terminate('trove')
+        port = urllib.parse.urlsplit(front.urls['trove']).port
+        proxy = self.useFixture(gateways.ForwardProxy(port or 0))
+        run = self.sweep(
+            *('--os-cacert', self.bundle),
+            *(*base.PING, '-f', 'json', self.id_of('db-dead')),
+            env=proxy.env,
+        )
+        self.assert_unknown(
+            run,
+            'The Trove API cannot be reached: "CONNECT tunnel failed, '
+            r'response 403"\. .* and the way there: proxies and '
+            r'certificates\.',
+        )
+
+
+class ForwardProxyTest(faults.FaultTest):
+    """An HTTP proxy is between the client and the control plane."""
+
+    def test_a_proxy_that_fetches_changes_no_verdict(self) -> None:
+        """Everything goes through it: login, listing and pings."""
+        proxy = self.useFixture(gateways.ForwardProxy())
+        run = self.sweep(*(*base.PING, '--all', '-f', 'json'), env=proxy.env)
+        assert_fleet(self, run)
+        pings = [url for _, url in proxy.requests if 'rpc_ping' in url]
+        self.assertLessEqual(9, len(pings))
+        self.assertIn('POST', {method for method, _ in proxy.requests})
+
+    def test_a_proxy_that_refuses_trove_blames_no_guest(self) -> None:
+        """With a page of its own: the way is wrong, and not the user."""
+        port = self.sandbox.plan.ports.trove
+        proxy = self.useFixture(gateways.ForwardProxy(port))
+        run = self.sweep(
+            *(*base.PING, '-f', 'json', self.id_of('db-dead')), env=proxy.env
+        )
+        self.assert_unknown(
+            run,
+            'The API, or a proxy in front of it, refuses the request: '
+            r'"HTTP 403 .*"\. Check the credentials in use, and what stands '
+            r'between here and the Trove API\.',
+        )
+
+    def test_a_proxy_that_refuses_keystone_ends_at_the_login(self) -> None:
+        """Which is said."""
+        port = self.sandbox.plan.ports.keystone
+        proxy = self.useFixture(gateways.ForwardProxy(port))
+        self.assert_failed(
+            self.sweep(*base.PING, '--all', env=proxy.env),
+            'Failed to discover available identity versions.*',
+            r'Forbidden \(HTTP 403\)',
+        )
+
+    def test_a_proxy_that_is_gone_ends_at_the_login(self) -> None:
+        """It is named."""
+        port = self.useFixture(gateways.Nobody()).port
+        url = f'http://{gateways.LOOPBACK}:{port}'
+        env = {'http_proxy': url, 'no_proxy': '', 'NO_PROXY': ''}
+        self.assert_failed(
+            self.sweep(*base.PING, '--all', env=env),
+            'Failed to discover available identity versions.*',
+            'Unable to establish connection to .*',
+        )
