@@ -31,6 +31,7 @@ from sandbox import tether
 _HERE = pathlib.Path(__file__).resolve().parent
 _REQUIREMENTS = _HERE / 'requirements.txt'
 _CONSTRAINTS = _HERE / 'constraints.txt'
+_RELEASES = _HERE / 'releases'
 _SCHEMA = _HERE / 'plane' / 'schema.py'
 
 # A file in it that says whose it is: it will be removed one day.
@@ -45,11 +46,38 @@ def tell(text: str) -> None:
 
 
 def venv_path() -> pathlib.Path:
-    """Where it is: $TROVE_SANDBOX_VENV, or .sandbox/venv beside us."""
+    """Where it is: $TROVE_SANDBOX_VENV, or .sandbox/venv beside us.
+
+    Each older release has one of its own, ``.sandbox/venv-RELEASE``.
+    """
     chosen = os.environ.get('TROVE_SANDBOX_VENV')
     if chosen:
         return pathlib.Path(chosen).absolute()
-    return _HERE.parent / '.sandbox' / 'venv'
+    release = _release()
+    name = f'venv-{release}' if release else 'venv'
+    return _HERE.parent / '.sandbox' / name
+
+
+def _release() -> str | None:
+    """The release of OpenStack that is wanted; None is the newest."""
+    release = os.environ.get('TROVE_SANDBOX_RELEASE')
+    if not release:
+        return None
+    known = sorted(path.stem for path in _RELEASES.glob('*.txt'))
+    if release not in known:
+        raise error.SandboxError(
+            f'TROVE_SANDBOX_RELEASE is {release}, and can be '
+            f'{" or ".join(known)}, or be unset'
+        )
+    return release
+
+
+def _packages() -> list[pathlib.Path]:
+    """The files that say what is in it: requirements, then constraints."""
+    release = _release()
+    if release is None:
+        return [_REQUIREMENTS, _CONSTRAINTS]
+    return [_RELEASES / f'{release}.txt']
 
 
 def ensure(say: Say = tell) -> pathlib.Path:
@@ -83,7 +111,7 @@ def _fingerprint(venv: pathlib.Path) -> str:
     """
     python = os.path.realpath(venv / 'bin' / 'python')
     made_from = hashlib.sha256(python.encode())
-    for path in (_REQUIREMENTS, _CONSTRAINTS, _SCHEMA):
+    for path in (*_packages(), _SCHEMA):
         made_from.update(path.read_bytes())
     return made_from.hexdigest()
 
@@ -125,7 +153,9 @@ def _install(venv: pathlib.Path, say: Say) -> None:
     python = str(venv / 'bin' / 'python')
     _run([sys.executable, '-m', 'venv', str(venv)], log)
     pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install']
-    _run([*pip, '-r', str(_REQUIREMENTS), '-c', str(_CONSTRAINTS)], log)
+    requirements, *constraints = map(str, _packages())
+    limits = [word for path in constraints for word in ('-c', path)]
+    _run([*pip, '-r', requirements, *limits], log)
     say(
         f'installed after {time.monotonic() - started:.0f} s; making empty '
         'databases'

@@ -12,11 +12,12 @@
 
 """oslo.messaging's ``fake://`` driver, made to behave like a broker.
 
-Two things of the original (oslo_messaging/_drivers/impl_fake.py) are in the
+Three things of the original (oslo_messaging/_drivers/impl_fake.py) are in the
 way here. Its listeners look into their queues 20 times a second: 1,000 idle
 guests would keep a processor busy. And an exception reaches the caller as
 the very object that was raised, where a broker carries a text with a
-traceback; Trove's reply shows the difference.
+traceback; Trove's reply shows the difference. So does, until Trove 25.1, what
+it says of a call that timed out: it has no words in common with RabbitMQ's.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
@@ -24,7 +25,9 @@ traceback; Trove's reply shows the difference.
 import threading
 import time
 from typing import Any
+import uuid
 
+import oslo_messaging
 from oslo_messaging._drivers import common
 from oslo_messaging._drivers import impl_fake
 from trove import rpc
@@ -99,7 +102,20 @@ class _Listener(impl_fake.FakeListener):
         self._arrival.set()
 
 
+class _Driver(impl_fake.FakeDriver):
+    def _send(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._send(*args, **kwargs)
+        except oslo_messaging.MessagingTimeout:
+            # As amqpdriver.py says it.
+            raise oslo_messaging.MessagingTimeout(
+                'Timed out waiting for a reply to message ID '
+                f'{uuid.uuid4().hex}'
+            ) from None
+
+
 def install() -> None:
     """Let ``fake://`` mean this, in this process."""
+    impl_fake.FakeDriver = _Driver
     impl_fake.FakeExchange = _Exchange
     impl_fake.FakeListener = _Listener

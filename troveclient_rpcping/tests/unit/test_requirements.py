@@ -1,0 +1,81 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the package asks for, and what was tested."""
+
+from collections.abc import Iterator
+from importlib import metadata
+import pathlib
+import re
+import sys
+
+import testtools
+
+import troveclient_rpcping
+from troveclient_rpcping.tests.unit import test_layers
+
+ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
+
+# Not imported: it makes the version.
+BUILD = {'pbr'}
+
+
+def canonical(name: str) -> str:
+    """Return the name of a package in the one form that pip compares."""
+    return re.sub('[-_.]+', '-', name).lower()
+
+
+def read(file: str, operator: str) -> Iterator[tuple[str, str]]:
+    """Return the packages that a file names, and their versions."""
+    for line in (ROOT / file).read_text().splitlines():
+        text = line.partition('#')[0].strip()
+        if text:
+            name, _, version = text.partition(operator)
+            yield canonical(name.partition('[')[0]), version
+
+
+class RequirementsTest(testtools.TestCase):
+    def test_no_older_version_is_promised_than_was_tested(self) -> None:
+        """``tox -e lower`` runs the tests with lower-constraints.txt."""
+        promised = dict(read('requirements.txt', '>='))
+        tested = dict(read('lower-constraints.txt', '=='))
+        self.assertNotEqual({}, promised)
+        self.assertEqual(
+            promised, {name: tested.get(name) for name in promised}
+        )
+
+    def test_what_is_imported_is_required_and_nothing_else(self) -> None:
+        """Not only by way of another package."""
+        providers = metadata.packages_distributions()
+        imported = set()
+        for source in test_layers.modules().values():
+            for name in test_layers.imports(source):
+                root = name.partition('.')[0]
+                # "_typeshed" is for mypy alone.
+                if root not in sys.stdlib_module_names and root[0] != '_':
+                    imported |= {
+                        canonical(each) for each in providers.get(root, [root])
+                    }
+        self.assertEqual(
+            {name for name, _ in read('requirements.txt', '>=')} - BUILD,
+            imported - {'troveclient-rpcping'},
+        )
+
+    def test_the_oldest_python_is_the_same_everywhere(self) -> None:
+        """For pip, for mypy, for ruff, and in the list of what was tested."""
+        setup = (ROOT / 'setup.cfg').read_text()
+        project = (ROOT / 'pyproject.toml').read_text()
+        (oldest,) = re.findall(r'python_requires = >=3\.(\d+)', setup)
+        self.assertIn(f'python_version = "3.{oldest}"', project)
+        self.assertIn(f'target-version = "py3{oldest}"', project)
+        named = re.findall(r'Python :: 3\.(\d+)', setup)
+        self.assertEqual(oldest, min(named, key=int))
