@@ -14,8 +14,9 @@
 
 ``python3 tools/tally.py FOLDER``, where FOLDER has a ``NAME.check`` for each
 suite that is one test (``pass``, ``skip`` or ``fail``), and a ``NAME.subunit``
-for each that is a stream of results. Exit status: 0 if everything passed, else
-1.
+for each that is a stream of results, with a ``NAME.again`` if those that
+failed were run again: who passes then is named, and counts as passed. Exit
+status: 0 if everything passed, else 1.
 """
 
 import collections
@@ -29,33 +30,43 @@ _PASSED = {'success', 'xfail'}
 _FAILED = {'fail', 'uxsuccess'}
 
 
-def _of_stream(path: pathlib.Path) -> collections.Counter[str]:
-    """Count a stream. A test that began and never ended has failed."""
-    counts: collections.Counter[str] = collections.Counter()
+def _outcomes(path: pathlib.Path) -> dict[str, str]:
+    """Read a stream. A test that began and never ended has failed."""
+    outcomes: dict[str, str] = {}
 
-    def count(test: dict[str, str]) -> None:
+    def take(test: dict[str, str]) -> None:
         status = test['status']
         if status in _PASSED:
-            counts['passed'] += 1
+            outcomes[test['id']] = 'passed'
         elif status == 'skip':
-            counts['skipped'] += 1
+            outcomes[test['id']] = 'skipped'
         elif status != 'exists':
-            counts['failed'] += 1
+            outcomes[test['id']] = 'failed'
 
     with path.open('rb') as stream:
-        result = testtools.StreamToDict(count)
+        result = testtools.StreamToDict(take)
         result.startTestRun()
         try:
             subunit.ByteStreamToStreamResult(stream).run(result)
         except Exception:
             # What is no stream of results (it raises nothing more special)
             # comes from a suite that did not run to its end.
-            counts['failed'] += 1
+            outcomes[path.name] = 'failed'
         result.stopTestRun()
     # A suite without a test has not passed: something kept it from running.
-    if not counts:
-        counts['failed'] = 1
-    return counts
+    return outcomes or {path.name: 'failed'}
+
+
+def _of_stream(path: pathlib.Path) -> collections.Counter[str]:
+    """Count a stream, and what came of its failures when run again."""
+    outcomes = _outcomes(path)
+    again = path.with_suffix('.again')
+    if again.exists():
+        for test, outcome in _outcomes(again).items():
+            if outcomes.get(test) == 'failed' and outcome == 'passed':
+                print(f'passed only when run again: {test}')  # noqa: T201
+                outcomes[test] = 'passed'
+    return collections.Counter(outcomes.values())
 
 
 def _of_check(path: pathlib.Path) -> collections.Counter[str]:

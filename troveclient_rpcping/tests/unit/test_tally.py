@@ -34,8 +34,8 @@ class TallyTest(testtools.TestCase):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
-    def stream(self, *statuses: str) -> None:
-        with (self.folder / 'unit.subunit').open('wb') as file:
+    def stream(self, *statuses: str, name: str = 'unit.subunit') -> None:
+        with (self.folder / name).open('wb') as file:
             output = subunit.StreamResultToBytes(file)
             for number, status in enumerate(statuses):
                 output.status(test_id=f't{number}', test_status='inprogress')
@@ -74,6 +74,15 @@ class TallyTest(testtools.TestCase):
         """Its process was killed, or hung."""
         self.stream('success', 'inprogress')
         self.assert_tally('1 passed, 1 failed, 0 skipped', 1)
+
+    def test_who_passes_only_when_run_again_is_named(self) -> None:
+        """It counts as passed; who fails again, or was not run, does not."""
+        self.stream('fail', 'fail', 'fail', 'success')
+        self.stream('success', 'fail', name='unit.again')
+        self.assert_tally(
+            'passed only when run again: t0\n2 passed, 2 failed, 0 skipped',
+            1,
+        )
 
     def test_a_suite_that_did_not_run_has_failed(self) -> None:
         """Whether it left nothing, or something else than results."""
