@@ -12,12 +12,18 @@
 
 """Configuration of the documentation."""
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / 'ext'))
+
 project = 'troveclient-rpcping'
 author = 'The troveclient-rpcping developers'
 copyright = f'2026, {author}'
 
 extensions = [
     'cliff.sphinxext',
+    'from_code',
     'openstackdocstheme',
     'sphinx.ext.autodoc',
     'sphinx.ext.doctest',
@@ -37,3 +43,21 @@ autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'
 
 autoprogram_cliff_application = 'openstack'
+
+man_pages = [
+    (f'man/{name}', name, description, '', 1)
+    for name, description in (
+        (
+            'openstack-database-instance-rpc-ping',
+            'ask whether Trove can reach the agents in its guests',
+        ),
+        (
+            'openstack-database-instance-rpc-monitor',
+            'ping the guests of Trove again and again, and tell what changes',
+        ),
+        (
+            'check_trove_guest_rpc',
+            'monitoring plugin: can Trove reach the agents in its guests?',
+        ),
+    )
+]

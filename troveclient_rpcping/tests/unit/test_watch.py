@@ -12,12 +12,14 @@
 
 """What the monitor makes of one sweep after another."""
 
+import dataclasses
 import datetime
 import json
 
 import testtools
 
 from troveclient_rpcping import durations
+from troveclient_rpcping.fleet.watch import Bad
 from troveclient_rpcping.fleet.watch import Change
 from troveclient_rpcping.fleet.watch import Shift
 from troveclient_rpcping.fleet.watch import Trouble
@@ -104,6 +106,57 @@ class WatchTest(testtools.TestCase):
             [('a', 'reachable', 'gone'), ('b', 'new', 'unreachable')],
             self.changes(b=DOWN),
         )
+
+    def test_who_is_gone_is_told_with_how_long_it_was_what_it_was(
+        self,
+    ) -> None:
+        """As with any other change."""
+        self.sweep(a=UP)
+        self.sweep(a=UP)
+        (gone,) = self.sweep()
+        self.assertEqual(20.0, gone.seconds)
+
+    def test_a_guest_is_told_though_others_are_not_known(self) -> None:
+        """Those before it too."""
+        self.sweep(a=UP, b=UP)
+        self.assertEqual(
+            [('b', 'reachable', 'unreachable')], self.changes(a=CUT, b=DOWN)
+        )
+
+    def test_of_several_troubles_the_most_frequent_is_told(self) -> None:
+        """With the number of all that are unknown."""
+        slow = (Verdict.UNKNOWN, Reason.TIMEOUT)
+        self.sweep(a=CUT, b=slow, c=slow, d=UP)
+        self.assertEqual(
+            Trouble(reason=Reason.TIMEOUT, detail='why', unknown=3, guests=4),
+            self.watch.trouble,
+        )
+
+    def test_the_latest_name_is_kept(self) -> None:
+        """Also while no listing tells one."""
+        for name, kept in (('old', 'old'), ('new', 'new'), (None, 'new')):
+            self.watch.swept([Target('a', name)], [result('a', DOWN)], 1.0)
+            self.assertEqual([kept], [each.name for each in self.watch.bad])
+
+    def test_a_result_for_each_that_was_asked_is_wanted(self) -> None:
+        """Otherwise one would be taken for another's."""
+        self.assertRaises(ValueError, self.watch.swept, [Target('a')], [], 1.0)
+
+    def test_what_it_tells_cannot_be_changed(self) -> None:
+        """They are values, by names, and small ones."""
+        ping = result('a', DOWN)
+        for value in (
+            Change(instance_id='a', name=None, before=None, after=None),
+            Trouble(reason=None, detail='why'),
+            Shift(before=None, after=None),
+            Bad(instance_id='a', name=None, since=0.0, result=ping),
+        ):
+            field = dataclasses.fields(value)[0].name
+            self.assertRaises(
+                dataclasses.FrozenInstanceError, setattr, value, field, None
+            )
+            self.assertFalse(hasattr(value, '__dict__'), repr(value))
+            self.assertRaises(TypeError, type(value), None, None, None, None)
 
     def test_a_failing_control_plane_takes_no_guest_down(self) -> None:
         """Whatever its reason; and when it is back, nothing has changed."""

@@ -1,0 +1,212 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the pages take from the code: enums, exit statuses and options.
+
+A table that is made from the code cannot fall behind it. What lacks its ``#:``
+comment is an error, and ends the build.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from collections.abc import Sequence
+from importlib import metadata
+from typing import ClassVar
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.export import command_line
+from troveclient_rpcping.osc import exits
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.verdict import judge
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+
+def comment(module: str, name: str) -> str:
+    """Return the ``#:`` comment of a constant or a member of an enum.
+
+    :param module: where it stands.
+    :param name: what it is called there, as in ``Verdict.ERROR``.
+    :raises LookupError: it has none.
+    """
+    owner, _, attribute = name.rpartition('.')
+    comments = ModuleAnalyzer.for_module(module).find_attr_docs()
+    text = ' '.join(comments.get((owner, attribute), ())).strip()
+    if not text:
+        raise LookupError(f'{module}.{name} has no comment')
+    return text
+
+
+class _Table(SphinxDirective):
+    header: ClassVar[Sequence[str]]
+    widths: ClassVar[Sequence[int]]
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Return the rows, in reStructuredText."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        widths = ' '.join(map(str, self.widths))
+        lines = [
+            '.. list-table::',
+            '   :header-rows: 1',
+            f'   :widths: {widths}',
+            '',
+        ]
+        for row in (self.header, *self.rows()):
+            lines += [
+                f'   {"*" if number == 0 else " "} - {cell}'
+                for number, cell in enumerate(row)
+            ]
+        return self.parse_text_to_nodes('\n'.join(lines))
+
+
+class Verdicts(_Table):
+    """``.. verdicts::``: every verdict, and what it means."""
+
+    header = ('Verdict', 'What it means')
+    widths = (15, 85)
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Return the rows, in reStructuredText."""
+        for verdict in Verdict:
+            yield (
+                f'``{verdict}``',
+                comment(Verdict.__module__, f'Verdict.{verdict.name}'),
+            )
+
+
+class Reasons(_Table):
+    """``.. reasons::``: every reason, its verdict, and what Trove says.
+
+    The verdict is what the program makes of the reply beside it.
+    """
+
+    header = ('Verdict', 'Reason', 'What happened', 'An answer of this kind')
+    widths = (12, 16, 42, 30)
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Return the rows, in reStructuredText."""
+        instance_id = '<id>'
+        for reason in Reason:
+            outcome = fixture.for_reason(reason, instance_id)
+            judgement = judge(outcome, instance_id)
+            if judgement.reason is not reason:
+                raise LookupError(f'the example of {reason} is another')
+            yield (
+                f'``{judgement.verdict}``',
+                f'``{reason}``',
+                comment(Reason.__module__, f'Reason.{reason.name}'),
+                _said(outcome),
+            )
+
+
+def _said(outcome: Reply | NoReply) -> str:
+    if isinstance(outcome, NoReply):
+        return 'none'
+    text = plaintext.first_line(outcome.fault or '')
+    return f'{outcome.status} ``{text}``' if text else str(outcome.status)
+
+
+class ExitStatuses(_Table):
+    """``.. exit-statuses::``: those of the commands."""
+
+    header = ('Status', 'What it means, and what a runbook may do')
+    widths = (12, 88)
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Return the rows, in reStructuredText."""
+        statuses = {
+            name: value
+            for name, value in vars(exits).items()
+            if name.isupper() and isinstance(value, int)
+        }
+        for name in sorted(statuses, key=lambda name: statuses[name]):
+            yield str(statuses[name]), comment(exits.__name__, name)
+
+
+class Options(SphinxDirective):
+    """``.. options:: PROGRAM``: its arguments, and what they do.
+
+    Not those that every command of ``openstack`` has for its output, nor those
+    that name a cloud.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return a list of definitions."""
+        lines = []
+        for action in _actions(_parser(self.arguments[0])):
+            lines += [_signature(action), f'    {_help(action)}', '']
+        return self.parse_text_to_nodes('\n'.join(lines))
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    if program == 'check_trove_guest_rpc':
+        return command_line.own_parser()
+    name = program.removeprefix('openstack ').replace(' ', '_')
+    (entry,) = metadata.entry_points(group='openstack.database.v1', name=name)
+    command = entry.load()(None, None)
+    parser: argparse.ArgumentParser = command.get_parser(program)
+    return parser
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    # argparse has no public way to its arguments. What others add stands in
+    # groups of its own.
+    return [
+        action
+        for group in (parser._positionals, parser._optionals)
+        for action in group._group_actions
+        if action.help is not argparse.SUPPRESS
+    ]
+
+
+def _signature(action: argparse.Action) -> str:
+    value = str(action.metavar or '')
+    if action.nargs == '?':
+        value = f'[{value}]'
+    if not action.option_strings:
+        return f'``{value}``'
+    signatures = (
+        f'``{option} {value}``' if value else f'``{option}``'
+        for option in action.option_strings
+    )
+    return ', '.join(signatures)
+
+
+def _help(action: argparse.Action) -> str:
+    text = (action.help or '') % vars(action)
+    for character in '\\*`_|':
+        text = text.replace(character, f'\\{character}')
+    return f'{text[:1].upper()}{text[1:].removesuffix(".")}.'
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx of the directives."""
+    app.add_directive('verdicts', Verdicts)
+    app.add_directive('reasons', Reasons)
+    app.add_directive('exit-statuses', ExitStatuses)
+    app.add_directive('options', Options)
+    return {'parallel_read_safe': True, 'parallel_write_safe': True}
