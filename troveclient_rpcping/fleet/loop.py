@@ -14,10 +14,13 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator
 import contextlib
 import selectors
+import sys
 import time
+from types import TracebackType
 
 import pycurl
 
@@ -34,6 +37,45 @@ _EVENTS = {
 }
 
 
+class _Interrupts:
+    """Raises at the end of its block what callbacks of pycurl's raised in it.
+
+    A signal may arrive in a callback, and Ctrl-C and SIGTERM are not to be
+    lost. A callback cannot catch it by itself: it may arrive as the callback
+    is entered. Newer versions of pycurl raise it; those before 7.46 or so
+    print it, by way of ``sys.excepthook`` (PyErr_Print), and forget it.
+    """
+
+    def __init__(self) -> None:
+        self._hook = sys.excepthook
+        self._kept: BaseException | None = None
+
+    def __enter__(self) -> None:
+        sys.excepthook = self._keep
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+        if self._kept is not None:
+            raise self._kept
+
+    def end(self) -> None:
+        """Let other exceptions be printed again."""
+        sys.excepthook = self._hook
+
+    def _keep(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._kept = error
+
+
 class Loop:
     """Runs transfers side by side.
 
@@ -47,16 +89,22 @@ class Loop:
         # What it has registered: to ask it takes longer than all the rest.
         self._watched: set[int] = set()
         self._due: float | None = None
-        self._interrupt: BaseException | None = None
+        self._interrupts = _Interrupts()
         self._running: dict[pycurl.Curl, Handle] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+        # The pauses that libcurl asks for, the last one first, in ms. No
+        # function in Python: a signal cannot arrive in this one, and from
+        # some calls pycurl brings no exception back.
+        self._timer: collections.deque[int] = collections.deque(maxlen=1)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer.append)
 
     def start(self, handle: Handle) -> None:
         """Start the request that *handle* was prepared for."""
-        self._multi.add_handle(handle.curl)
-        self._running[handle.curl] = handle
+        with self._interrupts:
+            self._multi.add_handle(handle.curl)
+            self._running[handle.curl] = handle
+        self._set_due()
 
     def wait(self, timeout: float | None) -> list[tuple[Handle, int, str]]:
         """Let the transfers go on until some end, or the time is up.
@@ -66,23 +114,27 @@ class Loop:
         :returns: for each that ended its handle, libcurl's error code (0 for
             none) and error message. May be empty before the time is up.
         """
-        pause = self._pause(timeout)
-        for key, events in self._selector.select(pause):
-            mask = 0
-            if events & selectors.EVENT_READ:
-                mask |= pycurl.CSELECT_IN
-            if events & selectors.EVENT_WRITE:
-                mask |= pycurl.CSELECT_OUT
-            self._multi.socket_action(key.fd, mask)
-        if self._due is not None and self._due <= time.monotonic():
-            self._due = None
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        if self._interrupt is not None:
-            raise self._interrupt
-        return list(self._ended())
+        ready = self._selector.select(self._pause(timeout))
+        with self._interrupts:
+            for key, events in ready:
+                mask = 0
+                if events & selectors.EVENT_READ:
+                    mask |= pycurl.CSELECT_IN
+                if events & selectors.EVENT_WRITE:
+                    mask |= pycurl.CSELECT_OUT
+                self._multi.socket_action(key.fd, mask)
+            self._set_due()
+            if self._due is not None and self._due <= time.monotonic():
+                self._due = None
+                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        ended = list(self._ended())
+        self._set_due()
+        return ended
 
     def close(self) -> None:
         """End everything that is under way, and free it."""
+        # An interrupt may have come between the hook and its block.
+        self._interrupts.end()
         for curl in self._running:
             # After an interrupt libcurl may be of another mind about what is
             # under way; all of it is freed below.
@@ -105,36 +157,29 @@ class Loop:
         while queued:
             queued, good, bad = self._multi.info_read()
             for curl, code, message in [(c, 0, '') for c in good] + bad:
-                self._multi.remove_handle(curl)
+                with self._interrupts:
+                    self._multi.remove_handle(curl)
                 yield self._running.pop(curl), code, message
-
-    # pycurl prints an exception out of a callback, and goes on: an interrupt
-    # that arrives within one is kept for wait() to raise.
 
     def _on_socket(
         self, what: int, fd: int, multi: object, data: object
     ) -> None:
-        try:
-            self._watch(fd, what)
-        except BaseException as exc:
-            self._interrupt = exc
-
-    def _watch(self, fd: int, what: int) -> None:
         if what == pycurl.POLL_REMOVE:
-            if fd in self._watched:
-                self._watched.remove(fd)
+            self._watched.discard(fd)
+            try:
                 self._selector.unregister(fd)
+            except KeyError:
+                # An interrupt came as libcurl said what to watch.
+                return
         elif fd in self._watched:
             self._selector.modify(fd, _EVENTS[what])
         else:
             self._selector.register(fd, _EVENTS[what])
             self._watched.add(fd)
 
-    def _on_timer(self, timeout_ms: int) -> None:
-        try:
-            if timeout_ms < 0:
-                self._due = None
-            else:
-                self._due = time.monotonic() + timeout_ms / 1000
-        except BaseException as exc:
-            self._interrupt = exc
+    def _set_due(self) -> None:
+        """Take in when libcurl wants to be called again."""
+        if not self._timer:
+            return
+        pause = self._timer.pop()
+        self._due = time.monotonic() + pause / 1000 if pause >= 0 else None

@@ -228,7 +228,7 @@ class CheckTest(base.TestCase):
         """However many unknown guests are put up with."""
         outcome = self.assert_outcome(
             3,
-            r'UNKNOWN - .* unknown \(.*not-asked\): The deadline passed .*',
+            r'UNKNOWN - .* unknown \(.*not-asked.*\): The deadline passed .*',
             *('--all', '--rate', '0.5', '-t', '12'),
             *('-c', '~:', '--unknown', '100'),
         )

@@ -167,6 +167,7 @@ class EngineTest(TestCase):
         rest = list(answers)
         self.assertEqual('a', first.key)
         self.assertCountEqual('abcdef', [each.key for each in rest])
+        self.assertFalse(any(each.check for each in rest))
         self.assertEqual(
             {NoReply(NoReply.NOT_ASKED, 'first')},
             {each.reply for each in rest},
@@ -182,6 +183,27 @@ class EngineTest(TestCase):
         self.assertEqual(['b', 'a'], [key for key, _ in keys])
         self.assertGreaterEqual(keys[1][1], due)
 
+    def test_what_is_due_first_is_asked_again_first(self) -> None:
+        """However late others are due."""
+        run, answers = self.ask(
+            self.engine(base.PONG), 'a', deadline=time.monotonic() + LONG
+        )
+        next(answers)
+        run.ask_again('late', time.monotonic() + 10 * LONG)
+        run.ask_again('soon', time.monotonic() + 0.05)
+        soon = next(answers)
+        self.assertEqual(('soon', 204), (soon.key, self.outcome(soon)))
+
+    def test_a_rate_is_kept_up(self) -> None:
+        """Each one is sent when its time comes, not at the next occasion."""
+        started = time.monotonic()
+        engine = self.engine(base.PONG, gate=Gate(rate=40))
+        _, answers = self.ask(engine, map(str, range(41)))
+        self.assertEqual(41, len(list(answers)))
+        self.assertGreaterEqual(time.monotonic() - started, 0.99)
+        # At the next full second for each it would take 41.
+        self.assertLess(time.monotonic() - started, 30)
+
     def test_what_is_due_again_comes_before_new_keys(self) -> None:
         """The earliest first."""
         run, answers = self.ask(self.engine(base.PONG), 'abcd')
@@ -196,7 +218,7 @@ class EngineTest(TestCase):
 
     def test_a_throttled_key_is_asked_until_it_is_let_through(self) -> None:
         """By new connections, for they may reach another process."""
-        busy = iter([BUSY, BUSY])
+        busy = iter([BUSY, BUSY.replace(b'413', b'429')])
         body = b'Only 900 GET request(s) can be made to * every second.'
         gate = Gate()
         # It knows the rate of the server.
@@ -323,6 +345,25 @@ class CheckTest(TestCase):
             )
             self.assertEqual(3, len(found))
             self.assertEqual(0, self.checks)
+
+    def test_a_check_waits_until_all_were_asked(self) -> None:
+        """Also while a rate holds them back."""
+        asked = threading.Event()
+
+        def answer(key: str, count: int) -> bytes:
+            if key == 'b':
+                asked.set()
+            asked.wait(LONG)
+            return base.PONG
+
+        self.watch(
+            answer,
+            'ab',
+            lambda: ('check', 0.0),
+            concurrency=5,
+            gate=Gate(rate=4),
+        )
+        self.assertEqual(['a', 'b'], self.asked()[:2])
 
     def test_a_check_that_is_refused_is_no_answer(self) -> None:
         """Neither for the rate limit nor for the token; and it is not lost."""

@@ -30,6 +30,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies
 from keystoneauth1 import exceptions as ksa_exceptions
+import pycurl
 import testtools
 from troveclient.apiclient import exceptions as trove_exceptions
 
@@ -62,6 +63,9 @@ SHORT = 0.2
 
 # What is kept of a head, in bytes: libcurl reads 300 KB.
 HEAD_LIMIT = 512 * 1024
+
+# As libcurl counts its versions.
+LIBCURL_7_71 = 0x074700
 
 # Bytes that may be taken from a server without end. Most of it never leaves
 # the buffers of the kernel.
@@ -374,6 +378,9 @@ class NoEndTest(TestCase):
         scripts = {**self.bodies(), '1xx': self.endless(early, early * 2000)}
         # libcurl keeps nothing of this, and reads on until the timeout.
         del scripts['what goes with a chunk']
+        if pycurl.version_info()[2] < LIBCURL_7_71:
+            # This it even keeps; it is the one in pycurl's oldest wheels.
+            del scripts['one trailer']
         for what, script in scripts.items():
             self.assert_given_up(what, ping, script)
 

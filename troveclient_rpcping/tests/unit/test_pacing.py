@@ -419,6 +419,12 @@ class RateTest(testtools.TestCase):
         before = gate.rate or 0
         self.grow(gate)
         self.assertAlmostEqual(before * 1.015, gate.rate or 0)
+        self.again(gate)
+        self.again(gate)
+        self.assert_share((1 - self.REFUSED) * 0.95, gate, 2)
+        gate = self.throttled(100)
+        self.again(gate)
+        self.assert_share(0.75, gate)
 
     def test_who_names_no_budget_gets_half_of_what_it_got(self) -> None:
         """In no time, if it took none; and one a second at the least."""
@@ -447,6 +453,14 @@ class PauseTest(testtools.TestCase):
             self.assertEqual(
                 pause, gate.refused(0.0, gate.sent(0.0), refusal(header))
             )
+
+    def test_a_pause_is_rounded_up_so_all_wait_a_second_less(self) -> None:
+        """Trove's own pauses, of one second, close the gate for nobody."""
+        for header, pause in (('1', 0.0), ('1.5', 0.5), ('2', 1.0)):
+            gate = Gate()
+            reply = refusal(header, limit=10**8, period='second')
+            gate.refused(0.0, gate.sent(0.0), reply)
+            self.assertAlmostEqual(pause, gate.pause(0.0))
 
     def test_the_next_one_follows_at_the_rate(self) -> None:
         """The first at once."""

@@ -151,12 +151,16 @@ class WatchTest(testtools.TestCase):
             Shift(before=None, after=None),
             Bad(instance_id='a', name=None, since=0.0, result=ping),
         ):
-            field = dataclasses.fields(value)[0].name
+            fields = dataclasses.fields(value)
             self.assertRaises(
-                dataclasses.FrozenInstanceError, setattr, value, field, None
+                dataclasses.FrozenInstanceError,
+                setattr,
+                value,
+                fields[0].name,
+                None,
             )
             self.assertFalse(hasattr(value, '__dict__'), repr(value))
-            self.assertRaises(TypeError, type(value), None, None, None, None)
+            self.assertRaises(TypeError, type(value), *[None] * len(fields))
 
     def test_a_failing_control_plane_takes_no_guest_down(self) -> None:
         """Whatever its reason; and when it is back, nothing has changed."""
