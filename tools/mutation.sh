@@ -42,7 +42,8 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r troveclient_rpcping "$copy"
 cd "$copy"
-for module in ${*:-$all}; do
+[ $# -gt 0 ] || eval "set -- $all"
+for module in "$@"; do
     tests=
     for test in $(tests_of "$module"); do
         tests="$tests troveclient_rpcping.tests.unit.test_$test"

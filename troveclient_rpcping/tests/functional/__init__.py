@@ -11,9 +11,3 @@
 #    under the License.
 
 """Tests with the ``openstack`` command and the sandbox."""
-
-import signal
-
-# A shell without job control starts what it runs in the background with
-# SIGINT ignored, and children inherit that: but Ctrl-C is to be tested.
-signal.signal(signal.SIGINT, signal.default_int_handler)
