@@ -108,6 +108,7 @@ class EngineTest(TestCase):
         self.assertGreaterEqual(good.rtt, 0.05)
         self.assertIsNone(lost.rtt)
         self.assertFalse(good.check or lost.check)
+        self.assertFalse(hasattr(good, '__dict__'), 'there are many')
 
     def test_as_many_as_may_be_are_under_way(self) -> None:
         """All of them answer only once the last has been asked."""
@@ -345,6 +346,31 @@ class CheckTest(TestCase):
             )
             self.assertEqual(3, len(found))
             self.assertEqual(0, self.checks)
+
+    def test_who_is_asked_again_much_later_holds_up_no_check(self) -> None:
+        """Until then there is nothing but to wait."""
+        checked = threading.Event()
+        due: tuple[str, float] | None = None
+
+        def answer(request: base.Request) -> bytes:
+            if request[0].endswith('check'):
+                checked.set()
+            if request[0].endswith('b'):
+                checked.wait(20)
+            return base.PONG
+
+        run, answers = self.ask(
+            self.engine(answer, concurrency=5),
+            'ab',
+            check=lambda: due,
+        )
+        for each in answers:
+            if each.key == 'a':
+                due = ('check', 0.0)
+                run.ask_again('a', time.monotonic() + 10 * LONG)
+            if each.key == 'b':
+                break
+        self.assertTrue(checked.is_set())
 
     def test_a_check_waits_until_all_were_asked(self) -> None:
         """Also while a rate holds them back."""
