@@ -46,7 +46,8 @@ _FAR_BEYOND = 1.5
 _FEW = 0.08
 
 # The share of the budget that the rate does not fall below: growing is slow,
-# from next to nothing it would take for ever. And if few were refused.
+# from next to nothing it would take for ever. With several processes it is
+# nearly all of it, as long as few were refused.
 _LEAST = 0.5
 _LEAST_OF_SEVERAL = 0.95
 
