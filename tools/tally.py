@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Count the results of all suites, and print them in one line.
+"""Count the results of all suites: who failed, and a last line of numbers.
 
 ``python3 tools/tally.py FOLDER``, where FOLDER has a ``NAME.check`` for each
 suite that is one test (``pass``, ``skip`` or ``fail``), and a ``NAME.subunit``
@@ -27,7 +27,6 @@ import subunit
 import testtools
 
 _PASSED = {'success', 'xfail'}
-_FAILED = {'fail', 'uxsuccess'}
 
 
 def _outcomes(path: pathlib.Path) -> dict[str, str]:
@@ -57,8 +56,8 @@ def _outcomes(path: pathlib.Path) -> dict[str, str]:
     return outcomes or {path.name: 'failed'}
 
 
-def _of_stream(path: pathlib.Path) -> collections.Counter[str]:
-    """Count a stream, and what came of its failures when run again."""
+def _of_stream(path: pathlib.Path) -> dict[str, str]:
+    """Read a stream, and what came of its failures when run again."""
     outcomes = _outcomes(path)
     again = path.with_suffix('.again')
     if again.exists():
@@ -66,22 +65,25 @@ def _of_stream(path: pathlib.Path) -> collections.Counter[str]:
             if outcomes.get(test) == 'failed' and outcome == 'passed':
                 print(f'passed only when run again: {test}')  # noqa: T201
                 outcomes[test] = 'passed'
-    return collections.Counter(outcomes.values())
+    return outcomes
 
 
-def _of_check(path: pathlib.Path) -> collections.Counter[str]:
+def _of_check(path: pathlib.Path) -> dict[str, str]:
     outcomes = {'pass\n': 'passed', 'skip\n': 'skipped'}
-    return collections.Counter([outcomes.get(path.read_text(), 'failed')])
+    return {path.stem: outcomes.get(path.read_text(), 'failed')}
 
 
 def main(folder: pathlib.Path) -> int:
     """Count what is in *folder*; print it; return the exit status."""
+    suites = [_of_check(path) for path in sorted(folder.glob('*.check'))]
+    suites += [_of_stream(path) for path in sorted(folder.glob('*.subunit'))]
     counts: collections.Counter[str] = collections.Counter()
-    for path in folder.glob('*.check'):
-        counts += _of_check(path)
-    for path in folder.glob('*.subunit'):
-        counts += _of_stream(path)
-    print(  # noqa: T201 -- a program may print
+    for outcomes in suites:
+        counts.update(outcomes.values())
+        for test, outcome in outcomes.items():
+            if outcome == 'failed':
+                print(f'failed: {test}')  # noqa: T201 -- a program may print
+    print(  # noqa: T201
         f'{counts["passed"]} passed, {counts["failed"]} failed, '
         f'{counts["skipped"]} skipped'
     )

@@ -80,12 +80,11 @@ for suite in "${suites[@]}"; do
             check docs sphinx-build -q -W -b html doc/source doc/build/html
             check man sphinx-build -q -W -b man doc/source doc/build/man
             ;;
-        unit) tests unit ;;
-        functional)
-            tests functional
-            # A dozen real servers on a machine that is busy with other work:
-            # one may be starved. Who passes only now is named below.
-            again functional
+        unit | functional)
+            tests "$suite"
+            # Dozens of servers on a machine that is busy with other work: one
+            # may be starved. Who passes only now is named below.
+            again "$suite"
             ;;
     esac
 done

@@ -18,8 +18,12 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import signal
+import sys
 import threading
 from types import FrameType
+
+# Seconds until an interrupt that was lost comes again.
+_SOON = 0.01
 
 
 class Terminated(BaseException):
@@ -35,6 +39,39 @@ def sigterm_raises() -> contextlib.AbstractContextManager[None]:
     return _handled(signal.SIGTERM, raise_terminated)
 
 
+@contextlib.contextmanager
+def none_lost() -> Iterator[None]:
+    """Let an interrupt that Python forgets come again within the block.
+
+    Python prints what is raised in a destructor, or in the callback of a weak
+    reference, and forgets it; a signal may arrive in one.
+    """
+    if not _gets_signals():
+        yield
+        return
+    lost: list[type[BaseException]] = []
+
+    def raise_again(signum: int, frame: FrameType | None) -> None:
+        raise lost.pop()
+
+    def keep(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, (KeyboardInterrupt, Terminated)):
+            lost.append(unraisable.exc_type)
+            # Not at once: it would arrive in here, and be lost once more.
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        else:
+            print_it(unraisable)
+
+    print_it = sys.unraisablehook
+    with _handled(signal.SIGALRM, raise_again):
+        sys.unraisablehook = keep
+        try:
+            yield
+        finally:
+            sys.unraisablehook = print_it
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def sighup_ignored() -> contextlib.AbstractContextManager[None]:
     """Let the program outlive its terminal within the block."""
     return _handled(signal.SIGHUP, signal.SIG_IGN)
@@ -45,8 +82,7 @@ def _handled(
     number: signal.Signals,
     handler: Callable[[int, FrameType | None], None] | signal.Handlers,
 ) -> Iterator[None]:
-    # Only the main thread can: in any other nothing changes.
-    if threading.current_thread() is not threading.main_thread():
+    if not _gets_signals():
         yield
         return
     previous = signal.signal(number, handler)
@@ -54,3 +90,8 @@ def _handled(
         yield
     finally:
         signal.signal(number, previous)
+
+
+def _gets_signals() -> bool:
+    # Only the main thread does: in any other nothing changes.
+    return threading.current_thread() is threading.main_thread()

@@ -44,14 +44,15 @@ class TallyTest(testtools.TestCase):
     def check(self, name: str, outcome: str) -> None:
         (self.folder / f'{name}.check').write_text(f'{outcome}\n')
 
-    def assert_tally(self, line: str, status: int) -> None:
+    def assert_tally(self, status: int, *lines: str) -> None:
         process = subprocess.run(
             [sys.executable, str(TALLY), str(self.folder)],
             stdout=subprocess.PIPE,
             text=True,
         )
         self.assertEqual(
-            (f'{line}\n', status), (process.stdout, process.returncode)
+            ([*lines], status),
+            (process.stdout.splitlines(), process.returncode),
         )
 
     def test_the_results_of_all_suites_are_counted(self) -> None:
@@ -59,38 +60,47 @@ class TallyTest(testtools.TestCase):
         self.stream('success', 'success', 'skip', 'xfail')
         self.check('lint', 'pass')
         self.check('shell', 'skip')
-        self.assert_tally('4 passed, 0 failed, 2 skipped', 0)
+        self.assert_tally(0, '4 passed, 0 failed, 2 skipped')
 
     def test_a_failure_anywhere_fails_all(self) -> None:
-        """Of a test, or of a suite that is one check."""
+        """Of a test, or of a suite that is one check; it is named."""
         self.stream('success', 'fail', 'uxsuccess')
         self.check('lint', 'pass')
-        self.assert_tally('2 passed, 2 failed, 0 skipped', 1)
+        self.assert_tally(
+            1, 'failed: t1', 'failed: t2', '2 passed, 2 failed, 0 skipped'
+        )
         self.stream('success')
         self.check('lint', 'fail')
-        self.assert_tally('1 passed, 1 failed, 0 skipped', 1)
+        self.assert_tally(1, 'failed: lint', '1 passed, 1 failed, 0 skipped')
 
     def test_a_test_that_never_ended_has_failed(self) -> None:
         """Its process was killed, or hung."""
         self.stream('success', 'inprogress')
-        self.assert_tally('1 passed, 1 failed, 0 skipped', 1)
+        self.assert_tally(1, 'failed: t1', '1 passed, 1 failed, 0 skipped')
 
     def test_who_passes_only_when_run_again_is_named(self) -> None:
         """It counts as passed; who fails again, or was not run, does not."""
         self.stream('fail', 'fail', 'fail', 'success')
         self.stream('success', 'fail', name='unit.again')
         self.assert_tally(
-            'passed only when run again: t0\n2 passed, 2 failed, 0 skipped',
             1,
+            'passed only when run again: t0',
+            'failed: t1',
+            'failed: t2',
+            '2 passed, 2 failed, 0 skipped',
         )
 
     def test_a_suite_that_did_not_run_has_failed(self) -> None:
         """Whether it left nothing, or something else than results."""
         self.stream()
-        self.assert_tally('0 passed, 1 failed, 0 skipped', 1)
+        self.assert_tally(
+            1, 'failed: unit.subunit', '0 passed, 1 failed, 0 skipped'
+        )
         (self.folder / 'unit.subunit').write_text('No repository found\n')
-        self.assert_tally('0 passed, 1 failed, 0 skipped', 1)
+        self.assert_tally(
+            1, 'failed: unit.subunit', '0 passed, 1 failed, 0 skipped'
+        )
 
     def test_nothing_at_all_is_no_success(self) -> None:
         """A count of zero passes nothing."""
-        self.assert_tally('0 passed, 0 failed, 0 skipped', 1)
+        self.assert_tally(1, '0 passed, 0 failed, 0 skipped')
