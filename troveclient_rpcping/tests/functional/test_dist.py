@@ -14,19 +14,26 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import fixtures
 import testtools
 
+from sandbox import install
 import troveclient_rpcping
 
 ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
 
 
-class WheelTest(testtools.TestCase):
+class TestCase(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
     def run_clean(self, *command: str) -> str:
         """Run a command without the settings of this environment."""
         env = {
@@ -34,23 +41,57 @@ class WheelTest(testtools.TestCase):
             for name, value in os.environ.items()
             if not name.startswith(('OS_', 'PYTHON'))
         }
-        return subprocess.run(
+        run = subprocess.run(
             command,
             env=env,
-            check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             timeout=600,
-        ).stdout
+        )
+        self.assertEqual(0, run.returncode, run.stdout)
+        return run.stdout
 
+    def build(self, source: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+        """Build as a release is built: an sdist, and a wheel from it."""
+        dist = self.folder / f'dist-of-{source.name}'
+        self.run_clean(
+            *(sys.executable, '-m', 'build', '--outdir', str(dist)),
+            str(source),
+        )
+        (sdist,) = dist.glob('*.tar.gz')
+        (wheel,) = dist.glob('*.whl')
+        return sdist, wheel
+
+
+class SdistTest(TestCase):
+    def test_a_release_is_fit_for_the_index(self) -> None:
+        """Its metadata can be read, and its README drawn."""
+        twine = (sys.executable, '-m', 'twine', 'check', '--strict')
+        self.run_clean(*twine, *map(str, self.build(ROOT)))
+
+    def test_the_demo_runs_from_an_unpacked_sdist(self) -> None:
+        """Without git, and with nothing else than was packed."""
+        sdist, _ = self.build(ROOT)
+        with tarfile.open(sdist) as archive:
+            archive.extractall(self.folder, filter='data')
+        unpacked = self.folder / sdist.name.removesuffix('.tar.gz')
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                # The control plane is the one that is installed already.
+                'TROVE_SANDBOX_VENV',
+                str(install.venv_path()),
+            )
+        )
+        said = self.run_clean(str(unpacked / 'tools' / 'demo.sh'))
+        statuses = re.findall(r'^\[exit status (\d+)\]$', said, re.MULTILINE)
+        self.assertEqual('0 3 3 3 3 3 1 0 124 2', ' '.join(statuses), said)
+
+
+class WheelTest(TestCase):
     def test_a_wheel_adds_its_commands_and_changes_nothing_else(self) -> None:
         """In an empty environment, beside a plain openstackclient."""
-        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.run_clean(
-            *(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps'),
-            *('-w', str(folder), str(ROOT)),
-        )
-        (wheel,) = folder.glob('*.whl')
+        _, wheel = self.build(ROOT)
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
         self.assertIn('troveclient_rpcping/py.typed', names)
@@ -63,7 +104,7 @@ class WheelTest(testtools.TestCase):
             },
         )
 
-        venv = folder / 'venv'
+        venv = self.folder / 'venv'
         self.run_clean(sys.executable, '-m', 'venv', str(venv))
         pip = (str(venv / 'bin' / 'pip'), 'install', '-q')
         openstack = str(venv / 'bin' / 'openstack')
