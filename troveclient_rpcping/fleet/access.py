@@ -98,9 +98,8 @@ class Access:
         _verify(curl, settings['verify'])
         _authenticate(curl, settings['cert'])
         proxy = requests_utils.select_proxy(self.endpoint, settings['proxies'])
-        if proxy and '://' not in proxy:
-            proxy = f'http://{proxy}'
-        # Empty, not unset: libcurl is not to read the environment again.
+        # Without a scheme it is http, as for requests. Empty, not unset:
+        # libcurl is not to read the environment again.
         curl.setopt(pycurl.PROXY, proxy or '')
         curl.setopt(pycurl.NOPROXY, '')
 

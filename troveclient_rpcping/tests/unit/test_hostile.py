@@ -253,12 +253,18 @@ class BothWaysTest(TestCase):
             chunked + b'X-Trailer: y\r\n\r\n',
             start + b'\r\nContent-Encoding: gzip\r\n\r\n' + body,
             b'HTTP/1.1 100 Continue\r\n\r\n' * 300 + base.DEAD,
+            start + b'\r\nX-Folded: y\r\n z\r\n\r\n' + body,
         ):
             self.assert_both(message, Verdict.UNREACHABLE)
         packed = gzip.compress(body)
         head = start + b'\r\nContent-Encoding: gzip\r\nContent-Length: %d'
         message = head % len(packed) + b'\r\n\r\n' + packed
         self.assert_both(message, Verdict.UNKNOWN)
+
+    def test_a_body_announced_on_a_second_line_is_seen(self) -> None:
+        """A 204 that has one is not clean."""
+        head = b'HTTP/1.1 204 No Content\r\nContent-Length:\r\n 5\r\n\r\n'
+        self.assert_both(head + b'alive', Verdict.UNKNOWN)
 
     def test_no_redirect_is_followed(self) -> None:
         """Nor any other word on where to go instead."""

@@ -665,15 +665,19 @@ class SessionSettingsTest(base.TestCase):
     def test_a_proxy_of_the_environment_is_used(self) -> None:
         """As requests would, for a host that no_proxy does not name."""
         proxy = self.serve(base.PONG)
-        host = proxy.url.split('/v1.0')[0]
-        self.useFixture(fixtures.EnvironmentVariable('http_proxy', host))
-        trove = self.connect('http://trove.invalid/v1.0/x')
-        (result,) = trove.mgmt_instances.rpc_ping_each([GUEST])
-        self.assertEqual(Verdict.REACHABLE, result.verdict)
-        self.assertEqual(
-            f'http://trove.invalid/v1.0/x/mgmt/instances/{GUEST}/rpc_ping',
-            proxy.requests[0][0],
-        )
+        with_scheme = proxy.url.split('/v1.0')[0]
+        for setting in (with_scheme, with_scheme.removeprefix('http://')):
+            self.useFixture(
+                fixtures.EnvironmentVariable('http_proxy', setting)
+            )
+            trove = self.connect('http://trove.invalid/v1.0/x')
+            (result,) = trove.mgmt_instances.rpc_ping_each([GUEST])
+            self.assertEqual(Verdict.REACHABLE, result.verdict)
+            self.assertEqual(
+                f'http://trove.invalid/v1.0/x/mgmt/instances/{GUEST}/rpc_ping',
+                proxy.requests[-1][0],
+            )
+        self.assertEqual(2, len(proxy.requests))
 
     def test_no_proxy_is_heeded(self) -> None:
         """A host that it names is asked directly."""

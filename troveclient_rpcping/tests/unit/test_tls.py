@@ -13,7 +13,9 @@
 """TLS, for a sweep and for a single ping alike."""
 
 import pathlib
+import shutil
 import ssl
+import subprocess
 from typing import Any
 
 import fixtures
@@ -70,6 +72,16 @@ class TLSTest(base.TestCase):
     def test_a_private_ca_is_trusted_where_it_is_named(self) -> None:
         """As ``--os-cacert`` does, by a file."""
         self.assert_reachable(verify=self.bundle)
+
+    def test_a_folder_of_cas_is_as_good_as_a_file(self) -> None:
+        """In the form that OpenSSL's ``rehash`` gives it."""
+        if not shutil.which('openssl'):
+            self.skipTest('openssl is not installed')
+        folder = self.folder / 'cas'
+        folder.mkdir()
+        self.ca.cert_pem.write_to_path(str(folder / 'ca.pem'))
+        subprocess.run(['openssl', 'rehash', folder], check=True)
+        self.assert_reachable(verify=str(folder))
 
     def test_the_bundle_of_the_environment_is_used(self) -> None:
         """As requests would."""

@@ -1,0 +1,231 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The commands, in this process, with a shell that only looks like one."""
+
+import _thread
+from collections.abc import Callable
+import io
+import json
+import logging
+import pathlib
+import re
+import shutil
+import threading
+import types
+from typing import Any
+
+import fixtures
+
+from troveclient_rpcping import client
+from troveclient_rpcping import fixture
+from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import rpc_monitor
+from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests import base
+
+# Seconds after which a command that does not end is broken.
+LONG = 60.0
+
+NOBODY = Reply(200, {}, json.dumps({'instances': []}).encode())
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        """Return all that was printed, without colours and the like."""
+        return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', self.getvalue())
+
+
+class Script(io.StringIO):
+    """Does the next thing whenever a line is written to it."""
+
+    def __init__(self, *acts: Callable[[], None]) -> None:
+        super().__init__()
+        self._acts = iter(acts)
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if '\n' in text:
+            next(self._acts)()
+        return written
+
+
+def nothing() -> None:
+    pass
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+class TestCase(base.TestCase):
+    """A command, the Trove that it asks, and a folder for its metrics."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.trove = fixture.Trove()
+        self.trove.start()
+        self.addCleanup(self.trove.stop)
+        self.stdout: io.StringIO = io.StringIO()
+        self.stderr: io.StringIO = io.StringIO()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.textfile = self.folder / 'metrics' / 'trove.prom'
+        self.textfile.parent.mkdir()
+
+    def lose_folder(self) -> None:
+        """Take the folder of the textfile away."""
+        shutil.rmtree(self.textfile.parent)
+
+    def run_command(
+        self, kind: Any, *arguments: str, api: client.Client | None = None
+    ) -> int:
+        """Run a command of ours; return its exit status."""
+        api = api or self.trove.client()
+        app = types.SimpleNamespace(
+            LOG=logging.getLogger(__name__),
+            client_manager=types.SimpleNamespace(
+                database=api, session=api.client.session
+            ),
+            options=types.SimpleNamespace(
+                verbose_level=1, debug=False, deferred_help=False
+            ),
+            stderr=self.stderr,
+            stdin=io.StringIO(),
+            stdout=self.stdout,
+        )
+        command = kind(app, None)
+        parsed = command.get_parser('openstack').parse_args(arguments)
+        # A command that hangs is a failure, and no reason to wait for ever.
+        timer = threading.Timer(LONG, _thread.interrupt_main)
+        timer.start()
+        try:
+            return int(command.run(parsed))
+        finally:
+            timer.cancel()
+
+
+class PingTest(TestCase):
+    def ping(self, *arguments: str, **kwargs: Any) -> int:
+        return self.run_command(
+            rpc_ping.PingDatabaseInstances, *arguments, **kwargs
+        )
+
+    def test_a_terminal_sees_how_far_it_is(self) -> None:
+        """On stderr; stdout has nothing but the rows."""
+        self.stderr = terminal = Terminal()
+        self.trove.add('db-7')
+        self.trove.add('db-8')
+        self.assertEqual(0, self.ping('--all', '-f', 'value', '-c', 'Name'))
+        self.assertRegex(terminal.text(), r'pings .* 2/2 ')
+        self.assertEqual('db-7\ndb-8\n', self.stdout.getvalue())
+
+    def test_a_single_ping_needs_no_bar(self) -> None:
+        """It is over before one could be read."""
+        self.stderr = Terminal()
+        self.trove.add('db-7')
+        self.assertEqual(0, self.ping('db-7'))
+        self.assertEqual('', self.stderr.getvalue())
+
+    def test_a_terminal_sees_who_is_awaited(self) -> None:
+        """On the bar, from the beginning."""
+        self.stderr = terminal = Terminal()
+        self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
+        self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
+        self.assertRegex(terminal.text(), r'waiting for db-7 .* 0/1 ')
+
+    def test_a_textfile_that_cannot_be_written_is_no_success(self) -> None:
+        """The old one would go on telling monitoring what it held."""
+
+        def answer(request: base.Request) -> Reply:
+            if not request.target.endswith('/rpc_ping'):
+                return NOBODY
+            # It was there when the sweep began.
+            self.lose_folder()
+            return fixture.reachable()
+
+        status = self.ping(
+            *(base.GUEST, '--textfile', str(self.textfile)),
+            api=self.connect(self.serve(answer).url),
+        )
+        self.assertEqual(exits.UNKNOWN, status)
+        self.assertRegex(
+            self.stderr.getvalue(),
+            rf'\ACannot write {self.textfile}: No such file or directory\n\Z',
+        )
+        self.assertIn('reachable', self.stdout.getvalue())
+
+    def test_a_sweep_without_a_listing_is_in_the_textfile(self) -> None:
+        """Monitoring learns that it was tried, and failed."""
+        self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
+        self.assertRaises(
+            TargetError,
+            *(self.ping, '--all', '--textfile', str(self.textfile)),
+        )
+        self.assertRegex(
+            self.textfile.read_text(),
+            r'(?m)^trove_guest_rpc_sweeps_total\{outcome="failed"\} 1\.0$',
+        )
+
+
+class MonitorTest(TestCase):
+    def watch(self, *arguments: str) -> int:
+        return self.run_command(
+            rpc_monitor.MonitorDatabaseInstances,
+            *('--interval', '0.2', *arguments),
+        )
+
+    def test_targets_that_do_not_go_together_are_a_mistake(self) -> None:
+        """Of usage; nothing is asked."""
+        log = self.useFixture(fixtures.FakeLogger())
+        self.assertEqual(exits.USAGE, self.watch('db-7', '--all'))
+        self.assertIn('error: --all stands alone', log.output)
+        self.assertEqual(exits.USAGE, self.watch())
+        self.assertIn('error: name an instance', log.output)
+        self.assertEqual([], self.trove.requests)
+
+    def test_it_goes_on_when_the_last_guest_is_deleted(self) -> None:
+        """Others may come."""
+
+        def delete() -> None:
+            self.trove.listing = NOBODY
+
+        def create() -> None:
+            self.trove.listing = None
+
+        self.trove.add('db-7', fixture.agent_timeout())
+        self.stdout = Script(delete, create, interrupt)
+        self.assertEqual(exits.INTERRUPTED, self.watch('--all'))
+        self.assertRegex(
+            self.stdout.getvalue(),
+            r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
+            r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
+            r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
+        )
+
+    def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
+        """It says so, and watches on."""
+        self.trove.add('db-7', fixture.reachable(), fixture.agent_timeout())
+        # The first sweep was written; a mistake in the path would have shown.
+        self.stdout = Script(self.lose_folder)
+        self.stderr = Script(nothing, nothing, interrupt)
+        status = self.watch('--all', '--textfile', str(self.textfile))
+        self.assertEqual(exits.INTERRUPTED, status)
+        self.assertRegex(
+            self.stderr.getvalue(),
+            r'\AWatching 1 guest: .*\n'
+            rf'(Cannot write {self.textfile}: No such file .*\n){{2}}\Z',
+        )
