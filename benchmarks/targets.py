@@ -20,7 +20,6 @@ from benchmarks import figures as figures_
 from benchmarks import race
 from benchmarks.figures import Comparison
 from benchmarks.figures import Figures
-from benchmarks.figures import Sample
 from benchmarks.figures import Spread
 
 _MB = 1_000_000
@@ -101,16 +100,13 @@ def _cpu(figures: Figures) -> Iterator[Target]:
 
 
 def _command(figures: Figures) -> Iterator[Target]:
-    def seconds(sample: Sample) -> float:
-        return sample.wall
-
     yield from _worst(
         'The whole openstack command − curl -Z',
         3.0,
         's',
         figures.sweeps(),
         lambda one: one.against(
-            'openstack', 'curl', seconds, lambda a, b: a - b
+            'openstack', 'curl', figures_.wall, lambda a, b: a - b
         ),
     )
 

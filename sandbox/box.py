@@ -45,9 +45,6 @@ class Sandbox:
     :param folder: where configuration, databases and logs are kept, also
         afterwards; by default a temporary folder that goes when the block
         ends, and stays when the start fails.
-    :param say: called with each line of progress while the control plane is
-        installed, which the first start does. Default: print it on stderr.
-
     :raises sandbox.SandboxError: (on entering) when it cannot be installed
         or started: says which server, and how its log ends.
 
@@ -66,7 +63,6 @@ class Sandbox:
         rate_limit: int = 200,
         token_lifetime: int = 3600,
         folder: str | os.PathLike[str] | None = None,
-        say: install.Say = install.tell,
     ) -> None:
         self.options = plan_.Options(
             plan_.transport(transport),
@@ -80,7 +76,6 @@ class Sandbox:
         self._guests = fleet.by_name(fleet.default_fleet(guests, dead))
         self._folder = None if folder is None else pathlib.Path(folder)
         self._temporary: str | None = None
-        self._say = say
         self._supervisor: owner.Supervisor | None = None
         self._plan: plan_.Plan | None = None
         self._socket = ''
@@ -90,7 +85,7 @@ class Sandbox:
         """Start it, and wait until every server answers."""
         if self.options.transport is plan_.Transport.RABBIT:
             rabbitmq.require()
-        venv = install.ensure(self._say)
+        venv = install.ensure()
         folder = self._folder
         if folder is None:
             self._temporary = tempfile.mkdtemp(prefix='trove-sandbox-')
@@ -176,8 +171,7 @@ class Sandbox:
 
         Namesakes are called ``NAME@PROJECT``.
         """
-        options = self.options
-        return fleet.by_name(fleet.default_fleet(options.guests, options.dead))
+        return self._guests
 
     def env(self, cloud: str = 'sandbox') -> dict[str, str]:
         """A whole environment for a client: this process's, pointed here.

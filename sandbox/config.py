@@ -48,12 +48,12 @@ control_exchange = trove
 agent_call_low_timeout = {options.agent_timeout}
 http_get_rate = {options.rate_limit}
 inst_rpc_key_encr_key = {passwords.guest_keys}
-region = RegionOne
+region = {region}
 [database]
 connection = sqlite:///{folder}/trove.sqlite
 [service_credentials]
 auth_url = {auth_url}
-region_name = RegionOne
+region_name = {region}
 username = trove
 password = {passwords.trove}
 project_name = service
@@ -63,7 +63,7 @@ project_domain_name = Default
 auth_type = password
 auth_url = {auth_url}
 www_authenticate_uri = {auth_url}
-region_name = RegionOne
+region_name = {region}
 username = trove
 password = {passwords.trove}
 project_name = service
@@ -77,7 +77,7 @@ rabbit_interval_max = 2
 
 _CLOUD = """\
   {name}:
-    region_name: RegionOne
+    region_name: {region}
     identity_api_version: 3
     auth_type: password
     auth:
@@ -98,6 +98,7 @@ def write(plan: plan_.Plan) -> None:
         'ports': plan.ports,
         'passwords': plan.passwords,
         'auth_url': plan.auth_url,
+        'region': plan_.REGION,
         'transport_url': plan.transport_url,
     }
     plan.save()
@@ -131,6 +132,7 @@ def clouds_yaml(plan: plan_.Plan) -> str:
     """An administrator, and a member who is none."""
     admin = _CLOUD.format(
         name='sandbox',
+        region=plan_.REGION,
         auth_url=plan.auth_url,
         username='admin',
         password=plan.passwords.admin,
@@ -138,6 +140,7 @@ def clouds_yaml(plan: plan_.Plan) -> str:
     )
     member = _CLOUD.format(
         name='sandbox-member',
+        region=plan_.REGION,
         auth_url=plan.auth_url,
         username='member',
         password=plan.passwords.member,

@@ -12,7 +12,6 @@
 
 """The control plane's own virtual environment: made once, kept current."""
 
-from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import fcntl
@@ -36,8 +35,6 @@ _SCHEMA = _HERE / 'plane' / 'schema.py'
 
 # A file in it that says whose it is: it will be removed one day.
 _MARK = 'trove-sandbox'
-
-Say = Callable[[str], None]
 
 
 def tell(text: str) -> None:
@@ -80,19 +77,18 @@ def _packages() -> list[pathlib.Path]:
     return [_RELEASES / f'{release}.txt']
 
 
-def ensure(say: Say = tell) -> pathlib.Path:
+def ensure() -> pathlib.Path:
     """Make it, unless it is there and current.
 
-    :param say: called with each line of progress.
     :returns: its path.
     :raises sandbox.SandboxError: when it cannot be made; says why.
     """
     venv = venv_path()
     if _is_current(venv):
         return venv
-    with _alone(venv, say):
+    with _alone(venv):
         if not _is_current(venv):  # while we waited
-            _install(venv, say)
+            _install(venv)
     return venv
 
 
@@ -117,7 +113,7 @@ def _fingerprint(venv: pathlib.Path) -> str:
 
 
 @contextlib.contextmanager
-def _alone(venv: pathlib.Path, say: Say) -> Iterator[None]:
+def _alone(venv: pathlib.Path) -> Iterator[None]:
     """Keep a second installation waiting."""
     try:
         venv.parent.mkdir(parents=True, exist_ok=True)
@@ -131,19 +127,19 @@ def _alone(venv: pathlib.Path, say: Say) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say('waiting for another process that is installing')
+            tell('waiting for another process that is installing')
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _install(venv: pathlib.Path, say: Say) -> None:
+def _install(venv: pathlib.Path) -> None:
     if importlib.util.find_spec('ensurepip') is None:
         raise error.SandboxError(
             'the venv module of Python is not complete: install it '
             '(apt-get install python3-venv)'
         )
     _clear(venv)
-    say(
+    tell(
         f'installing Keystone and Trove from PyPI into {venv} (once, about '
         'a minute)'
     )
@@ -156,7 +152,7 @@ def _install(venv: pathlib.Path, say: Say) -> None:
     requirements, *constraints = map(str, _packages())
     limits = [word for path in constraints for word in ('-c', path)]
     _run([*pip, '-r', requirements, *limits], log)
-    say(
+    tell(
         f'installed after {time.monotonic() - started:.0f} s; making empty '
         'databases'
     )
@@ -167,7 +163,7 @@ def _install(venv: pathlib.Path, say: Say) -> None:
         _run([python, '-P', str(_SCHEMA), service, target], log)
     # Last: without it, everything is made again.
     (venv / 'stamp').write_text(_fingerprint(venv))
-    say(f'ready after {time.monotonic() - started:.0f} s')
+    tell(f'ready after {time.monotonic() - started:.0f} s')
 
 
 def _clear(venv: pathlib.Path) -> None:

@@ -10,7 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The exceptions of a single ping.
+"""The exceptions of this library.
+
+A sweep raises none for a guest: there verdicts are values.
 
 ::
 

@@ -52,5 +52,16 @@ class Limits:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise ValueError(f'{field.name} must be positive: {value}')
+            if value is not None:
+                positive(field.name, value)
+
+
+def positive(name: str, value: float) -> float:
+    """Return *value*.
+
+    :param name: what it is called.
+    :raises ValueError: if it is not a positive number.
+    """
+    if not value > 0:
+        raise ValueError(f'{name} must be positive: {value}')
+    return value

@@ -56,16 +56,23 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     return line
 
 
-def first_line(text: str, limit: int = LINE_LIMIT) -> str:
+def first_line(text: str) -> str:
     """Return the first line of *text* that says something, clean.
 
     A guest's exception comes with its whole traceback below it.
     """
     for line in text.splitlines():
-        clean = one_line(line, limit)
+        clean = one_line(line)
         if clean:
             return clean
     return ''
+
+
+def named(name: str | None, id_: str | None) -> str:
+    """Return what an instance is called, as a clean line: ``NAME (ID)``."""
+    if name and id_:
+        return f'{one_line(name)} ({one_line(id_)})'
+    return one_line(name or id_ or '')
 
 
 def lines(text: str) -> list[str]:

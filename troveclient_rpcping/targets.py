@@ -30,7 +30,10 @@ from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
 
 # How much of a file is read at most, in bytes: a million IDs fit in.
 _FILE_LIMIT = 64 * 1024 * 1024
@@ -60,6 +63,21 @@ class Target:
     instance_id: str | None
     name: str | None = None
     instance: Instance | None = None
+
+
+def unanswered(target: Target, why: str = '') -> PingResult:
+    """Return what is known of a target that no answer came for.
+
+    :param target: what was asked for.
+    :param why: why there is no answer, if there is an instance to ask.
+    """
+    reason = Reason.NOT_ASKED
+    if target.instance_id is None:
+        reason, why = Reason.NOT_FOUND, 'No instance bears this name'
+    return PingResult(
+        instance_id=target.instance_id or '',
+        judgement=Judgement(Verdict.UNKNOWN, reason, why),
+    )
 
 
 class Directory:

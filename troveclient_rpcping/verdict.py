@@ -134,6 +134,27 @@ class PingResult:
     http_status: int | None = None
     request_id: str | None = None
 
+    @classmethod
+    def of(
+        cls, reply: Reply | NoReply, instance_id: str, rtt: float | None
+    ) -> PingResult:
+        """Judge the outcome of one ping.
+
+        :param reply: the HTTP reply, or why there is none.
+        :param instance_id: the instance that was asked for.
+        :param rtt: how long the reply took; ignored if there is none.
+        """
+        judgement = judge(reply, instance_id)
+        if isinstance(reply, NoReply):
+            return cls(instance_id=instance_id, judgement=judgement)
+        return cls(
+            instance_id=instance_id,
+            judgement=judgement,
+            rtt=rtt,
+            http_status=reply.status,
+            request_id=reply.request_id,
+        )
+
     @property
     def verdict(self) -> Verdict:
         """What is known of the guest."""

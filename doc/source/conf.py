@@ -26,7 +26,6 @@ extensions = [
     'from_code',
     'openstackdocstheme',
     'sphinx.ext.autodoc',
-    'sphinx.ext.doctest',
 ]
 
 html_theme = 'openstackdocs'

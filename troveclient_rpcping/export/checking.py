@@ -38,10 +38,7 @@ from troveclient_rpcping.export.cloud import Cloud
 from troveclient_rpcping.export.thresholds import State
 from troveclient_rpcping.export.thresholds import Thresholds
 from troveclient_rpcping.targets import Target
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 # The exceptions of these say in words what is wrong.
 _SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
@@ -168,16 +165,7 @@ class Check:
 
     def _result(self, target: Target) -> PingResult:
         result = self._results.get(target.instance_id)
-        if result is not None:
-            return result
-        if target.instance_id is None:
-            reason, why = Reason.NOT_FOUND, 'No instance bears this name'
-        else:
-            reason, why = Reason.NOT_ASKED, self._out_of_time()
-        return PingResult(
-            instance_id=target.instance_id or '',
-            judgement=Judgement(Verdict.UNKNOWN, reason, why),
-        )
+        return result or targets.unanswered(target, self._out_of_time())
 
     def _out_of_time(self) -> str:
         within = durations.human(self._options.deadline)

@@ -156,11 +156,6 @@ class Exporter:
         """The port that it listens on."""
         return self._server.server_port
 
-    @property
-    def url(self) -> str:
-        """Where to find the metrics."""
-        return f'http://{_host_and_port(self._address, self.port)}/metrics'
-
     def _answer(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:

@@ -28,6 +28,7 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.export.thresholds import State
 from troveclient_rpcping.export.thresholds import Thresholds
+from troveclient_rpcping.fleet.summary import PERCENTILES
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
@@ -71,6 +72,10 @@ class Report:
         return Summary.of(self.results)
 
     @property
+    def _bad(self) -> int:
+        return sum(self._summary.verdicts[verdict] for verdict in _BAD)
+
+    @property
     def state(self) -> State:
         """The state of the service.
 
@@ -79,7 +84,7 @@ class Report:
         that it is no worse, so it does not.
         """
         summary = self._summary
-        bad = sum(summary.verdicts[verdict] for verdict in _BAD)
+        bad = self._bad
         unknown = summary.verdicts[Verdict.UNKNOWN]
         if self.thresholds.critical.alerts(bad):
             return State.CRITICAL
@@ -132,7 +137,7 @@ class Report:
         summary, thresholds = self._summary, self.thresholds
         warning = thresholds.warning.text if thresholds.warning else ''
         counts = {
-            'bad': sum(summary.verdicts[verdict] for verdict in _BAD),
+            'bad': self._bad,
             **{
                 verdict.value: summary.verdicts[verdict]
                 for verdict in reversed(Verdict)
@@ -147,7 +152,7 @@ class Report:
         if summary.rtts:
             data += [
                 f'rtt_{label}={summary.percentile(percent):.6f}s;;;0'
-                for label, percent in (('p50', 50), ('p95', 95), ('max', 100))
+                for label, percent in PERCENTILES
             ]
         data.append(f'duration={self.seconds:.3f}s;;;0')
         return ' '.join(data)
@@ -181,7 +186,12 @@ def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
 
     :param limit: the longest line to return, in characters.
     """
-    return plaintext.one_line(text, limit).replace('|', '¦')
+    return _without_pipe(plaintext.one_line(text, limit))
+
+
+def _without_pipe(text: str) -> str:
+    # Performance data stand behind one.
+    return text.replace('|', '¦')
 
 
 def _reasons(results: Sequence[PingResult]) -> str:
@@ -194,10 +204,8 @@ def _reasons(results: Sequence[PingResult]) -> str:
 
 
 def _guest(target: Target, result: PingResult) -> str:
-    guest = clean(target.name or target.instance_id or '')
-    if target.name and target.instance_id:
-        guest += f' ({clean(target.instance_id)})'
-    said = f'{result.verdict}: {guest}'
+    guest = plaintext.named(target.name, target.instance_id)
+    said = f'{result.verdict}: {_without_pipe(guest)}'
     if result.reason is not None:
         said += f': {result.reason}: {clean(result.detail)}'
     elif result.rtt is not None:

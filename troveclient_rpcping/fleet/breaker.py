@@ -14,19 +14,12 @@
 
 from __future__ import annotations
 
+from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 
 # What says nothing of any guest, but that the control plane fails.
-_FAILURES = {
-    Reason.API_ERROR,
-    Reason.BAD_RESPONSE,
-    Reason.COMPUTE_ERROR,
-    Reason.CONNECTION,
-    Reason.DENIED,
-    Reason.GATEWAY,
-    Reason.TIMEOUT,
-}
+_FAILURES = {*CONTROL_PLANE} - {Reason.RATE_LIMITED, Reason.NOT_ASKED}
 
 # Failures in a row, beyond those that were in flight together, that make a
 # pattern.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from troveclient_rpcping.limits import positive
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -62,8 +63,8 @@ class Times:
 
     def __init__(self, count: int, interval: float):
         self._count = count
-        self._interval = _positive('interval', interval)
-        _positive('count', count)
+        self._interval = positive('interval', interval)
+        positive('count', count)
         # When each guest was pinged first, and how often since.
         self._begun: dict[str, tuple[float, int]] = {}
 
@@ -93,8 +94,8 @@ class UntilReachable:
     patient = True
 
     def __init__(self, stable: int, interval: float):
-        self._stable = _positive('stable', stable)
-        self._interval = _positive('interval', interval)
+        self._stable = positive('stable', stable)
+        self._interval = positive('interval', interval)
         self._in_a_row: dict[str, int] = {}
 
     def due(self, result: PingResult, sent: float, now: float) -> float | None:
@@ -111,9 +112,3 @@ class UntilReachable:
         else:
             self._in_a_row.pop(guest, None)
         return max(now, sent + self._interval)
-
-
-def _positive(name: str, value: float) -> float:
-    if not value > 0:
-        raise ValueError(f'{name} must be positive: {value}')
-    return value

@@ -37,9 +37,9 @@ class Series:
     :param sent: pings sent.
     :param received: pings that the agent answered well.
     :param in_a_row: of these the latest ones, with none lost after them.
-    :param fastest: the shortest round-trip time of those received, in
-        seconds; infinite for none.
-    :param slowest: the longest one; 0 for none.
+    :param shortest: the shortest round-trip time of those received, in
+        seconds; None for none.
+    :param longest: the longest one; None for none.
     :param total: all of them together.
     :param worst: the result with the worst verdict, the latest of several.
     :param last: the latest result.
@@ -48,8 +48,8 @@ class Series:
     sent: int = 0
     received: int = 0
     in_a_row: int = 0
-    fastest: float = float('inf')
-    slowest: float = 0.0
+    shortest: float | None = None
+    longest: float | None = None
     total: float = 0.0
     worst: PingResult | None = None
     last: PingResult | None = None
@@ -66,8 +66,10 @@ class Series:
         self.received += 1
         self.in_a_row += 1
         rtt = result.rtt or 0.0
-        self.fastest = min(self.fastest, rtt)
-        self.slowest = max(self.slowest, rtt)
+        if self.shortest is None or rtt < self.shortest:
+            self.shortest = rtt
+        if self.longest is None or rtt > self.longest:
+            self.longest = rtt
         self.total += rtt
 
     @property
@@ -79,16 +81,6 @@ class Series:
     def average(self) -> float | None:
         """The mean round-trip time of those received, in seconds."""
         return self.total / self.received if self.received else None
-
-    @property
-    def shortest(self) -> float | None:
-        """The shortest round-trip time of those received, in seconds."""
-        return self.fastest if self.received else None
-
-    @property
-    def longest(self) -> float | None:
-        """The longest round-trip time of those received, in seconds."""
-        return self.slowest if self.received else None
 
 
 def _rank(result: PingResult) -> int:

@@ -23,6 +23,9 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
+#: The percentiles of the RTTs that are told, with what they are called.
+PERCENTILES = (('p50', 50), ('p95', 95), ('max', 100))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Summary:

@@ -30,7 +30,6 @@ from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.breaker import Breaker
-from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
 from troveclient_rpcping.fleet.pacing import Gate
 from troveclient_rpcping.fleet.proof import CHECK
@@ -41,7 +40,6 @@ from troveclient_rpcping.fleet.repeat import Repeat
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -207,7 +205,7 @@ class _Round:
         )
         with contextlib.closing(run.answers()) as answers:
             for answer in answers:
-                result = _result(answer)
+                result = PingResult.of(answer.reply, answer.key, answer.rtt)
                 now = time.monotonic()
                 self._proof.saw(result, now)
                 if answer.check:
@@ -235,20 +233,6 @@ class _Round:
         if self._proof.witness is None or self._proof.last is None:
             return None
         return self._proof.witness, self._proof.last + CHECK
-
-
-def _result(answer: Answer) -> PingResult:
-    reply = answer.reply
-    judgement = judge(reply, answer.key)
-    if isinstance(reply, NoReply):
-        return PingResult(instance_id=answer.key, judgement=judgement)
-    return PingResult(
-        instance_id=answer.key,
-        judgement=judgement,
-        rtt=answer.rtt,
-        http_status=reply.status,
-        request_id=reply.request_id,
-    )
 
 
 def _impossible(instance_id: str, why: str) -> PingResult:

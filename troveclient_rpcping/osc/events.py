@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import datetime
 import json
 
@@ -23,9 +22,6 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.watch import Change
 from troveclient_rpcping.fleet.watch import Shift
 from troveclient_rpcping.fleet.watch import Trouble
-
-#: Renders one change, seen at a time.
-Style = Callable[[Change | Shift, datetime.datetime], str]
 
 
 def line(change: Change | Shift, when: datetime.datetime) -> str:
@@ -85,15 +81,10 @@ def trouble(what: Trouble) -> str:
     return f'{guests}: {what.detail}' if what.detail else guests
 
 
-def guest(change: Change) -> str:
-    """Return what the guest of a change is called, as a clean line."""
-    id_ = plaintext.one_line(change.instance_id)
-    return f'{plaintext.one_line(change.name)} ({id_})' if change.name else id_
-
-
 def _guest(change: Change) -> str:
     before = change.before or 'new'
-    return f'{guest(change)} {before} -> {change.after or "gone"}'
+    guest = plaintext.named(change.name, change.instance_id)
+    return f'{guest} {before} -> {change.after or "gone"}'
 
 
 def _plane(shift: Shift) -> str:

@@ -26,6 +26,7 @@ from typing import NoReturn
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Change
@@ -129,6 +130,8 @@ class Monitoring:
                 raise
             # The last one was deleted.
             asked = []
+        if not self._begun:
+            self._say_who_is_missing(asked)
         ids = [target.instance_id for target in asked if target.instance_id]
         self._view.begins(len(ids))
         pings = self._manager.rpc_ping_each(
@@ -143,8 +146,16 @@ class Monitoring:
             for result in pings:
                 results[result.instance_id] = result
                 self._view.advances()
-        known = [target for target in asked if target.instance_id]
-        return known, [results[target.instance_id] for target in known]
+        return asked, [
+            results.get(target.instance_id) or targets.unanswered(target)
+            for target in asked
+        ]
+
+    def _say_who_is_missing(self, asked: list[Target]) -> None:
+        for target in asked:
+            if target.instance_id is None:
+                name = plaintext.one_line(target.name or '')
+                self._view.remark(f'No instance is named "{name}" so far')
 
     def _tell(self, changes: list[Change | Shift] | list[Shift]) -> None:
         now = datetime.datetime.now(datetime.UTC)

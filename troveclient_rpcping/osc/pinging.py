@@ -27,6 +27,7 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import targets
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import choice
@@ -38,9 +39,7 @@ from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.targets import Target
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
 
@@ -181,7 +180,8 @@ class Pinging:
         waited = self._arguments.wait is not None
         result = series.last if waited else series.worst
         if result is None:
-            return _without_answer(target)
+            why = 'Interrupted before an answer came'
+            return targets.unanswered(target, why)
         if not waited and series.received and series.sent > 1:
             return dataclasses.replace(result, rtt=series.average)
         return result
@@ -221,18 +221,7 @@ class Pinging:
         if results[0].verdict is not Verdict.REACHABLE:
             return [report.sentence(asked[0], results[0], every[0])]
         if self._arguments.wait is not None:
-            guest = report.guest_name(asked[0])
+            guest = plaintext.named(asked[0].name, asked[0].instance_id)
             after = durations.human(seconds)
             return [f'Guest {guest} is reachable, after {after}.']
         return []
-
-
-def _without_answer(target: Target) -> PingResult:
-    if target.instance_id is None:
-        reason, why = Reason.NOT_FOUND, 'No instance bears this name'
-    else:
-        reason, why = Reason.NOT_ASKED, 'Interrupted before an answer came'
-    return PingResult(
-        instance_id=target.instance_id or '',
-        judgement=Judgement(Verdict.UNKNOWN, reason, why),
-    )

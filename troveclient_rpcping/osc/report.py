@@ -20,6 +20,7 @@ import datetime
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.fleet.summary import PERCENTILES
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import CONTROL_PLANE
@@ -122,12 +123,10 @@ def guests(count: int) -> str:
     return '1 guest' if count == 1 else f'{count} guests'
 
 
-def guest_name(target: Target) -> str:
-    """Return what a guest is called, as a clean line."""
-    guest = plaintext.one_line(target.name or target.instance_id or '')
-    if target.name and target.instance_id:
-        guest += f' ({plaintext.one_line(target.instance_id)})'
-    return guest
+def counts(summary: Summary) -> str:
+    """Return how many guests have which verdict."""
+    verdicts = ', '.join(f'{summary.verdicts[v]} {v}' for v in Verdict)
+    return f'{guests(summary.guests)}: {verdicts}'
 
 
 def detail(result: PingResult, series: Series) -> str:
@@ -152,7 +151,8 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
     :param result: what came of it; not ``reachable``.
     :param series: the pings that it came of.
     """
-    said = f'Guest {guest_name(target)} is {_STATES[result.verdict]}: '
+    guest = plaintext.named(target.name, target.instance_id)
+    said = f'Guest {guest} is {_STATES[result.verdict]}: '
     if series.sent > 1:
         said += f'{series.lost} of {series.sent} pings were lost. '
     said += _explanation(result)
@@ -178,14 +178,11 @@ def summary_line(summary: Summary, seconds: float) -> str:
     :param summary: its numbers.
     :param seconds: how long it took.
     """
-    counts = ', '.join(
-        f'{summary.verdicts[verdict]} {verdict}' for verdict in Verdict
-    )
-    line = f'{summary.guests} guests: {counts} in {durations.human(seconds)}'
+    line = f'{counts(summary)} in {durations.human(seconds)}'
     if summary.rtts:
         rtts = ', '.join(
             f'{label} {durations.human(summary.percentile(percent))}'
-            for label, percent in (('p50', 50), ('p95', 95), ('max', 100))
+            for label, percent in PERCENTILES
         )
         line += f' (RTT {rtts})'
     return line

@@ -24,7 +24,6 @@ from typing import Self
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Watch
 from troveclient_rpcping.osc import report
-from troveclient_rpcping.verdict import Verdict
 
 
 class View(Protocol):
@@ -108,7 +107,7 @@ class Lines:
         """See :meth:`View.swept`."""
         if not self._begun:
             self._begun = True
-            self.remark(f'Watching {_counts(summary)}')
+            self.remark(f'Watching {report.counts(summary)}')
 
     def failed(self, watch: Watch) -> None:
         """See :meth:`View.failed`."""
@@ -125,8 +124,3 @@ class Lines:
             with contextlib.suppress(OSError):
                 self._stderr.write(f'{words}\n')
                 self._stderr.flush()
-
-
-def _counts(summary: Summary) -> str:
-    counts = ', '.join(f'{summary.verdicts[each]} {each}' for each in Verdict)
-    return f'{report.guests(summary.guests)}: {counts}'

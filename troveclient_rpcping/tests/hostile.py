@@ -184,6 +184,16 @@ def timeout_2014(instance_id: str) -> str:
     )
 
 
+def timeouts_until_25(message_id: str) -> tuple[str, str]:
+    """Return the words of oslo.messaging's driver for RabbitMQ, both forms."""
+    return (
+        f'Timed out waiting for a reply to message ID {message_id}.',
+        "('Timed out waiting for a reply %(reply_q)s to message ID "
+        f"%(msg_id)s.', {{'msg_id': '{message_id}', "
+        "'reply_q': 'reply_7f'}).",
+    )
+
+
 def said(text: str) -> Verdict:
     """Read the message of a 400 once more, in another way."""
     words = re.sub(r'\s+', ' ', text).strip()
@@ -191,9 +201,15 @@ def said(text: str) -> Verdict:
         return Verdict.UNREACHABLE
     if not words.startswith(PREFIX):
         return Verdict.UNKNOWN
-    rest = words[len(PREFIX) :].casefold()
-    if rest == timeout_2014(GUEST).casefold():
+    rest = words[len(PREFIX) :]
+    if rest.casefold() == timeout_2014(GUEST).casefold():
         return Verdict.UNREACHABLE
+    for word in rest.replace("'", ' ').replace('.', ' ').split():
+        hexadecimal = len(word) == 32 and not set(word) - set(
+            '0123456789abcdef'
+        )
+        if hexadecimal and rest in timeouts_until_25(word):
+            return Verdict.UNREACHABLE
     return Verdict.ERROR
 
 
@@ -232,6 +248,10 @@ _KNOWN = (
     PREFIX + timeout_2014(GUEST),
     PREFIX + timeout_2014(GUEST.upper()),
     PREFIX + timeout_2014(OTHER),
+    *(PREFIX + text for text in timeouts_until_25('0123456789abcdef' * 2)),
+    *(PREFIX + text for text in timeouts_until_25('0123456789ABCDEF' * 2)),
+    *(PREFIX + text for text in timeouts_until_25('0123456789abcdef')),
+    *timeouts_until_25('0123456789abcdef' * 2),
     PREFIX + TODAY,
     timeout_2014(GUEST),
     PREFIX + 'Endpoint does not support RPC method rpc_ping.',

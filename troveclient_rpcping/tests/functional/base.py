@@ -24,6 +24,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from typing import Any
 from typing import Self
 
@@ -124,6 +125,14 @@ class TestCase(base.TestCase):
         ):
             self.fail(f'stderr is {lines}, and should match {list(expected)}')
 
+    def wait_until_asked(
+        self, process: subprocess.Popen[str], sandbox: Sandbox, total: int
+    ) -> None:
+        """Wait for so many pings, while a command runs; see :func:`asked`."""
+        while asked(sandbox) < total:
+            self.assertIsNone(process.poll(), 'it ended before')
+            time.sleep(0.05)
+
     def openstack(
         self,
         *arguments: str,
@@ -142,12 +151,19 @@ class TestCase(base.TestCase):
         )
 
 
+def asked(sandbox: Sandbox, instance_id: str = '') -> int:
+    """Return how often trove-api was told to ping a guest, or any."""
+    return sandbox.log('trove-api').count(
+        f'Sending RPC PING for a database instance {instance_id}'
+    )
+
+
 def start_openstack(
     sandbox: Sandbox, *arguments: str, cloud: str = 'sandbox'
 ) -> subprocess.Popen[str]:
     """Start ``openstack`` against a sandbox."""
     return subprocess.Popen(
-        [openstack(), *arguments],
+        [program('openstack'), *arguments],
         env=sandbox.env(cloud),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -156,9 +172,9 @@ def start_openstack(
     )
 
 
-def openstack() -> str:
-    """Return the path of the ``openstack`` beside this Python."""
-    beside = pathlib.Path(sys.executable).with_name('openstack')
-    found = str(beside) if beside.exists() else shutil.which('openstack')
-    assert found, 'python-openstackclient is not installed'
+def program(name: str) -> str:
+    """Return the path of a program beside this Python, or on the PATH."""
+    beside = pathlib.Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    assert found, f'{name} is not installed'
     return found

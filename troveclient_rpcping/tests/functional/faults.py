@@ -107,7 +107,7 @@ class FaultTest(base.TestCase):
         asked = self.asked()
         with out.open('wb') as stdout, err.open('wb') as stderr:
             process = subprocess.Popen(
-                [base.openstack(), *arguments],
+                [base.program('openstack'), *arguments],
                 env={**self.sandbox.env(), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -141,10 +141,7 @@ class FaultTest(base.TestCase):
 
     def asked(self, instance_id: str = '') -> int:
         """Return how often trove-api was told to ping a guest, or any."""
-        log = self.sandbox.log('trove-api')
-        return log.count(
-            f'Sending RPC PING for a database instance {instance_id}'
-        )
+        return base.asked(self.sandbox, instance_id)
 
     def wait_for_pings(self, command: Command, number: int) -> None:
         """Wait until a command has sent so many."""

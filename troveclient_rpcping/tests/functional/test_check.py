@@ -13,11 +13,8 @@
 """The real ``check_trove_guest_rpc`` against a real control plane."""
 
 import dataclasses
-import pathlib
 import re
-import shutil
 import subprocess
-import sys
 
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.unit import test_check
@@ -42,13 +39,8 @@ class Outcome:
 class CheckTest(base.TestCase):
     def check(self, *argv: str, cloud: str = 'sandbox') -> Outcome:
         """Run it to its end; a word on stderr fails the test."""
-        beside = pathlib.Path(sys.executable).with_name(
-            'check_trove_guest_rpc'
-        )
-        program = str(beside) if beside.exists() else shutil.which(beside.name)
-        assert program, 'this plugin is not installed'
         process = subprocess.run(
-            [program, *argv],
+            [base.program('check_trove_guest_rpc'), *argv],
             env=self.sandbox.env(cloud),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -58,7 +58,7 @@ class TestCase(http.TestCase):
         kept = ('PATH', 'LANG', 'LC_ALL', 'PYTHONPATH')
         process = subprocess.Popen(
             [
-                *(base.openstack(), '--os-auth-type', 'admin_token'),
+                *(base.program('openstack'), '--os-auth-type', 'admin_token'),
                 *('--os-token', token or 'x'),
                 *('--os-endpoint', url or self.server.url),
                 *(*base.PING, '-f', 'json', *arguments),

@@ -124,12 +124,8 @@ class MonitorTest(base.TestCase):
         self.end()
 
     def wait_for_pings(self, number: int) -> None:
-        end = self.pings() + number
-        while self.pings() < end:
-            self.assertIsNone(self.process.poll())
-
-    def pings(self) -> int:
-        return self.sandbox.log('trove-api').count('Sending RPC PING')
+        total = base.asked(self.sandbox) + number
+        self.wait_until_asked(self.process, self.sandbox, total)
 
     def test_a_guest_is_not_down_because_the_api_was(self) -> None:
         """The trouble is told of the control plane, when it comes and goes."""
@@ -204,7 +200,7 @@ class MonitorTest(base.TestCase):
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         process = subprocess.Popen(
-            [base.openstack(), *MONITOR, '--all', '--interval', '1'],
+            [base.program('openstack'), *MONITOR, '--all', '--interval', '1'],
             env={**self.sandbox.env(), 'TERM': 'xterm', 'COLUMNS': '160'},
             stdin=theirs,
             stdout=theirs,

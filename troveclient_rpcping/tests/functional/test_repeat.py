@@ -47,13 +47,8 @@ class WaitTest(base.TestCase):
 
     def wait_for_a_ping(self, process: subprocess.Popen[str]) -> None:
         """Return when trove-api has asked a guest once more."""
-        before = self.pings()
-        while self.pings() == before:
-            self.assertIsNone(process.poll())
-            time.sleep(0.05)
-
-    def pings(self) -> int:
-        return self.sandbox.log('trove-api').count('Sending RPC PING')
+        total = base.asked(self.sandbox) + 1
+        self.wait_until_asked(process, self.sandbox, total)
 
     def restart(self, name: str, process: subprocess.Popen[str]) -> None:
         """Bring a dead guest back once it was asked."""

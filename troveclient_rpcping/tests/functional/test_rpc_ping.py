@@ -405,7 +405,7 @@ class OutputTest(base.TestCase):
 
     def shell(self, line: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a line of sh, in which $PING is the command."""
-        ping = ' '.join([base.openstack(), *base.PING])
+        ping = ' '.join([base.program('openstack'), *base.PING])
         return subprocess.run(
             ['sh', '-c', line],
             env={**self.sandbox.env(), 'PING': ping, **env},
@@ -444,7 +444,7 @@ class OutputTest(base.TestCase):
     def test_a_usage_error_does_not_end_the_interactive_shell(self) -> None:
         """The next command runs."""
         process = subprocess.run(
-            [base.openstack()],
+            [base.program('openstack')],
             env=self.sandbox.env(),
             input=f'{" ".join(base.PING)}\n'
             f'{" ".join(base.PING)} -f value -c Verdict db-healthy\n',
@@ -520,7 +520,7 @@ class EndTest(base.TestCase):
         # Trove waits long enough for the slow one to be in flight by then.
         with Sandbox(agent_timeout=60, rate_limit=1_000_000) as box:
             box.set_guest('db-slow', 'slow', 60)
-            before = box.log('trove-api').count('Sending RPC PING')
+            before = base.asked(box)
             process = base.start_openstack(
                 box,
                 *base.PING,
@@ -529,10 +529,7 @@ class EndTest(base.TestCase):
             )
             self.addCleanup(process.communicate)
             self.addCleanup(process.kill)
-            asked = before + 2
-            while box.log('trove-api').count('Sending RPC PING') < asked:
-                self.assertIsNone(process.poll())
-                time.sleep(0.01)
+            self.wait_until_asked(process, box, before + 2)
             process.send_signal(number)
             return self.finish(
                 process,

@@ -63,7 +63,9 @@ class RunbookTest(base.TestCase):
         openstack = programs / 'openstack'
         openstack.write_text(
             OPENSTACK.format(
-                root=ROOT, python=sys.executable, openstack=base.openstack()
+                root=ROOT,
+                python=sys.executable,
+                openstack=base.program('openstack'),
             )
         )
         openstack.chmod(openstack.stat().st_mode | stat.S_IXUSR)

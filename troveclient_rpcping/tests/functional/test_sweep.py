@@ -15,7 +15,6 @@
 import json
 import pathlib
 import re
-import time
 from typing import Any
 
 import fixtures
@@ -216,9 +215,7 @@ class TokenTest(base.TestCase):
                 *base.PING,
                 *('--all', '-f', 'json', '--long', '--rate', '1.5'),
             )
-            while box.log('trove-api').count('Sending RPC PING') < 12:
-                self.assertIsNone(process.poll())
-                time.sleep(0.05)
+            self.wait_until_asked(process, box, 12)
             box.kill('keystone')
             stdout, stderr = process.communicate(timeout=200)
         rows = json.loads(stdout)
@@ -244,7 +241,7 @@ class AllIsLostTest(base.TestCase):
 
     def sweep_until(self, box: Sandbox, *arguments: str) -> Any:
         """Start a sweep, and return it once it is in its middle."""
-        before = box.log('trove-api').count('RPC PING')
+        before = base.asked(box)
         process = base.start_openstack(
             box,
             *base.PING,
@@ -253,9 +250,7 @@ class AllIsLostTest(base.TestCase):
         )
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
-        while box.log('trove-api').count('RPC PING') < before + 60:
-            self.assertIsNone(process.poll())
-            time.sleep(0.05)
+        self.wait_until_asked(process, box, before + 60)
         return process
 
     def assert_ended(

@@ -885,23 +885,3 @@ class ProcessTest(TestCase):
         status, stdout = self.finish(process)
         self.assertEqual(0, status)
         self.assertIn('db-\\U0001f418', stdout)
-
-
-class DocumentationTest(TestCase):
-    def test_the_page_has_every_option_of_the_plugin(self) -> None:
-        """Those of a login are OpenStack's."""
-        _, lines = self.check('--help')
-        options = set(re.findall(r'--[a-z][a-z-]+', '\n'.join(lines)))
-        root = pathlib.Path(check.__file__).parents[2]
-        page = root / 'doc' / 'source' / 'user' / 'check-plugin.rst'
-        if not page.exists():
-            self.skipTest('installed without the documentation')
-        text = page.read_text()
-        self.assertEqual(
-            set(),
-            {
-                option
-                for option in options
-                if not option.startswith('--os-') and option not in text
-            },
-        )

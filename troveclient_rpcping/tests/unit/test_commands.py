@@ -77,6 +77,9 @@ class TestCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # A command turns down the log of the library, for good.
+        library = logging.getLogger('troveclient_rpcping')
+        self.addCleanup(library.setLevel, library.level)
         self.trove = fixture.Trove()
         self.trove.start()
         self.addCleanup(self.trove.stop)
@@ -214,6 +217,26 @@ class MonitorTest(TestCase):
             r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
             r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
             r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
+        )
+
+    def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
+        """It may be a typing error; and once one bears it, it is watched."""
+
+        def create() -> None:
+            self.trove.add('db-8', fixture.agent_timeout())
+
+        self.trove.add('db-7')
+        self.stdout = Script(interrupt)
+        self.stderr = Script(nothing, create)
+        self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
+        self.assertEqual(
+            'No instance is named "db-8" so far\n'
+            'Watching 2 guests: 1 reachable, 0 unreachable, 0 error, '
+            '1 unknown\n',
+            self.stderr.getvalue(),
+        )
+        self.assertIn(
+            ' db-8 (db-8) new -> unreachable', self.stdout.getvalue()
         )
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:

@@ -87,7 +87,6 @@ class LayersTest(testtools.TestCase):
                 while inner and inner not in known:
                     inner = inner.rpartition('.')[0]
                 if inner and inner != name:
-                    # The manager starts the sweep, lazily.
                     self.assertLessEqual(
                         floor(inner), floor(name), f'{name} -> {inner}'
                     )
