@@ -59,6 +59,8 @@ class Answer:
     :param sent: when it was sent, on the clock of ``time.monotonic``; None
         if it was not.
     :param check: whether it was only a check, and none of the questions.
+    :param arrived: when its end was seen, on that clock. Not when it was
+        yielded: whoever reads the answers takes his time for each.
     """
 
     key: str
@@ -66,6 +68,7 @@ class Answer:
     rtt: float | None = None
     sent: float | None = None
     check: bool = False
+    arrived: float = dataclasses.field(default_factory=time.monotonic)
 
 
 class Engine:
@@ -199,8 +202,10 @@ class Run:
             or self._again
             or self._key is not None
         ):
-            for handle, code, message in self._loop.wait(self._patience()):
-                answer = self._take(handle, code, message)
+            ended = self._loop.wait(self._patience())
+            now = time.monotonic()
+            for handle, code, message in ended:
+                answer = self._take(handle, code, message, now)
                 if answer is not None:
                     yield answer
             self._fill()
@@ -288,7 +293,9 @@ class Run:
         LOG.debug('GET %s', url)
         self._loop.start(handle)
 
-    def _take(self, handle: Handle, code: int, message: str) -> Answer | None:
+    def _take(
+        self, handle: Handle, code: int, message: str, now: float
+    ) -> Answer | None:
         """Take what came; None if it is to be asked again."""
         asked = self._asked.pop(handle)
         self._idle.append(handle)
@@ -300,6 +307,7 @@ class Run:
             None if isinstance(reply, NoReply) else handle.rtt,
             asked.sent,
             asked.check,
+            now,
         )
         if asked.check:
             self._checking = False

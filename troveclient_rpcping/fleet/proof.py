@@ -46,7 +46,8 @@ class Proof:
     """Keeps when agents answered, and what is not proven yet."""
 
     def __init__(self) -> None:
-        #: A guest that answered in this sweep: a witness for the bus.
+        #: A guest whose agent answered in this sweep, a reachable one if
+        #: there is any: a witness for the bus.
         self.witness: str | None = None
         #: When an agent answered last; None if none has yet.
         self.last: float | None = None
@@ -62,7 +63,9 @@ class Proof:
         # What Trove calls an error of the agent may be one of the bus.
         if result.verdict is Verdict.REACHABLE:
             self.witness = result.instance_id
-        elif result.reason is not Reason.NO_SUCH_METHOD:
+        elif result.reason is Reason.NO_SUCH_METHOD:
+            self.witness = self.witness or result.instance_id
+        else:
             return
         before = -float('inf') if self.last is None else self.last
         if now - before > _SILENCE:

@@ -131,7 +131,7 @@ def _results(
             while impossible:
                 yield impossible.popleft()
         yield from impossible
-        if proof.witness is None and not first.lost:
+        if proof.last is None and not first.lost:
             # Nobody answered at all: there is nothing against Trove's word.
             yield from proof.release()
         elif not first.ended:
@@ -206,7 +206,7 @@ class _Round:
         with contextlib.closing(run.answers()) as answers:
             for answer in answers:
                 result = PingResult.of(answer.reply, answer.key, answer.rtt)
-                now = time.monotonic()
+                now = answer.arrived
                 self._proof.saw(result, now)
                 if answer.check:
                     continue

@@ -23,12 +23,14 @@ from typing import Any
 from keystoneauth1 import exceptions as ksa_exceptions
 import testtools
 
+from troveclient_rpcping.fleet import engine
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
 from troveclient_rpcping.fleet.engine import Run
 from troveclient_rpcping.fleet.login import Login
 from troveclient_rpcping.fleet.login import refuses_user
+from troveclient_rpcping.fleet.loop import Loop
 from troveclient_rpcping.fleet.pacing import Gate
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -109,6 +111,26 @@ class EngineTest(TestCase):
         self.assertIsNone(lost.rtt)
         self.assertFalse(good.check or lost.check)
         self.assertFalse(hasattr(good, '__dict__'), 'there are many')
+
+    def test_a_slow_reader_does_not_make_answers_late(self) -> None:
+        """Those that ended together arrived at the same time."""
+
+        class Gathering(Loop):
+            def wait(self, timeout: float | None) -> Any:
+                ended: list[Any] = []
+                while len(ended) < 3:
+                    ended += super().wait(timeout)
+                return ended
+
+        self.patch(engine, 'Loop', Gathering)
+        _, answers = self.ask(self.engine(base.PONG, concurrency=3), 'abc')
+        first = next(answers)
+        now = time.monotonic()
+        while time.monotonic() <= now:
+            time.sleep(0.001)
+        self.assertEqual(
+            [first.arrived] * 2, [each.arrived for each in answers]
+        )
 
     def test_as_many_as_may_be_are_under_way(self) -> None:
         """All of them answer only once the last has been asked."""

@@ -112,10 +112,16 @@ class ProofTest(testtools.TestCase):
             self.assertEqual(proven, proof.proves(100.0, 102.0))
         self.assertFalse(answers(100.0, what=LOST).proves(100.0, 100.0))
 
-    def test_only_a_reachable_guest_is_a_witness(self) -> None:
-        """An agent that is too old has proven enough by answering."""
+    def test_a_reachable_guest_is_the_better_witness(self) -> None:
+        """But an agent that is too old to know the ping answers as well."""
         self.assertEqual(GUEST, answers(1.0).witness)
-        self.assertIsNone(answers(1.0, what=OLD).witness)
+        proof = answers(1.0, what=OLD)
+        self.assertEqual(GUEST, proof.witness)
+        up = result(Verdict.REACHABLE, instance=OTHER)
+        proof.saw(up, 2.0)
+        self.assertEqual(OTHER, proof.witness)
+        proof.saw(OLD, 3.0)
+        self.assertEqual(OTHER, proof.witness)
 
     def test_what_is_held_is_never_lost(self) -> None:
         """It is settled one by one, and what is left is told."""
