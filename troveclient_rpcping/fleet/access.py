@@ -21,6 +21,7 @@ from __future__ import annotations
 import datetime
 import os
 from typing import Any
+import urllib.parse
 
 from keystoneauth1 import session as ksa_session
 import pycurl
@@ -98,10 +99,25 @@ class Access:
         _verify(curl, settings['verify'])
         _authenticate(curl, settings['cert'])
         proxy = requests_utils.select_proxy(self.endpoint, settings['proxies'])
-        # Without a scheme it is http, as for requests. Empty, not unset:
-        # libcurl is not to read the environment again.
-        curl.setopt(pycurl.PROXY, proxy or '')
+        # Empty, not unset: libcurl is not to read the environment again.
+        curl.setopt(pycurl.PROXY, _with_port(proxy) if proxy else '')
         curl.setopt(pycurl.NOPROXY, '')
+
+
+def _with_port(proxy: str) -> str:
+    """Name port 80 for an HTTP proxy without one, as requests reads it.
+
+    libcurl took 1080 for a long time.
+    """
+    url = urllib.parse.urlsplit(proxy if '://' in proxy else f'http://{proxy}')
+    try:
+        named = url.port is not None
+    except ValueError:
+        # No number: libcurl says so.
+        named = True
+    if named or url.scheme != 'http':
+        return proxy
+    return url._replace(netloc=f'{url.netloc.rstrip(":")}:80').geturl()
 
 
 def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:

@@ -19,8 +19,10 @@ from collections.abc import Iterator
 import contextlib
 import selectors
 import sys
+import threading
 import time
 from types import TracebackType
+from typing import Any
 
 import pycurl
 
@@ -47,11 +49,14 @@ class _Interrupts:
     """
 
     def __init__(self) -> None:
-        self._hook = sys.excepthook
+        self._hook: Any = None
         self._kept: BaseException | None = None
 
     def __enter__(self) -> None:
-        sys.excepthook = self._keep
+        # A signal arrives nowhere else, and the hook is that of all threads.
+        if threading.current_thread() is threading.main_thread():
+            self._hook = sys.excepthook
+            sys.excepthook = self._keep
 
     def __exit__(
         self,
@@ -65,7 +70,8 @@ class _Interrupts:
 
     def end(self) -> None:
         """Let other exceptions be printed again."""
-        sys.excepthook = self._hook
+        if self._hook is not None:
+            sys.excepthook, self._hook = self._hook, None
 
     def _keep(
         self,

@@ -67,6 +67,26 @@ class LoopTest(base.TestCase):
         loop.close()
         self.assertIs(hook, sys.excepthook)
 
+    def test_threads_leave_the_hook_of_the_program_alone(self) -> None:
+        """Each in a sweep of its own, at the same time."""
+        server = self.serve(base.PONG)
+        hook = sys.excepthook
+
+        def sweep() -> None:
+            manager = self.connect(server.url).mgmt_instances
+            ids = [f'{base.GUEST}-{number}' for number in range(500)]
+            for _ in manager.rpc_ping_each(ids):
+                hooks.add(sys.excepthook)
+
+        hooks = {hook}
+        threads = [threading.Thread(target=sweep) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual({hook}, hooks)
+        self.assertIs(hook, sys.excepthook)
+
     def test_no_interrupt_of_many_is_lost(self) -> None:
         """Wherever in a sweep it arrives; as the commands run a sweep."""
         server = self.serve(base.PONG)

@@ -16,14 +16,18 @@ from collections.abc import Iterator
 import threading
 import time
 from typing import Any
+from unittest import mock
 import uuid
 
 import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
+import pycurl
 from troveclient.v1 import client as trove_client
 
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import fixture
 from troveclient_rpcping import management
+from troveclient_rpcping.fleet import access
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
@@ -525,21 +529,28 @@ class ProofTest(base.TestCase):
         self.assertEqual(2, len(self.server.requests))
 
     def test_without_proof_a_guest_is_asked_a_second_time(self) -> None:
-        """Only a second silence, now beside a living guest, is its death."""
-        for second, expected in (
-            (base.DEAD, Verdict.UNREACHABLE),
-            (base.PONG, Verdict.REACHABLE),
+        """Only a second silence, now beside a living guest, is its death.
+
+        An agent that is too old to know the ping is a living one.
+        """
+        too_old = fixture.encode(fixture.no_such_method())
+        for living, second, expected in (
+            (base.PONG, base.DEAD, Verdict.UNREACHABLE),
+            (base.PONG, base.PONG, Verdict.REACHABLE),
+            (too_old, base.DEAD, Verdict.UNREACHABLE),
+            (too_old, base.PONG, Verdict.REACHABLE),
         ):
             asked: list[str] = []
 
             def answer(
                 request: base.Request,
                 asked: list[str] = asked,
+                living: bytes = living,
                 second: bytes = second,
             ) -> bytes:
                 asked.append(request[0])
                 if OTHER not in request[0]:
-                    return base.PONG
+                    return living
                 return base.DEAD if len(asked) == 1 else second
 
             results = self.sweep(answer, [OTHER, GUEST])
@@ -678,6 +689,29 @@ class SessionSettingsTest(base.TestCase):
                 proxy.requests[-1][0],
             )
         self.assertEqual(2, len(proxy.requests))
+
+    def test_a_proxy_without_a_port_has_the_one_of_requests(self) -> None:
+        """Versions of libcurl differ in what they take."""
+        for setting, used in (
+            ('http://proxy.example', 'http://proxy.example:80'),
+            ('proxy.example', 'http://proxy.example:80'),
+            ('http://u:p@[::1]/', 'http://u:p@[::1]:80/'),
+            ('http://proxy.example:', 'http://proxy.example:80'),
+            ('proxy.example:3128', 'proxy.example:3128'),
+            ('http://u:1@[::1]:3128', 'http://u:1@[::1]:3128'),
+            ('socks5h://proxy.example', 'socks5h://proxy.example'),
+            ('https://proxy.example', 'https://proxy.example'),
+            ('http://proxy.example:x', 'http://proxy.example:x'),
+        ):
+            self.useFixture(
+                fixtures.EnvironmentVariable('http_proxy', setting)
+            )
+            handle = mock.Mock()
+            trove = self.connect('http://trove.invalid/v1.0/x')
+            access.Access(trove).configure(handle)
+            self.assertIn(
+                mock.call(pycurl.PROXY, used), handle.setopt.mock_calls
+            )
 
     def test_no_proxy_is_heeded(self) -> None:
         """A host that it names is asked directly."""
