@@ -70,6 +70,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--from-file',
         metavar='<file>',
+        type=file,
         help=(
             'Ping the instances that this file names: a name or an ID a line, '
             '# begins a comment; - is standard input'
@@ -161,11 +162,23 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--textfile',
         metavar='<file>',
+        type=file,
         help=(
             'Write metrics to this file, as the textfile collector of '
             "Prometheus's node_exporter reads it"
         ),
     )
+
+
+def file(text: str) -> str:
+    """Parse the path of a file: anything but nothing.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    if not text:
+        # A variable of a script that was not set.
+        raise _mistaken(text, 'is no file: give its path')
+    return text
 
 
 def seconds(text: str) -> float:

@@ -177,7 +177,8 @@ class Management(management.Management):  # type: ignore[misc]
         :param rate: pings a second, at the most.
         :param on_throttle: is told when the server limits the rate.
         :returns: an iterator of :class:`PingResult`, one for each ping; the
-            last one of each instance is how it stood at the end.
+            last one of each instance is how it stood at the end. With
+            *stable* above 1, only so many in a row are what was waited for.
         :raises ValueError: for a limit that is no positive number.
         :raises troveclient_rpcping.exceptions.SessionRequired:
             the client was made without a keystoneauth session.

@@ -20,6 +20,7 @@ from collections.abc import Collection
 from collections.abc import Sequence
 import dataclasses
 import functools
+import os
 import pathlib
 import re
 from typing import TextIO
@@ -203,6 +204,11 @@ def chosen(
         datastores=arguments.datastore,
         statuses=arguments.status,
     )
+
+
+def can_be_read_again(file: str) -> bool:
+    """Whether a file still has its lines after it was read: not a pipe."""
+    return file != '-' and os.path.isfile(file)
 
 
 def read(file: str, stdin: TextIO | None) -> list[str]:

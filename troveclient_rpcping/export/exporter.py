@@ -196,7 +196,7 @@ class _Handler(simple_server.WSGIRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        LOG.debug(format, *args)
+        LOG.debug('%s', plaintext.one_line(format % args))
 
     def get_stderr(self) -> io.StringIO:
         # Where wsgiref tells of scrapers that hung up.

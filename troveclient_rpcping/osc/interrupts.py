@@ -52,7 +52,8 @@ def none_lost() -> Iterator[None]:
     lost: list[type[BaseException]] = []
 
     def raise_again(signum: int, frame: FrameType | None) -> None:
-        raise lost.pop()
+        if lost:
+            raise lost.pop()
 
     def keep(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, (KeyboardInterrupt, Terminated)):
@@ -69,7 +70,10 @@ def none_lost() -> Iterator[None]:
             yield
         finally:
             sys.unraisablehook = print_it
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            if lost:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        if lost:
+            raise lost.pop()
 
 
 def sighup_ignored() -> contextlib.AbstractContextManager[None]:

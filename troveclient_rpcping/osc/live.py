@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import datetime
 import time
 from types import TracebackType
+from typing import Any
 from typing import Self
-from typing import TextIO
 
 from rich import box
 from rich import console
@@ -64,7 +64,7 @@ class Screen:
     :param interval: seconds from sweep to sweep.
     """
 
-    def __init__(self, terminal: TextIO, interval: float):
+    def __init__(self, terminal: Any, interval: float):
         self._screen = console.Console(file=terminal, highlight=False)
         self._interval = interval
         # Copies: another thread draws them.

@@ -36,7 +36,7 @@ class Measures:
 
     def __init__(self, textfile: str | None, *, served: bool = False):
         self._textfile = textfile
-        self._began = time.monotonic()
+        self._began = self._sent_last = time.monotonic()
         self._throttled_since: float | None = None
         #: None if nobody wants any.
         self.metrics: Metrics | None = None
@@ -51,13 +51,19 @@ class Measures:
 
     def begins(self) -> None:
         """Take in that a sweep begins."""
-        self._began = time.monotonic()
+        self._began = self._sent_last = time.monotonic()
         self._throttled_since = None
 
     def throttled(self, rate: float, pause: float) -> None:
         """Take in that the rate limit of the server holds it back."""
         if self._throttled_since is None:
             self._throttled_since = time.monotonic()
+
+    def saw(self, result: PingResult) -> None:
+        """Take in a result as it comes."""
+        if result.rtt is not None:
+            sent = time.monotonic() - result.rtt
+            self._sent_last = max(self._sent_last, sent)
 
     def swept(
         self, asked: Sequence[Target], results: Sequence[PingResult]
@@ -69,7 +75,11 @@ class Measures:
         if self.metrics is None:
             return
         now = time.monotonic()
-        throttled = now - (self._throttled_since or now)
+        throttled = 0.0
+        if self._throttled_since is not None:
+            # What is sent is not held back any more: the last ones may be
+            # those of dead guests, for which Trove waits.
+            throttled = max(0.0, self._sent_last - self._throttled_since)
         self.metrics.observe(
             asked,
             results,

@@ -23,6 +23,7 @@ import logging
 import time
 from typing import Any
 from typing import NoReturn
+from typing import TextIO
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
@@ -53,7 +54,7 @@ class Monitoring:
 
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
-        self._arguments = arguments
+        self._arguments = _with_lasting_targets(arguments, app.stdin)
         self._manager = surroundings.manager(app)
         self._watch = Watch()
         self._begun = False
@@ -67,15 +68,21 @@ class Monitoring:
 
         :raises Exception: whatever keeps the very first sweep from beginning.
             Later on that is told as trouble of the control plane.
+        :raises OSError: the terminal went away, and nobody else is told.
         """
-        with self._exporter(), views.view(self._app, self._arguments) as view:
+        output = views.Output(self._app.stdout)
+        with (
+            self._exporter(),
+            views.view(self._app, self._arguments, output) as view,
+        ):
             self._view = view
-            while True:
+            while not output.gone or self._measures.metrics is not None:
                 begun = time.monotonic()
                 self._sweep_and_tell()
                 seconds = time.monotonic() - begun
                 self._say_if_late(seconds)
                 time.sleep(max(0.0, self._arguments.interval - seconds))
+        raise OSError('The terminal is gone, and no metrics are asked for')
 
     @contextlib.contextmanager
     def _exporter(self) -> Iterator[None]:
@@ -145,6 +152,7 @@ class Monitoring:
         with contextlib.closing(pings):
             for result in pings:
                 results[result.instance_id] = result
+                self._measures.saw(result)
                 self._view.advances()
         return asked, [
             results.get(target.instance_id) or targets.unanswered(target)
@@ -181,6 +189,19 @@ class Monitoring:
             if not self._begun:
                 raise
             self._view.remark(plaintext.one_line(str(error)))
+
+
+def _with_lasting_targets(
+    arguments: argparse.Namespace, stdin: TextIO | None
+) -> argparse.Namespace:
+    """Read now what cannot be read again before each sweep."""
+    file = arguments.from_file
+    if file is None or targets.can_be_read_again(file):
+        return arguments
+    named = [*arguments.instances, *targets.read(file, stdin)]
+    return argparse.Namespace(
+        **{**vars(arguments), 'instances': named, 'from_file': None}
+    )
 
 
 def _is_well(change: Change | Shift) -> bool:

@@ -39,7 +39,9 @@ from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
 
@@ -140,6 +142,7 @@ class Pinging:
         try:
             with shown, contextlib.closing(pings):
                 for result in pings:
+                    self._measures.saw(result)
                     series = by_id[result.instance_id]
                     series.add(result)
                     shown.saw(result.instance_id, series)
@@ -182,7 +185,11 @@ class Pinging:
         if result is None:
             why = 'Interrupted before an answer came'
             return targets.unanswered(target, why)
-        if not waited and series.received and series.sent > 1:
+        if waited:
+            return _unless_unstable(
+                result, series.in_a_row, self._arguments.stable or 1
+            )
+        if series.received and series.sent > 1:
             return dataclasses.replace(result, rtt=series.average)
         return result
 
@@ -225,3 +232,16 @@ class Pinging:
             after = durations.human(seconds)
             return [f'Guest {guest} is reachable, after {after}.']
         return []
+
+
+def _unless_unstable(
+    result: PingResult, in_a_row: int, stable: int
+) -> PingResult:
+    """Return the last result of a wait, if it is what was waited for."""
+    if result.verdict is not Verdict.REACHABLE or in_a_row >= stable:
+        return result
+    why = f'Reachable {in_a_row} of {stable} times in a row by the end'
+    return dataclasses.replace(
+        result,
+        judgement=Judgement(Verdict.UNKNOWN, Reason.NOT_ASKED, why),
+    )

@@ -98,7 +98,7 @@ _EXPLANATIONS = {
         'The answer is not one that Trove gives: "{detail}". Check what '
         'stands between here and the Trove API.'
     ),
-    Reason.NOT_ASKED: 'No answer was waited for: "{detail}".',
+    Reason.NOT_ASKED: 'Not asked to the end: "{detail}".',
 }
 
 # Where the status tells more than the reason.

@@ -15,7 +15,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import contextlib
+import errno
 from types import TracebackType
 from typing import Any
 from typing import Protocol
@@ -59,19 +61,55 @@ class View(Protocol):
         """Say something of the monitor itself."""
 
 
-def view(app: Any, arguments: argparse.Namespace) -> View:
+class Output:
+    """Standard output. If it is a terminal, that may go away.
+
+    :param stream: the stream.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+        self._may_go = stream.isatty()
+        #: Whether it went: then nothing is printed any more.
+        self.gone = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Print, if there is somebody to read it."""
+        self._do(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Let what was printed be seen; see :meth:`write`."""
+        self._do(self._stream.flush)
+
+    def _do(self, act: Callable[[], object]) -> None:
+        if self.gone:
+            return
+        try:
+            act()
+        except OSError as error:
+            if error.errno != errno.EIO or not self._may_go:
+                raise
+            self.gone = True
+
+
+def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
     """Return the view that suits where the output goes.
 
     :param app: the ``openstack`` shell.
     :param arguments: the parsed command line.
+    :param output: where that is.
     """
     quiet = not app.options.verbose_level
-    lines = Lines(app.stdout, None if quiet else app.stderr)
-    if quiet or arguments.json or app.options.debug or not app.stdout.isatty():
+    lines = Lines(output, None if quiet else app.stderr)
+    if quiet or arguments.json or app.options.debug or not output.isatty():
         return lines
     from troveclient_rpcping.osc import live
 
-    return live.Screen(app.stdout, arguments.interval)
+    return live.Screen(output, arguments.interval)
 
 
 class Lines:

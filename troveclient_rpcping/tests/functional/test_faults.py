@@ -251,7 +251,7 @@ class BeginningTest(base.TestCase):
                 '1 of 4 guests: The API refuses this user: "User does not '
                 r'have admin privileges"\. Only an administrator may ping; '
                 r'check the credentials in use\.',
-                '3 of 4 guests: No answer was waited for: "The API refuses '
+                '3 of 4 guests: Not asked to the end: "The API refuses '
                 r'this user"\.',
             ],
         )

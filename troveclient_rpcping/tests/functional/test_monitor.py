@@ -17,6 +17,7 @@ import os
 import pathlib
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -224,6 +225,39 @@ class MonitorTest(base.TestCase):
             shown += os.read(ours, 65536)
         self.assertEqual(130, process.wait(LONG))
 
+    def test_it_outlives_its_terminal_for_its_metrics(self) -> None:
+        """Without any, it ends: nobody would know of it."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        metrics = ('--textfile', str(folder / 'trove.prom'))
+        for arguments, status in ((metrics, 143), ((), 1)):
+            ours, theirs = pty.openpty()
+            self.process = subprocess.Popen(
+                [
+                    *(base.program('openstack'), *MONITOR, 'db-healthy'),
+                    *('--interval', '0.2', *arguments),
+                ],
+                env={**self.sandbox.env(), 'TERM': 'xterm'},
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                text=True,
+            )
+            os.close(theirs)
+            self.addCleanup(self.process.wait)
+            self.addCleanup(self.process.kill)
+            ended = threading.Event()
+            reader = threading.Thread(target=drain, args=(ours, ended))
+            reader.start()
+            self.wait_for_pings(2)
+            # A terminal that is being read does not go away.
+            ended.set()
+            reader.join()
+            os.close(ours)
+            if arguments:
+                self.wait_for_pings(5)
+                self.process.terminate()
+            self.assertEqual(status, self.process.wait(LONG))
+
 
 class Listener(fixtures.Fixture):
     """A port on loopback that is taken."""
@@ -232,6 +266,13 @@ class Listener(fixtures.Fixture):
         listener = socket.create_server(('127.0.0.1', 0))
         self.addCleanup(listener.close)
         self.port = listener.getsockname()[1]
+
+
+def drain(terminal: int, ended: threading.Event) -> None:
+    """Read what is printed, until somebody ends it."""
+    while not ended.is_set():
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 65536)
 
 
 def free_port() -> int:

@@ -535,7 +535,7 @@ class EndTest(base.TestCase):
                 process,
                 [
                     '3 guests: 1 reachable, .* 2 unknown .*',
-                    '2 of 3 guests: No answer was waited for: .*',
+                    '2 of 3 guests: Not asked to the end: .*',
                 ],
             )
 

@@ -133,7 +133,7 @@ class AllTest(base.TestCase):
             *('--concurrency', '1', '--deadline', '1.5'),
             stderr=[
                 '2 guests: 0 reachable, .* 2 unknown .*',
-                '2 of 2 guests: No answer was waited for: "The deadline .*',
+                '2 of 2 guests: Not asked to the end: "The deadline .*',
             ],
         )
         self.assertEqual(

@@ -30,9 +30,11 @@ from troveclient_rpcping import client
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests import base
 
 # Seconds after which a command that does not end is broken.
@@ -85,6 +87,7 @@ class TestCase(base.TestCase):
         self.addCleanup(self.trove.stop)
         self.stdout: io.StringIO = io.StringIO()
         self.stderr: io.StringIO = io.StringIO()
+        self.stdin = io.TextIOWrapper(io.BytesIO())
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.textfile = self.folder / 'metrics' / 'trove.prom'
         self.textfile.parent.mkdir()
@@ -107,7 +110,7 @@ class TestCase(base.TestCase):
                 verbose_level=1, debug=False, deferred_help=False
             ),
             stderr=self.stderr,
-            stdin=io.StringIO(),
+            stdin=self.stdin,
             stdout=self.stdout,
         )
         command = kind(app, None)
@@ -150,6 +153,31 @@ class PingTest(TestCase):
         self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
         self.assertRegex(terminal.text(), r'waiting for db-7 .* 0/1 ')
 
+    def test_a_guest_that_is_not_yet_stable_is_no_success(self) -> None:
+        """When the time is up, however well its last ping went."""
+        self.trove.add('db-7')
+        status = self.ping(
+            *('db-7', '--wait', '2', '--stable', '2', '--interval', '100'),
+            *('-f', 'value', '-c', 'Verdict', '-c', 'Detail'),
+        )
+        self.assertEqual(
+            (
+                exits.UNKNOWN,
+                'unknown Reachable 1 of 2 times in a row by the end\n',
+            ),
+            (status, self.stdout.getvalue()),
+        )
+        self.assertIn('Guest db-7 (db-7) is unknown', self.stderr.getvalue())
+
+    def test_a_file_without_a_name_is_a_mistake(self) -> None:
+        """A variable of a script that was not set."""
+        for option in ('--textfile', '--from-file'):
+            with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
+                self.assertRaises(
+                    SystemExit, self.ping, base.GUEST, option, ''
+                )
+        self.assertEqual([], self.trove.requests)
+
     def test_a_textfile_that_cannot_be_written_is_no_success(self) -> None:
         """The old one would go on telling monitoring what it held."""
 
@@ -181,6 +209,36 @@ class PingTest(TestCase):
         self.assertRegex(
             self.textfile.read_text(),
             r'(?m)^trove_guest_rpc_sweeps_total\{outcome="failed"\} 1\.0$',
+        )
+
+
+class MeasuresTest(TestCase):
+    def test_waiting_for_dead_guests_is_no_throttling(self) -> None:
+        """It ends when the last ping is sent, not when it is answered."""
+        clock = iter([0.0, 0.0, 2.0, 9.0, 21.0, 21.0])
+        self.patch(
+            measures,
+            'time',
+            types.SimpleNamespace(
+                monotonic=lambda: next(clock), time=lambda: 0.0
+            ),
+        )
+        kept = measures.Measures(None, served=True)
+        kept.begins()
+        kept.throttled(1.0, 1.0)
+        results = [
+            fixture.ping_result(fixture.reachable(), rtt=1.0),
+            fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
+        ]
+        for result in results:
+            kept.saw(result)
+        asked = [Target(result.instance_id) for result in results]
+        kept.swept(asked, results)
+        assert kept.metrics is not None
+        # Sent at 8 and at 6 s, and refused at 2 s.
+        self.assertIn(
+            b'\ntrove_guest_rpc_throttled_seconds_total 6.0\n',
+            kept.metrics.render('')[0],
         )
 
 
@@ -218,6 +276,14 @@ class MonitorTest(TestCase):
             r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
             r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
         )
+
+    def test_standard_input_is_read_once(self) -> None:
+        """It names the guests of every sweep."""
+        self.stdin = io.TextIOWrapper(io.BytesIO(b'db-7\n'))
+        self.trove.add('db-7', fixture.reachable(), fixture.agent_timeout())
+        self.stdout = Script(interrupt)
+        self.assertEqual(exits.INTERRUPTED, self.watch('--from-file', '-'))
+        self.assertIn('reachable -> unreachable', self.stdout.getvalue())
 
     def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
         """It may be a typing error; and once one bears it, it is watched."""

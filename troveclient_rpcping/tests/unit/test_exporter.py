@@ -236,6 +236,20 @@ class ScrapeTest(TestCase):
         self.assertEqual('', self.stderr.getvalue())
 
 
+class LogTest(TestCase):
+    def test_what_scrapers_ask_for_is_logged_as_a_clean_line(self) -> None:
+        """Whoever can connect chooses it."""
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        connection = self.open(
+            self.start(Metrics()).port,
+            b'GET /\x1b]0;title\x07\x1b[2J HTTP/1.0\r\n\r\n',
+        )
+        while connection.recv(4096):
+            pass
+        self.assertIn('GET /', log.output)
+        self.assertEqual([], [c for c in log.output if c in '\x07\x1b'])
+
+
 class ListenTest(TestCase):
     def test_it_tells_where_it_listens(self) -> None:
         """Also if it was left to the kernel."""

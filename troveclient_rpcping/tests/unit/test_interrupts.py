@@ -76,12 +76,24 @@ class InterruptsTest(testtools.TestCase):
             Dying(lambda: [][0])
         self.assertEqual([IndexError], seen)
 
-    def test_nothing_comes_after_the_block(self) -> None:
-        """An alarm that nobody handles would kill the program."""
-        with interrupts.none_lost():
-            Dying(lambda: signal.raise_signal(signal.SIGINT))
+    def test_one_that_is_lost_last_is_raised_at_the_end(self) -> None:
+        """No alarm comes after it: nobody would handle that."""
+
+        def work() -> None:
+            with interrupts.none_lost():
+                Dying(lambda: signal.raise_signal(signal.SIGINT))
+
+        self.assertRaises(KeyboardInterrupt, work)
         self.assertEqual((0.0, 0.0), signal.getitimer(signal.ITIMER_REAL))
         self.assertEqual(signal.SIG_DFL, signal.getsignal(signal.SIGALRM))
+
+    def test_a_timer_of_the_program_goes_on(self) -> None:
+        """As long as nothing was lost; and its alarm means nothing else."""
+        self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, LONG)
+        with interrupts.none_lost():
+            signal.raise_signal(signal.SIGALRM)
+        self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 0)
 
     def test_in_another_thread_nothing_changes(self) -> None:
         """Signals arrive in the main one only."""

@@ -12,6 +12,8 @@
 
 """How the monitor shows itself."""
 
+import argparse
+import errno
 import io
 import types
 from typing import Any
@@ -92,15 +94,16 @@ class ScreenTest(testtools.TestCase):
 
 class ViewTest(testtools.TestCase):
     def view(self, stdout: Any, **options: Any) -> views.View:
+        output = views.Output(stdout)
         return views.view(
             types.SimpleNamespace(
-                stdout=stdout,
                 stderr=io.StringIO(),
                 options=types.SimpleNamespace(
                     **{'verbose_level': 1, 'debug': False, **options}
                 ),
             ),
-            types.SimpleNamespace(json=False, interval=60.0),  # type: ignore[arg-type]
+            argparse.Namespace(json=False, interval=60.0),
+            output,
         )
 
     def test_only_a_person_at_a_terminal_gets_the_live_view(self) -> None:
@@ -122,3 +125,31 @@ class ViewTest(testtools.TestCase):
 
         self.view(Pipe()).line('changed')
         self.assertEqual(['changed\n'], flushed)
+
+
+class Gone(Terminal):
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, 'Input/output error')
+
+
+class OutputTest(testtools.TestCase):
+    def test_a_terminal_that_goes_away_is_no_error(self) -> None:
+        """Nothing is printed any more, and that can be seen."""
+        output = views.Output(Gone())
+        self.assertFalse(output.gone)
+        self.assertEqual(3, output.write('abc'))
+        self.assertTrue(output.gone)
+
+    def test_other_errors_are_raised(self) -> None:
+        """A disk that fails, or a reader that ends."""
+
+        class Disk(Gone):
+            def isatty(self) -> bool:
+                return False
+
+        class Full(Terminal):
+            def flush(self) -> None:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+
+        self.assertRaises(OSError, views.Output(Disk()).write, 'abc')
+        self.assertRaises(OSError, views.Output(Full()).flush)
