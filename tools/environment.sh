@@ -41,5 +41,5 @@ environment() {
     PATH=$PWD/$folder/bin:$PATH
     export PATH
     # The settings of whoever runs this are not for the tests and the demo.
-    unset PYTHONPATH PYTHONHOME VIRTUAL_ENV "${!OS_@}"
+    unset VIRTUAL_ENV "${!PYTHON@}" "${!OS_@}"
 }

@@ -70,7 +70,7 @@ class Monitoring:
             Later on that is told as trouble of the control plane.
         :raises OSError: the terminal went away, and nobody else is told.
         """
-        output = views.Output(self._app.stdout)
+        output = views.Output(self._app.stdout, self._app.stderr)
         with (
             self._exporter(),
             views.view(self._app, self._arguments, output) as view,

@@ -99,10 +99,12 @@ class Pinging:
         stderr = self._app.stderr
         if stderr is None or not self._app.options.verbose_level:
             return
-        # The exit status stands, whether anybody can be told or not.
-        with contextlib.suppress(OSError):
+        try:
             for sentence in self._sentences:
                 stderr.write(f'{sentence}\n')
+        except OSError:
+            # The exit status stands, whether anybody can be told or not.
+            surroundings.let_go(stderr)
 
     def _ask(self) -> tuple[list[Target], list[Series]]:
         """Return which guests were asked, and what came of each."""

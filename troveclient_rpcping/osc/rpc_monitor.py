@@ -84,6 +84,7 @@ class MonitorDatabaseInstances(command.Command):
         from troveclient_rpcping import arguments
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
+        from troveclient_rpcping.osc import surroundings
 
         mistake = arguments.mistake_in_targets(parsed_args)
         if mistake:
@@ -101,6 +102,10 @@ class MonitorDatabaseInstances(command.Command):
             return exits.INTERRUPTED
         except interrupts.Terminated:
             return exits.TERMINATED
+        except BrokenPipeError:
+            # cliff knows the exit status of a command that nobody reads.
+            surroundings.let_go(self.app.stdout)
+            raise
         return exits.UNKNOWN
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

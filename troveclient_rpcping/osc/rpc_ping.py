@@ -78,6 +78,7 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging
+        from troveclient_rpcping.osc import surroundings
 
         mistake = arguments.mistake_in_targets(
             parsed_args
@@ -98,6 +99,10 @@ class PingDatabaseInstances(command.Lister):
             return exits.INTERRUPTED
         except interrupts.Terminated:
             return exits.TERMINATED
+        except BrokenPipeError:
+            # cliff knows the exit status of a command that nobody reads.
+            surroundings.let_go(self.app.stdout)
+            raise
         return self._pinging.exit_status
 
     def take_action(

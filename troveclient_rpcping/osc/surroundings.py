@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import os
 from typing import Any
 
 from troveclient_rpcping import management
@@ -33,6 +35,20 @@ def manager(app: Any) -> management.Management:
     _print_what_the_encoding_lacks(app.stdout, app.stderr)
     _bound_the_login(app.client_manager.session)
     return management.Management(app.client_manager.database)
+
+
+def let_go(*streams: Any) -> None:
+    """Give up streams that nobody reads any more.
+
+    What they still hold is written as the program ends; if that fails, Python
+    says so, and ends with an exit status of its own.
+
+    :param streams: ``sys.stdout``, ``sys.stderr``, or what stands for them.
+    """
+    with open(os.devnull, 'wb') as nowhere:
+        for stream in streams:
+            with contextlib.suppress(OSError):
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _bound_the_login(session: Any) -> None:

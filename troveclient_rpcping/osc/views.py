@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-import contextlib
 import errno
 from types import TracebackType
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Self
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Watch
 from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import surroundings
 
 
 class View(Protocol):
@@ -65,11 +65,15 @@ class Output:
     """Standard output. If it is a terminal, that may go away.
 
     :param stream: the stream.
+    :param stderr: what goes with it, if it is a terminal, too.
     """
 
-    def __init__(self, stream: Any):
+    def __init__(self, stream: Any, stderr: Any):
         self._stream = stream
-        self._may_go = stream.isatty()
+        # One that is gone does not know any more that it was one.
+        self._terminals = [
+            each for each in (stream, stderr) if each and each.isatty()
+        ]
         #: Whether it went: then nothing is printed any more.
         self.gone = False
 
@@ -91,9 +95,10 @@ class Output:
         try:
             act()
         except OSError as error:
-            if error.errno != errno.EIO or not self._may_go:
+            if error.errno != errno.EIO or self._stream not in self._terminals:
                 raise
             self.gone = True
+            surroundings.let_go(*self._terminals)
 
 
 def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
@@ -159,6 +164,8 @@ class Lines:
     def remark(self, words: str) -> None:
         """See :meth:`View.remark`."""
         if self._stderr is not None:
-            with contextlib.suppress(OSError):
+            try:
                 self._stderr.write(f'{words}\n')
                 self._stderr.flush()
+            except OSError:
+                surroundings.let_go(self._stderr)

@@ -225,6 +225,15 @@ class MonitorTest(base.TestCase):
             shown += os.read(ours, 65536)
         self.assertEqual(130, process.wait(LONG))
 
+    def test_a_reader_that_ends_ends_it_quietly(self) -> None:
+        """As with ``| head``."""
+        process = self.start(*MONITOR, 'db-dead')
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        self.assertEqual('', process.stderr.read())
+        self.assertEqual(141, process.wait(LONG))
+
     def test_it_outlives_its_terminal_for_its_metrics(self) -> None:
         """Without any, it ends: nobody would know of it."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)

@@ -464,6 +464,15 @@ class OutputTest(base.TestCase):
         self.assertEqual('', process.stderr.read())
         self.assertEqual(141, process.wait(120))
 
+    def test_a_summary_that_nobody_reads_changes_no_exit_status(self) -> None:
+        """As with ``2>&1 | head``, or a log that was closed."""
+        process = self.start(*base.PING, '-f', 'json', 'db-dead')
+        assert process.stderr
+        process.stderr.close()
+        assert process.stdout
+        self.assertIn('unreachable', process.stdout.read())
+        self.assertEqual(3, process.wait(120))
+
 
 class UsageTest(base.TestCase):
     def test_wrong_usage_is_exit_status_2(self) -> None:

@@ -15,6 +15,8 @@
 import argparse
 import errno
 import io
+import os
+import pty
 import types
 from typing import Any
 
@@ -94,7 +96,7 @@ class ScreenTest(testtools.TestCase):
 
 class ViewTest(testtools.TestCase):
     def view(self, stdout: Any, **options: Any) -> views.View:
-        output = views.Output(stdout)
+        output = views.Output(stdout, None)
         return views.view(
             types.SimpleNamespace(
                 stderr=io.StringIO(),
@@ -127,29 +129,32 @@ class ViewTest(testtools.TestCase):
         self.assertEqual(['changed\n'], flushed)
 
 
-class Gone(Terminal):
-    def write(self, text: str) -> int:
-        raise OSError(errno.EIO, 'Input/output error')
-
-
 class OutputTest(testtools.TestCase):
     def test_a_terminal_that_goes_away_is_no_error(self) -> None:
-        """Nothing is printed any more, and that can be seen."""
-        output = views.Output(Gone())
-        self.assertFalse(output.gone)
-        self.assertEqual(3, output.write('abc'))
-        self.assertTrue(output.gone)
+        """Neither at once nor when what it still holds is written."""
+        ours, theirs = pty.openpty()
+        with open(theirs, 'w') as stdout, open(os.dup(theirs), 'w') as stderr:
+            output = views.Output(stdout, stderr)
+            output.write('abc')
+            output.flush()
+            self.assertFalse(output.gone)
+            os.close(ours)
+            stderr.write('said')
+            output.write('def')
+            output.flush()
+            self.assertTrue(output.gone)
+            self.assertEqual(3, output.write('ghi'))
 
     def test_other_errors_are_raised(self) -> None:
         """A disk that fails, or a reader that ends."""
 
-        class Disk(Gone):
-            def isatty(self) -> bool:
-                return False
+        class Failing(io.StringIO):
+            def flush(self) -> None:
+                raise OSError(errno.EIO, 'Input/output error')
 
         class Full(Terminal):
             def flush(self) -> None:
                 raise OSError(errno.ENOSPC, 'No space left on device')
 
-        self.assertRaises(OSError, views.Output(Disk()).write, 'abc')
-        self.assertRaises(OSError, views.Output(Full()).flush)
+        for stream in (Failing(), Full()):
+            self.assertRaises(OSError, views.Output(stream, None).flush)
