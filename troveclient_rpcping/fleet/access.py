@@ -131,6 +131,10 @@ def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:
     if isinstance(verify, str) and verify:
         bundle = verify
     if os.path.isdir(bundle):
+        # Otherwise the bundle of libcurl is trusted as well, and missed where
+        # it is not there.
+        curl.unsetopt(pycurl.CAINFO)
+        curl.unsetopt(pycurl.PROXY_CAINFO)
         curl.setopt(pycurl.CAPATH, bundle)
         curl.setopt(pycurl.PROXY_CAPATH, bundle)
     else:

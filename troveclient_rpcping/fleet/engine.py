@@ -154,7 +154,10 @@ class Run:
         self._deadline = deadline
         #: The next key, read ahead; None once there is no more.
         self._key: str | None = None
-        #: What is to be asked again, and when: a heap.
+        #: What was not asked yet though it was sent, and when to send it
+        #: again: a heap.
+        self._unasked: list[tuple[float, str]] = []
+        #: What is to be asked once more, and when: a heap.
         self._again: list[tuple[float, str]] = []
         self._idle: list[Handle] = []
         self._asked: dict[Handle, _Asked] = {}
@@ -199,6 +202,7 @@ class Run:
         self._fill()
         while self._end is None and (
             len(self._asked) > self._checking
+            or self._unasked
             or self._again
             or self._key is not None
         ):
@@ -223,10 +227,9 @@ class Run:
             times.append(self._deadline)
         if len(self._asked) < self._engine.concurrency:
             opens = now + self._gate.pause(now)
-            if self._key is not None:
-                times.append(opens)
-            elif self._again:
-                times.append(max(opens, self._again[0][0]))
+            wanted = 0.0 if self._key is not None else self._due_again()
+            if wanted is not None:
+                times.append(max(opens, wanted))
         return max(0.0, min(times) - now) if times else None
 
     def _fill(self) -> None:
@@ -257,8 +260,8 @@ class Run:
         A check goes beside the requests under way, however many these are.
         """
         full = len(self._asked) >= self._engine.concurrency
-        later = not self._again or self._again[0][0] > now
-        done = self._key is None and later
+        again = self._due_again()
+        done = self._key is None and (again is None or again > now)
         if self._checking or not self._asked or not (full or done):
             return None
         check = self._check()
@@ -268,8 +271,17 @@ class Run:
         opens = now + self._gate.pause(now)
         return key, max(when, self._checked + _CHECK_PAUSE, opens)
 
+    def _due_again(self) -> float | None:
+        """When the next of those that were sent before is due, if any is."""
+        heads = [heap[0][0] for heap in (self._unasked, self._again) if heap]
+        return min(heads, default=None)
+
     def _next(self, now: float) -> str | None:
-        if self._again and self._again[0][0] <= now:
+        if _is_due(self._unasked, now):
+            return heapq.heappop(self._unasked)[1]
+        # Who waits for dead guests asks them again and again: not before
+        # everybody was asked.
+        if _is_due(self._again, now) and not (self._patient and self._key):
             return heapq.heappop(self._again)[1]
         key = self._key
         if key is not None:
@@ -314,11 +326,13 @@ class Run:
         if isinstance(reply, NoReply):
             message = plaintext.one_line(reply.message)
             LOG.debug('GET %s: %s', handle.url, message)
-            return answer
-        transport.log_reply(handle.url, reply)
-        again = self._is_unasked(asked, reply)
-        # A check that was not made is no news; it will be due again.
-        return None if again else answer
+        else:
+            transport.log_reply(handle.url, reply)
+            if self._is_unasked(asked, reply):
+                # A check that was not made is no news; it will be due again.
+                return None
+        self._login.answered(asked.key)
+        return answer
 
     def _is_unasked(self, asked: _Asked, reply: Reply) -> bool:
         """Whether a reply leaves the question open; then ask it again."""
@@ -327,11 +341,11 @@ class Run:
             return True
         self._gate.admitted(asked.era)
         if reply.status != 401:
-            asked.token.fresh = False
+            self._login.taken(asked.token)
         elif refuses_user(reply):
             self.end('The API refuses this user')
         elif not asked.check and self._renewed(asked):
-            self.ask_again(asked.key, 0.0)
+            heapq.heappush(self._unasked, (0.0, asked.key))
             return True
         return False
 
@@ -339,7 +353,7 @@ class Run:
         now = time.monotonic()
         pause = self._gate.refused(now, asked.era, reply)
         if not asked.check:
-            self.ask_again(asked.key, now + pause)
+            heapq.heappush(self._unasked, (now + pause, asked.key))
 
     def _renewed(self, asked: _Asked) -> bool:
         try:
@@ -355,9 +369,13 @@ class Run:
         for asked in self._asked.values():
             if not asked.check:
                 yield Answer(asked.key, reply)
-        for _, key in self._again:
+        for _, key in self._unasked + self._again:
             yield Answer(key, reply)
         if self._key is not None:
             yield Answer(self._key, reply)
         for key in self._keys:
             yield Answer(key, reply)
+
+
+def _is_due(heap: list[tuple[float, str]], now: float) -> bool:
+    return bool(heap) and heap[0][0] <= now

@@ -32,8 +32,10 @@ _NOT_ADMIN = 'User does not have admin privileges.'
 _REFUSALS = 3
 _LOGINS = 100
 
-# Seconds until another attempt when a login failed.
+# Seconds until another attempt when a login failed, or its token was refused.
+# In the second case the pause doubles, up to the longest.
 _PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
 
 
 def refuses_user(reply: Reply) -> bool:
@@ -62,7 +64,11 @@ class Login:
         self.token = Token(access.headers(), fresh=False)
         self._refusals: dict[str, int] = {}
         self._logins = 0
+        self._pause = _PAUSE
+        # When to log in again: after a login that failed, and after one whose
+        # token is refused from the first.
         self._not_before = 0.0
+        self._not_before_if_fresh = 0.0
 
     def renewed(self, key: str, refused: Token) -> bool:
         """Log in again, once for all that was sent with the same token.
@@ -70,19 +76,31 @@ class Login:
         :param key: what was asked for.
         :param refused: the token that it was sent with.
         :returns: whether to ask again, with the token of now. That would not
-            help if a fresh token was refused, or if this request alone is
-            refused with one token after another.
+            help if a fresh token was refused just now, or if this request
+            alone is refused with one token after another.
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
         refusals = self._refusals.get(key, 0)
         if refusals >= _REFUSALS or self._logins >= _LOGINS:
             return False
         if refused is self.token:
-            if refused.fresh or time.monotonic() < self._not_before:
+            begin = self._not_before
+            if refused.fresh:
+                begin = self._not_before_if_fresh
+            if time.monotonic() < begin:
                 return False
             self._renew()
         self._refusals[key] = refusals + 1
         return True
+
+    def taken(self, token: Token) -> None:
+        """Take in that the API took a token."""
+        token.fresh = False
+        self._pause = _PAUSE
+
+    def answered(self, key: str) -> None:
+        """Take in that a request is over, with whatever answer."""
+        self._refusals.pop(key, None)
 
     def _renew(self) -> None:
         try:
@@ -92,3 +110,5 @@ class Login:
             self._not_before = time.monotonic() + _PAUSE
             raise
         self._logins += 1
+        self._not_before_if_fresh = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -114,6 +114,8 @@ class Gate:
         # the requests before one says nothing about the rate after it.
         self._era = 0
         self._run = 0
+        # Whether it was the gate that the latest request waited for.
+        self._pressed = False
         self._refused_since: float | None = None
         self.throttled = False
 
@@ -142,6 +144,8 @@ class Gate:
     def sent(self, now: float) -> int:
         """Account for a request that is sent; return the era it belongs to."""
         self._began = min(self._began, now)
+        opened = max(self._next, self._closed_until)
+        self._pressed = now - opened <= _LAG
         if self._rate is not None:
             due = max(self._next, now - self._lag)
             self._next = due + 1 / self._rate
@@ -152,6 +156,9 @@ class Gate:
         self._refused_since = None
         self._admitted += 1
         if not self.throttled or era != self._era or self._rate is None:
+            return
+        # What is sent more slowly than it may be says nothing of the budget.
+        if not self._pressed:
             return
         self._run += 1
         self._rate *= 1 + self._growth()

@@ -65,6 +65,13 @@ class Trouble:
     unknown: int | None = None
     guests: int | None = None
 
+    @property
+    def kind(self) -> tuple[Reason | None, bool]:
+        """What tells it from another: the reason, and if most suffer it."""
+        if self.unknown is None or self.guests is None:
+            return self.reason, True
+        return self.reason, 2 * self.unknown > self.guests
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
@@ -72,7 +79,8 @@ class Shift:
 
     :param before: what was wrong until now; None for nothing.
     :param after: what is wrong from now on; None for nothing.
-    :param seconds: for how long it was wrong; None if it was not.
+    :param seconds: for how long that was wrong, or for how long anything was
+        if all is well now; None if nothing was.
     """
 
     before: Trouble | None
@@ -114,9 +122,12 @@ class Watch:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        # Who was asked in the last sweep, known or not; None before the first.
+        self._asked: set[str] | None = None
         #: What is wrong with the control plane; None for nothing.
         self.trouble: Trouble | None = None
-        self._since = 0.0
+        # Since when that, and since when anything is.
+        self._since = self._failing_since = 0.0
 
     @property
     def bad(self) -> list[Bad]:
@@ -141,21 +152,24 @@ class Watch:
     ) -> list[Change | Shift]:
         """Take in a sweep, and return what it changes.
 
+        That a guest is reachable is news only if it was known to be
+        otherwise, or was not asked before.
+
         :param asked: all that is watched now.
         :param results: what came of it, in the same order.
         :param now: when it ended.
         """
         changes: list[Change | Shift] = []
         changes += self._shift(_trouble_in(results), now)
-        changes += self._forget(
-            {target.instance_id for target in asked if target.instance_id}, now
-        )
+        ids = {target.instance_id for target in asked if target.instance_id}
+        changes += self._forget(ids, now)
         for target, result in zip(asked, results, strict=True):
             if target.instance_id is None or result.reason in CONTROL_PLANE:
                 continue
             change = self._take(target.instance_id, target, result, now)
             if change is not None:
                 changes.append(change)
+        self._asked = ids
         return changes
 
     def failed(self, why: str, now: float) -> list[Shift]:
@@ -192,6 +206,13 @@ class Watch:
             if known.verdict is result.verdict:
                 return None
         self._known[id_] = _Known(target.name, result.verdict, now, result)
+        asked_before = self._asked is None or id_ in self._asked
+        if (
+            known is None
+            and asked_before
+            and result.verdict is Verdict.REACHABLE
+        ):
+            return None
         return Change(
             instance_id=id_,
             name=target.name,
@@ -204,14 +225,14 @@ class Watch:
     def _shift(self, trouble: Trouble | None, now: float) -> list[Shift]:
         """Take in what is wrong with the control plane now."""
         before, self.trouble = self.trouble, trouble
-        since = self._since
-        if trouble == before or (
-            trouble and before and trouble.reason is before.reason
-        ):
+        if (before and before.kind) == (trouble and trouble.kind):
             return []
+        since = self._since if trouble else self._failing_since
         self._since = now
-        seconds = now - since if before else None
-        return [Shift(before=before, after=trouble, seconds=seconds)]
+        if before is None:
+            self._failing_since = now
+            return [Shift(before=None, after=trouble)]
+        return [Shift(before=before, after=trouble, seconds=now - since)]
 
 
 def _trouble_in(results: Sequence[PingResult]) -> Trouble | None:

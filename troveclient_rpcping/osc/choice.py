@@ -25,6 +25,23 @@ from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
 
 
+def lasting(app: Any, arguments: argparse.Namespace) -> argparse.Namespace:
+    """Read at once what cannot be read again each time guests are looked up.
+
+    :param app: the ``openstack`` shell.
+    :param arguments: the parsed command line.
+    :returns: it, with the names that a pipe or standard input had.
+    :raises TargetError: if they cannot be read.
+    """
+    file = arguments.from_file
+    if file is None or targets.can_be_read_again(file):
+        return arguments
+    named = [*arguments.instances, *targets.read(file, app.stdin)]
+    return argparse.Namespace(
+        **{**vars(arguments), 'instances': named, 'from_file': None}
+    )
+
+
 def targets_of(
     app: Any,
     arguments: argparse.Namespace,

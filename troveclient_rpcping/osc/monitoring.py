@@ -23,7 +23,6 @@ import logging
 import time
 from typing import Any
 from typing import NoReturn
-from typing import TextIO
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
@@ -40,7 +39,6 @@ from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class Monitoring:
 
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
-        self._arguments = _with_lasting_targets(arguments, app.stdin)
+        self._arguments = choice.lasting(app, arguments)
         self._manager = surroundings.manager(app)
         self._watch = Watch()
         self._begun = False
@@ -112,10 +110,7 @@ class Monitoring:
             self._measure(self._measures.failed)
         else:
             now = time.monotonic()
-            changes = self._watch.swept(asked, results, now)
-            if not self._begun:
-                changes = [each for each in changes if not _is_well(each)]
-            self._tell(changes)
+            self._tell(self._watch.swept(asked, results, now))
             summary = Summary.of(results)
             self._view.swept(self._watch, summary, now - begun)
             self._measure(lambda: self._measures.swept(asked, results))
@@ -189,20 +184,3 @@ class Monitoring:
             if not self._begun:
                 raise
             self._view.remark(plaintext.one_line(str(error)))
-
-
-def _with_lasting_targets(
-    arguments: argparse.Namespace, stdin: TextIO | None
-) -> argparse.Namespace:
-    """Read now what cannot be read again before each sweep."""
-    file = arguments.from_file
-    if file is None or targets.can_be_read_again(file):
-        return arguments
-    named = [*arguments.instances, *targets.read(file, stdin)]
-    return argparse.Namespace(
-        **{**vars(arguments), 'instances': named, 'from_file': None}
-    )
-
-
-def _is_well(change: Change | Shift) -> bool:
-    return isinstance(change, Change) and change.after is Verdict.REACHABLE

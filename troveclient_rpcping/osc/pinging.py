@@ -28,6 +28,8 @@ from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
+from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import choice
@@ -96,11 +98,14 @@ class Pinging:
         """Tell people what the rows mean, unless they want quiet."""
         # Behind the rows, also where both streams are one.
         self._app.stdout.flush()
+        self._say(*self._sentences)
+
+    def _say(self, *sentences: str) -> None:
         stderr = self._app.stderr
         if stderr is None or not self._app.options.verbose_level:
             return
         try:
-            for sentence in self._sentences:
+            for sentence in sentences:
                 stderr.write(f'{sentence}\n')
         except OSError:
             # The exit status stands, whether anybody can be told or not.
@@ -110,17 +115,49 @@ class Pinging:
         """Return which guests were asked, and what came of each."""
         arguments = self._arguments
         manager = surroundings.manager(self._app)
-        asked = choice.targets_of(
-            self._app,
-            arguments,
-            lambda: manager.list_all(arguments.deadline),
-            always_list=arguments.long or arguments.textfile is not None,
+        asked = self._choose(choice.lasting(self._app, arguments), manager)
+        return asked, self._ping(manager, asked, self._left())
+
+    def _left(self) -> float | None:
+        """Seconds until the command is to end; None for no limit."""
+        ends = [self._arguments.deadline, self._arguments.wait]
+        end: float | None = min(filter(None, ends), default=None)
+        if end is None:
+            return None
+        return max(0.001, end + self._started - time.monotonic())
+
+    def _choose(
+        self, arguments: argparse.Namespace, manager: management.Management
+    ) -> list[Target]:
+        """Find the guests; in a wait, until there is a listing."""
+        pause = arguments.interval or limits.INTERVAL
+        said = False
+        while True:
+            try:
+                return choice.targets_of(
+                    self._app,
+                    arguments,
+                    lambda: manager.list_all(self._left()),
+                    always_list=arguments.long
+                    or arguments.textfile is not None,
+                )
+            except TargetError as error:
+                left = self._left() or 0.0
+                if not self._is_awaited(error) or left <= pause:
+                    raise
+                if not said:
+                    self._say(f'waiting: {error.__cause__}')
+                    said = True
+                time.sleep(pause)
+
+    def _is_awaited(self, error: TargetError) -> bool:
+        """Whether it may pass that guests cannot be found."""
+        why = error.__cause__
+        return (
+            self._arguments.wait is not None
+            and isinstance(why, ListingFailed)
+            and why.reason is not Reason.DENIED
         )
-        ends = [arguments.deadline, arguments.wait]
-        deadline = min(filter(None, ends), default=None)
-        if deadline is not None:
-            deadline = max(0.001, deadline + self._started - time.monotonic())
-        return asked, self._ping(manager, asked, deadline)
 
     def _ping(
         self,

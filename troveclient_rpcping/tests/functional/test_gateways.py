@@ -308,9 +308,10 @@ class TLSTest(faults.FaultTest):
         )
         self.assert_unknown(
             run,
-            'The Trove API cannot be reached: "CONNECT tunnel failed, '
-            r'response 403"\. .* and the way there: proxies and '
-            r'certificates\.',
+            # As different versions of libcurl say it.
+            'The Trove API cannot be reached: ".*(CONNECT tunnel failed, '
+            r'response 403|code 403 from proxy after CONNECT)"\. .* and the '
+            r'way there: proxies and certificates\.',
         )
 
 

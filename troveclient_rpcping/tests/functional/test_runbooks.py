@@ -141,6 +141,26 @@ class RunbookTest(base.TestCase):
         self.assertEqual(1, run.status)
         self.assertEqual('old\n', (self.folder / 'failed').read_text())
 
+    def test_a_second_try_in_vain_leaves_what_the_first_found(self) -> None:
+        """As when Keystone fails between the two."""
+        stub = self.folder / 'bin' / 'openstack'
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text(
+            '#!/bin/sh\n'
+            'case "$*" in *--all*) echo ID-7; exit 3 ;; esac\n'
+            'exit 1\n'
+        )
+        stub.chmod(0o755)
+        (self.folder / 'failed').write_text('old\n')
+        process = subprocess.run(
+            [ROOT / 'contrib' / 'cron' / 'trove-guest-rpc-nightly', '.'],
+            cwd=self.folder,
+            env={**self.env, 'PATH': f'{stub.parent}:{self.env["PATH"]}'},
+        )
+        self.assertEqual(1, process.returncode)
+        self.assertEqual('ID-7\n', (self.folder / 'failed').read_text())
+        self.assertEqual(['failed'], self.files())
+
     def test_the_playbook_goes_on_when_the_agent_is_back(self) -> None:
         """And stops at a guest that does not come back."""
         self.with_guest('db-healthy', 'answering')

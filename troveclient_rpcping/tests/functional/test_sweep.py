@@ -178,7 +178,7 @@ class RateLimitTest(base.TestCase):
         self.assertRegex(first, 'rate limit of the server: about .* to go')
         self.assertRegex(second, '--deadline comes before that: about .*')
         self.assertEqual(69, len(json.loads(stdout)))
-        self.assertIn('waited for: "The deadline passed', stderr)
+        self.assertIn('Not asked to the end: "The deadline passed', stderr)
 
 
 class TokenTest(base.TestCase):

@@ -21,6 +21,7 @@ import pathlib
 import re
 import shutil
 import threading
+import time
 import types
 from typing import Any
 
@@ -40,6 +41,13 @@ from troveclient_rpcping.tests import base
 # Seconds after which a command that does not end is broken.
 LONG = 60.0
 
+LISTING = Reply(
+    200,
+    {},
+    json.dumps(
+        {'instances': [{'id': base.GUEST, 'name': 'db-7', 'deleted': False}]}
+    ).encode(),
+)
 NOBODY = Reply(200, {}, json.dumps({'instances': []}).encode())
 
 
@@ -168,6 +176,46 @@ class PingTest(TestCase):
             (status, self.stdout.getvalue()),
         )
         self.assertIn('Guest db-7 (db-7) is unknown', self.stderr.getvalue())
+
+    def test_a_wait_outlives_a_listing_that_fails(self) -> None:
+        """Trove, or Nova behind it, is restarted as well. Said once."""
+        self.trove.add('db-7')
+        broken = fixture.fault(500, 'instanceFault', 'Broken')
+        failures = iter([broken, broken])
+
+        def answer(request: base.Request) -> Any:
+            if request.target.endswith('/rpc_ping'):
+                return fixture.reachable()
+            return next(failures, LISTING)
+
+        self.stdin = io.TextIOWrapper(io.BytesIO(b'db-7\n'))
+        status = self.ping(
+            *('--from-file', '-', '--wait', str(LONG), '--interval', '0.1'),
+            api=self.connect(self.serve(answer).url),
+        )
+        self.assertEqual(0, status)
+        self.assertRegex(
+            self.stderr.getvalue(),
+            r'\Awaiting: The instances could not be listed: Broken\n'
+            r'Guest db-7 \(.*\) is reachable, after .*\n\Z',
+        )
+
+    def test_a_wait_does_not_outlive_its_time_for_a_listing(self) -> None:
+        """One that fails to its end, or does not end, is an error."""
+        for listing in (
+            fixture.fault(500, 'instanceFault', 'Broken'),
+            fixture.silence(),
+        ):
+            self.trove.listing = listing
+            began = time.monotonic()
+            self.assertRaises(TargetError, self.ping, 'db-7', '--wait', '1.5')
+            self.assertGreater(time.monotonic(), began + 0.4)
+
+    def test_who_may_not_list_is_not_waited_for(self) -> None:
+        """It would not help."""
+        self.trove.listing = fixture.denied()
+        self.assertRaises(TargetError, self.ping, 'db-7', '--wait', str(LONG))
+        self.assertEqual('', self.stderr.getvalue())
 
     def test_a_file_without_a_name_is_a_mistake(self) -> None:
         """A variable of a script that was not set."""

@@ -14,16 +14,19 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from collections.abc import Iterator
 import threading
 import time
+import types
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exceptions
 import testtools
 
 from troveclient_rpcping.fleet import engine
+from troveclient_rpcping.fleet import login as login_module
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
@@ -239,6 +242,14 @@ class EngineTest(TestCase):
             [each.key for each in answers],
         )
 
+    def test_the_patient_ask_everybody_before_anybody_again(self) -> None:
+        """Otherwise those who never answer would take all the places."""
+        run, answers = self.ask(self.engine(base.PONG), 'abc', patient=True)
+        for answer in answers:
+            if len(self.asked()) < 6:
+                run.ask_again(answer.key, time.monotonic())
+        self.assertEqual('abcabc', ''.join(self.asked())[:6])
+
     def test_a_throttled_key_is_asked_until_it_is_let_through(self) -> None:
         """By new connections, for they may reach another process."""
         busy = iter([BUSY, BUSY.replace(b'413', b'429')])
@@ -283,6 +294,24 @@ class EngineTest(TestCase):
             return get_token(session)
 
         login.get_token = gone
+
+    def test_a_token_may_expire_as_often_as_it_likes(self) -> None:
+        """In a run of many pings for one key, each of them is answered."""
+        taken: collections.Counter[str] = collections.Counter()
+
+        def answer(request: base.Request) -> bytes:
+            token = request.headers['x-auth-token']
+            taken[token] += 1
+            return base.PONG if taken[token] <= 2 else BAD_TOKEN
+
+        run, answers = self.ask(self.engine(answer), 'a')
+        outcomes = []
+        for each in answers:
+            outcomes.append(self.outcome(each))
+            if len(outcomes) < 14:
+                run.ask_again('a', 0.0)
+        self.assertEqual([204] * 14, outcomes)
+        self.assertEqual(7, len(taken))
 
     def test_a_login_that_fails_ends_it(self) -> None:
         """Unless there is patience: then it goes on without."""
@@ -503,9 +532,34 @@ class LoginTest(testtools.TestCase):
         login, access = self.login()
         login.renewed('a', login.token)
         self.assertFalse(login.renewed('b', login.token))
-        login.token.fresh = False
+        login.taken(login.token)
         self.assertTrue(login.renewed('b', login.token))
         self.assertEqual(2, access.renewals)
+
+    def test_one_that_is_never_taken_is_renewed_after_longer_and_longer(
+        self,
+    ) -> None:
+        """Keystone may be out of step for a while."""
+        now = 100.0
+        self.patch(
+            login_module,
+            'time',
+            types.SimpleNamespace(monotonic=lambda: now),
+        )
+        login, access = self.login()
+        login.renewed('a', login.token)
+        for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+            login.answered('a')
+            now += pause - 0.1
+            self.assertFalse(login.renewed('a', login.token), pause)
+            now += 0.1
+            self.assertTrue(login.renewed('a', login.token), pause)
+        self.assertEqual(9, access.renewals)
+        login.taken(login.token)
+        login.answered('a')
+        login.renewed('a', login.token)
+        now += 1.0
+        self.assertTrue(login.renewed('a', login.token))
 
     def test_one_request_is_asked_again_three_times(self) -> None:
         """Then it is the request, and not the token."""
@@ -516,6 +570,9 @@ class LoginTest(testtools.TestCase):
         login.token.fresh = False
         self.assertFalse(login.renewed('a', login.token))
         self.assertTrue(login.renewed('b', login.token))
+        login.answered('a')
+        login.token.fresh = False
+        self.assertTrue(login.renewed('a', login.token), 'a later one')
 
     def test_a_run_logs_in_a_hundred_times(self) -> None:
         """An API that takes no token is no reason to flood Keystone."""

@@ -133,6 +133,22 @@ class Sweep:
 
 
 class GateTest(testtools.TestCase):
+    def test_what_is_sent_slowly_teaches_nothing(self) -> None:
+        """The rate is learned from what waits for the gate."""
+        gate = Gate()
+        gate.refused(100.0, gate.sent(100.0), refusal())
+        learned = gate.rate
+        assert learned is not None
+        now = 110.0
+        for _ in range(1000):
+            gate.admitted(gate.sent(now))
+            now += 2.0
+        self.assertEqual(learned, gate.rate)
+        for _ in range(100):
+            now += gate.pause(now)
+            gate.admitted(gate.sent(now))
+        self.assertGreater(gate.rate or 0.0, learned)
+
     def test_one_process_is_used_up_to_its_limit(self) -> None:
         """The sweep takes as long as the limiter needs, and not more."""
         sweep = Sweep(pings=2000, processes=1)

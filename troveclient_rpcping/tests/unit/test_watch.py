@@ -101,10 +101,26 @@ class WatchTest(testtools.TestCase):
 
     def test_guests_come_and_go(self) -> None:
         """With the listing."""
-        self.assertEqual([('a', 'new', 'reachable')], self.changes(a=UP))
+        self.changes(a=UP)
         self.assertEqual(
-            [('a', 'reachable', 'gone'), ('b', 'new', 'unreachable')],
-            self.changes(b=DOWN),
+            [
+                ('a', 'reachable', 'gone'),
+                ('b', 'new', 'unreachable'),
+                ('c', 'new', 'reachable'),
+            ],
+            self.changes(b=DOWN, c=UP),
+        )
+
+    def test_whom_it_begins_with_is_told_only_if_not_reachable(self) -> None:
+        """There is no news in that the others are."""
+        self.assertEqual([('b', 'new', 'error')], self.changes(a=UP, b=FAILED))
+
+    def test_who_was_not_known_before_is_not_new(self) -> None:
+        """A monitor that begins while the API fails asks for all in vain."""
+        self.sweep(a=CUT, b=CUT)
+        self.assertEqual(
+            [('b', 'new', 'unreachable'), ('c', 'new', 'reachable')],
+            self.changes(a=UP, b=DOWN, c=UP),
         )
 
     def test_who_is_gone_is_told_with_how_long_it_was_what_it_was(
@@ -181,17 +197,37 @@ class WatchTest(testtools.TestCase):
             ),
             begins.after,
         )
-        self.assertEqual([], self.sweep(a=CUT, b=CUT))
+        self.assertEqual([], self.sweep(a=CUT, b=UP))
         (ends,) = self.sweep(a=UP, b=UP)
         assert isinstance(ends, Shift)
         self.assertEqual((None, 20.0), (ends.after, ends.seconds))
 
     def test_another_trouble_is_told_as_such(self) -> None:
-        """It is another thing to look at."""
+        """It is another thing to look at; its end tells of all of it."""
+        nova = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR)
         self.sweep(a=CUT)
-        (change,) = self.sweep(a=(Verdict.UNKNOWN, Reason.COMPUTE_ERROR))
+        self.sweep(a=CUT)
+        (change,) = self.sweep(a=nova)
         assert isinstance(change, Shift) and change.after
         self.assertEqual(Reason.COMPUTE_ERROR, change.after.reason)
+        self.assertEqual(20.0, change.seconds)
+        (change,) = self.sweep(a=CUT)
+        self.assertEqual(10.0, change.seconds)
+        (end,) = self.sweep(a=UP)
+        self.assertEqual(40.0, end.seconds)
+
+    def test_an_outage_is_told_though_somebody_always_fails(self) -> None:
+        """When most are unknown, and when that is over."""
+        nova = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR)
+        self.sweep(a=nova, b=UP, c=UP)
+        for states, unknown in (
+            ({'a': nova, 'b': nova, 'c': UP}, 2),
+            ({'a': nova, 'b': UP, 'c': UP}, 1),
+        ):
+            (change,) = self.sweep(**states)
+            assert isinstance(change, Shift) and change.after
+            self.assertEqual(unknown, change.after.unknown)
+            self.assertEqual([], self.sweep(**states))
 
     def test_who_was_not_asked_is_no_reason(self) -> None:
         """The reason is what ended the sweep."""
