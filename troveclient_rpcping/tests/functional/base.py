@@ -126,10 +126,14 @@ class TestCase(base.TestCase):
             self.fail(f'stderr is {lines}, and should match {list(expected)}')
 
     def wait_until_asked(
-        self, process: subprocess.Popen[str], sandbox: Sandbox, total: int
+        self,
+        process: subprocess.Popen[str],
+        sandbox: Sandbox,
+        total: int,
+        instance_id: str = '',
     ) -> None:
         """Wait for so many pings, while a command runs; see :func:`asked`."""
-        while asked(sandbox) < total:
+        while asked(sandbox, instance_id) < total:
             self.assertIsNone(process.poll(), 'it ended before')
             time.sleep(0.05)
 

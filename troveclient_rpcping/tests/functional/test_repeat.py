@@ -14,7 +14,6 @@
 
 import signal
 import subprocess
-import time
 
 from troveclient_rpcping.tests.functional import base
 
@@ -161,16 +160,16 @@ class CountTest(base.TestCase):
     def test_the_verdict_is_the_worst_and_the_loss_is_named(self) -> None:
         """One lost ping is enough for the row and the exit status."""
         self.with_guest('db-healthy', 'dead')
+        guest = self.id_of('db-healthy')
+        before = base.asked(self.sandbox, guest)
         process = self.start(
             *base.PING,
             *('db-healthy', 'db-clustered', '-f', 'json', '--long'),
             *('--count', '3', '--interval', '0.1'),
         )
-        # Its first ping times out, and the next ones are answered.
-        log = self.sandbox.log('trove-api')
-        while 'Timeout' not in self.sandbox.log('trove-api')[len(log) :]:
-            self.assertIsNone(process.poll())
-            time.sleep(0.02)
+        # Its first ping has timed out once the second is sent, and the last
+        # one is answered.
+        self.wait_until_asked(process, self.sandbox, before + 2, guest)
         self.sandbox.set_guest('db-healthy', 'answering')
         run = self.finish(
             process, ['2 guests: 1 reachable, .*', '6 pings: .* lost']
