@@ -26,12 +26,13 @@ if [ "${1:-}" = --keep ]; then
     python3 -m sandbox up
     OS_CLIENT_CONFIG_FILE=$PWD/.sandbox/run/clouds.yaml OS_CLOUD=sandbox \
         tools/tour.sh
+    printf -v here %q "$PWD"
     cat <<TXT
 
 The control plane is still up. To go on from here:
 
-    export PATH=$PWD/.venv-demo/bin:\$PATH
-    export OS_CLIENT_CONFIG_FILE=$PWD/.sandbox/run/clouds.yaml OS_CLOUD=sandbox
+    export PATH=$here/.venv-demo/bin:\$PATH
+    export OS_CLIENT_CONFIG_FILE=$here/.sandbox/run/clouds.yaml OS_CLOUD=sandbox
     openstack database instance rpc ping db-healthy
     python3 -m sandbox guest db-healthy dead    # and ping it again
     python3 -m sandbox down                     # when you have seen enough

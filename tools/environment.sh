@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 # The top of the source tree, where every script works.
+unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 say() { printf '%s\n' "$*" >&2; }
@@ -19,6 +20,10 @@ die() {
 environment() {
     local folder=$1 what=$2 stamp log started=$SECONDS
     shift 2
+    # It may be in use, and made anew below: not by its own Python.
+    PATH=:$PATH:
+    PATH=${PATH//":$PWD/$folder/bin:"/:}
+    PATH=${PATH#:} PATH=${PATH%:}
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         die 'Python 3.11 or later is needed, as python3 on the PATH'
     python3 -c 'import ensurepip' 2>/dev/null ||
@@ -26,7 +31,8 @@ environment() {
     stamp=$(cat ./*requirements.txt setup.cfg pyproject.toml \
         doc/requirements.txt <(python3 -VV) <(printf '%s\n' "$PWD" "$@") |
         cksum)
-    if [ "$(cat "$folder/stamp" 2>/dev/null)" != "$stamp" ]; then
+    if [ "$(cat "$folder/stamp" 2>/dev/null)" != "$stamp" ] ||
+        ! "$folder/bin/python3" -c '' 2>/dev/null; then
         say "installing $what into $folder (once)"
         rm -rf "$folder"
         python3 -m venv "$folder" || die "no virtual environment in $folder"

@@ -37,6 +37,7 @@ tests_of() {
     esac
 }
 
+unset CDPATH
 cd "$(dirname "$0")/.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT

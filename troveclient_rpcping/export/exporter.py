@@ -131,8 +131,9 @@ class Exporter:
                 self._connections,
                 self._patience,
             )
-        except OSError as error:
-            why = error.strerror or error
+        except (OSError, UnicodeError) as error:
+            # The name of a host that cannot be one is the second.
+            why = getattr(error, 'strerror', None) or error
             raise OSError(f'Cannot listen on {where}: {why}') from error
         self._server.set_app(self._answer)
         self._thread = threading.Thread(

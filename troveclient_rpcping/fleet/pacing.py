@@ -114,7 +114,7 @@ class Gate:
         # the requests before one says nothing about the rate after it.
         self._era = 0
         self._run = 0
-        # Whether it was the gate that the latest request waited for.
+        # Whether requests wait for the gate; not if it was left alone.
         self._pressed = False
         self._refused_since: float | None = None
         self.throttled = False
@@ -144,12 +144,19 @@ class Gate:
     def sent(self, now: float) -> int:
         """Account for a request that is sent; return the era it belongs to."""
         self._began = min(self._began, now)
-        opened = max(self._next, self._closed_until)
-        self._pressed = now - opened <= _LAG
         if self._rate is not None:
+            self._note_pressure(now - max(self._next, self._closed_until))
             due = max(self._next, now - self._lag)
             self._next = due + 1 / self._rate
         return self._era
+
+    def _note_pressure(self, idle: float) -> None:
+        """Take in for how long a request could have been sent before."""
+        if idle > _LAG:
+            self._pressed = False
+        elif self._rate is not None and idle * self._rate <= 1.0:
+            # None is left to make up for.
+            self._pressed = True
 
     def admitted(self, era: int) -> None:
         """Account for a request that was not refused."""

@@ -122,8 +122,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
-        # Who was asked in the last sweep, known or not; None before the first.
-        self._asked: set[str] | None = None
+        # Whom it began with, as far as they are still there; None before that.
+        self._first: set[str] | None = None
         #: What is wrong with the control plane; None for nothing.
         self.trouble: Trouble | None = None
         # Since when that, and since when anything is.
@@ -153,7 +153,7 @@ class Watch:
         """Take in a sweep, and return what it changes.
 
         That a guest is reachable is news only if it was known to be
-        otherwise, or was not asked before.
+        otherwise, or if it came later than the first sweep.
 
         :param asked: all that is watched now.
         :param results: what came of it, in the same order.
@@ -169,7 +169,7 @@ class Watch:
             change = self._take(target.instance_id, target, result, now)
             if change is not None:
                 changes.append(change)
-        self._asked = ids
+        self._first = ids if self._first is None else self._first & ids
         return changes
 
     def failed(self, why: str, now: float) -> list[Shift]:
@@ -206,10 +206,10 @@ class Watch:
             if known.verdict is result.verdict:
                 return None
         self._known[id_] = _Known(target.name, result.verdict, now, result)
-        asked_before = self._asked is None or id_ in self._asked
+        from_the_first = self._first is None or id_ in self._first
         if (
             known is None
-            and asked_before
+            and from_the_first
             and result.verdict is Verdict.REACHABLE
         ):
             return None

@@ -53,7 +53,6 @@ class Monitoring:
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
         self._arguments = choice.lasting(app, arguments)
-        self._manager = surroundings.manager(app)
         self._watch = Watch()
         self._begun = False
         self._late = False
@@ -66,21 +65,28 @@ class Monitoring:
 
         :raises Exception: whatever keeps the very first sweep from beginning.
             Later on that is told as trouble of the control plane.
-        :raises OSError: the terminal went away, and nobody else is told.
+        :raises OSError: standard output is closed, or its terminal went away,
+            and nobody else is told.
         """
-        output = views.Output(self._app.stdout, self._app.stderr)
+        kept = self._measures.metrics is not None
+        output = views.Output(
+            self._app.stdout, self._app.stderr, expendable=kept
+        )
         with (
+            surroundings.manager(self._app) as self._manager,
             self._exporter(),
-            views.view(self._app, self._arguments, output) as view,
+            views.view(self._app, self._arguments, output) as self._view,
         ):
-            self._view = view
-            while not output.gone or self._measures.metrics is not None:
+            while kept or not output.gone:
                 begun = time.monotonic()
                 self._sweep_and_tell()
+                if output.trouble:
+                    self._view.remark(output.trouble)
+                    output.trouble = ''
                 seconds = time.monotonic() - begun
                 self._say_if_late(seconds)
                 time.sleep(max(0.0, self._arguments.interval - seconds))
-        raise OSError('The terminal is gone, and no metrics are asked for')
+        raise OSError('Nobody reads standard output, and there are no metrics')
 
     @contextlib.contextmanager
     def _exporter(self) -> Iterator[None]:

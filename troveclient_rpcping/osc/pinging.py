@@ -66,6 +66,8 @@ class Pinging:
 
     def rows(self) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Ping; return the columns, and a row for each guest."""
+        if self._app.stdout is None:
+            raise OSError('Standard output is closed')
         self._measures.begins()
         try:
             asked, every = self._ask()
@@ -113,10 +115,10 @@ class Pinging:
 
     def _ask(self) -> tuple[list[Target], list[Series]]:
         """Return which guests were asked, and what came of each."""
-        arguments = self._arguments
-        manager = surroundings.manager(self._app)
-        asked = self._choose(choice.lasting(self._app, arguments), manager)
-        return asked, self._ping(manager, asked, self._left())
+        arguments = choice.lasting(self._app, self._arguments)
+        with surroundings.manager(self._app) as manager:
+            asked = self._choose(arguments, manager)
+            return asked, self._ping(manager, asked, self._left())
 
     def _left(self) -> float | None:
         """Seconds until the command is to end; None for no limit."""

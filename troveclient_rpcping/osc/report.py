@@ -153,7 +153,7 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
     """
     guest = plaintext.named(target.name, target.instance_id)
     said = f'Guest {guest} is {_STATES[result.verdict]}: '
-    if series.sent > 1:
+    if series.lost and series.sent > 1:
         said += f'{series.lost} of {series.sent} pings were lost. '
     said += _explanation(result)
     if result.verdict is Verdict.UNREACHABLE and _beats(target):

@@ -102,10 +102,9 @@ class MonitorDatabaseInstances(command.Command):
             return exits.INTERRUPTED
         except interrupts.Terminated:
             return exits.TERMINATED
-        except BrokenPipeError:
-            # cliff knows the exit status of a command that nobody reads.
-            surroundings.let_go(self.app.stdout)
-            raise
+        finally:
+            # The exit status is not to change as the program ends.
+            surroundings.let_go_if_broken(self.app.stdout)
         return exits.UNKNOWN
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

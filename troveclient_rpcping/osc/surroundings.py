@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import contextlib
 import io
 import logging
@@ -26,15 +27,27 @@ from troveclient_rpcping import management
 _LOGIN = 60.0
 
 
-def manager(app: Any) -> management.Management:
-    """Make the shell ready for a sweep, and return what sweeps.
+@contextlib.contextmanager
+def manager(app: Any) -> Iterator[management.Management]:
+    """Make the shell ready for a sweep within the block; give what sweeps.
 
-    :param app: the ``openstack`` shell.
+    :param app: the ``openstack`` shell. It may run other commands later.
     """
-    _silence_unheard_log()
     _print_what_the_encoding_lacks(app.stdout, app.stderr)
-    _bound_the_login(app.client_manager.session)
-    return management.Management(app.client_manager.database)
+    with _unheard_log_silenced(), _login_bounded(app.client_manager.session):
+        yield management.Management(app.client_manager.database)
+
+
+def let_go_if_broken(stream: Any) -> None:
+    """Give up a stream that cannot be written; see :func:`let_go`.
+
+    :param stream: the stream; None if it is closed.
+    """
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError:
+        let_go(stream)
 
 
 def let_go(*streams: Any) -> None:
@@ -51,10 +64,17 @@ def let_go(*streams: Any) -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _bound_the_login(session: Any) -> None:
+@contextlib.contextmanager
+def _login_bounded(session: Any) -> Iterator[None]:
     """Let no login in the middle of a sweep hang for ever."""
-    if session is not None and session.timeout is None:
-        session.timeout = _LOGIN
+    if session is None or session.timeout is not None:
+        yield
+        return
+    session.timeout = _LOGIN
+    try:
+        yield
+    finally:
+        session.timeout = None
 
 
 def _print_what_the_encoding_lacks(*streams: Any) -> None:
@@ -64,12 +84,19 @@ def _print_what_the_encoding_lacks(*streams: Any) -> None:
             stream.reconfigure(errors='backslashreplace')
 
 
-def _silence_unheard_log() -> None:
+@contextlib.contextmanager
+def _unheard_log_silenced() -> Iterator[None]:
     """Do not format log records that no handler prints.
 
     osc_lib sets the root logger to DEBUG, and leaves it to the handlers what
     is printed. For a ping of 50 µs the unseen records are the larger part.
     """
     root = logging.getLogger()
+    ours = logging.getLogger('troveclient_rpcping')
+    level = ours.level
     if not any(h.level <= logging.DEBUG for h in root.handlers):
-        logging.getLogger('troveclient_rpcping').setLevel(logging.INFO)
+        ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)

@@ -62,23 +62,33 @@ class View(Protocol):
 
 
 class Output:
-    """Standard output. If it is a terminal, that may go away.
+    """Standard output, which may fail.
 
-    :param stream: the stream.
-    :param stderr: what goes with it, if it is a terminal, too.
+    :param stream: the stream; None if it is closed.
+    :param stderr: what goes with it if both are a terminal.
+    :param expendable: whether it is no reason to end if it fails. That its
+        reader ended is one in any case.
     """
 
-    def __init__(self, stream: Any, stderr: Any):
+    def __init__(self, stream: Any, stderr: Any, *, expendable: bool):
         self._stream = stream
+        self._expendable = expendable
         # One that is gone does not know any more that it was one.
         self._terminals = [
             each for each in (stream, stderr) if each and each.isatty()
         ]
-        #: Whether it went: then nothing is printed any more.
-        self.gone = False
+        #: Whether it is closed, or the terminal went away: nothing is printed
+        #: any more.
+        self.gone = stream is None
+        #: What went wrong since this was last taken; empty for nothing.
+        self.trouble = ''
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal, or was one."""
+        return self._stream is not None and self._stream in self._terminals
 
     def write(self, text: str) -> int:
         """Print, if there is somebody to read it."""
@@ -87,18 +97,23 @@ class Output:
 
     def flush(self) -> None:
         """Let what was printed be seen; see :meth:`write`."""
-        self._do(self._stream.flush)
+        self._do(lambda: self._stream.flush())
 
     def _do(self, act: Callable[[], object]) -> None:
         if self.gone:
             return
         try:
             act()
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            if error.errno != errno.EIO or self._stream not in self._terminals:
+            if error.errno == errno.EIO and self.isatty():
+                self.gone = True
+                surroundings.let_go(*self._terminals)
+            elif self._expendable:
+                self.trouble = f'Cannot print what changes: {error.strerror}'
+            else:
                 raise
-            self.gone = True
-            surroundings.let_go(*self._terminals)
 
 
 def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:

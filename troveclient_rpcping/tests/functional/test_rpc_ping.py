@@ -464,6 +464,20 @@ class OutputTest(base.TestCase):
         self.assertEqual('', process.stderr.read())
         self.assertEqual(141, process.wait(120))
 
+    def test_a_disk_that_is_full_is_said_in_a_line(self) -> None:
+        """Whatever is known of the guest could not be told."""
+        with open('/dev/full', 'w') as full:
+            process = subprocess.run(
+                [base.program('openstack'), *base.PING, 'db-healthy'],
+                env=self.sandbox.env(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=120,
+            )
+        self.assertRegex(process.stderr, r'\A.*No space left on device\n\Z')
+        self.assertEqual(1, process.returncode)
+
     def test_a_summary_that_nobody_reads_changes_no_exit_status(self) -> None:
         """As with ``2>&1 | head``, or a log that was closed."""
         process = self.start(*base.PING, '-f', 'json', 'db-dead')

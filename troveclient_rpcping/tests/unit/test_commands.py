@@ -87,18 +87,20 @@ class TestCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        # A command turns down the log of the library, for good.
-        library = logging.getLogger('troveclient_rpcping')
-        self.addCleanup(library.setLevel, library.level)
         self.trove = fixture.Trove()
         self.trove.start()
         self.addCleanup(self.trove.stop)
-        self.stdout: io.StringIO = io.StringIO()
+        self.stdout: io.StringIO | None = io.StringIO()
         self.stderr: io.StringIO = io.StringIO()
         self.stdin = io.TextIOWrapper(io.BytesIO())
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.textfile = self.folder / 'metrics' / 'trove.prom'
         self.textfile.parent.mkdir()
+
+    def printed(self) -> str:
+        """Return what is on standard output."""
+        assert self.stdout is not None
+        return self.stdout.getvalue()
 
     def lose_folder(self) -> None:
         """Take the folder of the textfile away."""
@@ -145,7 +147,7 @@ class PingTest(TestCase):
         self.trove.add('db-8')
         self.assertEqual(0, self.ping('--all', '-f', 'value', '-c', 'Name'))
         self.assertRegex(terminal.text(), r'pings .* 2/2 ')
-        self.assertEqual('db-7\ndb-8\n', self.stdout.getvalue())
+        self.assertEqual('db-7\ndb-8\n', self.printed())
 
     def test_a_single_ping_needs_no_bar(self) -> None:
         """It is over before one could be read."""
@@ -161,6 +163,35 @@ class PingTest(TestCase):
         self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
         self.assertRegex(terminal.text(), r'waiting for db-7 .* 0/1 ')
 
+    def test_the_shell_is_left_as_it_was(self) -> None:
+        """Other commands may follow in it."""
+        api = self.trove.client()
+        library = logging.getLogger('troveclient_rpcping')
+        seen = []
+
+        def answer(request: base.Request) -> Reply:
+            seen.append((api.client.session.timeout, library.level))
+            return fixture.reachable()
+
+        api = self.connect(self.serve(answer).url)
+        self.assertEqual(0, self.ping(base.GUEST, api=api))
+        self.assertEqual([(60.0, logging.INFO)], seen)
+        self.assertIsNone(api.client.session.timeout)
+        self.assertEqual(logging.NOTSET, library.level)
+
+    def test_nothing_is_asked_if_there_is_nowhere_to_print(self) -> None:
+        """Neither by a ping nor by a monitor without metrics."""
+        self.stdout = None
+        for kind in (
+            rpc_ping.PingDatabaseInstances,
+            rpc_monitor.MonitorDatabaseInstances,
+        ):
+            error = self.assertRaises(
+                OSError, self.run_command, kind, base.GUEST
+            )
+            self.assertIn('tandard output', str(error))
+        self.assertEqual([], self.trove.requests)
+
     def test_a_guest_that_is_not_yet_stable_is_no_success(self) -> None:
         """When the time is up, however well its last ping went."""
         self.trove.add('db-7')
@@ -173,7 +204,7 @@ class PingTest(TestCase):
                 exits.UNKNOWN,
                 'unknown Reachable 1 of 2 times in a row by the end\n',
             ),
-            (status, self.stdout.getvalue()),
+            (status, self.printed()),
         )
         self.assertIn('Guest db-7 (db-7) is unknown', self.stderr.getvalue())
 
@@ -245,7 +276,7 @@ class PingTest(TestCase):
             self.stderr.getvalue(),
             rf'\ACannot write {self.textfile}: No such file or directory\n\Z',
         )
-        self.assertIn('reachable', self.stdout.getvalue())
+        self.assertIn('reachable', self.printed())
 
     def test_a_sweep_without_a_listing_is_in_the_textfile(self) -> None:
         """Monitoring learns that it was tried, and failed."""
@@ -319,7 +350,7 @@ class MonitorTest(TestCase):
         self.stdout = Script(delete, create, interrupt)
         self.assertEqual(exits.INTERRUPTED, self.watch('--all'))
         self.assertRegex(
-            self.stdout.getvalue(),
+            self.printed(),
             r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
             r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
             r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
@@ -331,7 +362,7 @@ class MonitorTest(TestCase):
         self.trove.add('db-7', fixture.reachable(), fixture.agent_timeout())
         self.stdout = Script(interrupt)
         self.assertEqual(exits.INTERRUPTED, self.watch('--from-file', '-'))
-        self.assertIn('reachable -> unreachable', self.stdout.getvalue())
+        self.assertIn('reachable -> unreachable', self.printed())
 
     def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
         """It may be a typing error; and once one bears it, it is watched."""
@@ -349,9 +380,7 @@ class MonitorTest(TestCase):
             '1 unknown\n',
             self.stderr.getvalue(),
         )
-        self.assertIn(
-            ' db-8 (db-8) new -> unreachable', self.stdout.getvalue()
-        )
+        self.assertIn(' db-8 (db-8) new -> unreachable', self.printed())
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
         """It says so, and watches on."""

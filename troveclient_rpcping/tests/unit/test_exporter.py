@@ -269,6 +269,12 @@ class ListenTest(TestCase):
                 connection.request('GET', '/metrics')
                 self.assertEqual(200, connection.getresponse().status)
 
+    def test_a_host_that_cannot_be_one_is_said_in_a_line(self) -> None:
+        """With the address that was given."""
+        listening = exporter.Exporter(Metrics(), 'a..b', 9877)
+        error = self.assertRaises(OSError, listening.__enter__)
+        self.assertIn('Cannot listen on a..b:9877', str(error))
+
     def test_a_port_that_is_taken_is_said_in_a_line(self) -> None:
         """With the address."""
         port = self.start(Metrics()).port

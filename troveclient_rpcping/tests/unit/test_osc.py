@@ -350,6 +350,14 @@ class ReportTest(testtools.TestCase):
             report.sentence(target, LOST, series(LOST)),
         )
 
+    def test_the_sentence_tells_of_losses_only(self) -> None:
+        """A guest may be unknown though each ping was answered."""
+        cut = result(Verdict.UNKNOWN, Reason.NOT_ASKED, 'why')
+        for pings, told in (((UP, UP), False), ((UP, DEAD), True)):
+            said = report.sentence(Target(GUEST), cut, series(*pings))
+            self.assertEqual(told, '1 of 2 pings were lost' in said, said)
+            self.assertEqual(told, 'lost' in said, said)
+
     def test_nobody_answering_points_at_the_bus(self) -> None:
         """Not at the guests."""
         self.assertIn('message bus', self.advice(DEAD, DEAD, LOST))

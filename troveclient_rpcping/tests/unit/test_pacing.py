@@ -140,9 +140,12 @@ class GateTest(testtools.TestCase):
         learned = gate.rate
         assert learned is not None
         now = 110.0
-        for _ in range(1000):
-            gate.admitted(gate.sent(now))
-            now += 2.0
+        for together in (1, 2, 3):
+            for _ in range(1000):
+                for _ in range(together):
+                    self.assertEqual(0.0, gate.pause(now))
+                    gate.admitted(gate.sent(now))
+                now += 2.0
         self.assertEqual(learned, gate.rate)
         for _ in range(100):
             now += gate.pause(now)

@@ -96,7 +96,7 @@ class ScreenTest(testtools.TestCase):
 
 class ViewTest(testtools.TestCase):
     def view(self, stdout: Any, **options: Any) -> views.View:
-        output = views.Output(stdout, None)
+        output = views.Output(stdout, None, expendable=False)
         return views.view(
             types.SimpleNamespace(
                 stderr=io.StringIO(),
@@ -134,7 +134,7 @@ class OutputTest(testtools.TestCase):
         """Neither at once nor when what it still holds is written."""
         ours, theirs = pty.openpty()
         with open(theirs, 'w') as stdout, open(os.dup(theirs), 'w') as stderr:
-            output = views.Output(stdout, stderr)
+            output = views.Output(stdout, stderr, expendable=False)
             output.write('abc')
             output.flush()
             self.assertFalse(output.gone)
@@ -157,4 +157,31 @@ class OutputTest(testtools.TestCase):
                 raise OSError(errno.ENOSPC, 'No space left on device')
 
         for stream in (Failing(), Full()):
-            self.assertRaises(OSError, views.Output(stream, None).flush)
+            output = views.Output(stream, None, expendable=False)
+            self.assertRaises(OSError, output.flush)
+
+    def test_who_has_more_to_do_goes_on_without_it(self) -> None:
+        """But ends with its reader."""
+
+        class Full(io.StringIO):
+            def write(self, text: str) -> int:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+
+        class Pipe(io.StringIO):
+            def write(self, text: str) -> int:
+                raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
+
+        output = views.Output(Full(), None, expendable=True)
+        self.assertEqual(3, output.write('abc'))
+        self.assertIn('No space left', output.trouble)
+        self.assertFalse(output.gone)
+        output = views.Output(Pipe(), None, expendable=True)
+        self.assertRaises(BrokenPipeError, output.write, 'abc')
+
+    def test_a_closed_one_is_gone(self) -> None:
+        """And is no terminal."""
+        output = views.Output(None, None, expendable=True)
+        self.assertTrue(output.gone)
+        self.assertFalse(output.isatty())
+        output.write('abc')
+        output.flush()

@@ -118,9 +118,14 @@ class WatchTest(testtools.TestCase):
     def test_who_was_not_known_before_is_not_new(self) -> None:
         """A monitor that begins while the API fails asks for all in vain."""
         self.sweep(a=CUT, b=CUT)
+        self.assertEqual([], self.changes(a=CUT, b=CUT, c=CUT))
         self.assertEqual(
             [('b', 'new', 'unreachable'), ('c', 'new', 'reachable')],
             self.changes(a=UP, b=DOWN, c=UP),
+        )
+        self.sweep(b=DOWN)
+        self.assertEqual(
+            [('a', 'new', 'reachable')], self.changes(a=UP, b=DOWN)
         )
 
     def test_who_is_gone_is_told_with_how_long_it_was_what_it_was(
