@@ -58,19 +58,19 @@ class Trouble:
     :param detail: what the first of them said, as a clean line.
     :param unknown: of how many guests nothing is known; None for all.
     :param guests: how many there are; None if that is not known.
+    :param widespread: whether nothing is known of most of them.
     """
 
     reason: Reason | None
     detail: str
     unknown: int | None = None
     guests: int | None = None
+    widespread: bool = False
 
     @property
     def kind(self) -> tuple[Reason | None, bool]:
-        """What tells it from another: the reason, and if most suffer it."""
-        if self.unknown is None or self.guests is None:
-            return self.reason, True
-        return self.reason, 2 * self.unknown > self.guests
+        """What tells it from another."""
+        return self.reason, self.widespread
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,4 +252,5 @@ def _trouble_in(results: Sequence[PingResult]) -> Trouble | None:
         detail=first.detail,
         unknown=len(unknown),
         guests=len(results),
+        widespread=2 * len(unknown) > len(results),
     )

@@ -14,6 +14,7 @@
 
 import _thread
 from collections.abc import Callable
+import errno
 import io
 import json
 import logging
@@ -354,6 +355,30 @@ class MonitorTest(TestCase):
             r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
             r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
             r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
+        )
+
+    def test_a_log_that_cannot_be_written_does_not_end_its_metrics(
+        self,
+    ) -> None:
+        """It is said, and the sweeps go on."""
+
+        class Full(io.StringIO):
+            def write(self, text: str) -> int:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+
+        self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
+        self.stdout = Full()
+        self.stderr = Script(nothing, nothing, interrupt)
+        status = self.watch('--all', '--textfile', str(self.textfile))
+        self.assertEqual(exits.INTERRUPTED, status)
+        self.assertRegex(
+            self.stderr.getvalue(),
+            r'\AWatching 1 guest: .*\n'
+            r'(Cannot print what changes: No space left on device\n){2}\Z',
+        )
+        self.assertIn(
+            'trove_guest_rpc_sweeps_total{outcome="done"} 2.0',
+            self.textfile.read_text(),
         )
 
     def test_standard_input_is_read_once(self) -> None:

@@ -307,6 +307,25 @@ class JudgeTest(testtools.TestCase):
                 judgement.message,
             )
 
+    def test_a_result_tells_what_came_back(self) -> None:
+        """Without a reply there was no time, and no status."""
+        reply = Reply(204, {'x-openstack-request-id': 'req-7'})
+        self.assertEqual(
+            PingResult(
+                instance_id=ASKED,
+                judgement=Judgement(Verdict.REACHABLE),
+                rtt=0.5,
+                http_status=204,
+                request_id='req-7',
+            ),
+            PingResult.of(reply, ASKED, 0.5),
+        )
+        lost = NoReply(NoReply.CONNECTION, 'refused')
+        self.assertEqual(
+            PingResult(instance_id=ASKED, judgement=judge(lost, ASKED)),
+            PingResult.of(lost, ASKED, 0.5),
+        )
+
     def test_a_result_cannot_be_changed(self) -> None:
         """It is a value, and a small one: there are as many as guests."""
         judgement = Judgement(Verdict.REACHABLE)

@@ -149,7 +149,13 @@ class WatchTest(testtools.TestCase):
         slow = (Verdict.UNKNOWN, Reason.TIMEOUT)
         self.sweep(a=CUT, b=slow, c=slow, d=UP)
         self.assertEqual(
-            Trouble(reason=Reason.TIMEOUT, detail='why', unknown=3, guests=4),
+            Trouble(
+                reason=Reason.TIMEOUT,
+                detail='why',
+                unknown=3,
+                guests=4,
+                widespread=True,
+            ),
             self.watch.trouble,
         )
 
@@ -224,10 +230,11 @@ class WatchTest(testtools.TestCase):
     def test_an_outage_is_told_though_somebody_always_fails(self) -> None:
         """When most are unknown, and when that is over."""
         nova = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR)
-        self.sweep(a=nova, b=UP, c=UP)
+        self.sweep(a=nova, b=UP, c=UP, d=UP)
+        self.assertEqual([], self.sweep(a=nova, b=nova, c=UP, d=UP), 'half')
         for states, unknown in (
-            ({'a': nova, 'b': nova, 'c': UP}, 2),
-            ({'a': nova, 'b': UP, 'c': UP}, 1),
+            ({'a': nova, 'b': nova, 'c': nova, 'd': UP}, 3),
+            ({'a': nova, 'b': UP, 'c': nova, 'd': UP}, 2),
         ):
             (change,) = self.sweep(**states)
             assert isinstance(change, Shift) and change.after
