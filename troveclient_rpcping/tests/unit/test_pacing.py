@@ -147,10 +147,20 @@ class GateTest(testtools.TestCase):
                     gate.admitted(gate.sent(now))
                 now += 2.0
         self.assertEqual(learned, gate.rate)
-        for _ in range(100):
-            now += gate.pause(now)
-            gate.admitted(gate.sent(now))
-        self.assertGreater(gate.rate or 0.0, learned)
+
+    def test_what_waits_for_the_gate_teaches_the_rate(self) -> None:
+        """Sent as soon as it opens, or as an event loop comes to it."""
+        for late in (0.0, 0.5):
+            gate = Gate()
+            gate.refused(100.0, gate.sent(100.0), refusal())
+            learned = gate.rate
+            assert learned is not None
+            now = 110.0
+            gate.sent(now)
+            for _ in range(5):
+                now += gate.pause(now) + late / (gate.rate or 1.0)
+                gate.admitted(gate.sent(now))
+            self.assertGreater(gate.rate or 0.0, learned, late)
 
     def test_one_process_is_used_up_to_its_limit(self) -> None:
         """The sweep takes as long as the limiter needs, and not more."""
@@ -368,6 +378,8 @@ class RateTest(testtools.TestCase):
         gate = Gate()
         era = gate.sent(0.0)
         self.again(gate)
+        # From now on there is something to learn.
+        gate.sent(0.0)
         gate.admitted(era)
         self.assert_share(1.0, gate)
         gate.refused(0.0, era, refusal())
