@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from troveclient import base
@@ -27,6 +28,8 @@ from troveclient_rpcping import limits
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet import repeat
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.queue import Guest
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
@@ -100,6 +103,7 @@ class Management(management.Management):  # type: ignore[misc]
         deadline: float | None = None,
         count: int = 1,
         interval: float = limits.INTERVAL,
+        capacity: Capacity | None = None,
         on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
@@ -107,14 +111,16 @@ class Management(management.Management):  # type: ignore[misc]
         Never raises for a guest: whatever goes wrong with a ping is the
         verdict of its result. Closing the iterator ends what is under way.
 
-        A guest is ``unreachable`` on Trove's word, if other guests were seen
-        to answer all the time that Trove waited for it. To see that, one that
-        answered is asked every second while only the last are awaited; and
-        whose silence is not proven so is asked a second time at the end.
+        A timeout alone makes no guest ``unreachable``: the sweep pings it
+        again, and pings guests that answer as controls meanwhile. If none of
+        the guests answers, it reads the listing, and asks other guests as
+        witnesses. The page "Verdicts" of the documentation has the rules.
 
-        :param instances: IDs, or ``Instance`` objects of troveclient. May be
-            a generator; it is read as the pings go out.
-        :param concurrency: pings in flight at once, at the most.
+        :param instances: IDs, ``Instance`` objects of troveclient, or rows of
+            :meth:`list_all`, whose heartbeats make verdicts faster. May be a
+            generator; it is read as the pings go out.
+        :param concurrency: pings in flight at once, at the most. The sweep
+            finds out how many the API serves without harm to others.
         :param timeout: seconds for each ping, in all.
         :param rate: pings a second, at the most; None for no limit but the
             server's. When that refuses a ping, the ping is sent again later.
@@ -123,6 +129,8 @@ class Management(management.Management):  # type: ignore[misc]
         :param count: pings for each instance.
         :param interval: seconds from one ping of an instance to its next,
             however long others take to answer.
+        :param capacity: what earlier sweeps learnt of the API, in place of
+            *concurrency*: hand the same object to each sweep of a monitor.
         :param on_throttle: is told, whenever the rate limit of the server
             refused a ping, how many a second seem to get through, and after
             how many seconds the next one may.
@@ -144,6 +152,7 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.Times(count, interval),
+            capacity,
             on_throttle,
         )
 
@@ -194,6 +203,7 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.UntilReachable(stable, interval),
+            None,
             on_throttle,
         )
 
@@ -202,13 +212,27 @@ class Management(management.Management):  # type: ignore[misc]
         instances: Iterable[Any],
         bounds: limits.Limits,
         again: repeat.Repeat,
+        capacity: Capacity | None,
         on_throttle: Callable[[float, float], None] | None,
     ) -> Generator[PingResult]:
         # Not at the top: importing the library is to cost no libcurl.
-        from troveclient_rpcping.fleet import sweep
+        from troveclient_rpcping.fleet import pinging
 
-        ids = (str(base.getid(instance)) for instance in instances)
-        return sweep.sweep(self.api, ids, bounds, again, on_throttle)
+        guests: Iterable[Guest] = map(_guest, instances)
+        can_list = True
+        if isinstance(instances, Sequence):
+            guests = list(guests)
+            # A caller that has every row has read the listing.
+            can_list = not all(guest.row for guest in guests)
+        return pinging.ping(
+            self.api,
+            guests,
+            bounds,
+            again,
+            capacity,
+            on_throttle,
+            can_list=can_list,
+        )
 
     def list_all(
         self, deadline: float | None = None
@@ -225,7 +249,12 @@ class Management(management.Management):  # type: ignore[misc]
         :raises keystoneauth1.exceptions.ClientException: no login.
         :raises ValueError: for a deadline that is no positive number.
         """
-        from troveclient_rpcping.fleet import sweep
+        from troveclient_rpcping.fleet import pinging
 
         limits.Limits(deadline=deadline)
-        return inventory.list_instances(sweep.fetcher(self.api, deadline))
+        return inventory.list_instances(pinging.fetcher(self.api, deadline))
+
+
+def _guest(instance: Any) -> Guest:
+    row = instance if isinstance(instance, inventory.Instance) else None
+    return Guest(str(base.getid(instance)), row)
