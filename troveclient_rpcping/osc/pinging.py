@@ -92,9 +92,15 @@ class Pinging:
             for target, result, series in zip(
                 asked, results, every, strict=True
             )
-            if not self._arguments.failed_only
-            or result.verdict is not Verdict.REACHABLE
+            if self._is_listed(result.verdict)
         ]
+
+    def _is_listed(self, verdict: Verdict) -> bool:
+        if self._arguments.bad_only:
+            return exits.is_bad(verdict)
+        return (
+            verdict is not Verdict.REACHABLE or not self._arguments.failed_only
+        )
 
     def report(self) -> None:
         """Tell people what the rows mean, unless they want quiet."""

@@ -249,6 +249,33 @@ class PingTest(TestCase):
         self.assertRaises(TargetError, self.ping, 'db-7', '--wait', str(LONG))
         self.assertEqual('', self.stderr.getvalue())
 
+    def test_a_repair_gets_no_guest_of_unknown_state(self) -> None:
+        """--bad-only lists what is known to be bad, --failed-only all else.
+
+        The exit status is that of all guests in both cases.
+        """
+        self.trove.add('up')
+        self.trove.add('dead', fixture.agent_timeout())
+        self.trove.add('failed', fixture.agent_error())
+        self.trove.add('not-asked', fixture.compute_error())
+        for option, names in (
+            ('--bad-only', 'dead\nfailed\n'),
+            ('--failed-only', 'dead\nfailed\nnot-asked\n'),
+        ):
+            self.stdout = io.StringIO()
+            status = self.ping('--all', option, '-f', 'value', '-c', 'Name')
+            self.assertEqual(
+                (exits.BAD_GUESTS, names), (status, self.printed())
+            )
+
+    def test_the_two_narrower_lists_exclude_each_other(self) -> None:
+        """A command line that asks for both does not say what to repair."""
+        with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
+            self.assertRaises(
+                SystemExit, self.ping, '--all', '--bad-only', '--failed-only'
+            )
+        self.assertEqual([], self.trove.requests)
+
     def test_a_file_without_a_name_is_a_mistake(self) -> None:
         """A variable of a script that was not set."""
         for option in ('--textfile', '--from-file'):
