@@ -265,11 +265,11 @@ def _refuse_ambiguous(by_name: dict[str, list[Instance]]) -> None:
     for name, instances in by_name.items():
         if len(instances) > 1:
             ids = ', '.join(
-                plaintext.one_line(instance.id) for instance in instances
+                plaintext.word(instance.id) for instance in instances
             )
             complaints.append(
                 f'{len(instances)} instances are named '
-                f'"{plaintext.one_line(name)}": {ids}.'
+                f'{plaintext.quoted(name)}: {ids}.'
             )
     if complaints:
         raise TargetError(

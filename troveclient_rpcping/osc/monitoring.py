@@ -163,8 +163,8 @@ class Monitoring:
     def _say_who_is_missing(self, asked: list[Target]) -> None:
         for target in asked:
             if target.instance_id is None:
-                name = plaintext.one_line(target.name or '')
-                self._view.remark(f'No instance is named "{name}" so far')
+                name = plaintext.quoted(target.name or '')
+                self._view.remark(f'No instance is named {name} so far')
 
     def _tell(self, changes: list[Change | Shift] | list[Shift]) -> None:
         now = datetime.datetime.now(datetime.UTC)

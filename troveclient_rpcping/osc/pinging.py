@@ -275,9 +275,10 @@ class Pinging:
         if results[0].verdict is not Verdict.REACHABLE:
             return [report.sentence(asked[0], results[0], every[0])]
         if self._arguments.wait is not None:
-            guest = plaintext.named(asked[0].name, asked[0].instance_id)
+            guest = plaintext.guest(asked[0].instance_id, asked[0].name)
             after = durations.human(seconds)
-            return [f'Guest {guest} is reachable, after {after}.']
+            end = report.notes(asked[0])
+            return [f'Guest {guest} is reachable after {after}{end}.']
         return []
 
 

@@ -162,7 +162,7 @@ class PingTest(TestCase):
         self.stderr = terminal = Terminal()
         self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
         self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
-        self.assertRegex(terminal.text(), r'waiting for db-7 .* 0/1 ')
+        self.assertRegex(terminal.text(), r'waiting for "db-7" .* 0/1 ')
 
     def test_the_shell_is_left_as_it_was(self) -> None:
         """Other commands may follow in it."""
@@ -207,7 +207,9 @@ class PingTest(TestCase):
             ),
             (status, self.printed()),
         )
-        self.assertIn('Guest db-7 (db-7) is unknown', self.stderr.getvalue())
+        self.assertRegex(
+            self.stderr.getvalue(), r'\AGuest db-7 is unknown.* name "db-7"\)$'
+        )
 
     def test_a_wait_outlives_a_listing_that_fails(self) -> None:
         """Trove, or Nova behind it, is restarted as well. Said once."""
@@ -229,7 +231,7 @@ class PingTest(TestCase):
         self.assertRegex(
             self.stderr.getvalue(),
             r'\Awaiting: The instances could not be listed: Broken\n'
-            r'Guest db-7 \(.*\) is reachable, after .*\n\Z',
+            r'Guest \S+ is reachable after .* \(name "db-7"\)\.\n\Z',
         )
 
     def test_a_wait_does_not_outlive_its_time_for_a_listing(self) -> None:
@@ -379,9 +381,9 @@ class MonitorTest(TestCase):
         self.assertEqual(exits.INTERRUPTED, self.watch('--all'))
         self.assertRegex(
             self.printed(),
-            r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
-            r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
-            r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
+            r'\A\S+ db-7 new -> unreachable "db-7"\n'
+            r'\S+ db-7 unreachable -> gone after \w+ "db-7"\n'
+            r'\S+ db-7 new -> unreachable "db-7"\n\Z',
         )
 
     def test_a_log_that_cannot_be_written_does_not_end_its_metrics(
@@ -432,7 +434,7 @@ class MonitorTest(TestCase):
             '1 unknown\n',
             self.stderr.getvalue(),
         )
-        self.assertIn(' db-8 (db-8) new -> unreachable', self.printed())
+        self.assertIn(' db-8 new -> unreachable', self.printed())
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
         """It says so, and watches on."""
