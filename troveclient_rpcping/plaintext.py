@@ -32,6 +32,9 @@ _ESCAPES = re.compile(
     r'|\x1b[ -/]{0,8}[0-~]'
 )
 
+# What is one word for every parser of lines.
+_WORD = re.compile(r'[\w.:-]+')
+
 
 def _printable(text: str) -> str:
     # str.isprintable() is false for control and format characters (bidi
@@ -74,10 +77,7 @@ def escaped(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    r"""Return *text* as a clean line between double quotes.
-
-    >>> print(quoted('db-7'), quoted('a "b" \\ c'))
-    "db-7" "a \"b\" \\ c"
+    """Return *text* as a clean line between double quotes.
 
     A tenant's name and a server's text stand in a line in no other way: then
     neither can be taken for anything else that stands in it.
@@ -86,9 +86,9 @@ def quoted(text: str) -> str:
 
 
 def word(text: str) -> str:
-    """Return an ID as one word: quoted if white space or a quote is in it."""
+    """Return an ID as one word: quoted if it is not one by itself."""
     clean = one_line(text)
-    return clean if clean and not set(clean) & set(' "') else quoted(text)
+    return clean if _WORD.fullmatch(clean) else quoted(text)
 
 
 def guest(id_: str | None, name: str | None) -> str:

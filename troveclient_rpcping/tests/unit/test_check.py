@@ -33,11 +33,13 @@ from hypothesis import strategies as st
 import testtools
 import trustme
 
+from troveclient_rpcping import fixture
 from troveclient_rpcping.export import check
 from troveclient_rpcping.export import plugin
 from troveclient_rpcping.export import thresholds
 from troveclient_rpcping.export.cloud import Cloud
 from troveclient_rpcping.export.thresholds import State
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
@@ -597,6 +599,23 @@ class UnknownTest(TestCase):
         status, (line,) = self.check_trove(trove(a=base.PONG), 'a', 'b')
         self.assertEqual(3, status)
         self.assertIn('1 of 2 guests reachable, 1 unknown', line)
+
+    def test_a_name_that_a_tenant_takes_costs_only_itself(self) -> None:
+        """That guest is unknown, with the IDs; a dead one stays critical."""
+        with fixture.Trove() as cloud:
+            for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
+                cloud.add(Instance(id=id_, name=name), fixture.agent_timeout())
+            status, lines = self.check(
+                *self.options(cloud.url), 'a', 'b', '-vv'
+            )
+        self.assertEqual(2, status)
+        self.assertIn('1 bad (1 agent-timeout), 1 unknown', lines[0])
+        self.assertEqual(
+            r'- unknown: not-found: "2 instances are named \"a\": 1, 2. Ask '
+            'for one of them by its ID." "a"',
+            lines[1],
+        )
+        self.assertEqual({'3'}, set(cloud.pinged))
 
     def test_a_user_without_the_role_is_unknown(self) -> None:
         """Every guest is, and none is bad."""

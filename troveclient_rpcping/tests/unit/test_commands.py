@@ -31,6 +31,7 @@ import fixtures
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
@@ -435,6 +436,47 @@ class MonitorTest(TestCase):
             self.stderr.getvalue(),
         )
         self.assertIn(' db-8 new -> unreachable', self.printed())
+
+    def test_a_name_that_a_tenant_takes_costs_nothing(self) -> None:
+        """The guest that had the name first is watched on, and so are others.
+
+        It is said once.
+        """
+
+        def take() -> None:
+            self.trove.add(
+                Instance(id='evil', name='db-7'), fixture.reachable()
+            )
+            self.trove.add('db-8', fixture.agent_timeout())
+
+        def die() -> None:
+            self.trove.add('db-7', fixture.agent_timeout())
+
+        self.trove.add('db-7')
+        self.trove.add('db-8')
+        self.stdout = Script(die, interrupt)
+        self.stderr = Script(take, nothing)
+        self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
+        self.assertRegex(
+            self.printed(),
+            r'\A\S+ db-8 reachable -> unreachable after \w+ "db-8"\n'
+            r'\S+ db-7 reachable -> unreachable after \w+ "db-7"\n\Z',
+        )
+        self.assertRegex(
+            self.stderr.getvalue(),
+            r'\AWatching 2 guests: .*\n'
+            r'2 instances are named "db-7": db-7, evil\. '
+            r'"db-7" still stands for db-7\.\n\Z',
+        )
+        self.assertNotIn('evil', self.trove.pinged)
+
+    def test_an_ambiguous_name_at_the_start_is_an_error(self) -> None:
+        """It lists the IDs; nothing is pinged."""
+        self.trove.add(Instance(id='a', name='twin'))
+        self.trove.add(Instance(id='b', name='twin'))
+        error = self.assertRaises(TargetError, self.watch, 'twin')
+        self.assertIn('2 instances are named "twin": a, b.', str(error))
+        self.assertEqual([], self.trove.pinged)
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
         """It says so, and watches on."""
