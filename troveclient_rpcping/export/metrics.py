@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import threading
@@ -30,7 +31,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import core
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.samples import Sample
 
+from troveclient_rpcping import arguments
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.export import textfile
 from troveclient_rpcping.export.totals import Totals
@@ -63,9 +66,13 @@ class Metrics:
         metrics.observe(asked, results, ended=time.time(), seconds=6.4,
                         throttled=0.0)
         text, content_type = metrics.render('')
+
+    :param labels: labels of every sample, to tell the metrics of several
+        monitors apart; none of :data:`arguments.OWN_LABELS`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
+        self._labels = dict(labels or {})
         self._totals = Totals()
         self._page = _Page([])
         self._publish()
@@ -122,11 +129,16 @@ class Metrics:
         The counters, the histogram and the times of the last sweeps go on, so
         that they mean the same for a monitor that is started anew, even for
         each sweep by cron. What the earlier process knew of guests is left
-        behind. A file that is missing, or that cannot be read, is none.
+        behind. A file that is missing, that cannot be read, or that has
+        other labels than this monitor is none.
 
         :param path: the file.
         """
-        self._totals.resume(textfile.read(path, self._totals.names))
+        self._totals.resume(
+            sample
+            for sample in textfile.read(path, self._totals.names)
+            if _labels_of_monitor(sample) == self._labels
+        )
         self._publish()
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -152,7 +164,8 @@ class Metrics:
                 *_of_guests(asked, results),
                 *_of_fleet(summary or Summary.of(results)),
                 *self._totals.families(),
-            ]
+            ],
+            self._labels,
         )
         # Rendering 10,000 guests takes longer than a scrape should: it is
         # done here, for the formats in use, while scrapes get the old page.
@@ -164,8 +177,17 @@ class Metrics:
 class _Page:
     """The metrics as of one moment."""
 
-    def __init__(self, families: Iterable[core.Metric]):
+    def __init__(
+        self,
+        families: Iterable[core.Metric],
+        labels: Mapping[str, str] | None = None,
+    ):
         self._families = list(families)
+        for family in self._families:
+            family.samples = [
+                sample._replace(labels={**(labels or {}), **sample.labels})
+                for sample in family.samples
+            ]
         # One of our own: the default one tells of this process and Python.
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -224,6 +246,14 @@ def _names(target: Target) -> dict[str, str]:
         'name': _label(target.name),
         'project_id': _label(row.project_id if row else None),
         'datastore': _label(row.datastore if row else None),
+    }
+
+
+def _labels_of_monitor(sample: Sample) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in sample.labels.items()
+        if name not in arguments.OWN_LABELS
     }
 
 

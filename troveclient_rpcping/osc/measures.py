@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import time
@@ -30,11 +31,18 @@ class Measures:
     """Takes in sweeps, and writes a file of metrics after each one.
 
     :param textfile: the file; None for no file.
+    :param labels: labels of all metrics.
     :param served: whether the metrics are wanted without a file, too.
     :raises OSError: the file cannot be written; says in one line why.
     """
 
-    def __init__(self, textfile: str | None, *, served: bool = False):
+    def __init__(
+        self,
+        textfile: str | None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        served: bool = False,
+    ):
         self._textfile = textfile
         self._began = self._sent_last = time.monotonic()
         self._throttled_since: float | None = None
@@ -44,7 +52,7 @@ class Measures:
             # Prometheus' library is for those who want it.
             from troveclient_rpcping.export import metrics
 
-            self.metrics = metrics.Metrics()
+            self.metrics = metrics.Metrics(labels)
             if textfile:
                 _check(textfile)
                 self.metrics.resume(textfile)

@@ -57,7 +57,9 @@ class Monitoring:
         self._begun = False
         self._late = False
         self._measures = measures.Measures(
-            arguments.textfile, served=bool(arguments.listen)
+            arguments.textfile,
+            arguments.label,
+            served=bool(arguments.listen),
         )
 
     def run(self) -> NoReturn:

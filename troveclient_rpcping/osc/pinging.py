@@ -60,7 +60,7 @@ class Pinging:
         self._sentences: list[str] = []
         self._interrupted: int | None = None
         self._started = time.monotonic()
-        self._measures = measures.Measures(arguments.textfile)
+        self._measures = measures.Measures(arguments.textfile, arguments.label)
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 

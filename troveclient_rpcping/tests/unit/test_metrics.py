@@ -33,6 +33,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 import testtools
 
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.arguments import OWN_LABELS
 from troveclient_rpcping.export.metrics import Metrics
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
@@ -462,6 +463,56 @@ class RenderTest(TestCase):
         again, _ = self.metrics.render('')
         self.assertLess(time.thread_time() - begun, rendering / 10)
         self.assertNotEqual(text, again)
+
+
+class LabelsTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.metrics = Metrics({'cloud': 'north', 'site': 'a "b" \\ ü'})
+        observe(self.metrics, [REACHABLE, UNREACHABLE])
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        observe(self.metrics, [REACHABLE, UNREACHABLE])
+
+    def test_the_labels_of_the_monitor_are_on_every_sample(self) -> None:
+        """In both formats, beside the labels of the metric itself."""
+        text, _ = self.metrics.render('')
+        families = [
+            *parser.text_string_to_metric_families(text.decode()),
+            *self.openmetrics(),
+        ]
+        samples = [each for family in families for each in family.samples]
+        self.assertGreater(len(samples), 2 * len(NAMES))
+        for sample in samples:
+            self.assertEqual('north', sample.labels.pop('cloud'))
+            self.assertEqual('a "b" \\ ü', sample.labels.pop('site'))
+            self.assertLessEqual(sample.labels.keys(), OWN_LABELS)
+
+    def test_help_and_type_are_the_same_whatever_the_labels(self) -> None:
+        """node_exporter drops a metric whose help differs in two files."""
+
+        def comments(metrics: Metrics) -> list[bytes]:
+            text, _ = metrics.render('')
+            return [
+                line for line in text.splitlines() if line.startswith(b'#')
+            ]
+
+        self.assertEqual(comments(Metrics()), comments(self.metrics))
+
+    def test_the_counters_of_a_cloud_go_on_from_its_own_file(self) -> None:
+        """Those of another cloud are not taken for them."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.metrics.write(folder / 'trove.prom')
+        for labels, sweeps in (
+            ({'cloud': 'north', 'site': 'a "b" \\ ü'}, 2),
+            ({'cloud': 'south', 'site': 'a "b" \\ ü'}, 0),
+            ({'cloud': 'north'}, 0),
+            ({}, 0),
+        ):
+            self.metrics = Metrics(labels)
+            self.metrics.resume(folder / 'trove.prom')
+            self.assertEqual(
+                sweeps, self.value('sweeps_total', outcome='done', **labels)
+            )
 
 
 class TextfileTest(TestCase):
