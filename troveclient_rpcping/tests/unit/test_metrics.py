@@ -361,6 +361,32 @@ class FleetTest(TestCase):
         self.assertEqual(0, self.value('guests', verdict='reachable'))
         self.assertEqual(0, self.value('guests', verdict='unreachable'))
 
+    def test_after_a_failed_sweep_all_guests_are_unknown(self) -> None:
+        """All of them 0 would look like a cloud without guests."""
+        observe(self.metrics, [REACHABLE, UNREACHABLE, UNKNOWN])
+        for _ in range(2):
+            self.metrics.failed(ended=9.0, seconds=0.5)
+            self.assertEqual(3, self.value('guests', verdict='unknown'))
+            self.assertEqual(
+                3, self.value('guests_by_reason', reason='not-asked')
+            )
+            self.assertEqual(
+                0, self.value('guests_by_reason', reason='compute-error')
+            )
+
+    def test_an_empty_cloud_stays_empty_when_a_sweep_fails(self) -> None:
+        """There was no guest of which something could be unknown."""
+        observe(self.metrics, [])
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        self.assertEqual(0, self.value('guests', verdict='unknown'))
+
+    def test_before_the_first_good_sweep_no_guest_is_counted(self) -> None:
+        """There may be any number of them."""
+        self.assertEqual([], self.labels('guests'))
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        self.assertEqual([], self.labels('guests'))
+        self.assertEqual([], self.labels('guests_by_reason'))
+
     def test_a_failed_sweep_is_counted_and_leaves_the_last_good_one(
         self,
     ) -> None:
@@ -635,6 +661,16 @@ class ResumeTest(TestCase):
         self.assertEqual([], self.labels('info'))
         self.assertEqual(0, self.value('guests', verdict='reachable'))
 
+    def test_a_run_that_fails_knows_how_many_guests_there_were(self) -> None:
+        """From the file of an earlier run, however many runs failed since."""
+        for ended in (20, 21):
+            self.metrics = Metrics()
+            self.metrics.resume(self.file)
+            self.assertEqual(2, self.value('guests', verdict='unknown'))
+            self.metrics.failed(ended=ended, seconds=1)
+            self.assertEqual(2, self.value('guests', verdict='unknown'))
+            self.metrics.write(self.file)
+
     def test_without_a_file_everything_begins_at_zero(self) -> None:
         """The first run has none."""
         fresh = self.metrics = Metrics()
@@ -657,7 +693,7 @@ class ResumeTest(TestCase):
         """No counter is negative, or no number at all."""
         names = (
             *('sweeps_total{outcome="done"}', 'throttled_seconds_total'),
-            'last_sweep_timestamp_seconds',
+            *('last_sweep_timestamp_seconds', 'guests{verdict="unknown"}'),
         )
         for number in ('-1', 'NaN', '+Inf'):
             lines = [f'trove_guest_rpc_{name} {number}\n' for name in names]
@@ -667,6 +703,7 @@ class ResumeTest(TestCase):
             self.assertEqual(0, self.value('sweeps_total', outcome='done'))
             self.assertEqual(0, self.value('throttled_seconds_total'))
             self.assertIsNone(self.value('last_sweep_timestamp_seconds'))
+            self.assertEqual([], self.labels('guests'))
 
     def test_what_is_no_file_is_not_waited_for(self) -> None:
         """Nobody may ever write into a pipe."""
@@ -692,6 +729,7 @@ class ResumeTest(TestCase):
         self.file.write_text(
             f'trove_guest_rpc_sweeps_total{tail}\n'
             f'trove_guest_rpc_throttled_seconds_total {tail}\n{junk}\n'
+            f'trove_guest_rpc_guests{{verdict="unknown"}} {tail}\n'
             f'trove_guest_rpc_sweeps_total{{outcome="done"}} {tail}\n'
         )
         metrics = Metrics()
