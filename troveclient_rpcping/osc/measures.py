@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING
@@ -46,6 +48,8 @@ class Measures:
         self._textfile = textfile
         self._began = self._sent_last = time.monotonic()
         self._throttled_since: float | None = None
+        # Whether an answer came, and whether a sweep was recorded.
+        self._answered = self._recorded = False
         #: None if nobody wants any.
         self.metrics: Metrics | None = None
         if textfile or served:
@@ -62,6 +66,26 @@ class Measures:
         self._began = self._sent_last = time.monotonic()
         self._throttled_since = None
 
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Record whatever ends the block before its first sweep is recorded.
+
+        The block has all that a command does: the login, the choice of the
+        guests, the listing, the pings. What raises there is a failed sweep,
+        and so is an interruption before the first answer. An interruption in
+        the middle of the pings says nothing of the cloud.
+        """
+        self.begins()
+        try:
+            yield
+        except BaseException as error:
+            failed = isinstance(error, Exception) or not self._answered
+            if failed and not self._recorded:
+                # A full disk must not hide what ended the run.
+                with contextlib.suppress(OSError):
+                    self.failed()
+            raise
+
     def throttled(self, rate: float, pause: float) -> None:
         """Take in that the rate limit of the server holds it back."""
         if self._throttled_since is None:
@@ -69,6 +93,7 @@ class Measures:
 
     def saw(self, result: PingResult) -> None:
         """Take in a result as it comes."""
+        self._answered = True
         if result.rtt is not None:
             sent = time.monotonic() - result.rtt
             self._sent_last = max(self._sent_last, sent)
@@ -80,6 +105,7 @@ class Measures:
 
         :raises OSError: the file cannot be written; says in one line why.
         """
+        self._recorded = True
         if self.metrics is None:
             return
         now = time.monotonic()
@@ -102,6 +128,7 @@ class Measures:
 
         :raises OSError: the file cannot be written; says in one line why.
         """
+        self._recorded = True
         if self.metrics is None:
             return
         seconds = time.monotonic() - self._began

@@ -16,13 +16,19 @@ from __future__ import annotations
 
 import io
 import pathlib
+import signal
+import socket
 from typing import Any
+import urllib.request
 
 import fixtures
+from keystoneauth1 import exceptions as ksa_exceptions
 from prometheus_client import parser
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.tests import base
@@ -62,6 +68,166 @@ class TestCase(test_commands.TestCase):
         lines = file.read_text().splitlines()
         pairs = [line.rpartition(' ') for line in lines if line[0] != '#']
         return {name: float(value) for name, _, value in pairs}
+
+
+class Surly:
+    """A client manager whose login fails as often as it is told to."""
+
+    def __init__(self, api: Any, error: BaseException, failures: int):
+        self.database = api
+        self._session = api.client.session
+        self._error = error
+        self._failures = failures
+
+    @property
+    def session(self) -> Any:
+        self._failures -= 1
+        if self._failures >= 0:
+            raise self._error
+        return self._session
+
+
+class FailedSweepTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.trove.add('db-7')
+        self.ping('db-7', *self.file)
+
+    @property
+    def file(self) -> tuple[str, str]:
+        return '--textfile', str(self.textfile)
+
+    def assert_failed_sweeps(self, count: int) -> None:
+        """Look whether the file says so, and that nothing is known."""
+        samples = self.samples(self.textfile)
+        self.assertEqual(
+            count,
+            samples['trove_guest_rpc_sweeps_total{outcome="failed"}'],
+        )
+        up = [
+            name for name in samples if name.startswith('trove_guest_rpc_up')
+        ]
+        self.assertEqual([], up)
+        self.assertEqual(
+            1, samples['trove_guest_rpc_guests{verdict="unknown"}']
+        )
+
+    def surly(self, error: BaseException, failures: int = 1) -> Surly:
+        return Surly(self.trove.client(), error, failures)
+
+    def test_a_login_that_fails_is_a_failed_sweep(self) -> None:
+        """The file no longer says that the guest is up."""
+        for count, command in enumerate((self.ping, self.watch), 1):
+            error = self.assertRaises(
+                ksa_exceptions.ClientException,
+                *(command, 'db-7', *self.file),
+                client_manager=self.surly(ksa_exceptions.Unauthorized('no')),
+            )
+            self.assertIsInstance(error, ksa_exceptions.Unauthorized)
+            self.assert_failed_sweeps(count)
+
+    def test_an_end_before_the_first_ping_is_a_failed_sweep(self) -> None:
+        """As with ``timeout 60``, while Keystone hangs."""
+        ends = (
+            (KeyboardInterrupt(), exits.INTERRUPTED),
+            (interrupts.Terminated(), exits.TERMINATED),
+        )
+        count = 0
+        for command in (self.ping, self.watch):
+            for end, status in ends:
+                count += 1
+                ended = command(
+                    'db-7', *self.file, client_manager=self.surly(end)
+                )
+                self.assertEqual(status, ended)
+                self.assert_failed_sweeps(count)
+
+    def test_whatever_ends_a_run_before_its_first_ping_is_recorded(
+        self,
+    ) -> None:
+        """A listing, a file that cannot be read, a port that is taken."""
+        taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
+        port = str(taken.getsockname()[1])
+        count = 0
+        both = (self.ping, self.watch)
+        for kind, commands, arguments in (
+            (TargetError, both, ('--from-file', str(self.folder))),
+            (TargetError, both, ('--all', '--status', 'NONE')),
+            (OSError, (self.watch,), ('--all', '--listen', port)),
+        ):
+            for command in commands:
+                count += 1
+                self.assertRaises(kind, command, *arguments, *self.file)
+                self.assert_failed_sweeps(count)
+        self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
+        for command in both:
+            count += 1
+            self.assertRaises(TargetError, command, 'db-7', *self.file)
+            self.assert_failed_sweeps(count)
+
+    def test_an_end_in_the_middle_of_the_pings_is_not_recorded(self) -> None:
+        """It says nothing of the cloud: the file stays as it was."""
+        before = self.textfile.read_text()
+
+        def answer(request: base.Request) -> Any:
+            if request.target.endswith(f'{base.GUEST}/rpc_ping'):
+                return fixture.reachable()
+            if request.target.endswith('/rpc_ping'):
+                signal.raise_signal(signal.SIGINT)
+                return fixture.silence()
+            return test_commands.LISTING
+
+        for command in (self.ping, self.watch):
+            status = command(
+                *(base.GUEST, base.OTHER, '--concurrency', '1', *self.file),
+                api=self.connect(self.serve(answer).url),
+            )
+            self.assertEqual(exits.INTERRUPTED, status)
+            self.assertEqual(before, self.textfile.read_text())
+
+    def test_the_port_is_served_while_no_sweep_succeeds(self) -> None:
+        """A scrape sees the failed sweeps, and then the guests."""
+        with socket.create_server(('127.0.0.1', 0)) as free:
+            port = free.getsockname()[1]
+        pages = []
+
+        def scrape() -> None:
+            url = f'http://127.0.0.1:{port}/metrics'
+            with urllib.request.urlopen(url) as page:
+                pages.append(page.read().decode())
+
+        def scrape_and_end() -> None:
+            scrape()
+            raise KeyboardInterrupt
+
+        # A line for the trouble, and one for its end.
+        self.stdout = test_commands.Script(scrape, scrape_and_end)
+        status = self.watch(
+            *('db-7', '--listen', str(port)),
+            client_manager=self.surly(
+                ksa_exceptions.ConnectFailure('Keystone is down'), 2
+            ),
+        )
+        self.assertEqual(exits.INTERRUPTED, status)
+        failed, good = pages
+        self.assertIn('_sweeps_total{outcome="failed"} 1.0', failed)
+        self.assertNotIn('trove_guest_rpc_up{', failed)
+        self.assertIn('_sweeps_total{outcome="failed"} 2.0', good)
+        self.assertIn('_sweeps_total{outcome="done"} 1.0', good)
+        self.assertIn('trove_guest_rpc_up{instance_id="db-7"} 1.0', good)
+        self.assertRegex(
+            self.printed(),
+            r'\A\S+ control plane ok -> failing: no sweep: Keystone is down\n'
+            r'\S+ control plane failing -> ok, after \w+\n\Z',
+        )
+
+    def test_a_mistake_ends_a_monitor_that_serves_as_well(self) -> None:
+        """It does not end by itself."""
+        self.assertRaises(
+            TargetError,
+            *(self.watch, '--all', '--status', 'NONE'),
+            *('--listen', '127.0.0.1:0'),
+        )
 
 
 class LabelTest(TestCase):
