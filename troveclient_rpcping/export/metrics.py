@@ -152,6 +152,14 @@ class Metrics:
             self._guests = sum(counts)
         self._publish()
 
+    def check(self, path: str | os.PathLike[str]) -> None:
+        """Look whether :meth:`write` can write a file.
+
+        :param path: the file.
+        :raises OSError: it cannot; says in one line why.
+        """
+        textfile.check(path)
+
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file for the textfile collector of node_exporter.
 

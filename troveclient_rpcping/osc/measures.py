@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,8 @@ class Measures:
 
             self.metrics = metrics.Metrics(labels)
             if textfile:
-                _check(textfile)
+                # At once, and not after a long sweep.
+                self.metrics.check(textfile)
                 self.metrics.resume(textfile)
 
     def begins(self) -> None:
@@ -138,12 +138,3 @@ class Measures:
     def _write(self, metrics: Metrics) -> None:
         if self._textfile:
             metrics.write(self._textfile)
-
-
-def _check(file: str) -> None:
-    """Say at once what would be said after a long sweep."""
-    folder = os.path.dirname(os.path.realpath(file))
-    if not os.path.isdir(folder):
-        raise OSError(f'Cannot write {file}: there is no folder {folder}')
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OSError(f'Cannot write {file}: {folder} is not writable')

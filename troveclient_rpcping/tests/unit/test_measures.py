@@ -230,6 +230,34 @@ class FailedSweepTest(TestCase):
         )
 
 
+class FileTest(TestCase):
+    def test_a_file_that_node_exporter_would_not_read_is_wrong_usage(
+        self,
+    ) -> None:
+        """It reads those that end in ``.prom``."""
+        for name in ('metrics.txt', 'trove', 'x.prom.tmp', 'a/.prom', 'PROM'):
+            line = self.usage_error(base.GUEST, '--textfile', name)
+            self.assertIn('does not end in .prom', line)
+        line = self.usage_error(base.GUEST, '--textfile', '\x1b[2J')
+        self.assertTrue(line.isprintable())
+
+    def test_a_file_that_cannot_be_written_is_known_before_any_request(
+        self,
+    ) -> None:
+        """It would be a pity about the sweep."""
+        (self.folder / 'folder.prom').mkdir()
+        for path in (
+            self.folder / 'folder.prom',
+            self.folder / 'nosuch' / 'trove.prom',
+        ):
+            for command in (self.ping, self.watch):
+                error = self.assertRaises(
+                    OSError, command, base.GUEST, '--textfile', str(path)
+                )
+                self.assertIn(f'Cannot write {path}: ', str(error))
+        self.assertEqual([], self.trove.requests)
+
+
 class LabelTest(TestCase):
     def test_two_clouds_are_told_apart_by_a_label(self) -> None:
         """No series of one file stands in the other."""

@@ -23,6 +23,7 @@ import stat
 import threading
 import time
 from typing import Any
+import unittest
 
 import fixtures
 import hypothesis
@@ -607,12 +608,116 @@ class TextfileTest(TestCase):
         self.assertTrue(self.file.is_fifo())
 
     def test_a_link_stays_a_link(self) -> None:
-        """What it leads to is replaced."""
-        link = self.folder / 'link.prom'
-        link.symlink_to(self.file)
-        self.metrics.write(link)
+        """What it leads to is replaced, over links to folders as well."""
+        (self.folder / 'a').mkdir()
+        (self.folder / 'b').symlink_to('a/../a')
+        (self.folder / 'link.prom').symlink_to(self.folder / 'b' / 'x.prom')
+        self.metrics.write(self.folder / 'link.prom')
+        self.assertTrue((self.folder / 'link.prom').is_symlink())
+        self.assertTrue((self.folder / 'b').is_symlink())
+        self.assertEqual(
+            self.metrics.render('')[0],
+            (self.folder / 'a' / 'x.prom').read_bytes(),
+        )
+
+    def test_links_in_a_circle_are_said_in_a_line(self) -> None:
+        """As the system says it."""
+        self.file.symlink_to(self.file)
+        for act in (self.metrics.check, self.metrics.write):
+            error = self.assertRaises(OSError, act, self.file)
+            self.assertIn('Too many levels of symbolic links', str(error))
+
+    def test_what_cannot_be_written_is_known_before_there_is_a_text(
+        self,
+    ) -> None:
+        """And what can be written is left as it is."""
+        (self.folder / 'folder.prom').mkdir()
+        os.mkfifo(self.folder / 'fifo.prom')
+        self.file.write_text('old')
+        (self.folder / 'device.prom').symlink_to('/dev/null')
+        for name, why in (
+            ('nosuch/x.prom', f'there is no folder {self.folder}/nosuch'),
+            ('trove.prom/x.prom', 'Not a directory'),
+            ('folder.prom', 'not a regular file'),
+            ('fifo.prom', 'not a regular file'),
+            ('device.prom', 'not a regular file'),
+            ('x' * 250 + '.prom', 'File name too long'),
+        ):
+            path = self.folder / name
+            for act in (self.metrics.check, self.metrics.write):
+                error = self.assertRaises(OSError, act, path)
+                if 'no folder' not in why or act == self.metrics.check:
+                    self.assertIn(f': {why}', str(error))
+                self.assertTrue(str(error).isprintable())
+        self.metrics.check(self.file)
+        self.metrics.check(self.folder / 'new.prom')
+        self.assertEqual('old', self.file.read_text())
+        self.assertNotIn('new.prom', self.left())
+
+
+@unittest.skipIf(os.geteuid(), 'only root can act for two users')
+class ForeignFileTest(TestCase):
+    """A folder like /tmp, in which another user was before."""
+
+    OTHER_USER = 12345
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.tmp = self.folder / 'tmp'
+        self.tmp.mkdir()
+        self.tmp.chmod(0o1777)
+        self.mine = self.folder / 'mine'
+        self.mine.write_text('mine')
+
+    def plant(self, name: str, target: pathlib.Path) -> pathlib.Path:
+        link = self.tmp / name
+        link.symlink_to(target)
+        os.lchown(link, self.OTHER_USER, -1)
+        return link
+
+    def assert_refused(self, path: pathlib.Path, why: str) -> None:
+        for act in (self.metrics.check, self.metrics.write):
+            error = self.assertRaises(OSError, act, path)
+            self.assertEqual(f'Cannot write {path}: {why}', str(error))
+
+    def test_a_link_that_another_user_planted_is_not_followed(self) -> None:
+        """The file to which it leads stays what it is."""
+        link = self.plant('trove.prom', self.mine)
+        self.assert_refused(link, f'{link} is a link that another user made')
+        self.assertEqual('mine', self.mine.read_text())
         self.assertTrue(link.is_symlink())
-        self.assertEqual(self.metrics.render('')[0], self.file.read_bytes())
+
+    def test_nor_is_one_in_the_place_of_a_folder(self) -> None:
+        """It would put a file into a folder of this user."""
+        link = self.plant('folder', self.folder)
+        self.assert_refused(
+            link / 'trove.prom', f'{link} is a link that another user made'
+        )
+        self.assertFalse((self.folder / 'trove.prom').exists())
+
+    def test_nor_is_one_behind_a_link_of_this_user(self) -> None:
+        """Each link on the way counts."""
+        foreign = self.plant('foreign.prom', self.mine)
+        own = self.folder / 'own.prom'
+        own.symlink_to(foreign)
+        self.assert_refused(own, f'{foreign} is a link that another user made')
+        self.assertEqual('mine', self.mine.read_text())
+
+    def test_a_file_that_another_user_planted_is_not_carried_on(
+        self,
+    ) -> None:
+        """Its counters are whatever that user likes."""
+        file = self.tmp / 'trove.prom'
+        observe(self.metrics, [REACHABLE])
+        self.metrics.write(file)
+        os.chown(file, self.OTHER_USER, -1)
+        self.assert_refused(
+            file, 'it belongs to another user, in a folder for everybody'
+        )
+        self.metrics = Metrics()
+        self.metrics.resume(file)
+        self.assertEqual(0, self.value('sweeps_total', outcome='done'))
 
 
 class ResumeTest(TestCase):
