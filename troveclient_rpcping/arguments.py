@@ -16,12 +16,29 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from typing import Any
 
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
 
 # The longest number that makes sense, in digits.
 _DIGITS = 20
+
+# What Prometheus takes for the name of a label, without those that begin with
+# "__", which it keeps for itself.
+_LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
+
+#: The labels that the metrics have already.
+OWN_LABELS = frozenset(
+    {
+        *('instance_id', 'name', 'project_id', 'datastore'),
+        *('verdict', 'reason', 'outcome', 'le'),
+    }
+)
+
+# Prometheus names the target by these, and would rename a label of ours.
+_LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:
@@ -158,14 +175,25 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
 
 
 def add_textfile(parser: argparse.ArgumentParser) -> None:
-    """Add the argument for a file of metrics."""
+    """Add the arguments for a file of metrics, and for their labels."""
     parser.add_argument(
         '--textfile',
         metavar='<file>',
-        type=file,
+        type=textfile,
         help=(
             'Write metrics to this file, as the textfile collector of '
-            "Prometheus's node_exporter reads it"
+            "Prometheus's node_exporter reads it; its name ends in .prom"
+        ),
+    )
+    parser.add_argument(
+        '--label',
+        metavar='<name>=<value>',
+        action=_AddLabel,
+        type=label,
+        default={},
+        help=(
+            'Put this label on every metric, as in "cloud=north", to tell '
+            'the metrics of several clouds apart (may be repeated)'
         ),
     )
 
@@ -179,6 +207,75 @@ def file(text: str) -> str:
         # A variable of a script that was not set.
         raise _mistaken(text, 'is no file: give its path')
     return text
+
+
+def textfile(text: str) -> str:
+    """Parse the path of a file for node_exporter: it ends in ``.prom``.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    if not text.endswith('.prom') or text.endswith('/.prom'):
+        raise _mistaken(
+            text,
+            'does not end in .prom: node_exporter reads no other file, so '
+            'give one as in trove.prom',
+        )
+    return text
+
+
+def label(text: str) -> tuple[str, str]:
+    """Parse a label of all metrics: ``NAME=VALUE``.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    name, equals, value = text.partition('=')
+    if not equals or not _LABEL.fullmatch(name):
+        raise _mistaken(
+            text,
+            'is not a label: give a name of letters, digits and "_", and a '
+            'value, as in cloud=north',
+        )
+    if name in OWN_LABELS:
+        raise _mistaken(name, 'is a label of the metrics: give another name')
+    if name in _LABELS_OF_PROMETHEUS:
+        raise _mistaken(
+            name, 'is a label that Prometheus sets: give another name'
+        )
+    # To Prometheus, an empty label is a label that is not there.
+    if not value.strip() or not value.isprintable():
+        raise _mistaken(
+            text, 'has no value that can be printed: give one, as in north'
+        )
+    return name, value
+
+
+class _AddLabel(argparse.Action):
+    """Collect the labels by their names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Take one label more; a name may come once."""
+        name, value = values
+        labels: dict[str, str] = getattr(namespace, self.dest)
+        if name in labels:
+            raise argparse.ArgumentError(
+                self, f'the label {name} is given twice: give each name once'
+            )
+        # Not in place: the default is shared by all command lines.
+        setattr(namespace, self.dest, {**labels, name: value})
+
+
+def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
+    """Say what is wrong with the metrics; None if nothing is."""
+    wanted = arguments.textfile or getattr(arguments, 'listen', None)
+    if arguments.label and not wanted:
+        return '--label goes with --textfile or --listen'
+    return None
 
 
 def seconds(text: str) -> float:

@@ -60,7 +60,7 @@ class Pinging:
         self._sentences: list[str] = []
         self._interrupted: int | None = None
         self._started = time.monotonic()
-        self._measures = measures.Measures(arguments.textfile)
+        self._measures = measures.Measures(arguments.textfile, arguments.label)
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 
@@ -68,13 +68,8 @@ class Pinging:
         """Ping; return the columns, and a row for each guest."""
         if self._app.stdout is None:
             raise OSError('Standard output is closed')
-        self._measures.begins()
-        try:
+        with self._measures.run():
             asked, every = self._ask()
-        except Exception:
-            with contextlib.suppress(OSError):
-                self._measures.failed()
-            raise
         results = [
             self._outcome(target, series)
             for target, series in zip(asked, every, strict=True)

@@ -86,7 +86,9 @@ class MonitorDatabaseInstances(command.Command):
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import surroundings
 
-        mistake = arguments.mistake_in_targets(parsed_args)
+        mistake = arguments.mistake_in_targets(
+            parsed_args
+        ) or arguments.mistake_in_metrics(parsed_args)
         if mistake:
             self._parser.print_usage(self.app.stderr)
             self.app.LOG.error('%s: error: %s', self._parser.prog, mistake)

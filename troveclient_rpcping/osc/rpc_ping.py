@@ -91,9 +91,11 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping.osc import pinging
         from troveclient_rpcping.osc import surroundings
 
-        mistake = arguments.mistake_in_targets(
-            parsed_args
-        ) or arguments.mistake_in_repetition(parsed_args)
+        mistake = (
+            arguments.mistake_in_targets(parsed_args)
+            or arguments.mistake_in_repetition(parsed_args)
+            or arguments.mistake_in_metrics(parsed_args)
+        )
         if mistake:
             # Not parser.error(): that would end the interactive shell.
             self._parser.print_usage(self.app.stderr)

@@ -109,15 +109,18 @@ class TestCase(base.TestCase):
         shutil.rmtree(self.textfile.parent)
 
     def run_command(
-        self, kind: Any, *arguments: str, api: client.Client | None = None
+        self,
+        kind: Any,
+        *arguments: str,
+        api: client.Client | None = None,
+        client_manager: Any = None,
     ) -> int:
         """Run a command of ours; return its exit status."""
         api = api or self.trove.client()
         app = types.SimpleNamespace(
             LOG=logging.getLogger(__name__),
-            client_manager=types.SimpleNamespace(
-                database=api, session=api.client.session
-            ),
+            client_manager=client_manager
+            or types.SimpleNamespace(database=api, session=api.client.session),
             options=types.SimpleNamespace(
                 verbose_level=1, debug=False, deferred_help=False
             ),
