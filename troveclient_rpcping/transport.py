@@ -100,7 +100,7 @@ def endpoint(client: Any) -> str:
     :param client: what :func:`session_client` returned.
     :raises keystoneauth1.exceptions.CatalogException: it is no URL.
     """
-    url = str(client.management_url)
+    url = _expanded(str(client.management_url), client)
     if not url.isascii():
         raise ksa_exceptions.CatalogException(
             f'The endpoint "{plaintext.one_line(url)}" is no URL: write the '
@@ -108,6 +108,30 @@ def endpoint(client: Any) -> str:
             'host; it stands in the catalog, or where an endpoint is set in '
             'its place'
         )
+    return url
+
+
+def _expanded(url: str, client: Any) -> str:
+    """Put the caller's IDs into an endpoint that is set in the catalog's place.
+
+    keystoneauth does so for each request, but ``management_url`` has the
+    URL as it is set.
+
+    :raises keystoneauth1.exceptions.CatalogException: there is no such ID.
+    """
+    session, auth = client.session, client.auth
+    for field, find in (
+        ('%(project_id)s', session.get_project_id),
+        ('%(user_id)s', session.get_user_id),
+    ):
+        if field in url:
+            value = find(auth)
+            if not value:
+                raise ksa_exceptions.CatalogException(
+                    f'The endpoint "{plaintext.one_line(url)}" needs '
+                    f'{field[2:-2]}, and this login has none'
+                )
+            url = url.replace(field, value)
     return url
 
 

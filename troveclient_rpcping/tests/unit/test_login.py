@@ -27,6 +27,7 @@ import fixtures
 from openstackclient import shell
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping.export import check
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -254,3 +255,62 @@ class LoginTest(TestCase):
         server = self.serve_keystone()
         self.assertEqual(2, self.openstack(*PING)[0])
         self.assertEqual([], server.requests)
+
+
+class SettingsTest(TestCase):
+    """clouds.yaml has settings for each service, and Trove is one."""
+
+    def write_cloud(self, **settings: Any) -> None:
+        server = self.serve(keystone('http://127.0.0.1:9/v1.0/nobody'))
+        cloud = {
+            'auth': {
+                'auth_url': f'{server.url}/v3',
+                'username': 'admin',
+                'password': 'secret',
+                'project_name': 'admin',
+                'user_domain_id': 'default',
+                'project_domain_id': 'default',
+            },
+            'region_name': 'RegionOne',
+            **settings,
+        }
+        file = self.folder / 'clouds.yaml'
+        # JSON is YAML.
+        file.write_text(json.dumps({'clouds': {'one': cloud}}))
+        self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
+
+    def assert_reachable(self) -> None:
+        """Ask by the command and by the plugin."""
+        status, _, stderr = self.openstack(*PING, base.GUEST)
+        self.assertEqual((0, ''), (status, stderr))
+        stdout = io.StringIO()
+        status = check.run([base.GUEST], stdout, time.monotonic())
+        self.assertEqual(0, status, stdout.getvalue())
+        self.assertEqual(2, len(self.trove.pinged))
+
+    def test_an_endpoint_that_is_set_is_asked(self) -> None:
+        """And not that of the catalog."""
+        self.write_cloud(database_endpoint_override=self.trove.url)
+        self.assert_reachable()
+
+    def test_the_project_is_put_into_an_endpoint_that_is_set(self) -> None:
+        """As keystoneauth does it for all services."""
+        url = self.trove.url.replace(base.PROJECT, '%(project_id)s')
+        self.assertNotEqual(url, self.trove.url)
+        self.write_cloud(database_endpoint_override=url)
+        self.assert_reachable()
+
+    def test_the_kind_and_the_interface_of_the_service_are_obeyed(
+        self,
+    ) -> None:
+        """Each as it is set for the database service alone."""
+        for setting, value in (
+            ('database_service_type', 'rds'),
+            ('database_interface', 'internal'),
+            ('database_region_name', 'RegionTwo'),
+        ):
+            self.write_cloud(**{setting: value})
+            status, stdout, stderr = self.openstack(*PING, base.GUEST)
+            # The catalog has none of this kind.
+            self.assertEqual((1, ''), (status, stdout))
+            self.assertRegex(stderr, rf'\A.*{value}.* not found\n\Z')
