@@ -16,14 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import html
 import json
 import math
+import re
 from typing import Any
 
 #: How much of a body is kept, in bytes. Trove's longest genuine reply to a
 #: ping is a guest's traceback of a few kilobytes; the body is sent by
 #: servers, and in part by guests, that may be hostile.
 BODY_LIMIT = 64 * 1024
+
+_TAG = re.compile(r'<[^<>]*>')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,6 +98,25 @@ class Reply:
             return None
         message = fault.get('message')
         return message if isinstance(message, str) and message else None
+
+    @property
+    def words(self) -> str | None:
+        """The error message of Trove, or of the middleware in front of it.
+
+        keystonemiddleware has Trove's shape. webob, and with it Trove's own
+        check of the project and oslo.middleware, has ``{"message": "...",
+        "code": "403 Forbidden", "title": "Forbidden"}``, with HTML in the
+        message. A message that is not in Trove's shape has the status before
+        it, and is one line.
+        """
+        if self.fault:
+            return self.fault
+        body = self.json()
+        message = body.get('message') if isinstance(body, dict) else None
+        if not isinstance(message, str):
+            return None
+        text = ' '.join(html.unescape(_TAG.sub(' ', message)).split())
+        return f'HTTP {self.status}: {text}' if text else None
 
     @property
     def text(self) -> str:

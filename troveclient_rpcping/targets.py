@@ -32,6 +32,7 @@ from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.verdict import is_about_project
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -47,6 +48,11 @@ _HINTS = {
     ),
     Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
 }
+#: What to do if the project in the URL is not that of the caller.
+PROJECT_HINT = (
+    'The project in the URL of the endpoint must be that of the login: check '
+    'the endpoint in the catalog, or where an endpoint is set in its place.'
+)
 _HINT = 'Guests that are named by their IDs need no listing.'
 
 _BY_ID = 'Ask for one of them by its ID.'
@@ -161,6 +167,8 @@ class Directory:
             return self._listing()
         except ListingFailed as error:
             hint = _HINTS.get(error.reason, _HINT)
+            if is_about_project(str(error)):
+                hint = PROJECT_HINT
             raise TargetError(f'{str(error).rstrip(".")}. {hint}') from error
 
     def resolve(

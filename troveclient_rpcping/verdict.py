@@ -204,6 +204,9 @@ _TOO_OLD = re.compile(
 # novaclient's ClientException: "<what Nova said> (HTTP 500)", and the ID of
 # the request to Nova if it sent one.
 _NOVA_ERROR = re.compile(r'\(HTTP \d{3}\)(?: \(Request-ID: \S+\))?\s*\Z')
+# trove/common/auth.py, TenantBasedAuth: the project in the URL is not that of
+# the token, or the URL has none.
+_OTHER_PROJECT = re.compile(r'User with tenant id \S+ cannot access')
 # trove/common/exception.py, NotFound. Another 404 is no word on the instance:
 # the endpoint may be wrong, or the route missing.
 _NOT_FOUND = re.compile(r'Resource .+ cannot be found\.')
@@ -228,13 +231,18 @@ def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
     return _unknown(_reason_of(reply), _message_of(reply))
 
 
+def is_about_project(text: str) -> bool:
+    """Whether Trove says that the project in the URL is not the caller's."""
+    return _OTHER_PROJECT.search(text) is not None
+
+
 def _unknown(reason: Reason, message: str) -> Judgement:
     return Judgement(Verdict.UNKNOWN, reason, message)
 
 
 def _message_of(reply: Reply) -> str:
-    if reply.fault:
-        return reply.fault
+    if reply.words:
+        return reply.words
     return f'HTTP {reply.status} without an error message of Trove'
 
 

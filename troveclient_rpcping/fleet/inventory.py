@@ -193,7 +193,7 @@ def _malformed(why: str) -> ListingFailed:
 
 def _said(reply: Reply) -> str:
     words = reply.json()
-    text = words if isinstance(words, str) else reply.fault
+    text = words if isinstance(words, str) else reply.words
     return plaintext.first_line(text or f'HTTP {reply.status}')
 
 

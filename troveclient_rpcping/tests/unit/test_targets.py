@@ -168,6 +168,19 @@ class ResolveTest(TestCase):
 
             self.assert_error(words, Directory(fails).resolve, ['db-1'])
 
+    def test_a_listing_of_another_project_points_at_the_url(self) -> None:
+        """Trove's middleware says so with a 403; the role is not the cause."""
+        said = 'User with tenant id 7 cannot access this resource.'
+
+        def fails() -> list[Instance]:
+            raise ListingFailed(said, Reason.DENIED)
+
+        self.assert_error(
+            f'{said} The project in the URL of the endpoint must be',
+            Directory(fails).resolve,
+            ['db-1'],
+        )
+
 
 class SelectTest(TestCase):
     def setUp(self) -> None:
