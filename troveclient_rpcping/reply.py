@@ -21,6 +21,7 @@ import json
 import math
 import re
 from typing import Any
+import urllib.parse
 
 #: How much of a body is kept, in bytes. Trove's longest genuine reply to a
 #: ping is a guest's traceback of a few kilobytes; the body is sent by
@@ -73,6 +74,21 @@ class Reply:
         """Whether the head speaks of a body, of whatever length."""
         length = self.headers.get('content-length', '0').strip()
         return length != '0' or 'transfer-encoding' in self.headers
+
+    @property
+    def redirects_to(self) -> str | None:
+        """The server that a redirect leads to, or its path on this one.
+
+        None if the reply is not a redirect, or does not say where it leads.
+        """
+        location = self.headers.get('location', '').strip()
+        if self.status not in (301, 302, 303, 307, 308) or not location:
+            return None
+        try:
+            url = urllib.parse.urlsplit(location)
+        except ValueError:
+            return location
+        return f'{url.scheme}://{url.netloc}' if url.netloc else location
 
     def json(self) -> Any:
         """The body as JSON, or None if it is none, whatever is wrong."""
