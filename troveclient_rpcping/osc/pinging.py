@@ -57,6 +57,7 @@ class Pinging:
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
         self._arguments = arguments
+        self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
         self._interrupted: int | None = None
         self._started = time.monotonic()
@@ -75,14 +76,13 @@ class Pinging:
             for target, series in zip(asked, every, strict=True)
         ]
         self._conclude(asked, results, every)
-        long = self._arguments.long
-        return rows.LONG_COLUMNS if long else rows.COLUMNS, [
+        return self._columns, [
             rows.row(
                 target,
                 result,
                 series,
                 formatter=self._arguments.formatter,
-                long=long,
+                columns=self._columns,
             )
             for target, result, series in zip(
                 asked, results, every, strict=True
@@ -141,8 +141,8 @@ class Pinging:
                     self._app,
                     arguments,
                     lambda: manager.list_all(self._left()),
-                    always_list=arguments.long
-                    or arguments.textfile is not None,
+                    always_list=arguments.textfile is not None
+                    or not rows.LISTED_COLUMNS.isdisjoint(self._columns),
                 )
             except TargetError as error:
                 left = self._left() or 0.0

@@ -92,12 +92,14 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging
+        from troveclient_rpcping.osc import rows
         from troveclient_rpcping.osc import surroundings
 
         mistake = (
             arguments.mistake_in_targets(parsed_args)
             or arguments.mistake_in_repetition(parsed_args)
             or arguments.mistake_in_metrics(parsed_args)
+            or rows.mistake_in_columns(parsed_args)
         )
         if mistake:
             # Not parser.error(): that would end the interactive shell.

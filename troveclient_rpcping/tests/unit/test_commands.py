@@ -291,6 +291,36 @@ class PingTest(TestCase):
                 (exits.BAD_GUESTS, names), (status, self.printed())
             )
 
+    def test_a_column_of_the_long_list_brings_itself(self) -> None:
+        """Named for the rows or for their order; none is dropped."""
+        self.trove.add('up')
+        self.trove.add('dead', fixture.agent_timeout())
+        for options, printed in (
+            (('-c', 'Name', '-c', 'Reason'), 'dead agent-timeout\nup \n'),
+            (('-c', 'status', '-c', 'Name'), 'dead ACTIVE\nup ACTIVE\n'),
+            (('--sort-column', 'Verdict', '-c', 'Name'), 'up\ndead\n'),
+        ):
+            self.stdout = io.StringIO()
+            self.ping('--all', '-f', 'value', *options)
+            self.assertEqual(printed, self.printed())
+
+    def test_a_listing_is_made_for_the_columns_that_need_it(self) -> None:
+        """An ID alone does not need it."""
+        self.trove.add(base.GUEST)
+        for column, listings in (('Reason', 0), ('Status', 1)):
+            self.ping(base.GUEST, '-c', column)
+            asked = [request.target for request in self.trove.requests]
+            listed = [path for path in asked if 'rpc_ping' not in path]
+            self.assertEqual(listings, len(listed), column)
+
+    def test_a_column_that_does_not_exist_is_wrong_usage(self) -> None:
+        """It is found before anything is asked."""
+        log = self.useFixture(fixtures.FakeLogger())
+        for option in ('-c', '--sort-column'):
+            self.assertEqual(exits.USAGE, self.ping('--all', option, 'Foo'))
+        self.assertEqual(2, log.output.count('there is no column "Foo": give'))
+        self.assertEqual([], self.trove.requests)
+
     def test_the_two_narrower_lists_exclude_each_other(self) -> None:
         """A command line that asks for both does not say what to repair."""
         with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):

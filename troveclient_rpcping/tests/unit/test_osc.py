@@ -192,7 +192,11 @@ class RowsTest(testtools.TestCase):
         instance = Instance(GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None)
         target = Target(GUEST, 'db-1', instance)
         return rows.row(
-            target, result, series(result), formatter=formatter, long=long
+            target,
+            result,
+            series(result),
+            formatter=formatter,
+            columns=rows.LONG_COLUMNS if long else rows.COLUMNS,
         )
 
     def test_a_dead_guest_shows_in_its_row(self) -> None:
@@ -230,7 +234,9 @@ class RowsTest(testtools.TestCase):
             ],
         )
         unnamed = rows.row(
-            Target(None, None), LOST, Series(), formatter='json', long=True
+            *(Target(None, None), LOST, Series()),
+            formatter='json',
+            columns=rows.LONG_COLUMNS,
         )
         self.assertEqual(4, unnamed.count(None))
 
@@ -239,6 +245,14 @@ class RowsTest(testtools.TestCase):
         cells = [rows.Seconds(value) for value in (None, 2.0, 0.5)]
         self.assertEqual(
             ['500 ms', '2.0 s', ''], [str(cell) for cell in sorted(cells)]
+        )
+
+    def test_verdicts_sort_with_the_worst_last(self) -> None:
+        """It then stands next to the prompt."""
+        cells = sorted(rows.Grade(str(verdict)) for verdict in Verdict)
+        self.assertEqual(
+            ['reachable', 'unknown', 'error', 'unreachable'],
+            [cell.machine_readable() for cell in cells],
         )
 
     def test_every_cell_is_one_clean_line(self) -> None:
@@ -251,7 +265,7 @@ class RowsTest(testtools.TestCase):
             bad,
             series(bad),
             formatter='json',
-            long=True,
+            columns=rows.LONG_COLUMNS,
         )
         for cell in cells:
             self.assertTrue(str(cell).isprintable(), repr(cell))
@@ -263,7 +277,9 @@ class RowsTest(testtools.TestCase):
             zip(
                 rows.LONG_COLUMNS,
                 rows.row(
-                    Target(GUEST), DEAD, pings, formatter='json', long=True
+                    *(Target(GUEST), DEAD, pings),
+                    formatter='json',
+                    columns=rows.LONG_COLUMNS,
                 ),
                 strict=True,
             )
