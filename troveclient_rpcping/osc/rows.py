@@ -47,7 +47,7 @@ LONG_COLUMNS = (
 )
 
 
-#: The columns that need a listing, also for guests that are named by their IDs.
+#: The columns that need a listing, even for guests named by their IDs.
 LISTED_COLUMNS = frozenset(
     {'Project ID', 'Datastore', 'Status', 'Last Heartbeat'}
 )

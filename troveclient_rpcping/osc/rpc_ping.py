@@ -20,6 +20,7 @@ the rest when the command runs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,3 +128,17 @@ class PingDatabaseInstances(command.Lister):
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Ping; return the columns, and a row for each guest."""
         return self._pinging.rows()
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the rows; nothing at all for a table without a row."""
+        rows = list(data)
+        table = parsed_args.formatter == 'table'
+        if table and not rows and not parsed_args.print_empty:
+            # cliff would print an empty line.
+            return 0
+        return super().produce_output(parsed_args, column_names, rows)

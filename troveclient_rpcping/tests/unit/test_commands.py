@@ -321,6 +321,21 @@ class PingTest(TestCase):
         self.assertEqual(2, log.output.count('there is no column "Foo": give'))
         self.assertEqual([], self.trove.requests)
 
+    def test_a_list_without_a_row_prints_nothing(self) -> None:
+        """All is well; the other formats print what is empty in them."""
+        self.trove.add('up')
+        for options, printed in (
+            ((), ''),
+            (('-f', 'value'), ''),
+            (('-f', 'json'), '[]\n'),
+        ):
+            self.stdout = io.StringIO()
+            self.assertEqual(0, self.ping('--all', '--bad-only', *options))
+            self.assertEqual(printed, self.printed())
+        self.stdout = io.StringIO()
+        self.ping('--all', '--bad-only', '--print-empty')
+        self.assertIn('| Verdict |', self.printed())
+
     def test_the_two_narrower_lists_exclude_each_other(self) -> None:
         """A command line that asks for both does not say what to repair."""
         with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
