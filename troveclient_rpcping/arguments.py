@@ -47,6 +47,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         'instances',
         metavar='<instance>',
         nargs='*',
+        type=name,
         help='Instance(s) to ping (name or ID)',
     )
     parser.add_argument(
@@ -58,6 +59,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--project',
         metavar='<project>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances of this project (name or ID; may be '
@@ -68,6 +70,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--datastore',
         metavar='<datastore>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances of this datastore, as in "mysql" or '
@@ -78,6 +81,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--status',
         metavar='<status>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances in this status, as in "ACTIVE" (may '
@@ -196,6 +200,20 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
             'the metrics of several clouds apart (may be repeated)'
         ),
     )
+
+
+def name(text: str) -> str:
+    """Parse a name or an ID: anything but white space, which is trimmed.
+
+    It is trimmed in a file, too.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    trimmed = text.strip()
+    if not trimmed:
+        # A variable of a script that was not set.
+        raise _mistaken(text, 'is not a name: give a name or an ID')
+    return trimmed
 
 
 def file(text: str) -> str:

@@ -133,6 +133,26 @@ class ArgumentsTest(testtools.TestCase):
             )
             self.assertIn('pings a second', str(error))
 
+    def test_a_name_is_trimmed_and_never_empty(self) -> None:
+        """As in a file; an empty one is a variable that was not set."""
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        arguments.add_targets(parser)
+        parsed = parser.parse_args([' db 1\n', '--project', ' web '])
+        self.assertEqual(['db 1'], parsed.instances)
+        self.assertEqual(['web'], parsed.project)
+        for text in ('', ' ', '\t\n'):
+            for argv in (
+                [text],
+                ['db-1', text],
+                ['--all', '--project', text],
+                ['--all', '--datastore', text],
+                ['--all', '--status', text],
+            ):
+                error = self.assertRaises(
+                    argparse.ArgumentError, parser.parse_args, argv
+                )
+                self.assertIn('is not a name: give', str(error))
+
     def test_a_wait_that_swallows_an_instance_says_so(self) -> None:
         """Its seconds are optional, and come first."""
         self.assertEqual(20.0, arguments.patience('20'))
