@@ -281,6 +281,7 @@ def chosen(
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, for more about them.
     :param known: what names stood for in earlier lookups, if there were any.
+    :returns: none if a file names none, and nothing else does.
     :raises NoTargetError: if none fits.
     :raises TargetError: if they cannot be found.
     """
@@ -313,8 +314,9 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
 
     :param file: its path; ``-`` for standard input.
     :param stdin: standard input; None if it is closed.
-    :raises TargetError: if it cannot be read, is no
-        text, or names nothing.
+    :returns: none if it names none, as a list of failed guests where all is
+        well.
+    :raises TargetError: if it cannot be read, or is not text.
     """
     shown = plaintext.one_line(file)
     try:
@@ -337,10 +339,7 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
     if '\0' in text:
         raise _no_text(shown, data, data.index(b'\0'))
     lines = (_COMMENT.sub('', line).strip() for line in text.split('\n'))
-    names = [line for line in lines if line]
-    if not names:
-        raise TargetError(f'{shown} names no instance')
-    return names
+    return [line for line in lines if line]
 
 
 def _no_text(file: str, data: bytes, where: int) -> TargetError:

@@ -220,6 +220,8 @@ class Monitoring:
         return self._manager
 
     def _say_who_is_missing(self, asked: list[Target]) -> None:
+        if not asked:
+            self._view.remark('The file names no instance so far')
         for target in asked:
             if target.instance_id is None:
                 name = plaintext.quoted(target.name or '')

@@ -242,7 +242,12 @@ class Pinging:
         every: list[Series],
     ) -> None:
         """Find the exit status, and what the rows mean to people."""
-        self.exit_status = exits.of({each.verdict for each in results})
+        # A file may name nobody, as one of failed guests where all is well.
+        self.exit_status = (
+            exits.of({each.verdict for each in results})
+            if results
+            else exits.ALL_REACHABLE
+        )
         self._sentences = self._conclusions(asked, results, every)
         if self._interrupted is not None:
             # What was not asked is no news of a guest.
@@ -261,6 +266,8 @@ class Pinging:
         every: list[Series],
     ) -> list[str]:
         seconds = time.monotonic() - self._started
+        if not asked:
+            return ['The file names no instance: nothing was pinged.']
         if len(asked) > 1:
             summary = Summary.of(results)
             found = [report.summary_line(summary, seconds)]

@@ -336,6 +336,26 @@ class PingTest(TestCase):
         self.ping('--all', '--bad-only', '--print-empty')
         self.assertIn('| Verdict |', self.printed())
 
+    def test_a_list_of_failed_guests_can_be_asked_where_all_is_well(
+        self,
+    ) -> None:
+        """An empty file is a success, alone and beside a guest."""
+        self.trove.add(base.GUEST)
+        empty = self.folder / 'failed'
+        empty.write_text('')
+        file = ('--from-file', str(empty))
+        self.assertEqual(0, self.ping(*file))
+        self.assertEqual('', self.printed())
+        self.assertEqual(
+            'The file names no instance: nothing was pinged.\n',
+            self.stderr.getvalue(),
+        )
+        self.assertEqual([], self.trove.pinged)
+        for options in (('--wait', '60'), ('--count', '2')):
+            self.assertEqual(0, self.ping(*file, *options))
+        self.assertEqual(0, self.ping(base.GUEST, *file))
+        self.assertEqual([base.GUEST], self.trove.pinged)
+
     def test_the_two_narrower_lists_exclude_each_other(self) -> None:
         """A command line that asks for both does not say what to repair."""
         with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
@@ -483,6 +503,27 @@ class MonitorTest(TestCase):
         self.stdout = Script(interrupt)
         self.assertEqual(exits.INTERRUPTED, self.watch('--from-file', '-'))
         self.assertIn('reachable -> unreachable', self.printed())
+
+    def test_a_file_may_name_its_first_guest_later(self) -> None:
+        """It is read anew before each sweep."""
+        self.trove.add('db-7', fixture.agent_timeout())
+        file = self.folder / 'watched'
+        file.write_text('# none\n')
+
+        def name() -> None:
+            file.write_text('db-7\n')
+
+        self.stdout = Script(interrupt)
+        self.stderr = Script(nothing, name)
+        status = self.watch('--from-file', str(file))
+        self.assertEqual(exits.INTERRUPTED, status)
+        self.assertIn('new -> unreachable', self.printed())
+        self.assertEqual(
+            'The file names no instance so far\n'
+            'Watching 0 guests: 0 reachable, 0 unreachable, 0 error, '
+            '0 unknown\n',
+            self.stderr.getvalue(),
+        )
 
     def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
         """It may be a typing error; and once one bears it, it is watched."""

@@ -264,13 +264,17 @@ class ReadTest(TestCase):
             ['db-1'], targets.read(str(folder / 'names'), io.StringIO())
         )
 
+    def test_a_file_may_name_nobody(self) -> None:
+        """As a list of failed guests does where all is well."""
+        for data in (b'', b'\n', b'# none\n'):
+            self.assertEqual([], self.read(data))
+
     def test_many_lines_are_read(self) -> None:
         """A hundred thousand are."""
         self.assertEqual(100_000, len(self.read(b'x\n' * 100_000)))
 
     def test_what_cannot_be_read_is_said(self) -> None:
         """With the file, and what is wrong with it."""
-        self.assert_error('- names no instance', self.read, b'# none\n')
         self.assert_error('see line 2', self.read, b'a\n\xff\n')
         self.assert_error('input is closed', targets.read, '-', None)
         self.assert_error(
