@@ -48,7 +48,10 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         metavar='<instance>',
         nargs='*',
         type=name,
-        help='Instance(s) to ping (name or ID)',
+        help=(
+            'Instance(s) to ping (name or ID; "db-*" for all names of this '
+            'form)'
+        ),
     )
     parser.add_argument(
         '--all',

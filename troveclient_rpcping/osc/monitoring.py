@@ -225,7 +225,9 @@ class Monitoring:
         for target in asked:
             if target.instance_id is None:
                 name = plaintext.quoted(target.name or '')
-                self._view.remark(f'No instance is named {name} so far')
+                self._view.remark(
+                    f'No instance is named {name} so far{target.hint}'
+                )
 
     def _say_what_is_ambiguous(self, asked: list[Target]) -> None:
         doubts = {target.doubt for target in asked if target.doubt}

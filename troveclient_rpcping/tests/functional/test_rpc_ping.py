@@ -165,7 +165,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-deleted',
             1,
-            'Guest "db-deleted" is unknown: There is no such instance.*',
+            'Guest "db-deleted" is unknown: No instance bears this name.*',
             Detail='No instance bears this name',
         )
 

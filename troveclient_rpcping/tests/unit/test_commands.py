@@ -536,7 +536,7 @@ class MonitorTest(TestCase):
         self.stderr = Script(nothing, create)
         self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
         self.assertEqual(
-            'No instance is named "db-8" so far\n'
+            'No instance is named "db-8" so far. Near names: "db-7"\n'
             'Watching 2 guests: 1 reachable, 0 unreachable, 0 error, '
             '1 unknown\n',
             self.stderr.getvalue(),
