@@ -25,6 +25,10 @@ from troveclient_rpcping import plaintext
 # The longest number that makes sense, in digits.
 _DIGITS = 20
 
+# The least number of seconds, and of pings a second.
+_LEAST = 0.001
+_RANGE = f'from {_LEAST:g} to {limits.MOST}'
+
 # What Prometheus takes for the name of a label, without those that begin with
 # "__", which it keeps for itself.
 _LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
@@ -300,20 +304,22 @@ def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds above 0.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
-    return _positive(text, 'is no duration: give a number of seconds above 0')
-
-
-def rate(text: str) -> float:
-    """Parse how many pings a second may be sent: a number above 0.
+    """Parse a duration: a number of seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _positive(
-        text, 'is no rate: give a number of pings a second above 0'
+        text, f'is not a duration: give a number of seconds {_RANGE}'
+    )
+
+
+def rate(text: str) -> float:
+    """Parse how many pings a second may be sent: 0.001 or more.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _positive(
+        text, f'is not a rate: give a number of pings a second {_RANGE}'
     )
 
 
@@ -323,7 +329,7 @@ def _positive(text: str, mistake: str) -> float:
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
-    if not 0.001 <= value <= limits.MOST:
+    if not _LEAST <= value <= limits.MOST:
         raise _mistaken(text, mistake)
     return value
 
@@ -341,14 +347,14 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
 
 
 def patience(text: str) -> float:
-    """Parse how long to wait: a number of seconds above 0.
+    """Parse how long to wait: a number of seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _positive(
         text,
-        'is no duration: give a number of seconds above 0; an instance goes '
-        'before --wait',
+        f'is not a duration: give a number of seconds {_RANGE}; an instance '
+        'goes before --wait',
     )
 
 

@@ -127,11 +127,12 @@ class ArgumentsTest(testtools.TestCase):
     def test_a_rate_is_a_positive_number(self) -> None:
         """Anything else is refused with what to do."""
         self.assertEqual(0.5, arguments.rate('0.5'))
-        for text in ('0', '-1', 'nan', 'inf', 'x', '', '1e99'):
+        for text in ('0', '0.0001', '-1', 'nan', 'inf', 'x', '', '1e99'):
             error = self.assertRaises(
                 argparse.ArgumentTypeError, arguments.rate, text
             )
-            self.assertIn('pings a second', str(error))
+            self.assertIn('pings a second from 0.001 to 1000000', str(error))
+        self.assertEqual(0.001, arguments.rate('0.001'))
 
     def test_a_name_is_trimmed_and_never_empty(self) -> None:
         """As in a file; an empty one is a variable that was not set."""
