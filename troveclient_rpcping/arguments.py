@@ -18,6 +18,7 @@ import argparse
 import math
 import re
 from typing import Any
+from typing import NoReturn
 
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
@@ -43,6 +44,23 @@ OWN_LABELS = frozenset(
 
 # Prometheus names the target by these, and would rename a label of ours.
 _LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
+
+
+def be_brief(parser: argparse.ArgumentParser) -> None:
+    """Let a parser print one line for a mistake, not its usage of 25 lines.
+
+    :param parser: the parser. Its class is chosen by cliff.
+    """
+
+    def error(message: str) -> NoReturn:
+        parser.exit(2, f'{brief(parser, message)}\n')
+
+    parser.error = error  # type: ignore[method-assign]
+
+
+def brief(parser: argparse.ArgumentParser, message: str) -> str:
+    """Return the line for a mistake."""
+    return f'{parser.prog}: error: {message} (see --help)'
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:

@@ -50,6 +50,7 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping import arguments
 
         parser = super().get_parser(prog_name)
+        arguments.be_brief(parser)
         arguments.add_targets(parser)
         narrower = parser.add_mutually_exclusive_group()
         narrower.add_argument(
@@ -104,8 +105,7 @@ class PingDatabaseInstances(command.Lister):
         )
         if mistake:
             # Not parser.error(): that would end the interactive shell.
-            self._parser.print_usage(self.app.stderr)
-            self.app.LOG.error('%s: error: %s', self._parser.prog, mistake)
+            self.app.LOG.error(arguments.brief(self._parser, mistake))
             return exits.USAGE
         self._pinging = pinging.Pinging(self.app, parsed_args)
         try:

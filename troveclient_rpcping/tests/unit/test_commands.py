@@ -448,7 +448,10 @@ class MonitorTest(TestCase):
         """Of usage; nothing is asked."""
         log = self.useFixture(fixtures.FakeLogger())
         self.assertEqual(exits.USAGE, self.watch('db-7', '--all'))
-        self.assertIn('error: --all stands alone', log.output)
+        self.assertRegex(
+            log.output,
+            r'\Aopenstack: error: --all stands .* \(see --help\)\n\Z',
+        )
         self.assertEqual(exits.USAGE, self.watch())
         self.assertIn('error: name an instance', log.output)
         self.assertEqual([], self.trove.requests)
