@@ -16,12 +16,51 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from typing import Any
+from typing import NoReturn
 
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
 
 # The longest number that makes sense, in digits.
 _DIGITS = 20
+
+# The least number of seconds, and of pings a second.
+_LEAST = 0.001
+_RANGE = f'from {_LEAST:g} to {limits.MOST}'
+
+# What Prometheus takes for the name of a label, without those that begin with
+# "__", which it keeps for itself.
+_LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
+
+#: The labels that the metrics have already.
+OWN_LABELS = frozenset(
+    {
+        *('instance_id', 'name', 'project_id', 'datastore'),
+        *('verdict', 'reason', 'outcome', 'le'),
+    }
+)
+
+# Prometheus names the target by these, and would rename a label of ours.
+_LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
+
+
+def be_brief(parser: argparse.ArgumentParser) -> None:
+    """Let a parser print one line for a mistake, not its usage of 25 lines.
+
+    :param parser: the parser. Its class is chosen by cliff.
+    """
+
+    def error(message: str) -> NoReturn:
+        parser.exit(2, f'{brief(parser, message)}\n')
+
+    parser.error = error  # type: ignore[method-assign]
+
+
+def brief(parser: argparse.ArgumentParser, message: str) -> str:
+    """Return the line for a mistake."""
+    return f'{parser.prog}: error: {message} (see --help)'
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +69,11 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         'instances',
         metavar='<instance>',
         nargs='*',
-        help='Instance(s) to ping (name or ID)',
+        type=name,
+        help=(
+            'Instance(s) to ping (name or ID; "db-*" for all names of this '
+            'form)'
+        ),
     )
     parser.add_argument(
         '--all',
@@ -41,6 +84,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--project',
         metavar='<project>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances of this project (name or ID; may be '
@@ -51,6 +95,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--datastore',
         metavar='<datastore>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances of this datastore, as in "mysql" or '
@@ -61,6 +106,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--status',
         metavar='<status>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances in this status, as in "ACTIVE" (may '
@@ -158,16 +204,41 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
 
 
 def add_textfile(parser: argparse.ArgumentParser) -> None:
-    """Add the argument for a file of metrics."""
+    """Add the arguments for a file of metrics, and for their labels."""
     parser.add_argument(
         '--textfile',
         metavar='<file>',
-        type=file,
+        type=textfile,
         help=(
             'Write metrics to this file, as the textfile collector of '
-            "Prometheus's node_exporter reads it"
+            "Prometheus's node_exporter reads it; its name ends in .prom"
         ),
     )
+    parser.add_argument(
+        '--label',
+        metavar='<name>=<value>',
+        action=_AddLabel,
+        type=label,
+        default={},
+        help=(
+            'Put this label on every metric, as in "cloud=north", to tell '
+            'the metrics of several clouds apart (may be repeated)'
+        ),
+    )
+
+
+def name(text: str) -> str:
+    """Parse a name or an ID: anything but white space, which is trimmed.
+
+    It is trimmed in a file, too.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    trimmed = text.strip()
+    if not trimmed:
+        # A variable of a script that was not set.
+        raise _mistaken(text, 'is not a name: give a name or an ID')
+    return trimmed
 
 
 def file(text: str) -> str:
@@ -181,21 +252,92 @@ def file(text: str) -> str:
     return text
 
 
-def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds above 0.
+def textfile(text: str) -> str:
+    """Parse the path of a file for node_exporter: it ends in ``.prom``.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    return _positive(text, 'is no duration: give a number of seconds above 0')
+    if not text.endswith('.prom') or text.endswith('/.prom'):
+        raise _mistaken(
+            text,
+            'does not end in .prom: node_exporter reads no other file, so '
+            'give one as in trove.prom',
+        )
+    return text
 
 
-def rate(text: str) -> float:
-    """Parse how many pings a second may be sent: a number above 0.
+def label(text: str) -> tuple[str, str]:
+    """Parse a label of all metrics: ``NAME=VALUE``.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    name, equals, value = text.partition('=')
+    if not equals or not _LABEL.fullmatch(name):
+        raise _mistaken(
+            text,
+            'is not a label: give a name of letters, digits and "_", and a '
+            'value, as in cloud=north',
+        )
+    if name in OWN_LABELS:
+        raise _mistaken(name, 'is a label of the metrics: give another name')
+    if name in _LABELS_OF_PROMETHEUS:
+        raise _mistaken(
+            name, 'is a label that Prometheus sets: give another name'
+        )
+    # To Prometheus, an empty label is a label that is not there.
+    if not value.strip() or not value.isprintable():
+        raise _mistaken(
+            text, 'has no value that can be printed: give one, as in north'
+        )
+    return name, value
+
+
+class _AddLabel(argparse.Action):
+    """Collect the labels by their names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Take one label more; a name may come once."""
+        name, value = values
+        labels: dict[str, str] = getattr(namespace, self.dest)
+        if name in labels:
+            raise argparse.ArgumentError(
+                self, f'the label {name} is given twice: give each name once'
+            )
+        # Not in place: the default is shared by all command lines.
+        setattr(namespace, self.dest, {**labels, name: value})
+
+
+def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
+    """Say what is wrong with the metrics; None if nothing is."""
+    wanted = arguments.textfile or getattr(arguments, 'listen', None)
+    if arguments.label and not wanted:
+        return '--label goes with --textfile or --listen'
+    return None
+
+
+def seconds(text: str) -> float:
+    """Parse a duration: a number of seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _positive(
-        text, 'is no rate: give a number of pings a second above 0'
+        text, f'is not a duration: give a number of seconds {_RANGE}'
+    )
+
+
+def rate(text: str) -> float:
+    """Parse how many pings a second may be sent: 0.001 or more.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _positive(
+        text, f'is not a rate: give a number of pings a second {_RANGE}'
     )
 
 
@@ -205,7 +347,7 @@ def _positive(text: str, mistake: str) -> float:
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
-    if not 0.001 <= value <= limits.MOST:
+    if not _LEAST <= value <= limits.MOST:
         raise _mistaken(text, mistake)
     return value
 
@@ -223,14 +365,14 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
 
 
 def patience(text: str) -> float:
-    """Parse how long to wait: a number of seconds above 0.
+    """Parse how long to wait: a number of seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _positive(
         text,
-        'is no duration: give a number of seconds above 0; an instance goes '
-        'before --wait',
+        f'is not a duration: give a number of seconds {_RANGE}; an instance '
+        'goes before --wait',
     )
 
 

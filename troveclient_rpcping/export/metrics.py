@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
+import math
 import os
 import threading
 
@@ -30,7 +32,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import core
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.samples import Sample
 
+from troveclient_rpcping import arguments
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.export import textfile
 from troveclient_rpcping.export.totals import Totals
@@ -50,6 +54,8 @@ _ENCODERS: dict[str, Callable[[CollectorRegistry], bytes]] = {
     _OPENMETRICS: openmetrics.generate_latest,
 }
 
+_GUESTS = 'trove_guest_rpc_guests'
+
 # What is unknown has no value: neither 0 nor 1 would be true.
 _UP = {Verdict.REACHABLE: 1.0, Verdict.UNREACHABLE: 0.0, Verdict.ERROR: 0.0}
 
@@ -63,10 +69,16 @@ class Metrics:
         metrics.observe(asked, results, ended=time.time(), seconds=6.4,
                         throttled=0.0)
         text, content_type = metrics.render('')
+
+    :param labels: labels of every sample, to tell the metrics of several
+        monitors apart; none of :data:`arguments.OWN_LABELS`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
+        self._labels = dict(labels or {})
         self._totals = Totals()
+        # How many guests the last good sweep asked about; None before it.
+        self._guests: float | None = None
         self._page = _Page([])
         self._publish()
 
@@ -89,13 +101,14 @@ class Metrics:
             limit held it back.
         """
         summary = Summary.of(results)
+        self._guests = summary.guests
         self._totals.done(summary.rtts, ended, seconds, throttled)
         self._publish(asked, results, summary)
 
     def failed(self, *, ended: float, seconds: float) -> None:
         """Take in a sweep that brought nothing: no login, or no listing.
 
-        Of no guest anything is known then.
+        The guests of the last good sweep are unknown then, all of them.
 
         :param ended: when it ended, in UNIX time.
         :param seconds: how long it took.
@@ -121,13 +134,31 @@ class Metrics:
 
         The counters, the histogram and the times of the last sweeps go on, so
         that they mean the same for a monitor that is started anew, even for
-        each sweep by cron. What the earlier process knew of guests is left
-        behind. A file that is missing, or that cannot be read, is none.
+        each sweep by cron. Of the guests only their number goes on: they are
+        unknown until this process has asked them. A file that is missing,
+        that cannot be read, or that has other labels than this monitor is
+        none.
 
         :param path: the file.
         """
-        self._totals.resume(textfile.read(path, self._totals.names))
+        samples = [
+            sample
+            for sample in textfile.read(path, (*Totals.names, f'{_GUESTS}{{'))
+            if _labels_of_monitor(sample) == self._labels
+        ]
+        self._totals.resume(samples)
+        counts = [each.value for each in samples if each.name == _GUESTS]
+        if counts and min(counts) >= 0 and math.isfinite(sum(counts)):
+            self._guests = sum(counts)
         self._publish()
+
+    def check(self, path: str | os.PathLike[str]) -> None:
+        """Look whether :meth:`write` can write a file.
+
+        :param path: the file.
+        :raises OSError: it cannot; says in one line why.
+        """
+        textfile.check(path)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file for the textfile collector of node_exporter.
@@ -150,9 +181,10 @@ class Metrics:
         page = _Page(
             [
                 *_of_guests(asked, results),
-                *_of_fleet(summary or Summary.of(results)),
+                *(_of_fleet(summary) if summary else _unknown(self._guests)),
                 *self._totals.families(),
-            ]
+            ],
+            self._labels,
         )
         # Rendering 10,000 guests takes longer than a scrape should: it is
         # done here, for the formats in use, while scrapes get the old page.
@@ -164,8 +196,17 @@ class Metrics:
 class _Page:
     """The metrics as of one moment."""
 
-    def __init__(self, families: Iterable[core.Metric]):
+    def __init__(
+        self,
+        families: Iterable[core.Metric],
+        labels: Mapping[str, str] | None = None,
+    ):
         self._families = list(families)
+        for family in self._families:
+            family.samples = [
+                sample._replace(labels={**(labels or {}), **sample.labels})
+                for sample in family.samples
+            ]
         # One of our own: the default one tells of this process and Python.
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -227,24 +268,52 @@ def _names(target: Target) -> dict[str, str]:
     }
 
 
+def _labels_of_monitor(sample: Sample) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in sample.labels.items()
+        if name not in arguments.OWN_LABELS
+    }
+
+
 def _label(text: str | None) -> str:
     return plaintext.one_line(text or '')
 
 
 def _of_fleet(summary: Summary) -> list[core.Metric]:
+    return _counts(summary.verdicts, summary.reasons)
+
+
+def _unknown(guests: float | None) -> list[core.Metric]:
+    """Return the counts while nothing is known of any guest.
+
+    :param guests: how many there are; None: not even that is known. All 0
+        would look like a cloud without guests.
+    """
+    if guests is None:
+        return _counts(None, None)
+    return _counts({Verdict.UNKNOWN: guests}, {Reason.NOT_ASKED: guests})
+
+
+def _counts(
+    by_verdict: Mapping[Verdict, float] | None,
+    by_reason: Mapping[Reason, float] | None,
+) -> list[core.Metric]:
     verdicts = core.GaugeMetricFamily(
-        'trove_guest_rpc_guests',
-        'Guests that the last sweep asked about, by verdict. All 0 if it '
-        'failed.',
+        _GUESTS,
+        'Guests of the last sweep, by verdict. After a sweep that failed, '
+        'those of the last good one, as unknown. Absent before the first.',
         labels=['verdict'],
     )
-    for verdict in Verdict:
-        verdicts.add_metric([verdict.value], summary.verdicts[verdict])
+    if by_verdict is not None:
+        for verdict in Verdict:
+            verdicts.add_metric([verdict.value], by_verdict.get(verdict, 0))
     reasons = core.GaugeMetricFamily(
-        'trove_guest_rpc_guests_by_reason',
+        f'{_GUESTS}_by_reason',
         'Guests that the last sweep did not reach, by reason.',
         labels=['reason'],
     )
-    for reason in Reason:
-        reasons.add_metric([reason.value], summary.reasons[reason])
+    if by_reason is not None:
+        for reason in Reason:
+            reasons.add_metric([reason.value], by_reason.get(reason, 0))
     return [verdicts, reasons]

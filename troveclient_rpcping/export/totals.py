@@ -90,7 +90,14 @@ class Totals:
     def resume(self, samples: Iterable[Sample]) -> None:
         """Carry on from samples that an earlier process left behind."""
         values = {
-            (sample.name, *sample.labels.values()): sample.value
+            (
+                sample.name,
+                *(
+                    sample.labels[label]
+                    for label in ('outcome', 'le')
+                    if label in sample.labels
+                ),
+            ): sample.value
             for sample in samples
             if math.isfinite(sample.value) and sample.value >= 0
         }

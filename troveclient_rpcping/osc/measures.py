@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
-import os
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -30,29 +32,59 @@ class Measures:
     """Takes in sweeps, and writes a file of metrics after each one.
 
     :param textfile: the file; None for no file.
+    :param labels: labels of all metrics.
     :param served: whether the metrics are wanted without a file, too.
     :raises OSError: the file cannot be written; says in one line why.
     """
 
-    def __init__(self, textfile: str | None, *, served: bool = False):
+    def __init__(
+        self,
+        textfile: str | None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        served: bool = False,
+    ):
         self._textfile = textfile
         self._began = self._sent_last = time.monotonic()
         self._throttled_since: float | None = None
+        # Whether an answer came, and whether a sweep was recorded.
+        self._answered = self._recorded = False
         #: None if nobody wants any.
         self.metrics: Metrics | None = None
         if textfile or served:
             # Prometheus' library is for those who want it.
             from troveclient_rpcping.export import metrics
 
-            self.metrics = metrics.Metrics()
+            self.metrics = metrics.Metrics(labels)
             if textfile:
-                _check(textfile)
+                # At once, and not after a long sweep.
+                self.metrics.check(textfile)
                 self.metrics.resume(textfile)
 
     def begins(self) -> None:
         """Take in that a sweep begins."""
         self._began = self._sent_last = time.monotonic()
         self._throttled_since = None
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Record whatever ends the block before its first sweep is recorded.
+
+        The block has all that a command does: the login, the choice of the
+        guests, the listing, the pings. What raises there is a failed sweep,
+        and so is an interruption before the first answer. An interruption in
+        the middle of the pings says nothing of the cloud.
+        """
+        self.begins()
+        try:
+            yield
+        except BaseException as error:
+            failed = isinstance(error, Exception) or not self._answered
+            if failed and not self._recorded:
+                # A full disk must not hide what ended the run.
+                with contextlib.suppress(OSError):
+                    self.failed()
+            raise
 
     def throttled(self, rate: float, pause: float) -> None:
         """Take in that the rate limit of the server holds it back."""
@@ -61,6 +93,7 @@ class Measures:
 
     def saw(self, result: PingResult) -> None:
         """Take in a result as it comes."""
+        self._answered = True
         if result.rtt is not None:
             sent = time.monotonic() - result.rtt
             self._sent_last = max(self._sent_last, sent)
@@ -72,6 +105,7 @@ class Measures:
 
         :raises OSError: the file cannot be written; says in one line why.
         """
+        self._recorded = True
         if self.metrics is None:
             return
         now = time.monotonic()
@@ -94,6 +128,7 @@ class Measures:
 
         :raises OSError: the file cannot be written; says in one line why.
         """
+        self._recorded = True
         if self.metrics is None:
             return
         seconds = time.monotonic() - self._began
@@ -103,12 +138,3 @@ class Measures:
     def _write(self, metrics: Metrics) -> None:
         if self._textfile:
             metrics.write(self._textfile)
-
-
-def _check(file: str) -> None:
-    """Say at once what would be said after a long sweep."""
-    folder = os.path.dirname(os.path.realpath(file))
-    if not os.path.isdir(folder):
-        raise OSError(f'Cannot write {file}: there is no folder {folder}')
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OSError(f'Cannot write {file}: {folder} is not writable')

@@ -25,15 +25,19 @@ from typing import Any
 from typing import NoReturn
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
+from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
+from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Change
 from troveclient_rpcping.fleet.watch import Shift
 from troveclient_rpcping.fleet.watch import Watch
 from troveclient_rpcping.osc import choice
 from troveclient_rpcping.osc import events
+from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.osc import views
@@ -52,19 +56,27 @@ class Monitoring:
 
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
-        self._arguments = choice.lasting(app, arguments)
+        self._arguments = arguments
+        self._manager: management.Management | None = None
+        self._no_login: Exception | None = None
         self._watch = Watch()
+        self._names = targets.Names()
+        # The doubts about names that were told, and still exist.
+        self._doubts: set[str] = set()
         self._begun = False
         self._late = False
         self._measures = measures.Measures(
-            arguments.textfile, served=bool(arguments.listen)
+            arguments.textfile,
+            arguments.label,
+            served=bool(arguments.listen),
         )
 
     def run(self) -> NoReturn:
         """Sweep, tell what changed, pause, and so on until interrupted.
 
-        :raises Exception: whatever keeps the very first sweep from beginning.
-            Later on that is told as trouble of the control plane.
+        :raises Exception: whatever keeps the very first sweep from beginning;
+            if the metrics are served, only a mistake of the user. Later on
+            that is told as trouble of the control plane.
         :raises OSError: standard output is closed, or its terminal went away,
             and nobody else is told.
         """
@@ -73,10 +85,16 @@ class Monitoring:
             self._app.stdout, self._app.stderr, expendable=kept
         )
         with (
-            surroundings.manager(self._app) as self._manager,
+            self._measures.run(),
+            # Before the login: that of a first sweep may fail, too.
             self._exporter(),
-            views.view(self._app, self._arguments, output) as self._view,
+            contextlib.ExitStack() as self._stack,
         ):
+            self._arguments = choice.lasting(self._app, self._arguments)
+            self._log_in_early()
+            self._view = self._stack.enter_context(
+                views.view(self._app, self._arguments, output)
+            )
             while kept or not output.gone:
                 begun = time.monotonic()
                 self._sweep_and_tell()
@@ -105,33 +123,52 @@ class Monitoring:
         try:
             asked, results = self._sweep()
         except Exception as error:
-            if not self._begun:
+            if not self._begun and not self._may_pass(error):
                 raise
             LOG.debug('The sweep failed', exc_info=True)
             # Without the advice for a command that is given up.
-            what = error.__cause__ or error
+            what: BaseException = error
+            if isinstance(error, TargetError):
+                what = error.__cause__ or error
             why = plaintext.first_line(str(what) or type(what).__name__)
+            # First of all: nobody may ever read what is printed.
+            self._measure(self._measures.failed)
             self._tell(self._watch.failed(why, time.monotonic()))
             self._view.failed(self._watch)
-            self._measure(self._measures.failed)
         else:
             now = time.monotonic()
+            self._measure(lambda: self._measures.swept(asked, results))
             self._tell(self._watch.swept(asked, results, now))
             summary = Summary.of(results)
             self._view.swept(self._watch, summary, now - begun)
-            self._measure(lambda: self._measures.swept(asked, results))
             self._begun = True
+
+    def _may_pass(self, error: Exception) -> bool:
+        """Whether a failure before the first good sweep may end by itself.
+
+        That is of use where the metrics are served, and show it. A mistake in
+        the choice of the guests, or in a path, does not end by itself.
+        """
+        if not self._arguments.listen or isinstance(error, OSError):
+            return False
+        if isinstance(error, login.LoginFailed):
+            return not error.mistake
+        return not isinstance(error, TargetError) or isinstance(
+            error.__cause__, ListingFailed
+        )
 
     def _sweep(self) -> tuple[list[Target], list[PingResult]]:
         """Return which guests are watched, and what came of each."""
         arguments = self._arguments
+        manager = self._logged_in()
         try:
             asked = choice.targets_of(
                 self._app,
                 arguments,
-                self._manager.list_all,
+                manager.list_all,
                 # For the labels of the metrics.
                 always_list=self._measures.metrics is not None,
+                known=self._names,
             )
         except NoTargetError:
             if not self._begun:
@@ -140,9 +177,10 @@ class Monitoring:
             asked = []
         if not self._begun:
             self._say_who_is_missing(asked)
+        self._say_what_is_ambiguous(asked)
         ids = [target.instance_id for target in asked if target.instance_id]
         self._view.begins(len(ids))
-        pings = self._manager.rpc_ping_each(
+        pings = manager.rpc_ping_each(
             ids,
             concurrency=arguments.concurrency,
             timeout=arguments.timeout,
@@ -160,11 +198,42 @@ class Monitoring:
             for target in asked
         ]
 
+    def _log_in_early(self) -> None:
+        """Log in before there is a view, since that may ask for a password.
+
+        If it fails, the first sweep reports it.
+        """
+        try:
+            self._logged_in()
+        except Exception as error:
+            self._no_login = error
+
+    def _logged_in(self) -> management.Management:
+        """Return what sweeps; log in if that has not succeeded yet."""
+        if self._no_login is not None:
+            error, self._no_login = self._no_login, None
+            raise error
+        if self._manager is None:
+            self._manager = self._stack.enter_context(
+                surroundings.manager(self._app)
+            )
+        return self._manager
+
     def _say_who_is_missing(self, asked: list[Target]) -> None:
+        if not asked:
+            self._view.remark('The file names no instance so far')
         for target in asked:
             if target.instance_id is None:
-                name = plaintext.one_line(target.name or '')
-                self._view.remark(f'No instance is named "{name}" so far')
+                name = plaintext.quoted(target.name or '')
+                self._view.remark(
+                    f'No instance is named {name} so far{target.hint}'
+                )
+
+    def _say_what_is_ambiguous(self, asked: list[Target]) -> None:
+        doubts = {target.doubt for target in asked if target.doubt}
+        for doubt in sorted(doubts - self._doubts):
+            self._view.remark(doubt)
+        self._doubts = doubts
 
     def _tell(self, changes: list[Change | Shift] | list[Shift]) -> None:
         now = datetime.datetime.now(datetime.UTC)

@@ -57,10 +57,11 @@ class Pinging:
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
         self._arguments = arguments
+        self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
         self._interrupted: int | None = None
         self._started = time.monotonic()
-        self._measures = measures.Measures(arguments.textfile)
+        self._measures = measures.Measures(arguments.textfile, arguments.label)
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 
@@ -68,33 +69,33 @@ class Pinging:
         """Ping; return the columns, and a row for each guest."""
         if self._app.stdout is None:
             raise OSError('Standard output is closed')
-        self._measures.begins()
-        try:
+        with self._measures.run():
             asked, every = self._ask()
-        except Exception:
-            with contextlib.suppress(OSError):
-                self._measures.failed()
-            raise
         results = [
             self._outcome(target, series)
             for target, series in zip(asked, every, strict=True)
         ]
         self._conclude(asked, results, every)
-        long = self._arguments.long
-        return rows.LONG_COLUMNS if long else rows.COLUMNS, [
+        return self._columns, [
             rows.row(
                 target,
                 result,
                 series,
                 formatter=self._arguments.formatter,
-                long=long,
+                columns=self._columns,
             )
             for target, result, series in zip(
                 asked, results, every, strict=True
             )
-            if not self._arguments.failed_only
-            or result.verdict is not Verdict.REACHABLE
+            if self._is_listed(result.verdict)
         ]
+
+    def _is_listed(self, verdict: Verdict) -> bool:
+        if self._arguments.bad_only:
+            return exits.is_bad(verdict)
+        return (
+            verdict is not Verdict.REACHABLE or not self._arguments.failed_only
+        )
 
     def report(self) -> None:
         """Tell people what the rows mean, unless they want quiet."""
@@ -116,7 +117,7 @@ class Pinging:
     def _ask(self) -> tuple[list[Target], list[Series]]:
         """Return which guests were asked, and what came of each."""
         arguments = choice.lasting(self._app, self._arguments)
-        with surroundings.manager(self._app) as manager:
+        with surroundings.manager(self._app, self._left()) as manager:
             asked = self._choose(arguments, manager)
             return asked, self._ping(manager, asked, self._left())
 
@@ -140,8 +141,8 @@ class Pinging:
                     self._app,
                     arguments,
                     lambda: manager.list_all(self._left()),
-                    always_list=arguments.long
-                    or arguments.textfile is not None,
+                    always_list=arguments.textfile is not None
+                    or not rows.LISTED_COLUMNS.isdisjoint(self._columns),
                 )
             except TargetError as error:
                 left = self._left() or 0.0
@@ -241,7 +242,12 @@ class Pinging:
         every: list[Series],
     ) -> None:
         """Find the exit status, and what the rows mean to people."""
-        self.exit_status = exits.of({each.verdict for each in results})
+        # A file may name nobody, as one of failed guests where all is well.
+        self.exit_status = (
+            exits.of({each.verdict for each in results})
+            if results
+            else exits.ALL_REACHABLE
+        )
         self._sentences = self._conclusions(asked, results, every)
         if self._interrupted is not None:
             # What was not asked is no news of a guest.
@@ -260,6 +266,8 @@ class Pinging:
         every: list[Series],
     ) -> list[str]:
         seconds = time.monotonic() - self._started
+        if not asked:
+            return ['The file names no instance: nothing was pinged.']
         if len(asked) > 1:
             summary = Summary.of(results)
             found = [report.summary_line(summary, seconds)]
@@ -269,9 +277,10 @@ class Pinging:
         if results[0].verdict is not Verdict.REACHABLE:
             return [report.sentence(asked[0], results[0], every[0])]
         if self._arguments.wait is not None:
-            guest = plaintext.named(asked[0].name, asked[0].instance_id)
+            guest = plaintext.guest(asked[0].instance_id, asked[0].name)
             after = durations.human(seconds)
-            return [f'Guest {guest} is reachable, after {after}.']
+            end = report.notes(asked[0])
+            return [f'Guest {guest} is reachable after {after}{end}.']
         return []
 
 

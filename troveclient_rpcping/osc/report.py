@@ -22,8 +22,10 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import PERCENTILES
 from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.targets import PROJECT_HINT
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import CONTROL_PLANE
+from troveclient_rpcping.verdict import is_about_project
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -151,16 +153,32 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
     :param result: what came of it; not ``reachable``.
     :param series: the pings that it came of.
     """
-    guest = plaintext.named(target.name, target.instance_id)
+    guest = plaintext.guest(target.instance_id, target.name)
     said = f'Guest {guest} is {_STATES[result.verdict]}: '
     if series.lost and series.sent > 1:
         said += f'{series.lost} of {series.sent} pings were lost. '
-    said += _explanation(result)
+    if target.instance_id is None:
+        # Its name is the trouble.
+        said += f'{plaintext.one_line(result.detail).rstrip(".")}.'
+    else:
+        said += _explanation(result)
     if result.verdict is Verdict.UNREACHABLE and _beats(target):
         said += f' {_DEAF}'
-    if result.request_id:
-        said += f' (request ID {plaintext.one_line(result.request_id)})'
-    return said
+    return said + notes(target, result.request_id)
+
+
+def notes(target: Target, request_id: str | None = None) -> str:
+    """Return what ends a sentence about a guest: its name comes last.
+
+    :param target: which guest.
+    :param request_id: the ID of its ping in the log of trove-api.
+    """
+    found = []
+    if request_id:
+        found.append(f'request ID {plaintext.word(request_id)}')
+    if target.instance_id and target.name:
+        found.append(f'name {plaintext.quoted(target.name)}')
+    return f' ({", ".join(found)})' if found else ''
 
 
 def loss(all_series: Sequence[Series]) -> list[str]:
@@ -240,8 +258,10 @@ def _beats(target: Target) -> bool:
 def _explanation(result: PingResult) -> str:
     if result.reason is None:
         raise ValueError('a reachable guest needs no explanation')
-    detail = result.detail.rstrip('.')
+    detail = plaintext.escaped(result.detail).rstrip('.')
     text = _EXPLANATIONS_OF_STATUS.get(
         result.http_status or 0, _EXPLANATIONS[result.reason]
     )
+    if is_about_project(result.message):
+        text = f'The API refuses the request: "{{detail}}". {PROJECT_HINT}'
     return text.format(detail=detail)

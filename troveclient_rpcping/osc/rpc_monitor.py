@@ -44,11 +44,15 @@ class MonitorDatabaseInstances(command.Command):
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
+    # It logs in by itself, within its time: see osc.login.
+    auth_required = False
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
         from troveclient_rpcping import arguments
 
         parser = super().get_parser(prog_name)
+        arguments.be_brief(parser)
         arguments.add_targets(parser)
         arguments.add_limits(parser)
         parser.add_argument(
@@ -86,10 +90,11 @@ class MonitorDatabaseInstances(command.Command):
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import surroundings
 
-        mistake = arguments.mistake_in_targets(parsed_args)
+        mistake = arguments.mistake_in_targets(
+            parsed_args
+        ) or arguments.mistake_in_metrics(parsed_args)
         if mistake:
-            self._parser.print_usage(self.app.stderr)
-            self.app.LOG.error('%s: error: %s', self._parser.prog, mistake)
+            self.app.LOG.error(arguments.brief(self._parser, mistake))
             return exits.USAGE
         try:
             with (

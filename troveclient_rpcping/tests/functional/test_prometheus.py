@@ -32,6 +32,7 @@ import urllib.parse
 import urllib.request
 
 import fixtures
+from prometheus_client import parser
 import testtools
 
 import troveclient_rpcping
@@ -53,6 +54,10 @@ LONG = 120.0
 needs_prometheus = unittest.skipUnless(
     shutil.which('prometheus') and shutil.which('promtool'),
     'Prometheus is not installed: apt-get install prometheus',
+)
+needs_node_exporter = unittest.skipUnless(
+    shutil.which('prometheus-node-exporter'),
+    'It is not installed: apt-get install prometheus-node-exporter',
 )
 needs_systemd_analyze = unittest.skipUnless(
     shutil.which('systemd-analyze'), 'systemd-analyze is not installed'
@@ -144,6 +149,19 @@ class ContribTest(testtools.TestCase):
         for panel in dashboard['panels']:
             self.assertTrue(panel['description'], panel['title'])
 
+    def test_every_query_of_the_dashboard_can_be_about_one_cloud(self) -> None:
+        """Each metric is filtered by the cloud that is chosen."""
+        for title, query in dashboard_queries().items():
+            metrics = re.findall(r'trove_guest_rpc_\w+(\{[^}]*\})?', query)
+            self.assertTrue(metrics, title)
+            for labels in metrics:
+                self.assertIn('cloud=~"$cloud"', labels, title)
+
+    def test_no_rule_drops_the_labels_of_a_monitor(self) -> None:
+        """A rule names the labels that it drops, not those that it keeps."""
+        found = re.findall(r'\b(?:by|on) \(.*', RULES.read_text())
+        self.assertEqual([], found)
+
     @needs_systemd_analyze
     def test_systemd_accepts_the_unit(self) -> None:
         """And finds little that it could do if it were taken over."""
@@ -162,6 +180,57 @@ class ContribTest(testtools.TestCase):
             *('systemd-analyze', 'security', '--no-pager', '--offline=true'),
             *('--threshold=20', str(unit)),
         )
+
+
+class NodeExporterTest(testtools.TestCase):
+    @needs_node_exporter
+    def test_the_files_of_two_clouds_do_not_hide_each_other(self) -> None:
+        """One node_exporter reads both, and serves every series of both."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        written = set()
+        for cloud in ('north', 'south'):
+            file = folder / f'{cloud}.prom'
+            metrics = Metrics({'cloud': cloud})
+            metrics.failed(ended=1.0, seconds=1.0)
+            metrics.write(file)
+            written |= series(file.read_text())
+        port = free_port()
+        process = subprocess.Popen(
+            [
+                'prometheus-node-exporter',
+                '--collector.disable-defaults',
+                '--collector.textfile',
+                f'--collector.textfile.directory={folder}',
+                f'--web.listen-address=127.0.0.1:{port}',
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.addCleanup(process.wait, LONG)
+        self.addCleanup(process.terminate)
+        deadline = time.monotonic() + LONG
+        while True:
+            try:
+                page = get(f'http://127.0.0.1:{port}/metrics')
+                break
+            except OSError:
+                self.assertLess(time.monotonic(), deadline, 'it is not up')
+                time.sleep(0.1)
+        self.assertEqual(set(), written - series(page))
+
+
+def series(text: str) -> set[str]:
+    """Return the name and the labels of each sample."""
+    found = set()
+    for family in parser.text_string_to_metric_families(text):
+        for sample in family.samples:
+            # Every exporter has its own way to write "le".
+            labels = {**sample.labels}
+            if 'le' in labels:
+                labels['le'] = str(float(labels['le']))
+            found.add(f'{sample.name}{sorted(labels.items())}')
+    return found
 
 
 @needs_prometheus
@@ -285,7 +354,7 @@ class PrometheusTest(base.TestCase):
         answers = {}
         for title, expression in dashboard_queries().items():
             for variable, value in (
-                *(('$job', '.*'), ('$monitor', '.*')),
+                *(('$job', '.*'), ('$monitor', '.*'), ('$cloud', '.*')),
                 *(('$window', '5m'), ('$__range', '1h')),
             ):
                 expression = expression.replace(variable, value)

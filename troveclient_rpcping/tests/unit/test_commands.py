@@ -27,10 +27,12 @@ import types
 from typing import Any
 
 import fixtures
+from openstack.config import cloud_region
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
@@ -48,6 +50,9 @@ LISTING = Reply(
     json.dumps(
         {'instances': [{'id': base.GUEST, 'name': 'db-7', 'deleted': False}]}
     ).encode(),
+)
+CLOUD = cloud_region.CloudRegion(
+    'test', 'RegionOne', {'auth': {'auth_url': 'http://user:pass@keystone'}}
 )
 NOBODY = Reply(200, {}, json.dumps({'instances': []}).encode())
 
@@ -83,6 +88,18 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+class Clients:
+    """The clients of a shell whose login succeeds."""
+
+    auth_ref: Any = None
+
+    def __init__(self, api: Any):
+        self.session = api.client.session
+
+    def setup_auth(self) -> None:
+        """Make ready for the login."""
+
+
 class TestCase(base.TestCase):
     """A command, the Trove that it asks, and a folder for its metrics."""
 
@@ -108,17 +125,21 @@ class TestCase(base.TestCase):
         shutil.rmtree(self.textfile.parent)
 
     def run_command(
-        self, kind: Any, *arguments: str, api: client.Client | None = None
+        self,
+        kind: Any,
+        *arguments: str,
+        api: client.Client | None = None,
+        client_manager: Any = None,
     ) -> int:
         """Run a command of ours; return its exit status."""
         api = api or self.trove.client()
         app = types.SimpleNamespace(
             LOG=logging.getLogger(__name__),
-            client_manager=types.SimpleNamespace(
-                database=api, session=api.client.session
-            ),
+            client_manager=client_manager or Clients(api),
+            cloud=CLOUD,
+            cloud_config=types.SimpleNamespace(get_one=lambda **_: CLOUD),
             options=types.SimpleNamespace(
-                verbose_level=1, debug=False, deferred_help=False
+                verbose_level=1, debug=False, deferred_help=False, cloud=''
             ),
             stderr=self.stderr,
             stdin=self.stdin,
@@ -162,7 +183,7 @@ class PingTest(TestCase):
         self.stderr = terminal = Terminal()
         self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
         self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
-        self.assertRegex(terminal.text(), r'waiting for db-7 .* 0/1 ')
+        self.assertRegex(terminal.text(), r'waiting for "db-7" .* 0/1 ')
 
     def test_the_shell_is_left_as_it_was(self) -> None:
         """Other commands may follow in it."""
@@ -207,7 +228,9 @@ class PingTest(TestCase):
             ),
             (status, self.printed()),
         )
-        self.assertIn('Guest db-7 (db-7) is unknown', self.stderr.getvalue())
+        self.assertRegex(
+            self.stderr.getvalue(), r'\AGuest db-7 is unknown.* name "db-7"\)$'
+        )
 
     def test_a_wait_outlives_a_listing_that_fails(self) -> None:
         """Trove, or Nova behind it, is restarted as well. Said once."""
@@ -229,7 +252,7 @@ class PingTest(TestCase):
         self.assertRegex(
             self.stderr.getvalue(),
             r'\Awaiting: The instances could not be listed: Broken\n'
-            r'Guest db-7 \(.*\) is reachable, after .*\n\Z',
+            r'Guest \S+ is reachable after .* \(name "db-7"\)\.\n\Z',
         )
 
     def test_a_wait_does_not_outlive_its_time_for_a_listing(self) -> None:
@@ -248,6 +271,98 @@ class PingTest(TestCase):
         self.trove.listing = fixture.denied()
         self.assertRaises(TargetError, self.ping, 'db-7', '--wait', str(LONG))
         self.assertEqual('', self.stderr.getvalue())
+
+    def test_a_repair_gets_no_guest_of_unknown_state(self) -> None:
+        """--bad-only lists what is known to be bad, --failed-only all else.
+
+        The exit status is that of all guests in both cases.
+        """
+        self.trove.add('up')
+        self.trove.add('dead', fixture.agent_timeout())
+        self.trove.add('failed', fixture.agent_error())
+        self.trove.add('not-asked', fixture.compute_error())
+        for option, names in (
+            ('--bad-only', 'dead\nfailed\n'),
+            ('--failed-only', 'dead\nfailed\nnot-asked\n'),
+        ):
+            self.stdout = io.StringIO()
+            status = self.ping('--all', option, '-f', 'value', '-c', 'Name')
+            self.assertEqual(
+                (exits.BAD_GUESTS, names), (status, self.printed())
+            )
+
+    def test_a_column_of_the_long_list_brings_itself(self) -> None:
+        """Named for the rows or for their order; none is dropped."""
+        self.trove.add('up')
+        self.trove.add('dead', fixture.agent_timeout())
+        for options, printed in (
+            (('-c', 'Name', '-c', 'Reason'), 'dead agent-timeout\nup \n'),
+            (('-c', 'status', '-c', 'Name'), 'dead ACTIVE\nup ACTIVE\n'),
+            (('--sort-column', 'Verdict', '-c', 'Name'), 'up\ndead\n'),
+        ):
+            self.stdout = io.StringIO()
+            self.ping('--all', '-f', 'value', *options)
+            self.assertEqual(printed, self.printed())
+
+    def test_a_listing_is_made_for_the_columns_that_need_it(self) -> None:
+        """An ID alone does not need it."""
+        self.trove.add(base.GUEST)
+        for column, listings in (('Reason', 0), ('Status', 1)):
+            self.ping(base.GUEST, '-c', column)
+            asked = [request.target for request in self.trove.requests]
+            listed = [path for path in asked if 'rpc_ping' not in path]
+            self.assertEqual(listings, len(listed), column)
+
+    def test_a_column_that_does_not_exist_is_wrong_usage(self) -> None:
+        """It is found before anything is asked."""
+        log = self.useFixture(fixtures.FakeLogger())
+        for option in ('-c', '--sort-column'):
+            self.assertEqual(exits.USAGE, self.ping('--all', option, 'Foo'))
+        self.assertEqual(2, log.output.count('there is no column "Foo": give'))
+        self.assertEqual([], self.trove.requests)
+
+    def test_a_list_without_a_row_prints_nothing(self) -> None:
+        """All is well; the other formats print what is empty in them."""
+        self.trove.add('up')
+        for options, printed in (
+            ((), ''),
+            (('-f', 'value'), ''),
+            (('-f', 'json'), '[]\n'),
+        ):
+            self.stdout = io.StringIO()
+            self.assertEqual(0, self.ping('--all', '--bad-only', *options))
+            self.assertEqual(printed, self.printed())
+        self.stdout = io.StringIO()
+        self.ping('--all', '--bad-only', '--print-empty')
+        self.assertIn('| Verdict |', self.printed())
+
+    def test_a_list_of_failed_guests_can_be_asked_where_all_is_well(
+        self,
+    ) -> None:
+        """An empty file is a success, alone and beside a guest."""
+        self.trove.add(base.GUEST)
+        empty = self.folder / 'failed'
+        empty.write_text('')
+        file = ('--from-file', str(empty))
+        self.assertEqual(0, self.ping(*file))
+        self.assertEqual('', self.printed())
+        self.assertEqual(
+            'The file names no instance: nothing was pinged.\n',
+            self.stderr.getvalue(),
+        )
+        self.assertEqual([], self.trove.pinged)
+        for options in (('--wait', '60'), ('--count', '2')):
+            self.assertEqual(0, self.ping(*file, *options))
+        self.assertEqual(0, self.ping(base.GUEST, *file))
+        self.assertEqual([base.GUEST], self.trove.pinged)
+
+    def test_the_two_narrower_lists_exclude_each_other(self) -> None:
+        """A command line that asks for both does not say what to repair."""
+        with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
+            self.assertRaises(
+                SystemExit, self.ping, '--all', '--bad-only', '--failed-only'
+            )
+        self.assertEqual([], self.trove.requests)
 
     def test_a_file_without_a_name_is_a_mistake(self) -> None:
         """A variable of a script that was not set."""
@@ -333,7 +448,10 @@ class MonitorTest(TestCase):
         """Of usage; nothing is asked."""
         log = self.useFixture(fixtures.FakeLogger())
         self.assertEqual(exits.USAGE, self.watch('db-7', '--all'))
-        self.assertIn('error: --all stands alone', log.output)
+        self.assertRegex(
+            log.output,
+            r'\Aopenstack: error: --all stands .* \(see --help\)\n\Z',
+        )
         self.assertEqual(exits.USAGE, self.watch())
         self.assertIn('error: name an instance', log.output)
         self.assertEqual([], self.trove.requests)
@@ -352,9 +470,9 @@ class MonitorTest(TestCase):
         self.assertEqual(exits.INTERRUPTED, self.watch('--all'))
         self.assertRegex(
             self.printed(),
-            r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
-            r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
-            r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
+            r'\A\S+ db-7 new -> unreachable "db-7"\n'
+            r'\S+ db-7 unreachable -> gone after \w+ "db-7"\n'
+            r'\S+ db-7 new -> unreachable "db-7"\n\Z',
         )
 
     def test_a_log_that_cannot_be_written_does_not_end_its_metrics(
@@ -389,6 +507,27 @@ class MonitorTest(TestCase):
         self.assertEqual(exits.INTERRUPTED, self.watch('--from-file', '-'))
         self.assertIn('reachable -> unreachable', self.printed())
 
+    def test_a_file_may_name_its_first_guest_later(self) -> None:
+        """It is read anew before each sweep."""
+        self.trove.add('db-7', fixture.agent_timeout())
+        file = self.folder / 'watched'
+        file.write_text('# none\n')
+
+        def name() -> None:
+            file.write_text('db-7\n')
+
+        self.stdout = Script(interrupt)
+        self.stderr = Script(nothing, name)
+        status = self.watch('--from-file', str(file))
+        self.assertEqual(exits.INTERRUPTED, status)
+        self.assertIn('new -> unreachable', self.printed())
+        self.assertEqual(
+            'The file names no instance so far\n'
+            'Watching 0 guests: 0 reachable, 0 unreachable, 0 error, '
+            '0 unknown\n',
+            self.stderr.getvalue(),
+        )
+
     def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
         """It may be a typing error; and once one bears it, it is watched."""
 
@@ -400,12 +539,53 @@ class MonitorTest(TestCase):
         self.stderr = Script(nothing, create)
         self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
         self.assertEqual(
-            'No instance is named "db-8" so far\n'
+            'No instance is named "db-8" so far. Near names: "db-7"\n'
             'Watching 2 guests: 1 reachable, 0 unreachable, 0 error, '
             '1 unknown\n',
             self.stderr.getvalue(),
         )
-        self.assertIn(' db-8 (db-8) new -> unreachable', self.printed())
+        self.assertIn(' db-8 new -> unreachable', self.printed())
+
+    def test_a_name_that_a_tenant_takes_costs_nothing(self) -> None:
+        """The guest that had the name first is watched on, and so are others.
+
+        It is said once.
+        """
+
+        def take() -> None:
+            self.trove.add(
+                Instance(id='evil', name='db-7'), fixture.reachable()
+            )
+            self.trove.add('db-8', fixture.agent_timeout())
+
+        def die() -> None:
+            self.trove.add('db-7', fixture.agent_timeout())
+
+        self.trove.add('db-7')
+        self.trove.add('db-8')
+        self.stdout = Script(die, interrupt)
+        self.stderr = Script(take, nothing)
+        self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
+        self.assertRegex(
+            self.printed(),
+            r'\A\S+ db-8 reachable -> unreachable after \w+ "db-8"\n'
+            r'\S+ db-7 reachable -> unreachable after \w+ "db-7"\n\Z',
+        )
+        self.assertRegex(
+            self.stderr.getvalue(),
+            r'\AWatching 2 guests: .*\n'
+            r'2 instances are named "db-7": db-7, evil\. '
+            r'"db-7" still stands for db-7\.\n\Z',
+        )
+        self.assertNotIn('evil', self.trove.pinged)
+
+    def test_an_ambiguous_name_at_the_start_is_an_error(self) -> None:
+        """It lists the IDs; nothing is pinged."""
+        self.trove.add(Instance(id='a', name='twin'))
+        self.trove.add(Instance(id='b', name='twin'))
+        error = self.assertRaises(TargetError, self.watch, 'twin')
+        self.assertIn('2 instances are named "twin": a, b.', str(error))
+        self.assertEqual([], self.trove.pinged)
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
         """It says so, and watches on."""

@@ -23,6 +23,7 @@ import stat
 import threading
 import time
 from typing import Any
+import unittest
 
 import fixtures
 import hypothesis
@@ -33,6 +34,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 import testtools
 
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.arguments import OWN_LABELS
 from troveclient_rpcping.export.metrics import Metrics
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
@@ -360,6 +362,32 @@ class FleetTest(TestCase):
         self.assertEqual(0, self.value('guests', verdict='reachable'))
         self.assertEqual(0, self.value('guests', verdict='unreachable'))
 
+    def test_after_a_failed_sweep_all_guests_are_unknown(self) -> None:
+        """All of them 0 would look like a cloud without guests."""
+        observe(self.metrics, [REACHABLE, UNREACHABLE, UNKNOWN])
+        for _ in range(2):
+            self.metrics.failed(ended=9.0, seconds=0.5)
+            self.assertEqual(3, self.value('guests', verdict='unknown'))
+            self.assertEqual(
+                3, self.value('guests_by_reason', reason='not-asked')
+            )
+            self.assertEqual(
+                0, self.value('guests_by_reason', reason='compute-error')
+            )
+
+    def test_an_empty_cloud_stays_empty_when_a_sweep_fails(self) -> None:
+        """There was no guest of which something could be unknown."""
+        observe(self.metrics, [])
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        self.assertEqual(0, self.value('guests', verdict='unknown'))
+
+    def test_before_the_first_good_sweep_no_guest_is_counted(self) -> None:
+        """There may be any number of them."""
+        self.assertEqual([], self.labels('guests'))
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        self.assertEqual([], self.labels('guests'))
+        self.assertEqual([], self.labels('guests_by_reason'))
+
     def test_a_failed_sweep_is_counted_and_leaves_the_last_good_one(
         self,
     ) -> None:
@@ -464,6 +492,56 @@ class RenderTest(TestCase):
         self.assertNotEqual(text, again)
 
 
+class LabelsTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.metrics = Metrics({'cloud': 'north', 'site': 'a "b" \\ ü'})
+        observe(self.metrics, [REACHABLE, UNREACHABLE])
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        observe(self.metrics, [REACHABLE, UNREACHABLE])
+
+    def test_the_labels_of_the_monitor_are_on_every_sample(self) -> None:
+        """In both formats, beside the labels of the metric itself."""
+        text, _ = self.metrics.render('')
+        families = [
+            *parser.text_string_to_metric_families(text.decode()),
+            *self.openmetrics(),
+        ]
+        samples = [each for family in families for each in family.samples]
+        self.assertGreater(len(samples), 2 * len(NAMES))
+        for sample in samples:
+            self.assertEqual('north', sample.labels.pop('cloud'))
+            self.assertEqual('a "b" \\ ü', sample.labels.pop('site'))
+            self.assertLessEqual(sample.labels.keys(), OWN_LABELS)
+
+    def test_help_and_type_are_the_same_whatever_the_labels(self) -> None:
+        """node_exporter drops a metric whose help differs in two files."""
+
+        def comments(metrics: Metrics) -> list[bytes]:
+            text, _ = metrics.render('')
+            return [
+                line for line in text.splitlines() if line.startswith(b'#')
+            ]
+
+        self.assertEqual(comments(Metrics()), comments(self.metrics))
+
+    def test_the_counters_of_a_cloud_go_on_from_its_own_file(self) -> None:
+        """Those of another cloud are not taken for them."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.metrics.write(folder / 'trove.prom')
+        for labels, sweeps in (
+            ({'cloud': 'north', 'site': 'a "b" \\ ü'}, 2),
+            ({'cloud': 'south', 'site': 'a "b" \\ ü'}, 0),
+            ({'cloud': 'north'}, 0),
+            ({}, 0),
+        ):
+            self.metrics = Metrics(labels)
+            self.metrics.resume(folder / 'trove.prom')
+            self.assertEqual(
+                sweeps, self.value('sweeps_total', outcome='done', **labels)
+            )
+
+
 class TextfileTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -530,12 +608,116 @@ class TextfileTest(TestCase):
         self.assertTrue(self.file.is_fifo())
 
     def test_a_link_stays_a_link(self) -> None:
-        """What it leads to is replaced."""
-        link = self.folder / 'link.prom'
-        link.symlink_to(self.file)
-        self.metrics.write(link)
+        """What it leads to is replaced, over links to folders as well."""
+        (self.folder / 'a').mkdir()
+        (self.folder / 'b').symlink_to('a/../a')
+        (self.folder / 'link.prom').symlink_to(self.folder / 'b' / 'x.prom')
+        self.metrics.write(self.folder / 'link.prom')
+        self.assertTrue((self.folder / 'link.prom').is_symlink())
+        self.assertTrue((self.folder / 'b').is_symlink())
+        self.assertEqual(
+            self.metrics.render('')[0],
+            (self.folder / 'a' / 'x.prom').read_bytes(),
+        )
+
+    def test_links_in_a_circle_are_said_in_a_line(self) -> None:
+        """As the system says it."""
+        self.file.symlink_to(self.file)
+        for act in (self.metrics.check, self.metrics.write):
+            error = self.assertRaises(OSError, act, self.file)
+            self.assertIn('Too many levels of symbolic links', str(error))
+
+    def test_what_cannot_be_written_is_known_before_there_is_a_text(
+        self,
+    ) -> None:
+        """And what can be written is left as it is."""
+        (self.folder / 'folder.prom').mkdir()
+        os.mkfifo(self.folder / 'fifo.prom')
+        self.file.write_text('old')
+        (self.folder / 'device.prom').symlink_to('/dev/null')
+        for name, why in (
+            ('nosuch/x.prom', f'there is no folder {self.folder}/nosuch'),
+            ('trove.prom/x.prom', 'Not a directory'),
+            ('folder.prom', 'not a regular file'),
+            ('fifo.prom', 'not a regular file'),
+            ('device.prom', 'not a regular file'),
+            ('x' * 250 + '.prom', 'File name too long'),
+        ):
+            path = self.folder / name
+            for act in (self.metrics.check, self.metrics.write):
+                error = self.assertRaises(OSError, act, path)
+                if 'no folder' not in why or act == self.metrics.check:
+                    self.assertIn(f': {why}', str(error))
+                self.assertTrue(str(error).isprintable())
+        self.metrics.check(self.file)
+        self.metrics.check(self.folder / 'new.prom')
+        self.assertEqual('old', self.file.read_text())
+        self.assertNotIn('new.prom', self.left())
+
+
+@unittest.skipIf(os.geteuid(), 'only root can act for two users')
+class ForeignFileTest(TestCase):
+    """A folder like /tmp, in which another user was before."""
+
+    OTHER_USER = 12345
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.tmp = self.folder / 'tmp'
+        self.tmp.mkdir()
+        self.tmp.chmod(0o1777)
+        self.mine = self.folder / 'mine'
+        self.mine.write_text('mine')
+
+    def plant(self, name: str, target: pathlib.Path) -> pathlib.Path:
+        link = self.tmp / name
+        link.symlink_to(target)
+        os.lchown(link, self.OTHER_USER, -1)
+        return link
+
+    def assert_refused(self, path: pathlib.Path, why: str) -> None:
+        for act in (self.metrics.check, self.metrics.write):
+            error = self.assertRaises(OSError, act, path)
+            self.assertEqual(f'Cannot write {path}: {why}', str(error))
+
+    def test_a_link_that_another_user_planted_is_not_followed(self) -> None:
+        """The file to which it leads stays what it is."""
+        link = self.plant('trove.prom', self.mine)
+        self.assert_refused(link, f'{link} is a link that another user made')
+        self.assertEqual('mine', self.mine.read_text())
         self.assertTrue(link.is_symlink())
-        self.assertEqual(self.metrics.render('')[0], self.file.read_bytes())
+
+    def test_nor_is_one_in_the_place_of_a_folder(self) -> None:
+        """It would put a file into a folder of this user."""
+        link = self.plant('folder', self.folder)
+        self.assert_refused(
+            link / 'trove.prom', f'{link} is a link that another user made'
+        )
+        self.assertFalse((self.folder / 'trove.prom').exists())
+
+    def test_nor_is_one_behind_a_link_of_this_user(self) -> None:
+        """Each link on the way counts."""
+        foreign = self.plant('foreign.prom', self.mine)
+        own = self.folder / 'own.prom'
+        own.symlink_to(foreign)
+        self.assert_refused(own, f'{foreign} is a link that another user made')
+        self.assertEqual('mine', self.mine.read_text())
+
+    def test_a_file_that_another_user_planted_is_not_carried_on(
+        self,
+    ) -> None:
+        """Its counters are whatever that user likes."""
+        file = self.tmp / 'trove.prom'
+        observe(self.metrics, [REACHABLE])
+        self.metrics.write(file)
+        os.chown(file, self.OTHER_USER, -1)
+        self.assert_refused(
+            file, 'it belongs to another user, in a folder for everybody'
+        )
+        self.metrics = Metrics()
+        self.metrics.resume(file)
+        self.assertEqual(0, self.value('sweeps_total', outcome='done'))
 
 
 class ResumeTest(TestCase):
@@ -584,6 +766,16 @@ class ResumeTest(TestCase):
         self.assertEqual([], self.labels('info'))
         self.assertEqual(0, self.value('guests', verdict='reachable'))
 
+    def test_a_run_that_fails_knows_how_many_guests_there_were(self) -> None:
+        """From the file of an earlier run, however many runs failed since."""
+        for ended in (20, 21):
+            self.metrics = Metrics()
+            self.metrics.resume(self.file)
+            self.assertEqual(2, self.value('guests', verdict='unknown'))
+            self.metrics.failed(ended=ended, seconds=1)
+            self.assertEqual(2, self.value('guests', verdict='unknown'))
+            self.metrics.write(self.file)
+
     def test_without_a_file_everything_begins_at_zero(self) -> None:
         """The first run has none."""
         fresh = self.metrics = Metrics()
@@ -606,7 +798,7 @@ class ResumeTest(TestCase):
         """No counter is negative, or no number at all."""
         names = (
             *('sweeps_total{outcome="done"}', 'throttled_seconds_total'),
-            'last_sweep_timestamp_seconds',
+            *('last_sweep_timestamp_seconds', 'guests{verdict="unknown"}'),
         )
         for number in ('-1', 'NaN', '+Inf'):
             lines = [f'trove_guest_rpc_{name} {number}\n' for name in names]
@@ -616,6 +808,7 @@ class ResumeTest(TestCase):
             self.assertEqual(0, self.value('sweeps_total', outcome='done'))
             self.assertEqual(0, self.value('throttled_seconds_total'))
             self.assertIsNone(self.value('last_sweep_timestamp_seconds'))
+            self.assertEqual([], self.labels('guests'))
 
     def test_what_is_no_file_is_not_waited_for(self) -> None:
         """Nobody may ever write into a pipe."""
@@ -641,6 +834,7 @@ class ResumeTest(TestCase):
         self.file.write_text(
             f'trove_guest_rpc_sweeps_total{tail}\n'
             f'trove_guest_rpc_throttled_seconds_total {tail}\n{junk}\n'
+            f'trove_guest_rpc_guests{{verdict="unknown"}} {tail}\n'
             f'trove_guest_rpc_sweeps_total{{outcome="done"}} {tail}\n'
         )
         metrics = Metrics()

@@ -91,11 +91,112 @@ class ResolveTest(TestCase):
             '"twin": a, b.', self.directory.resolve, ['db-1', 'twin']
         )
 
+    def test_a_name_keeps_the_instance_that_it_began_with(self) -> None:
+        """A tenant who takes the name takes nothing from the monitor."""
+        known = targets.Names()
+        (first,) = self.directory.resolve(['db-1'], known=known)
+        self.assertEqual((GUEST, ''), (first.instance_id, first.doubt))
+        self.instances = [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')]
+        for now in (
+            [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')],
+            [Instance(GUEST, 'renamed'), Instance('evil', 'db-1')],
+        ):
+            directory = Directory(lambda now=now: now)  # type: ignore[misc]
+            (later,) = directory.resolve(['db-1'], known=known)
+            self.assertEqual(GUEST, later.instance_id)
+            self.assertIn('evil', later.doubt)
+            self.assertIn(f'"db-1" still stands for {GUEST}', later.doubt)
+
+    def test_a_name_finds_the_instance_that_replaces_its_own(self) -> None:
+        """One that was deleted is not asked for any more."""
+        known = targets.Names()
+        self.directory.resolve(['db-1'], known=known)
+        directory = Directory(lambda: [Instance('new', 'db-1')])
+        (found,) = directory.resolve(['db-1'], known=known)
+        self.assertEqual(('new', ''), (found.instance_id, found.doubt))
+
+    def test_a_later_ambiguous_name_costs_only_itself(self) -> None:
+        """It stands for no instance; the others are found."""
+        for known, later in (
+            (targets.Names(), True),
+            (targets.Names(strict=False), False),
+        ):
+            if later:
+                self.directory.resolve(['db-1'], known=known)
+            twin, other = self.directory.resolve(['twin', 'db-1'], known=known)
+            self.assertEqual((None, 'twin'), (twin.instance_id, twin.name))
+            self.assertEqual(GUEST, other.instance_id)
+            result = targets.unanswered(twin)
+            self.assertEqual(Reason.NOT_FOUND, result.reason)
+            self.assertEqual(
+                '2 instances are named "twin": a, b. Ask for one of them by '
+                'its ID.',
+                result.detail,
+            )
+
+    def test_a_first_ambiguous_name_is_an_error(self) -> None:
+        """A person is there to give an ID."""
+        self.assert_error(
+            '"twin": a, b.',
+            self.directory.resolve,
+            ['twin'],
+            known=targets.Names(),
+        )
+
     def test_a_name_that_nobody_bears_is_a_target_without_an_id(self) -> None:
         """The others are still found."""
         found = self.directory.resolve(['nosuch', 'db-1'])
         self.assertEqual([None, GUEST], [t.instance_id for t in found])
         self.assertEqual('nosuch', found[0].name)
+
+    def hint(self, name: str) -> str:
+        (found,) = self.directory.resolve([name])
+        self.assertIsNone(found.instance_id)
+        detail = targets.unanswered(found).detail
+        self.assertTrue(detail.startswith('No instance bears this name'))
+        return detail.removeprefix('No instance bears this name')
+
+    def test_a_typing_error_suggests_near_names(self) -> None:
+        """Of those in the listing, quoted: tenants chose them."""
+        self.instances[0] = Instance(GUEST, 'customer-"7"')
+        self.assertEqual(
+            r'. Near names: "customer-\"7\""', self.hint('custmer-"7"')
+        )
+        self.assertEqual('', self.hint('zzz'))
+
+    def test_what_looks_like_an_id_but_is_not_is_said(self) -> None:
+        """A digit is missing, or one too many, or the hyphens are."""
+        for text, length in (
+            (GUEST[:-1], 35),
+            (f'{GUEST}0', 37),
+            (GUEST.replace('-', ''), 32),
+            (f'{GUEST[:8]}0{GUEST[9:]}', 36),
+        ):
+            self.assertIn(
+                f'It looks like an ID, but is not a UUID: {length} characters',
+                self.hint(text),
+            )
+
+    def test_a_pattern_stands_for_all_names_of_its_form(self) -> None:
+        """By name, each guest once; one that fits none is not found."""
+        for pattern, ids in (
+            ('db-*', [GUEST, OTHER]),
+            ('db-[2-9]', [OTHER]),
+            ('d?-1', [GUEST]),
+            ('*', [GUEST, OTHER, 'a', 'b']),
+            ('DB-*', [None]),
+            ('x*', [None]),
+        ):
+            found = self.directory.resolve([pattern])
+            self.assertEqual(ids, [each.instance_id for each in found])
+        found = self.directory.resolve(['db-2', 'db-*'])
+        self.assertEqual([OTHER, GUEST], [each.instance_id for each in found])
+
+    def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
+        """If an instance bears it."""
+        self.instances.append(Instance('star', 'db-*'))
+        (found,) = self.directory.resolve(['db-*'])
+        self.assertEqual('star', found.instance_id)
 
     def test_hostile_names_are_clean_in_the_error(self) -> None:
         """Tenants choose names, and the listing may be hostile too."""
@@ -109,12 +210,48 @@ class ResolveTest(TestCase):
             Reason.DENIED: 'why. Only an administrator may ping',
             Reason.COMPUTE_ERROR: 'why. Trove asks Nova',
             Reason.TIMEOUT: 'why. Guests that are named by their IDs need no',
+            Reason.CONNECTION: 'why. Check that trove-api runs',
         }.items():
 
             def fails(reason: Reason = reason) -> list[Instance]:
                 raise ListingFailed('why', reason)
 
             self.assert_error(words, Directory(fails).resolve, ['db-1'])
+
+    def test_ids_are_advised_only_where_they_may_work(self) -> None:
+        """Not with --all, and not where a ping would fail likewise."""
+        for reason, came, ids, advised in (
+            (Reason.TIMEOUT, False, True, True),
+            (Reason.TIMEOUT, False, False, False),
+            (Reason.BAD_RESPONSE, True, True, True),
+            (Reason.BAD_RESPONSE, False, True, False),
+            (Reason.GATEWAY, False, True, False),
+            (Reason.RATE_LIMITED, False, True, False),
+            (Reason.NOT_ASKED, False, True, False),
+        ):
+
+            def fails(
+                reason: Reason = reason, came: bool = came
+            ) -> list[Instance]:
+                raise ListingFailed('why', reason, came=came)
+
+            directory = Directory(fails, ids=ids)
+            error = self.assertRaises(TargetError, directory.resolve, ['db-1'])
+            said = 'named by their IDs' in str(error)
+            self.assertEqual(advised, said, str(error))
+
+    def test_a_listing_of_another_project_points_at_the_url(self) -> None:
+        """Trove's middleware says so with a 403; the role is not the cause."""
+        said = 'User with tenant id 7 cannot access this resource.'
+
+        def fails() -> list[Instance]:
+            raise ListingFailed(said, Reason.DENIED)
+
+        self.assert_error(
+            f'{said} The project in the URL of the endpoint must be',
+            Directory(fails).resolve,
+            ['db-1'],
+        )
 
 
 class SelectTest(TestCase):
@@ -153,7 +290,16 @@ class SelectTest(TestCase):
     def test_nothing_selected_is_an_error(self) -> None:
         """Never a silent success."""
         self.assert_error(
-            'No instance fits', self.directory.select, statuses=['x']
+            'No instance fits. There are these statuses: "ACTIVE", "SHUTDOWN".',
+            self.directory.select,
+            statuses=['x'],
+        )
+        self.assert_error(
+            'these projects: "p1", "p2". There are these '
+            'datastores: "mysql 5.7", "mysql 8.0", "postgresql 16".',
+            self.directory.select,
+            project_ids=['p3'],
+            datastores=['x'],
         )
         self.assert_error('no instance in this cloud', Directory(list).select)
 
@@ -176,13 +322,17 @@ class ReadTest(TestCase):
             ['db-1'], targets.read(str(folder / 'names'), io.StringIO())
         )
 
+    def test_a_file_may_name_nobody(self) -> None:
+        """As a list of failed guests does where all is well."""
+        for data in (b'', b'\n', b'# none\n'):
+            self.assertEqual([], self.read(data))
+
     def test_many_lines_are_read(self) -> None:
         """A hundred thousand are."""
         self.assertEqual(100_000, len(self.read(b'x\n' * 100_000)))
 
     def test_what_cannot_be_read_is_said(self) -> None:
         """With the file, and what is wrong with it."""
-        self.assert_error('- names no instance', self.read, b'# none\n')
         self.assert_error('see line 2', self.read, b'a\n\xff\n')
         self.assert_error('input is closed', targets.read, '-', None)
         self.assert_error(

@@ -1,0 +1,331 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the commands write for Prometheus, and when."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import signal
+import socket
+from typing import Any
+import urllib.request
+
+import fixtures
+from keystoneauth1 import exceptions as ksa_exceptions
+from prometheus_client import parser
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import login
+from troveclient_rpcping.osc import rpc_monitor
+from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.unit import test_commands
+
+
+class TestCase(test_commands.TestCase):
+    """A command that writes a file of metrics."""
+
+    def ping(self, *arguments: str, **kwargs: Any) -> int:
+        return self.run_command(
+            rpc_ping.PingDatabaseInstances, *arguments, **kwargs
+        )
+
+    def watch(self, *arguments: str, **kwargs: Any) -> int:
+        return self.run_command(
+            rpc_monitor.MonitorDatabaseInstances,
+            *('--interval', '0.2', *arguments),
+            **kwargs,
+        )
+
+    def usage_error(self, *arguments: str) -> str:
+        """Run both commands, which must refuse; return the last line."""
+        lines = set()
+        for command in (self.ping, self.watch):
+            stderr = io.StringIO()
+            with fixtures.MonkeyPatch('sys.stderr', stderr):
+                ended = self.assertRaises(SystemExit, command, *arguments)
+            self.assertEqual(exits.USAGE, ended.code)
+            lines.add(stderr.getvalue().splitlines()[-1])
+        self.assertEqual([], self.trove.requests)
+        (line,) = lines
+        return line
+
+    def samples(self, file: pathlib.Path) -> dict[str, float]:
+        """Return the samples of a file as they stand there."""
+        lines = file.read_text().splitlines()
+        pairs = [line.rpartition(' ') for line in lines if line[0] != '#']
+        return {name: float(value) for name, _, value in pairs}
+
+
+class Surly(test_commands.Clients):
+    """The clients of a shell whose login fails as often as it is told to."""
+
+    def __init__(self, api: Any, error: BaseException, failures: int):
+        super().__init__(api)
+        self._error = error
+        self._failures = failures
+
+    @property
+    def auth_ref(self) -> Any:
+        """Log in, or not."""
+        self._failures -= 1
+        if self._failures >= 0:
+            raise self._error
+        return None
+
+
+class FailedSweepTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.trove.add('db-7')
+        self.ping('db-7', *self.file)
+
+    @property
+    def file(self) -> tuple[str, str]:
+        return '--textfile', str(self.textfile)
+
+    def assert_failed_sweeps(self, count: int) -> None:
+        """Look whether the file says so, and that nothing is known."""
+        samples = self.samples(self.textfile)
+        self.assertEqual(
+            count,
+            samples['trove_guest_rpc_sweeps_total{outcome="failed"}'],
+        )
+        up = [
+            name for name in samples if name.startswith('trove_guest_rpc_up')
+        ]
+        self.assertEqual([], up)
+        self.assertEqual(
+            1, samples['trove_guest_rpc_guests{verdict="unknown"}']
+        )
+
+    def surly(self, error: BaseException, failures: int = 1) -> Surly:
+        return Surly(self.trove.client(), error, failures)
+
+    def test_a_login_that_fails_is_a_failed_sweep(self) -> None:
+        """The file no longer says that the guest is up."""
+        for count, command in enumerate((self.ping, self.watch), 1):
+            error = self.assertRaises(
+                login.LoginFailed,
+                *(command, 'db-7', *self.file),
+                client_manager=self.surly(ksa_exceptions.Unauthorized('no')),
+            )
+            self.assertIn('refuses these credentials', str(error))
+            self.assert_failed_sweeps(count)
+
+    def test_an_end_before_the_first_ping_is_a_failed_sweep(self) -> None:
+        """As with ``timeout 60``, while Keystone hangs."""
+        ends = (
+            (KeyboardInterrupt(), exits.INTERRUPTED),
+            (interrupts.Terminated(), exits.TERMINATED),
+        )
+        count = 0
+        for command in (self.ping, self.watch):
+            for end, status in ends:
+                count += 1
+                ended = command(
+                    'db-7', *self.file, client_manager=self.surly(end)
+                )
+                self.assertEqual(status, ended)
+                self.assert_failed_sweeps(count)
+
+    def test_whatever_ends_a_run_before_its_first_ping_is_recorded(
+        self,
+    ) -> None:
+        """A listing, a file that cannot be read, a port that is taken."""
+        taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
+        port = str(taken.getsockname()[1])
+        count = 0
+        both = (self.ping, self.watch)
+        for kind, commands, arguments in (
+            (TargetError, both, ('--from-file', str(self.folder))),
+            (TargetError, both, ('--all', '--status', 'NONE')),
+            (OSError, (self.watch,), ('--all', '--listen', port)),
+        ):
+            for command in commands:
+                count += 1
+                self.assertRaises(kind, command, *arguments, *self.file)
+                self.assert_failed_sweeps(count)
+        self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
+        for command in both:
+            count += 1
+            self.assertRaises(TargetError, command, 'db-7', *self.file)
+            self.assert_failed_sweeps(count)
+
+    def test_an_end_in_the_middle_of_the_pings_is_not_recorded(self) -> None:
+        """It says nothing of the cloud: the file stays as it was."""
+        before = self.textfile.read_text()
+
+        def answer(request: base.Request) -> Any:
+            if request.target.endswith(f'{base.GUEST}/rpc_ping'):
+                return fixture.reachable()
+            if request.target.endswith('/rpc_ping'):
+                signal.raise_signal(signal.SIGINT)
+                return fixture.silence()
+            return test_commands.LISTING
+
+        for command in (self.ping, self.watch):
+            status = command(
+                *(base.GUEST, base.OTHER, '--concurrency', '1', *self.file),
+                api=self.connect(self.serve(answer).url),
+            )
+            self.assertEqual(exits.INTERRUPTED, status)
+            self.assertEqual(before, self.textfile.read_text())
+
+    def test_the_port_is_served_while_no_sweep_succeeds(self) -> None:
+        """A scrape sees the failed sweeps, and then the guests."""
+        with socket.create_server(('127.0.0.1', 0)) as free:
+            port = free.getsockname()[1]
+        pages = []
+
+        def scrape() -> None:
+            url = f'http://127.0.0.1:{port}/metrics'
+            with urllib.request.urlopen(url) as page:
+                pages.append(page.read().decode())
+
+        def scrape_and_end() -> None:
+            scrape()
+            raise KeyboardInterrupt
+
+        # A line for the trouble, and one for its end.
+        self.stdout = test_commands.Script(scrape, scrape_and_end)
+        status = self.watch(
+            *('db-7', '--listen', str(port)),
+            client_manager=self.surly(
+                ksa_exceptions.ConnectFailure('Keystone is down'), 2
+            ),
+        )
+        self.assertEqual(exits.INTERRUPTED, status)
+        failed, good = pages
+        self.assertIn('_sweeps_total{outcome="failed"} 1.0', failed)
+        self.assertNotIn('trove_guest_rpc_up{', failed)
+        self.assertIn('_sweeps_total{outcome="failed"} 2.0', good)
+        self.assertIn('_sweeps_total{outcome="done"} 1.0', good)
+        self.assertIn('trove_guest_rpc_up{instance_id="db-7"} 1.0', good)
+        self.assertRegex(
+            self.printed(),
+            r'\A\S+ control plane ok -> failing \(no sweep: "No login: .*'
+            r'Keystone is down\. .*"\)\n'
+            r'\S+ control plane failing -> ok after \w+\n\Z',
+        )
+
+    def test_a_mistake_ends_a_monitor_that_serves_as_well(self) -> None:
+        """It does not end by itself."""
+        self.assertRaises(
+            TargetError,
+            *(self.watch, '--all', '--status', 'NONE'),
+            *('--listen', '127.0.0.1:0'),
+        )
+
+
+class FileTest(TestCase):
+    def test_a_file_that_node_exporter_would_not_read_is_wrong_usage(
+        self,
+    ) -> None:
+        """It reads those that end in ``.prom``."""
+        for name in ('metrics.txt', 'trove', 'x.prom.tmp', 'a/.prom', 'PROM'):
+            line = self.usage_error(base.GUEST, '--textfile', name)
+            self.assertIn('does not end in .prom', line)
+        line = self.usage_error(base.GUEST, '--textfile', '\x1b[2J')
+        self.assertTrue(line.isprintable())
+
+    def test_a_file_that_cannot_be_written_is_known_before_any_request(
+        self,
+    ) -> None:
+        """It would be a pity about the sweep."""
+        (self.folder / 'folder.prom').mkdir()
+        for path in (
+            self.folder / 'folder.prom',
+            self.folder / 'nosuch' / 'trove.prom',
+        ):
+            for command in (self.ping, self.watch):
+                error = self.assertRaises(
+                    OSError, command, base.GUEST, '--textfile', str(path)
+                )
+                self.assertIn(f'Cannot write {path}: ', str(error))
+        self.assertEqual([], self.trove.requests)
+
+
+class LabelTest(TestCase):
+    def test_two_clouds_are_told_apart_by_a_label(self) -> None:
+        """No series of one file stands in the other."""
+        self.trove.add('db-7')
+        series = []
+        for cloud in ('north', 'south'):
+            file = self.folder / f'{cloud}.prom'
+            self.ping(
+                *('--all', '--textfile', str(file)),
+                *('--label', f'cloud={cloud}', '--label', 'site=a=b'),
+            )
+            text = file.read_text()
+            families = list(parser.text_string_to_metric_families(text))
+            self.assertGreater(len(families), 5)
+            series.append(set(self.samples(file)))
+            for name in series[-1]:
+                self.assertIn(f'cloud="{cloud}"', name)
+                self.assertIn('site="a=b"', name)
+        self.assertEqual(set(), series[0] & series[1])
+
+    def test_the_monitor_labels_what_it_serves_and_what_it_writes(
+        self,
+    ) -> None:
+        """Both are made of the same metrics."""
+        self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
+        self.stdout = test_commands.Script(
+            test_commands.nothing, test_commands.interrupt
+        )
+        self.watch(
+            *('--all', '--textfile', str(self.textfile)),
+            *('--listen', '127.0.0.1:0', '--label', 'cloud=north'),
+        )
+        for name in self.samples(self.textfile):
+            self.assertIn('cloud="north"', name)
+
+    def test_a_label_that_prometheus_would_not_take_is_wrong_usage(
+        self,
+    ) -> None:
+        """It is refused in a line, before anything is asked."""
+        file = ('--textfile', str(self.textfile))
+        for text in (
+            *('', 'cloud', '=north', '1=x', 'a-b=x', 'a.b=x', 'ü=x', 'a b=x'),
+            *('__name__=x', '__x=x', 'cloud=', 'cloud= ', 'cloud=a\nb'),
+            *('cloud=\udcff', 'cloud\n=x', 'job=x', 'instance=x', 'le=1'),
+            *('instance_id=x', 'name=x', 'project_id=x', 'datastore=x'),
+            *('verdict=x', 'reason=x', 'outcome=x'),
+        ):
+            line = self.usage_error(base.GUEST, *file, '--label', text)
+            self.assertIn('argument --label: "', line, text)
+            self.assertTrue(line.isprintable(), text)
+
+    def test_a_label_comes_once(self) -> None:
+        """One of two values would be lost."""
+        line = self.usage_error(
+            *(base.GUEST, '--textfile', str(self.textfile)),
+            *('--label', 'cloud=a', '--label', 'cloud=b'),
+        )
+        self.assertIn('the label cloud is given twice', line)
+
+    def test_a_label_without_metrics_is_wrong_usage(self) -> None:
+        """It would label nothing."""
+        log = self.useFixture(fixtures.FakeLogger())
+        for command in (self.ping, self.watch):
+            status = command(base.GUEST, '--label', 'cloud=a')
+            self.assertEqual(exits.USAGE, status)
+        self.assertEqual(
+            2, log.output.count('--label goes with --textfile or --listen')
+        )
+        self.assertEqual([], self.trove.requests)
