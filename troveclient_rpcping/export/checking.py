@@ -33,12 +33,17 @@ from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
 from troveclient_rpcping.export import command_line
+from troveclient_rpcping.export import endings
 from troveclient_rpcping.export import plugin
 from troveclient_rpcping.export.cloud import Cloud
 from troveclient_rpcping.export.thresholds import State
 from troveclient_rpcping.export.thresholds import Thresholds
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
+
+# Seconds: how often it looks whether a signal has come. One that the kernel
+# gave to another thread does not interrupt the wait.
+_TICK = 0.1
 
 # The exceptions of these say in words what is wrong.
 _SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
@@ -64,12 +69,13 @@ class Check:
         self._asked: list[Target] | None = None
         self._results: dict[str | None, PingResult] = {}
         self._failure: BaseException | None = None
-        self._parsed = threading.Event()
+        # What ended it early; empty for nothing, and for the time.
+        self._trouble = ''
         self._done = threading.Event()
 
     def outcome(self) -> tuple[State, list[str]]:
         """Make the check, and return the state and what to print."""
-        trouble = self._wait()
+        trouble = self._trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
             # A plugin that only shows its help has not found all well.
             return State.UNKNOWN, self._help.getvalue().splitlines()
@@ -91,10 +97,11 @@ class Check:
         """Let the work be done; say what went wrong, but for the time."""
         try:
             threading.Thread(target=self._work, daemon=True).start()
-            if self._parsed.wait(self._left):
-                self._done.wait(self._left)
-        except KeyboardInterrupt:
-            return f'interrupted while {self._stage}'
+            # The options may change what is left.
+            while self._left and not self._done.wait(min(_TICK, self._left)):
+                pass
+        except endings.Ended as ended:
+            return f'{ended} while {self._stage}'
         if self._failure is None:
             return ''
         return f'{self._stage} failed: {_words(self._failure)}'
@@ -119,7 +126,6 @@ class Check:
         except BaseException as error:
             self._failure = error
         finally:
-            self._parsed.set()
             self._done.set()
 
     def _run(self) -> None:
@@ -130,7 +136,6 @@ class Check:
             contextlib.redirect_stderr(io.StringIO()),
         ):
             options = self._options = command_line.parse(cloud, self._argv)
-        self._parsed.set()
         cloud.choose(options)
         self._stage = 'logging in'
         manager = cloud.client().mgmt_instances
@@ -165,7 +170,10 @@ class Check:
 
     def _result(self, target: Target) -> PingResult:
         result = self._results.get(target.instance_id)
-        return result or targets.unanswered(target, self._out_of_time())
+        why = 'the check ended before an answer came'
+        return result or targets.unanswered(
+            target, why if self._trouble else self._out_of_time()
+        )
 
     def _out_of_time(self) -> str:
         within = durations.human(self._options.deadline)

@@ -13,6 +13,7 @@
 """``check_trove_guest_rpc``, the plugin for Icinga, Nagios and their kin."""
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -776,38 +777,142 @@ class ProcessTest(TestCase):
         self.assertEqual('', stderr)
         return process.returncode, stdout
 
-    def interrupt(self, number: signal.Signals) -> tuple[int, str]:
-        """Send a signal when one of two guests is known to be bad."""
+    def start_pinging(
+        self, *argv: str, program: tuple[str, ...] = PROGRAM
+    ) -> subprocess.Popen[str]:
+        """Start it, and wait until one of two guests is known to be bad."""
         server = self.serve_one_and_hang(BROKEN)
         process = self.start(
-            *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER)
+            *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
+            *argv,
+            program=program,
         )
         # The second is asked when the first has answered.
         while len(server.requests) < 2:
             self.assertIsNone(process.poll())
             time.sleep(0.01)
-        process.send_signal(number)
-        return self.finish(process)
+        return process
 
-    def test_ctrl_c_is_unknown(self) -> None:
-        """Though a guest may be known to be bad."""
-        status, stdout = self.interrupt(signal.SIGINT)
-        self.assertEqual(3, status)
-        self.assertIn(
-            'UNKNOWN - interrupted while pinging; 0 of 2 guests reachable, '
-            '1 bad',
-            stdout,
+    def test_each_signal_that_would_kill_it_ends_it_with_its_line(
+        self,
+    ) -> None:
+        """Exit status 3, what ended it, and what is known by then."""
+        for number in (
+            *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
+            *(signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2),
+            *(signal.SIGXCPU, signal.SIGABRT, signal.SIGRTMIN),
+        ):
+            process = self.start_pinging('-vv', '--unknown', '9')
+            process.send_signal(number)
+            status, stdout = self.finish(process)
+            self.assertEqual(3, status, number.name)
+            self.assertRegex(
+                stdout,
+                rf'(?s)\ATROVE GUEST RPC UNKNOWN - ended by {number.name} '
+                r'while pinging; 0 of 2 guests reachable, 1 bad .*, '
+                r'1 unknown \(1 not-asked\) \| bad=1;.*\n'
+                r'.* the check ended before an answer came\n\Z',
+            )
+
+    def test_no_signal_is_forgotten(self) -> None:
+        """But for those that end no process, and for faults."""
+        program = (
+            'import signal\n'
+            'from troveclient_rpcping.export import endings\n'
+            'endings.catch()\n'
+            'print(*(signal.Signals(each).name\n'
+            '    for each in sorted(signal.valid_signals())\n'
+            '    if signal.getsignal(each) is not endings._end\n'
+            '    and each <= signal.SIGSYS))\n'
+        )
+        process = self.start(program=(sys.executable, '-c', program))
+        self.assertEqual(
+            # Python ignores SIGPIPE and SIGXFSZ.
+            'SIGILL SIGBUS SIGFPE SIGKILL SIGSEGV SIGPIPE SIGCHLD SIGCONT '
+            'SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXFSZ SIGWINCH\n',
+            self.finish(process)[1],
         )
 
-    def test_sigterm_is_unknown(self) -> None:
-        """And its end is as clean."""
-        status, stdout = self.interrupt(signal.SIGTERM)
+    def test_a_signal_may_come_twice(self) -> None:
+        """``timeout`` sends one to the process, and one to its group."""
+        process = self.start_pinging()
+        for _ in range(20):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGHUP)
+        status, stdout = self.finish(process)
         self.assertEqual(3, status)
-        self.assertIn(
-            'UNKNOWN - interrupted while pinging; 0 of 2 guests reachable, '
-            '1 bad',
-            stdout,
+        self.assertRegex(stdout, r'\A.* ended by SIG(TERM|HUP) while .*\n\Z')
+
+    def test_a_second_signal_ends_it_if_nobody_reads_its_line(self) -> None:
+        """The first one lets it print, which may take for ever."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writer, bytes(4096)):
+                pass
+        os.set_blocking(writer, True)
+        with os.fdopen(writer, 'w') as full:
+            server = self.serve(base.PONG)
+            process = self.start(
+                *(*self.options(server.url), GUEST), stdout=full
+            )
+        while not server.requests:
+            time.sleep(0.01)
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        self.assertEqual(3, process.returncode)
+
+    def test_what_its_caller_ignores_does_not_end_it(self) -> None:
+        """As with nohup."""
+        process = self.start_pinging(
+            program=('sh', '-c', 'trap "" HUP; exec "$@"', 'sh', *PROGRAM)
         )
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn('ended by SIGTERM', self.finish(process)[1])
+
+    def at_the_first_import(self, act: str) -> tuple[str, ...]:
+        """Return a program that does something before the check begins."""
+        return (
+            *PROGRAM[:2],
+            'import signal, sys\n'
+            'class Destructor:\n'
+            '    def __del__(self):\n'
+            '        signal.raise_signal(signal.SIGUSR1)\n'
+            'class Finder:\n'
+            '    def find_spec(self, name, *rest):\n'
+            '        if name == "troveclient_rpcping.export.checking":\n'
+            f'            {act}\n'
+            'sys.meta_path.insert(0, Finder())\n'
+            f'{PROGRAM[2]}',
+        )
+
+    def test_a_signal_before_the_check_begins_ends_it_with_a_line(
+        self,
+    ) -> None:
+        """There is nothing else to say by then."""
+        process = self.start(
+            program=self.at_the_first_import(
+                'signal.raise_signal(signal.SIGTERM)'
+            )
+        )
+        self.assertEqual(
+            (3, 'TROVE GUEST RPC UNKNOWN - ended by SIGTERM while starting\n'),
+            self.finish(process),
+        )
+
+    def test_a_signal_that_python_forgets_comes_again(self) -> None:
+        """It forgets what is raised in a destructor, and prints that."""
+        server = self.serve(HANGING)
+        process = self.start(
+            *(*self.options(server.url), GUEST),
+            program=self.at_the_first_import('Destructor()'),
+        )
+        status, stdout = self.finish(process)
+        self.assertEqual(3, status)
+        self.assertRegex(stdout, r'\A.* ended by SIGUSR1 while .*\n\Z')
 
     def test_the_exit_status_is_that_of_the_check(self) -> None:
         """Of the process too."""
