@@ -32,6 +32,9 @@ _ESCAPES = re.compile(
     r'|\x1b[ -/]{0,8}[0-~]'
 )
 
+# What is one word for every parser of lines.
+_WORD = re.compile(r'[\w.:-]+')
+
 
 def _printable(text: str) -> str:
     # str.isprintable() is false for control and format characters (bidi
@@ -68,11 +71,33 @@ def first_line(text: str) -> str:
     return ''
 
 
-def named(name: str | None, id_: str | None) -> str:
-    """Return what an instance is called, as a clean line: ``NAME (ID)``."""
-    if name and id_:
-        return f'{one_line(name)} ({one_line(id_)})'
-    return one_line(name or id_ or '')
+def escaped(text: str) -> str:
+    """Return *text* as a clean line that can stand between double quotes."""
+    return one_line(text).replace('\\', r'\\').replace('"', r'\"')
+
+
+def quoted(text: str) -> str:
+    """Return *text* as a clean line between double quotes.
+
+    A tenant's name and a server's text stand in a line in no other way: then
+    neither can be taken for anything else that stands in it.
+    """
+    return f'"{escaped(text)}"'
+
+
+def word(text: str) -> str:
+    """Return an ID as one word: quoted if it is not one by itself."""
+    clean = one_line(text)
+    return clean if _WORD.fullmatch(clean) else quoted(text)
+
+
+def guest(id_: str | None, name: str | None) -> str:
+    """Return what begins a line about a guest: its ID, never its name.
+
+    :param id_: its ID; None for a name that no instance bears.
+    :param name: its name. It stands for the ID, quoted, if there is none.
+    """
+    return word(id_) if id_ else quoted(name or '')
 
 
 def lines(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
@@ -48,6 +49,8 @@ _HINTS = {
 }
 _HINT = 'Guests that are named by their IDs need no listing.'
 
+_BY_ID = 'Ask for one of them by its ID.'
+
 # At the beginning of a line, or after white space: a name may have one inside.
 _COMMENT = re.compile(r'(?:^|\s)#.*')
 
@@ -56,14 +59,17 @@ _COMMENT = re.compile(r'(?:^|\s)#.*')
 class Target:
     """One guest that was asked for.
 
-    :param instance_id: the ID; None for a name that no instance bears.
+    :param instance_id: the ID; None for a name that stands for no instance.
     :param name: the name, as far as it is known.
     :param instance: its row in the listing, if there was a listing.
+    :param doubt: why the name is ambiguous, in a clean line; empty if it is
+        not.
     """
 
     instance_id: str | None
     name: str | None = None
     instance: Instance | None = None
+    doubt: str = ''
 
 
 def unanswered(target: Target, why: str = '') -> PingResult:
@@ -74,11 +80,66 @@ def unanswered(target: Target, why: str = '') -> PingResult:
     """
     reason = Reason.NOT_ASKED
     if target.instance_id is None:
-        reason, why = Reason.NOT_FOUND, 'No instance bears this name'
+        reason = Reason.NOT_FOUND
+        why = target.doubt or 'No instance bears this name'
     return PingResult(
         instance_id=target.instance_id or '',
         judgement=Judgement(Verdict.UNKNOWN, reason, why),
     )
+
+
+class Names:
+    """Which instance each name stands for, from one lookup to the next.
+
+    Any tenant can give an instance a name that is in use. So a name goes on
+    to stand for the instance that it stood for first, as long as that exists.
+
+    :param strict: whether an ambiguous name is an error in the first lookup:
+        a person is there who can give an ID. Later, and without *strict*, an
+        ambiguous name costs only itself.
+    """
+
+    def __init__(self, *, strict: bool = True):
+        self._strict = strict
+        self._ids: dict[str, str] = {}
+
+    def look_up(
+        self,
+        by_name: Mapping[str, Sequence[Instance]],
+        by_id: Mapping[str, Instance],
+    ) -> dict[str, Target]:
+        """Find the target of each name.
+
+        :param by_name: the instances that bear each name.
+        :param by_id: every instance.
+        :raises TargetError: for ambiguous names in a strict first lookup.
+        """
+        if self._strict:
+            _refuse_ambiguous(by_name)
+        self._strict = False
+        return {
+            name: self._target(name, bearers, by_id)
+            for name, bearers in by_name.items()
+        }
+
+    def _target(
+        self,
+        name: str,
+        bearers: Sequence[Instance],
+        by_id: Mapping[str, Instance],
+    ) -> Target:
+        known = by_id.get(self._ids.get(name, ''))
+        if known is None and len(bearers) == 1:
+            known = bearers[0]
+        if known is None:
+            doubt = f'{_shared(name, bearers)} {_BY_ID}' if bearers else ''
+            return Target(None, name, doubt=doubt)
+        self._ids[name] = known.id
+        if all(bearer.id == known.id for bearer in bearers):
+            return _target(known)
+        goes_on = f'{plaintext.quoted(name)} still stands for {known.id}.'
+        doubt = f'{_shared(name, bearers)} {plaintext.one_line(goes_on)}'
+        return dataclasses.replace(_target(known), doubt=doubt)
 
 
 class Directory:
@@ -103,7 +164,11 @@ class Directory:
             raise TargetError(f'{str(error).rstrip(".")}. {hint}') from error
 
     def resolve(
-        self, arguments: Sequence[str], *, always_list: bool = False
+        self,
+        arguments: Sequence[str],
+        *,
+        always_list: bool = False,
+        known: Names | None = None,
     ) -> list[Target]:
         """Find the instance of each argument, each instance once.
 
@@ -111,15 +176,18 @@ class Directory:
 
         :param arguments: names and IDs.
         :param always_list: list even for IDs alone, for more about them.
+        :param known: what names stood for in earlier lookups; None if this
+            is the only one.
         :returns: in the order of the arguments.
-        :raises TargetError: for names that several
-            instances bear (it lists their IDs), or if there is no listing.
+        :raises TargetError: for names that several instances bear (it lists
+            their IDs) unless *known* allows them, or if there is no listing.
         """
         names = [text for text in arguments if not inventory.is_id(text)]
         instances = self.instances if names or always_list else []
         by_id = {instance.id: instance for instance in instances}
-        by_name = inventory.by_name(instances, names)
-        _refuse_ambiguous(by_name)
+        by_name = (known or Names()).look_up(
+            inventory.by_name(instances, names), by_id
+        )
         targets: dict[str, Target] = {}
         for text in arguments:
             if inventory.is_id(text):
@@ -128,10 +196,8 @@ class Directory:
                 target = (
                     _target(instance) if instance else Target(text.lower())
                 )
-            elif by_name[text]:
-                target = _target(by_name[text][0])
             else:
-                target = Target(None, text)
+                target = by_name[text]
             targets.setdefault(target.instance_id or f'name {text}', target)
         return list(targets.values())
 
@@ -176,6 +242,7 @@ def chosen(
     stdin: TextIO | None,
     project_id: Callable[[str], str],
     always_list: bool = False,
+    known: Names | None = None,
 ) -> list[Target]:
     """Find the guests that a command line asks for.
 
@@ -184,6 +251,7 @@ def chosen(
     :param stdin: standard input; None if it is closed.
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, for more about them.
+    :param known: what names stood for in earlier lookups, if there were any.
     :raises NoTargetError: if none fits.
     :raises TargetError: if they cannot be found.
     """
@@ -192,7 +260,7 @@ def chosen(
         named = list(arguments.instances)
         if arguments.from_file:
             named += read(arguments.from_file, stdin)
-        return directory.resolve(named, always_list=always_list)
+        return directory.resolve(named, always_list=always_list, known=known)
     listed = {instance.project_id for instance in directory.instances}
     return directory.select(
         # A project without an instance is looked up in Keystone, to tell a
@@ -260,18 +328,19 @@ def _target(instance: Instance) -> Target:
     return Target(instance.id, instance.name, instance)
 
 
-def _refuse_ambiguous(by_name: dict[str, list[Instance]]) -> None:
-    complaints = []
-    for name, instances in by_name.items():
-        if len(instances) > 1:
-            ids = ', '.join(
-                plaintext.one_line(instance.id) for instance in instances
-            )
-            complaints.append(
-                f'{len(instances)} instances are named '
-                f'"{plaintext.one_line(name)}": {ids}.'
-            )
+def _refuse_ambiguous(by_name: Mapping[str, Sequence[Instance]]) -> None:
+    complaints = [
+        _shared(name, bearers)
+        for name, bearers in by_name.items()
+        if len(bearers) > 1
+    ]
     if complaints:
-        raise TargetError(
-            f'{" ".join(complaints)} Ask for one of them by its ID.'
-        )
+        raise TargetError(f'{" ".join(complaints)} {_BY_ID}')
+
+
+def _shared(name: str, bearers: Sequence[Instance]) -> str:
+    """Say which instances bear a name."""
+    ids = ', '.join(plaintext.word(bearer.id) for bearer in bearers)
+    count = len(bearers)
+    are = '1 instance is' if count == 1 else f'{count} instances are'
+    return f'{are} named {plaintext.quoted(name)}: {ids}.'

@@ -204,12 +204,15 @@ def _reasons(results: Sequence[PingResult]) -> str:
 
 
 def _guest(target: Target, result: PingResult) -> str:
-    guest = plaintext.named(target.name, target.instance_id)
-    said = f'{result.verdict}: {_without_pipe(guest)}'
+    # The ID comes first, and the name last, in quotes: a tenant chose it.
+    id_ = plaintext.word(target.instance_id) if target.instance_id else '-'
+    said = f'{id_} {result.verdict}'
     if result.reason is not None:
-        said += f': {result.reason}: {clean(result.detail)}'
+        said += f': {result.reason}: {plaintext.quoted(result.detail)}'
     elif result.rtt is not None:
         said += f': {durations.human(result.rtt)}'
     if result.request_id and result.reason is not None:
-        said += f' (request ID {clean(result.request_id)})'
-    return said
+        said += f' (request ID {plaintext.word(result.request_id)})'
+    if target.name:
+        said += f' {plaintext.quoted(target.name)}'
+    return _without_pipe(said)

@@ -48,6 +48,7 @@ def targets_of(
     listing: Callable[[], list[Instance]],
     *,
     always_list: bool,
+    known: targets.Names | None = None,
 ) -> list[Target]:
     """Find the guests that a command line asks for.
 
@@ -55,6 +56,7 @@ def targets_of(
     :param arguments: the parsed command line.
     :param listing: see :func:`targets.chosen`, as for the rest.
     :param always_list: list even for IDs alone, for more about them.
+    :param known: what names stood for in earlier lookups, if there were any.
     """
 
     def project_id(project: str) -> str:
@@ -67,4 +69,5 @@ def targets_of(
         stdin=app.stdin,
         project_id=project_id,
         always_list=always_list,
+        known=known,
     )

@@ -22,19 +22,28 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.watch import Change
 from troveclient_rpcping.fleet.watch import Shift
 from troveclient_rpcping.fleet.watch import Trouble
+from troveclient_rpcping.verdict import Reason
 
 
 def line(change: Change | Shift, when: datetime.datetime) -> str:
-    """Return a change as a line for people.
+    """Return a change as a line, for people and for what parses lines.
+
+    The ID of the guest comes first, and its name last, in quotes: a tenant
+    chose the name. Why it changed stands before the name, in parentheses, if
+    the verdict does not say it. A server's text is in quotes, too.
 
     :param change: what changed.
     :param when: when that was seen, in UTC.
     """
     words = _guest(change) if isinstance(change, Change) else _plane(change)
     if change.seconds is not None:
-        words += f', after {durations.compact(change.seconds)}'
-    detail = _detail(change)
-    return f'{_stamp(when)} {words}{f": {detail}" if detail else ""}'
+        words += f' after {durations.compact(change.seconds)}'
+    why = _why(change)
+    if why:
+        words += f' ({why})'
+    if isinstance(change, Change) and change.name:
+        words += f' {plaintext.quoted(change.name)}'
+    return f'{_stamp(when)} {words}'
 
 
 def json_line(change: Change | Shift, when: datetime.datetime) -> str:
@@ -75,15 +84,16 @@ def json_line(change: Change | Shift, when: datetime.datetime) -> str:
 
 def trouble(what: Trouble) -> str:
     """Say what is wrong with the control plane, in a line."""
+    detail = plaintext.quoted(what.detail)
     if what.reason is None:
-        return f'no sweep: {what.detail}'
-    guests = f'{what.unknown} of {what.guests} guests unknown ({what.reason})'
-    return f'{guests}: {what.detail}' if what.detail else guests
+        return f'no sweep: {detail}'
+    guests = f'{what.unknown} of {what.guests} guests unknown'
+    return f'{guests}, {what.reason}: {detail}'
 
 
 def _guest(change: Change) -> str:
     before = change.before or 'new'
-    guest = plaintext.named(change.name, change.instance_id)
+    guest = plaintext.word(change.instance_id)
     return f'{guest} {before} -> {change.after or "gone"}'
 
 
@@ -95,10 +105,14 @@ def _plane(shift: Shift) -> str:
     return f'control plane {before} -> {after}'
 
 
-def _detail(change: Change | Shift) -> str:
+def _why(change: Change | Shift) -> str:
     if isinstance(change, Shift):
         return trouble(change.after) if change.after else ''
-    return change.result.detail if change.result else ''
+    result = change.result
+    # An unreachable guest has one reason, and Trove one sentence for it.
+    if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
+        return ''
+    return f'{result.reason}: {plaintext.quoted(result.detail)}'
 
 
 def _clean(text: str | None) -> str | None:

@@ -31,12 +31,17 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+def is_bad(verdict: Verdict) -> bool:
+    """Whether a guest with this verdict is known to be bad."""
+    return verdict in (Verdict.UNREACHABLE, Verdict.ERROR)
+
+
 def of(verdicts: Collection[Verdict]) -> int:
     """Return the exit status for the verdicts on all guests asked for.
 
     :param verdicts: one or more.
     """
-    if Verdict.UNREACHABLE in verdicts or Verdict.ERROR in verdicts:
+    if any(map(is_bad, verdicts)):
         return BAD_GUESTS
     # Not "nothing is unknown": no verdict at all is no reason to go on.
     if set(verdicts) == {Verdict.REACHABLE}:

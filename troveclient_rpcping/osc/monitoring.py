@@ -59,6 +59,9 @@ class Monitoring:
         self._manager: management.Management | None = None
         self._no_login: Exception | None = None
         self._watch = Watch()
+        self._names = targets.Names()
+        # The doubts about names that were told, and still exist.
+        self._doubts: set[str] = set()
         self._begun = False
         self._late = False
         self._measures = measures.Measures(
@@ -160,6 +163,7 @@ class Monitoring:
                 manager.list_all,
                 # For the labels of the metrics.
                 always_list=self._measures.metrics is not None,
+                known=self._names,
             )
         except NoTargetError:
             if not self._begun:
@@ -168,6 +172,7 @@ class Monitoring:
             asked = []
         if not self._begun:
             self._say_who_is_missing(asked)
+        self._say_what_is_ambiguous(asked)
         ids = [target.instance_id for target in asked if target.instance_id]
         self._view.begins(len(ids))
         pings = manager.rpc_ping_each(
@@ -212,8 +217,14 @@ class Monitoring:
     def _say_who_is_missing(self, asked: list[Target]) -> None:
         for target in asked:
             if target.instance_id is None:
-                name = plaintext.one_line(target.name or '')
-                self._view.remark(f'No instance is named "{name}" so far')
+                name = plaintext.quoted(target.name or '')
+                self._view.remark(f'No instance is named {name} so far')
+
+    def _say_what_is_ambiguous(self, asked: list[Target]) -> None:
+        doubts = {target.doubt for target in asked if target.doubt}
+        for doubt in sorted(doubts - self._doubts):
+            self._view.remark(doubt)
+        self._doubts = doubts
 
     def _tell(self, changes: list[Change | Shift] | list[Shift]) -> None:
         now = datetime.datetime.now(datetime.UTC)

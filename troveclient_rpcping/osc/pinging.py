@@ -87,9 +87,15 @@ class Pinging:
             for target, result, series in zip(
                 asked, results, every, strict=True
             )
-            if not self._arguments.failed_only
-            or result.verdict is not Verdict.REACHABLE
+            if self._is_listed(result.verdict)
         ]
+
+    def _is_listed(self, verdict: Verdict) -> bool:
+        if self._arguments.bad_only:
+            return exits.is_bad(verdict)
+        return (
+            verdict is not Verdict.REACHABLE or not self._arguments.failed_only
+        )
 
     def report(self) -> None:
         """Tell people what the rows mean, unless they want quiet."""
@@ -264,9 +270,10 @@ class Pinging:
         if results[0].verdict is not Verdict.REACHABLE:
             return [report.sentence(asked[0], results[0], every[0])]
         if self._arguments.wait is not None:
-            guest = plaintext.named(asked[0].name, asked[0].instance_id)
+            guest = plaintext.guest(asked[0].instance_id, asked[0].name)
             after = durations.human(seconds)
-            return [f'Guest {guest} is reachable, after {after}.']
+            end = report.notes(asked[0])
+            return [f'Guest {guest} is reachable after {after}{end}.']
         return []
 
 

@@ -136,7 +136,7 @@ class Progress:
         if not self._awaited or self._quiet:
             return
         first = itertools.islice(self._awaited.items(), _NAMED)
-        names = [plaintext.one_line(name or id_) for id_, name in first]
+        names = [self._named_guest(id_, name) for id_, name in first]
         rest = len(self._awaited) - len(names)
         text = f'waiting for {", ".join(names)}'
         if rest:
@@ -146,6 +146,14 @@ class Progress:
         if self._bar.disable and len(self._awaited) != self._named:
             self._named = len(self._awaited)
             self._say(text)
+
+    def _named_guest(self, id_: str, name: str | None) -> str:
+        if not name:
+            return plaintext.word(id_)
+        if not self._bar.disable:
+            # The bar has little room, and nothing parses it.
+            return plaintext.quoted(name)
+        return f'{plaintext.word(id_)} {plaintext.quoted(name)}'
 
     def _slow(self, cause: str, rate: float, pause: float) -> None:
         seconds = pause + (self._pings - self._done) / rate

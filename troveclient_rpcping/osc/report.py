@@ -151,16 +151,28 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
     :param result: what came of it; not ``reachable``.
     :param series: the pings that it came of.
     """
-    guest = plaintext.named(target.name, target.instance_id)
+    guest = plaintext.guest(target.instance_id, target.name)
     said = f'Guest {guest} is {_STATES[result.verdict]}: '
     if series.lost and series.sent > 1:
         said += f'{series.lost} of {series.sent} pings were lost. '
     said += _explanation(result)
     if result.verdict is Verdict.UNREACHABLE and _beats(target):
         said += f' {_DEAF}'
-    if result.request_id:
-        said += f' (request ID {plaintext.one_line(result.request_id)})'
-    return said
+    return said + notes(target, result.request_id)
+
+
+def notes(target: Target, request_id: str | None = None) -> str:
+    """Return what ends a sentence about a guest: its name comes last.
+
+    :param target: which guest.
+    :param request_id: the ID of its ping in the log of trove-api.
+    """
+    found = []
+    if request_id:
+        found.append(f'request ID {plaintext.word(request_id)}')
+    if target.instance_id and target.name:
+        found.append(f'name {plaintext.quoted(target.name)}')
+    return f' ({", ".join(found)})' if found else ''
 
 
 def loss(all_series: Sequence[Series]) -> list[str]:
@@ -240,7 +252,7 @@ def _beats(target: Target) -> bool:
 def _explanation(result: PingResult) -> str:
     if result.reason is None:
         raise ValueError('a reachable guest needs no explanation')
-    detail = result.detail.rstrip('.')
+    detail = plaintext.escaped(result.detail).rstrip('.')
     text = _EXPLANATIONS_OF_STATUS.get(
         result.http_status or 0, _EXPLANATIONS[result.reason]
     )

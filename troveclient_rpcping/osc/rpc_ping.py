@@ -47,10 +47,21 @@ class PingDatabaseInstances(command.Lister):
 
         parser = super().get_parser(prog_name)
         arguments.add_targets(parser)
-        parser.add_argument(
+        narrower = parser.add_mutually_exclusive_group()
+        narrower.add_argument(
             '--failed-only',
             action='store_true',
-            help=_('List only the guests that are not reachable'),
+            help=_(
+                'List only the guests that are not reachable, unknown ones too'
+            ),
+        )
+        narrower.add_argument(
+            '--bad-only',
+            action='store_true',
+            help=_(
+                'List only the guests that are unreachable or in error: '
+                'those that may need a repair'
+            ),
         )
         arguments.add_limits(parser)
         arguments.add_repetition(parser)

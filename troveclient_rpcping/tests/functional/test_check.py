@@ -95,7 +95,7 @@ class CheckTest(base.TestCase):
             (1, 1), (outcome.data['bad'], outcome.data['unreachable'])
         )
         (line,) = outcome.lines
-        self.assertTrue(line.startswith('unreachable: db-clustered ('), line)
+        self.assertRegex(line, r'\A\S+ unreachable: .* "db-clustered"\Z')
         self.sandbox.set_guest('db-clustered', 'answering')
         self.assert_outcome(0, 'OK - 2 of 2 guests reachable', *argv)
 

@@ -59,7 +59,9 @@ class WaitTest(base.TestCase):
         self.with_guest('db-healthy', 'dead')
         process = self.begin('db-healthy', '--wait', PATIENCE)
         self.restart('db-healthy', process)
-        run = self.end(process, ['Guest db-healthy .* is reachable, after .*'])
+        run = self.end(
+            process, ['Guest .* is reachable after .*"db-healthy".*']
+        )
         self.assertEqual('reachable', run.rows[0]['Verdict'])
         self.assertEqual('', run.rows[0]['Detail'])
         self.assertEqual(0, run.status)
@@ -106,7 +108,7 @@ class WaitTest(base.TestCase):
             *('db-healthy', '--wait', '--stable', '3', '--long'),
             *('--interval', '0.1'),
         )
-        run = self.end(process, ['Guest .* is reachable, after .*'])
+        run = self.end(process, ['Guest .* is reachable after .*'])
         self.assertEqual((3, 0), (run.rows[0]['Sent'], run.status))
 
     def test_a_terminated_wait_says_what_is_known(self) -> None:

@@ -31,7 +31,7 @@ from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
 
 UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
-REQUEST = rf' \(request ID req-{UUID}\)'
+REQUEST = rf' \(request ID req-{UUID}(, name "[\w-]+")?\)'
 NOBODY = '00000000-0000-0000-0000-000000000000'
 ONE_UP_ONE_DOWN = (
     r'2 guests: 1 reachable, 1 unreachable, 0 error, 0 unknown in .* s '
@@ -59,7 +59,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-dead',
             3,
-            rf'Guest db-dead \({UUID}\) is unreachable: .*{REQUEST}',
+            rf'Guest {UUID} is unreachable: .*{REQUEST}',
             Verdict='unreachable',
             Detail='Timeout trying to connect to the Guest Agent.',
         )
@@ -82,7 +82,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-old',
             3,
-            rf'Guest db-old \({UUID}\) is in error: .* too old .*{REQUEST}',
+            rf'Guest {UUID} is in error: .* too old .*{REQUEST}',
             Verdict='error',
             Detail='Endpoint does not support RPC method rpc_ping.',
         )
@@ -92,7 +92,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-failing',
             3,
-            rf'Guest db-failing \({UUID}\) is in error: .* "disk is full"\. '
+            rf'Guest {UUID} is in error: .* "disk is full"\. '
             rf'.*{REQUEST}',
             Verdict='error',
             Detail='disk is full',
@@ -117,7 +117,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-unready',
             1,
-            rf'Guest db-unready \({UUID}\) is unknown: .* Nova does not .*',
+            rf'Guest {UUID} is unknown: .* Nova does not .*"db-unready".*',
             Verdict='unknown',
             Detail=f'Instance {self.id_of("db-unready")} is not ready.',
         )
@@ -165,7 +165,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-deleted',
             1,
-            'Guest db-deleted is unknown: There is no such instance.*',
+            'Guest "db-deleted" is unknown: There is no such instance.*',
             Detail='No instance bears this name',
         )
 

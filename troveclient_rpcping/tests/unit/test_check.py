@@ -34,11 +34,13 @@ from hypothesis import strategies as st
 import testtools
 import trustme
 
+from troveclient_rpcping import fixture
 from troveclient_rpcping.export import check
 from troveclient_rpcping.export import plugin
 from troveclient_rpcping.export import thresholds
 from troveclient_rpcping.export.cloud import Cloud
 from troveclient_rpcping.export.thresholds import State
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
@@ -287,10 +289,10 @@ class LineTest(testtools.TestCase):
         ):
             lines = made.guests(verbosity)
             self.assertEqual(
-                verdicts, [line.partition(':')[0] for line in lines]
+                verdicts, [line.split()[1].rstrip(':') for line in lines]
             )
         self.assertEqual(
-            f'unreachable: db ({GUEST}): agent-timeout: words',
+            f'{GUEST} unreachable: agent-timeout: "words" "db"',
             made.guests(1)[0],
         )
 
@@ -318,8 +320,8 @@ class LineTest(testtools.TestCase):
         result = not_up(Verdict.ERROR, Reason.AGENT_ERROR, evil)
         (line,) = report(result, name=evil).guests(1)
         self.assertEqual(
-            f'error: x ¦ bad=0;;;; TROVE GUEST RPC OK ({GUEST}): agent-error: '
-            'x ¦ bad=0;;;;',
+            f'{GUEST} error: agent-error: "x ¦ bad=0;;;;" '
+            '"x ¦ bad=0;;;; TROVE GUEST RPC OK"',
             line,
         )
 
@@ -439,7 +441,7 @@ class CheckTest(TestCase):
         )
         self.assertEqual('1', performance(lines[0])['bad']['value'])
         self.assertEqual(2, len(lines))
-        self.assertTrue(lines[1].startswith('unreachable: b ('), lines[1])
+        self.assertRegex(lines[1], r'\A\S+ unreachable: .* "b"\Z')
 
     def test_thresholds_are_taken_from_the_command_line(self) -> None:
         """-w, -c and --unknown, each by its effect."""
@@ -598,6 +600,23 @@ class UnknownTest(TestCase):
         status, (line,) = self.check_trove(trove(a=base.PONG), 'a', 'b')
         self.assertEqual(3, status)
         self.assertIn('1 of 2 guests reachable, 1 unknown', line)
+
+    def test_a_name_that_a_tenant_takes_costs_only_itself(self) -> None:
+        """That guest is unknown, with the IDs; a dead one stays critical."""
+        with fixture.Trove() as cloud:
+            for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
+                cloud.add(Instance(id=id_, name=name), fixture.agent_timeout())
+            status, lines = self.check(
+                *self.options(cloud.url), 'a', 'b', '-vv'
+            )
+        self.assertEqual(2, status)
+        self.assertIn('1 bad (1 agent-timeout), 1 unknown', lines[0])
+        self.assertEqual(
+            r'- unknown: not-found: "2 instances are named \"a\": 1, 2. Ask '
+            'for one of them by its ID." "a"',
+            lines[1],
+        )
+        self.assertEqual({'3'}, set(cloud.pinged))
 
     def test_a_user_without_the_role_is_unknown(self) -> None:
         """Every guest is, and none is bad."""

@@ -31,6 +31,7 @@ import fixtures
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
@@ -165,7 +166,7 @@ class PingTest(TestCase):
         self.stderr = terminal = Terminal()
         self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
         self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
-        self.assertRegex(terminal.text(), r'waiting for db-7 .* 0/1 ')
+        self.assertRegex(terminal.text(), r'waiting for "db-7" .* 0/1 ')
 
     def test_the_shell_is_left_as_it_was(self) -> None:
         """Other commands may follow in it."""
@@ -210,7 +211,9 @@ class PingTest(TestCase):
             ),
             (status, self.printed()),
         )
-        self.assertIn('Guest db-7 (db-7) is unknown', self.stderr.getvalue())
+        self.assertRegex(
+            self.stderr.getvalue(), r'\AGuest db-7 is unknown.* name "db-7"\)$'
+        )
 
     def test_a_wait_outlives_a_listing_that_fails(self) -> None:
         """Trove, or Nova behind it, is restarted as well. Said once."""
@@ -232,7 +235,7 @@ class PingTest(TestCase):
         self.assertRegex(
             self.stderr.getvalue(),
             r'\Awaiting: The instances could not be listed: Broken\n'
-            r'Guest db-7 \(.*\) is reachable, after .*\n\Z',
+            r'Guest \S+ is reachable after .* \(name "db-7"\)\.\n\Z',
         )
 
     def test_a_wait_does_not_outlive_its_time_for_a_listing(self) -> None:
@@ -251,6 +254,33 @@ class PingTest(TestCase):
         self.trove.listing = fixture.denied()
         self.assertRaises(TargetError, self.ping, 'db-7', '--wait', str(LONG))
         self.assertEqual('', self.stderr.getvalue())
+
+    def test_a_repair_gets_no_guest_of_unknown_state(self) -> None:
+        """--bad-only lists what is known to be bad, --failed-only all else.
+
+        The exit status is that of all guests in both cases.
+        """
+        self.trove.add('up')
+        self.trove.add('dead', fixture.agent_timeout())
+        self.trove.add('failed', fixture.agent_error())
+        self.trove.add('not-asked', fixture.compute_error())
+        for option, names in (
+            ('--bad-only', 'dead\nfailed\n'),
+            ('--failed-only', 'dead\nfailed\nnot-asked\n'),
+        ):
+            self.stdout = io.StringIO()
+            status = self.ping('--all', option, '-f', 'value', '-c', 'Name')
+            self.assertEqual(
+                (exits.BAD_GUESTS, names), (status, self.printed())
+            )
+
+    def test_the_two_narrower_lists_exclude_each_other(self) -> None:
+        """A command line that asks for both does not say what to repair."""
+        with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
+            self.assertRaises(
+                SystemExit, self.ping, '--all', '--bad-only', '--failed-only'
+            )
+        self.assertEqual([], self.trove.requests)
 
     def test_a_file_without_a_name_is_a_mistake(self) -> None:
         """A variable of a script that was not set."""
@@ -355,9 +385,9 @@ class MonitorTest(TestCase):
         self.assertEqual(exits.INTERRUPTED, self.watch('--all'))
         self.assertRegex(
             self.printed(),
-            r'\A\S+ db-7 \(db-7\) new -> unreachable: .*\n'
-            r'\S+ db-7 \(db-7\) unreachable -> gone, after \w+\n'
-            r'\S+ db-7 \(db-7\) new -> unreachable: .*\n\Z',
+            r'\A\S+ db-7 new -> unreachable "db-7"\n'
+            r'\S+ db-7 unreachable -> gone after \w+ "db-7"\n'
+            r'\S+ db-7 new -> unreachable "db-7"\n\Z',
         )
 
     def test_a_log_that_cannot_be_written_does_not_end_its_metrics(
@@ -408,7 +438,48 @@ class MonitorTest(TestCase):
             '1 unknown\n',
             self.stderr.getvalue(),
         )
-        self.assertIn(' db-8 (db-8) new -> unreachable', self.printed())
+        self.assertIn(' db-8 new -> unreachable', self.printed())
+
+    def test_a_name_that_a_tenant_takes_costs_nothing(self) -> None:
+        """The guest that had the name first is watched on, and so are others.
+
+        It is said once.
+        """
+
+        def take() -> None:
+            self.trove.add(
+                Instance(id='evil', name='db-7'), fixture.reachable()
+            )
+            self.trove.add('db-8', fixture.agent_timeout())
+
+        def die() -> None:
+            self.trove.add('db-7', fixture.agent_timeout())
+
+        self.trove.add('db-7')
+        self.trove.add('db-8')
+        self.stdout = Script(die, interrupt)
+        self.stderr = Script(take, nothing)
+        self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
+        self.assertRegex(
+            self.printed(),
+            r'\A\S+ db-8 reachable -> unreachable after \w+ "db-8"\n'
+            r'\S+ db-7 reachable -> unreachable after \w+ "db-7"\n\Z',
+        )
+        self.assertRegex(
+            self.stderr.getvalue(),
+            r'\AWatching 2 guests: .*\n'
+            r'2 instances are named "db-7": db-7, evil\. '
+            r'"db-7" still stands for db-7\.\n\Z',
+        )
+        self.assertNotIn('evil', self.trove.pinged)
+
+    def test_an_ambiguous_name_at_the_start_is_an_error(self) -> None:
+        """It lists the IDs; nothing is pinged."""
+        self.trove.add(Instance(id='a', name='twin'))
+        self.trove.add(Instance(id='b', name='twin'))
+        error = self.assertRaises(TargetError, self.watch, 'twin')
+        self.assertIn('2 instances are named "twin": a, b.', str(error))
+        self.assertEqual([], self.trove.pinged)
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
         """It says so, and watches on."""

@@ -329,8 +329,9 @@ class ReportTest(testtools.TestCase):
                 result(Verdict.UNKNOWN, reason, 'why {x}', request_id='req-1'),
                 Series(),
             )
-            self.assertTrue(said.startswith(f'Guest db-1 ({GUEST}) is '), said)
-            self.assertTrue(said.endswith(' (request ID req-1)'), said)
+            self.assertTrue(said.startswith(f'Guest {GUEST} is '), said)
+            end = ' (request ID req-1, name "db-1")'
+            self.assertTrue(said.endswith(end), said)
             self.assertTrue(said.isprintable())
 
     def test_the_sentence_says_the_verdict(self) -> None:

@@ -12,6 +12,8 @@
 
 """Text of guests and servers on its way to a terminal."""
 
+import shlex
+
 import hypothesis
 from hypothesis import strategies
 import testtools
@@ -63,6 +65,24 @@ class PlaintextTest(testtools.TestCase):
         """A log has all of the text, each line of it clean."""
         long = 'x' * 5000
         self.assertEqual(['a', long], plaintext.lines(f'\x1b[31ma\n{long}'))
+
+    def test_quotes_inside_a_quoted_text_are_escaped(self) -> None:
+        """The text ends where its quotes do, also after a cut."""
+        for text, expected in (
+            ('db-7', '"db-7"'),
+            ('a "b" \\ c', r'"a \"b\" \\ c"'),
+            ('\x1b[31m', '""'),
+        ):
+            self.assertEqual(expected, plaintext.quoted(text))
+        cut = plaintext.quoted('"' * 1000)
+        self.assertEqual(['"' * 199 + '…'], shlex.split(cut))
+
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(strategies.text())
+    def test_a_parser_reads_a_quoted_text_as_one_word(self, text: str) -> None:
+        """So does it an ID, whatever a server calls one."""
+        for shown in (plaintext.quoted(text), plaintext.word(text)):
+            self.assertEqual([plaintext.one_line(text)], shlex.split(shown))
 
     # No deadline: a busy machine is not to fail it.
     @hypothesis.settings(deadline=None)

@@ -91,6 +91,58 @@ class ResolveTest(TestCase):
             '"twin": a, b.', self.directory.resolve, ['db-1', 'twin']
         )
 
+    def test_a_name_keeps_the_instance_that_it_began_with(self) -> None:
+        """A tenant who takes the name takes nothing from the monitor."""
+        known = targets.Names()
+        (first,) = self.directory.resolve(['db-1'], known=known)
+        self.assertEqual((GUEST, ''), (first.instance_id, first.doubt))
+        self.instances = [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')]
+        for now in (
+            [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')],
+            [Instance(GUEST, 'renamed'), Instance('evil', 'db-1')],
+        ):
+            directory = Directory(lambda now=now: now)  # type: ignore[misc]
+            (later,) = directory.resolve(['db-1'], known=known)
+            self.assertEqual(GUEST, later.instance_id)
+            self.assertIn('evil', later.doubt)
+            self.assertIn(f'"db-1" still stands for {GUEST}', later.doubt)
+
+    def test_a_name_finds_the_instance_that_replaces_its_own(self) -> None:
+        """One that was deleted is not asked for any more."""
+        known = targets.Names()
+        self.directory.resolve(['db-1'], known=known)
+        directory = Directory(lambda: [Instance('new', 'db-1')])
+        (found,) = directory.resolve(['db-1'], known=known)
+        self.assertEqual(('new', ''), (found.instance_id, found.doubt))
+
+    def test_a_later_ambiguous_name_costs_only_itself(self) -> None:
+        """It stands for no instance; the others are found."""
+        for known, later in (
+            (targets.Names(), True),
+            (targets.Names(strict=False), False),
+        ):
+            if later:
+                self.directory.resolve(['db-1'], known=known)
+            twin, other = self.directory.resolve(['twin', 'db-1'], known=known)
+            self.assertEqual((None, 'twin'), (twin.instance_id, twin.name))
+            self.assertEqual(GUEST, other.instance_id)
+            result = targets.unanswered(twin)
+            self.assertEqual(Reason.NOT_FOUND, result.reason)
+            self.assertEqual(
+                '2 instances are named "twin": a, b. Ask for one of them by '
+                'its ID.',
+                result.detail,
+            )
+
+    def test_a_first_ambiguous_name_is_an_error(self) -> None:
+        """A person is there to give an ID."""
+        self.assert_error(
+            '"twin": a, b.',
+            self.directory.resolve,
+            ['twin'],
+            known=targets.Names(),
+        )
+
     def test_a_name_that_nobody_bears_is_a_target_without_an_id(self) -> None:
         """The others are still found."""
         found = self.directory.resolve(['nosuch', 'db-1'])

@@ -15,6 +15,7 @@
 import dataclasses
 import datetime
 import json
+import shlex
 
 import testtools
 
@@ -303,12 +304,41 @@ class EventsTest(testtools.TestCase):
     )
 
     def test_a_transition_is_a_line(self) -> None:
-        """When, who, from what to what, after how long, and why."""
+        """When, which ID, from what to what, after how long, which name."""
         self.assertEqual(
-            '2026-11-22T12:00:07Z db-7 (id-7) reachable -> unreachable, '
-            'after 3h12m: Timeout',
+            '2026-11-22T12:00:07Z id-7 reachable -> unreachable after 3h12m '
+            '"db-7"',
             events.line(self.died, NOON),
         )
+
+    def test_neither_a_name_nor_a_text_forges_a_line(self) -> None:
+        """The ID is the second word; the name is last; both are quoted.
+
+        An error has its reason, which the verdict does not say.
+        """
+        name = 'db-8" id-8 reachable -> unreachable after 1s "db-8'
+        text = 'x") "db-8"'
+        change = dataclasses.replace(
+            self.died,
+            name=name,
+            after=Verdict.ERROR,
+            result=result('id-7', FAILED, text, 'req-1'),
+        )
+        line = events.line(change, NOON)
+        self.assertEqual(
+            '2026-11-22T12:00:07Z id-7 reachable -> error after 3h12m '
+            r'(agent-error: "x\") \"db-8\"") '
+            r'"db-8\" id-8 reachable -> unreachable after 1s \"db-8"',
+            line,
+        )
+        # A parser of shell words agrees.
+        words = shlex.split(line)
+        self.assertEqual(('id-7', name), (words[1], words[-1]))
+
+    def test_an_id_is_always_one_word(self) -> None:
+        """A server that lists another ID moves no other word."""
+        change = dataclasses.replace(self.died, instance_id='a b')
+        self.assertEqual('a b', shlex.split(events.line(change, NOON))[1])
 
     def test_new_and_gone_guests_have_lines(self) -> None:
         """Without what they lack."""
@@ -330,24 +360,24 @@ class EventsTest(testtools.TestCase):
             '2026-11-22T12:00:07Z a new -> reachable', events.line(new, NOON)
         )
         self.assertEqual(
-            '2026-11-22T12:00:07Z a error -> gone, after 5s',
+            '2026-11-22T12:00:07Z a error -> gone after 5s',
             events.line(gone, NOON),
         )
 
     def test_the_control_plane_has_lines(self) -> None:
         """How many guests it hits, or that there was no sweep."""
         self.assertEqual(
-            '2026-11-22T12:00:07Z control plane ok -> failing: 2 of 9 guests '
-            'unknown (connection): refused',
+            '2026-11-22T12:00:07Z control plane ok -> failing (2 of 9 guests '
+            'unknown, connection: "refused")',
             events.line(self.failing, NOON),
         )
         self.assertEqual(
-            'no sweep: no login',
+            'no sweep: "no login"',
             events.trouble(Trouble(reason=None, detail='no login')),
         )
         ends = Shift(before=self.failing.after, after=None, seconds=61.0)
         self.assertEqual(
-            '2026-11-22T12:00:07Z control plane failing -> ok, after 1m1s',
+            '2026-11-22T12:00:07Z control plane failing -> ok after 1m1s',
             events.line(ends, NOON),
         )
 
