@@ -44,7 +44,7 @@ def main() -> NoReturn:
     try:
         _silence()
         endings.catch()
-        status = run(sys.argv[1:], sys.stdout, started, endings.let_print)
+        status = run(sys.argv[1:], sys.stdout, started, endings.hold_off)
     except BaseException as error:
         # A signal before the check began.
         _printed([_last_words(error)], sys.stdout)
@@ -58,21 +58,21 @@ def run(
     argv: Sequence[str],
     stdout: TextIO | None,
     started: float,
-    let_print: Callable[[], None] = lambda: None,
+    hold_off: Callable[[], None] = lambda: None,
 ) -> int:
     """Make the check, print what it found, and return the exit status.
 
     :param argv: the command line, without the program.
     :param stdout: where to print; None if it is closed.
     :param started: when it began, on the clock of ``time.monotonic``.
-    :param let_print: is called when the line is known, and only to be printed.
+    :param hold_off: is called when the line is known, and only to be printed.
     """
     try:
         from troveclient_rpcping.export import checking
 
         state, lines = checking.Check(argv, started).outcome()
         status = int(state)
-        let_print()
+        hold_off()
     except BaseException as error:
         status, lines = _UNKNOWN, [_last_words(error)]
     return status if _printed(lines, stdout) else _UNKNOWN

@@ -41,6 +41,9 @@ from troveclient_rpcping.export.thresholds import Thresholds
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
 
+# The stages in which a login may fail.
+_LOGIN = ('reading the options', 'logging in')
+
 # Seconds: how often it looks whether a signal has come. One that the kernel
 # gave to another thread does not interrupt the wait.
 _TICK = 0.1
@@ -65,7 +68,8 @@ class Check:
             verbose=command_line.verbosity(argv),
         )
         self._help = io.StringIO()
-        self._stage = 'reading the options'
+        self._stage = _LOGIN[0]
+        self._cloud: Cloud | None = None
         self._asked: list[Target] | None = None
         self._results: dict[str | None, PingResult] = {}
         self._failure: BaseException | None = None
@@ -104,7 +108,21 @@ class Check:
             return f'{ended} while {self._stage}'
         if self._failure is None:
             return ''
-        return f'{self._stage} failed: {_words(self._failure)}'
+        return f'{self._stage} failed: {self._words(self._failure)}'
+
+    def _words(self, failure: BaseException) -> str:
+        """Say what went wrong."""
+        text, kind = str(failure), type(failure)
+        if isinstance(failure, SystemExit):
+            return 'wrong usage (see --help)'
+        theirs = kind.__module__.startswith('keystoneauth1')
+        if self._cloud and (theirs or self._stage in _LOGIN):
+            explained = self._cloud.explained(failure)
+            if explained:
+                return explained
+        if text and kind.__module__.startswith(_SPEAKING):
+            return text
+        return f'{kind.__name__}: {text}'
 
     def _report(self, asked: list[Target]) -> plugin.Report:
         options = self._options
@@ -129,7 +147,7 @@ class Check:
             self._done.set()
 
     def _run(self) -> None:
-        cloud = Cloud()
+        cloud = self._cloud = Cloud()
         with (
             contextlib.redirect_stdout(self._help),
             # keystoneauth has a parser of its own, which complains there.
@@ -137,7 +155,7 @@ class Check:
         ):
             options = self._options = command_line.parse(cloud, self._argv)
         cloud.choose(options)
-        self._stage = 'logging in'
+        self._stage = _LOGIN[1]
         manager = cloud.client().mgmt_instances
         self._stage = 'choosing the guests'
         asked = self._choose(cloud, manager)
@@ -186,13 +204,3 @@ class Check:
             return []
         text = ''.join(traceback.format_exception(self._failure))
         return [plugin.clean(line) for line in plaintext.lines(text)]
-
-
-def _words(failure: BaseException) -> str:
-    """Say what went wrong."""
-    text, kind = str(failure), type(failure)
-    if isinstance(failure, SystemExit):
-        return 'wrong usage (see --help)'
-    if text and kind.__module__.startswith(_SPEAKING):
-        return text
-    return f'{kind.__name__}: {text}'

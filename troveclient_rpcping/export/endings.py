@@ -69,7 +69,7 @@ def catch() -> None:
     _handle_by(_end)
 
 
-def let_print() -> None:
+def hold_off() -> None:
     """Let no signal come between the line and its reader from now on."""
     _handle_by(_hurry)
 
@@ -82,7 +82,7 @@ def _handle_by(handler: object) -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     # "timeout" sends its signal twice. The second must not come between.
-    let_print()
+    hold_off()
     raise Ended(number)
 
 

@@ -31,6 +31,8 @@ import uuid
 import fixtures
 from hypothesis import given
 from hypothesis import strategies as st
+from openstack import exceptions as openstack_exceptions
+from openstack.config import OpenStackConfig
 import testtools
 import trustme
 
@@ -557,7 +559,8 @@ class UnknownTest(TestCase):
         server = self.serve(base.PONG)
         server.stop()
         self.assert_unknown(
-            'logging in failed: .* Unable to establish connection',
+            f'logging in failed: {server.url} cannot be reached: Connection '
+            'refused. Check that Keystone runs, .*',
             *('--os-auth-url', server.url, '--os-project-name', 'x'),
             *('--os-username', 'x', '--os-password', 'x', GUEST),
         )
@@ -658,10 +661,13 @@ class CloudTest(TestCase):
 
     def choose(self, *argv: str) -> Cloud:
         cloud = Cloud()
+        cloud.choose(self.parsed(cloud, *argv))
+        return cloud
+
+    def parsed(self, cloud: Cloud, *argv: str) -> argparse.Namespace:
         parser = argparse.ArgumentParser()
         cloud.add_options(parser, argv)
-        cloud.choose(parser.parse_args(argv))
-        return cloud
+        return parser.parse_args(argv)
 
     def set(self, name: str, value: str) -> None:
         self.useFixture(fixtures.EnvironmentVariable(name, value))
@@ -751,6 +757,114 @@ class CloudTest(TestCase):
         client = self.choose('--os-cloud', 'a').client()
         self.assertEqual('http://trove', client.client.management_url)
 
+    def test_what_is_empty_is_not_set(self) -> None:
+        """A script leaves a variable empty that it has no value for."""
+        options = self.options(self.serve(base.PONG).url)
+        for name in ('CLOUD', 'AUTH_TYPE', 'AUTH_URL', 'REGION_NAME', 'KEY'):
+            self.set(f'OS_{name}', '')
+        for argv in (
+            ('--os-cloud', '', '--os-region-name', '', '--os-cacert='),
+            ('--os-interface=', '--os-cert', '', '--os-key', ''),
+        ):
+            status, lines = self.check(*options, GUEST, *argv)
+            self.assertEqual(0, status, str(lines))
+        for empty in (['--os-auth-type', ''], ['--os-auth-type='], []):
+            status, (line,) = self.check(GUEST, *empty)
+            self.assertEqual(3, status)
+            self.assertIn('there are no credentials. Name a cloud', line)
+
+    def test_an_empty_value_of_another_option_is_a_mistake(self) -> None:
+        """It would choose other guests, or other limits."""
+        options = self.options(self.serve(base.PONG).url)
+        for option in ('-w', '-c', '-t', '--timeout', '--from-file'):
+            status, (line,) = self.check(*options, GUEST, option, '')
+            self.assertEqual(3, status)
+            self.assertIn('(see --help)', line)
+
+    def not_found(self) -> str:
+        """Return what is said of a cloud that was not found."""
+        status, (line,) = self.check('--os-cloud', 'nosuch', GUEST)
+        self.assertEqual(3, status)
+        _, colon, said = line.partition('Cloud nosuch was not found: ')
+        self.assertTrue(colon, line)
+        return said
+
+    def test_a_missing_cloud_is_said_with_the_file_that_was_read(
+        self,
+    ) -> None:
+        """And the clouds in it."""
+        self.write_clouds({'north': {}, 'south': {}})
+        self.assertEqual(
+            f'{self.folder}/clouds.yaml has north, south', self.not_found()
+        )
+
+    def test_a_file_that_this_user_cannot_read_is_named(self) -> None:
+        """openstacksdk passes it over in silence."""
+        self.write_cloud()
+        file = self.folder / 'clouds.yaml'
+        file.chmod(0)
+        self.folder.chmod(0o755)
+        if not os.geteuid():
+            # Root can read everything.
+            os.seteuid(12345)
+            self.addCleanup(os.seteuid, 0)
+        said = f'cannot read {file} (Permission denied)'
+        with testtools.ExpectedException(
+            openstack_exceptions.ConfigException, f'.*{re.escape(said)}.*'
+        ):
+            self.choose('--os-cloud', 'a')
+
+    def test_a_folder_that_this_user_cannot_search_is_named_once(
+        self,
+    ) -> None:
+        """Not each file that may be in it."""
+        self.folder.chmod(0)
+        self.addCleanup(self.folder.chmod, 0o700)
+        if not os.geteuid():
+            # Root can search everything.
+            os.seteuid(12345)
+            self.addCleanup(os.seteuid, 0)
+        self.set('OS_CLIENT_SECURE_FILE', str(self.folder / 'secure.yaml'))
+        with testtools.ExpectedException(
+            openstack_exceptions.ConfigException,
+            f'Cloud a was not found: cannot search {self.folder}(;|$)',
+        ):
+            self.choose('--os-cloud', 'a')
+
+    def test_a_file_that_is_broken_or_missing_is_named(self) -> None:
+        """And the folders, where no file is found at all."""
+        file = self.folder / 'clouds.yaml'
+        file.write_text('{')
+        self.assertIn(f'{file} is not YAML', self.not_found())
+        _, (line,) = self.check(GUEST)
+        self.assertRegex(line, f'no credentials.*; {file} is not YAML')
+        file.unlink()
+        self.assertIn(f'there is no file {file}', self.not_found())
+
+    def test_a_cloud_is_looked_for_where_there_is_no_file(self) -> None:
+        """openstacksdk would take no notice of OS_CLOUD then."""
+        self.set('OS_CLIENT_CONFIG_FILE', '')
+        config = OpenStackConfig(config_files=['/nosuch/clouds.yaml'])
+        if config.get_cloud_names() != ['defaults']:
+            self.skipTest('this machine has a clouds.yaml of its own')
+        self.assertIn('there is no clouds.yaml in ', self.not_found())
+
+    def test_no_password_in_a_url_is_printed(self) -> None:
+        """Neither in the line, nor in a traceback."""
+        server = self.serve(base.PONG)
+        server.stop()
+        url = server.url.replace('://', '://joe:secret@')
+        for argv in ((), ('-vvv',)):
+            _, lines = self.check(
+                *('--os-auth-url', url, '--os-username', 'x', GUEST),
+                *('--os-password', 'hunter2', '--os-project-name', 'x'),
+                *argv,
+            )
+            self.assertIn('://***@127.0.0.1', lines[0])
+            for line in lines:
+                self.assertNotIn('secret', line)
+                self.assertNotIn('hunter2', line)
+
     def test_tls_is_verified_unless_told_otherwise(self) -> None:
         """By --os-cacert, or not at all by --insecure."""
         ca = trustme.CA()
@@ -830,7 +944,7 @@ class ProcessTest(TestCase):
                 rf'(?s)\ATROVE GUEST RPC UNKNOWN - ended by {number.name} '
                 r'while pinging; 0 of 2 guests reachable, 1 bad .*, '
                 r'1 unknown \(1 not-asked\) \| bad=1;.*\n'
-                r'.* the check ended before an answer came\n\Z',
+                r'.* "the check ended before an answer came"\n\Z',
             )
 
     def test_no_signal_is_forgotten(self) -> None:
