@@ -175,6 +175,44 @@ class RangeTest(testtools.TestCase):
             self.assertIn('is no range', str(error))
 
 
+class MistakeTest(testtools.TestCase):
+    def test_a_warning_that_can_never_show_is_said(self) -> None:
+        """Each number of guests that it warns of is critical."""
+        for warning, critical in (
+            ('5', '2'),
+            ('5', '5'),
+            ('0', '0'),
+            ('@3:5', '2'),
+            ('3:', '@0:2'),
+            ('3:', '5:'),
+            ('0.5', '0'),
+            # No number of guests is in between.
+            ('2', '2.9999'),
+        ):
+            made = report(up(), warning=warning, critical=critical)
+            self.assertEqual(
+                f'1 of 1 guests reachable; -w {warning} never shows, since '
+                f'-c {critical} comes first',
+                made.sentence,
+            )
+
+    def test_a_warning_that_can_show_is_left_alone(self) -> None:
+        """And so is none, and one that is to warn of nothing."""
+        for warning, critical in (
+            (None, '0'),
+            ('0', '5'),
+            ('1', '@3:5'),
+            ('@2:2', '2'),
+            ('~:', '0'),
+            ('0', '~:'),
+            ('@0:0', '0'),
+            ('5:', '3:'),
+            ('4', '@0:1000000'),
+        ):
+            made = report(up(), warning=warning, critical=critical)
+            self.assertEqual('1 of 1 guests reachable', made.sentence)
+
+
 class StateTest(testtools.TestCase):
     def test_a_state_follows_from_the_guests(self) -> None:
         """For the defaults."""
