@@ -15,12 +15,18 @@
 from __future__ import annotations
 
 from typing import Any
+from typing import TYPE_CHECKING
 
 from keystoneauth1 import session as ksa_session
 from troveclient import extension
 from troveclient.v1 import client
 
 from troveclient_rpcping import management
+
+if TYPE_CHECKING:
+    from openstack.config import cloud_region
+
+_SERVICE = 'database'
 
 
 class Client(client.Client):  # type: ignore[misc]
@@ -55,3 +61,25 @@ class Client(client.Client):  # type: ignore[misc]
             extensions=[*(extensions or []), ping],
             **kwargs,
         )
+
+
+def of_cloud(
+    cloud: cloud_region.CloudRegion, session: ksa_session.Session
+) -> Client:
+    """Return a client with the settings that a cloud has for Trove.
+
+    These are the settings of any service in clouds.yaml, as in
+    ``database_endpoint_override``. The plugin of troveclient for
+    ``openstack`` ignores them.
+
+    :param cloud: a cloud of openstacksdk's configuration.
+    :param session: a session that is logged in to it.
+    """
+    return Client(
+        session=session,
+        region_name=cloud.get_region_name(_SERVICE),
+        endpoint_type=cloud.get_interface(_SERVICE),
+        service_type=cloud.get_service_type(_SERVICE),
+        service_name=cloud.get_service_name(_SERVICE),
+        endpoint_override=cloud.get_endpoint(_SERVICE),
+    )

@@ -94,12 +94,14 @@ class InvalidInstanceID(exceptions.ValidationError):  # type: ignore[misc]
 class ListingFailed(exceptions.ClientException):  # type: ignore[misc]
     """No listing of the instances came, or none that can be read.
 
-    ``reason`` is a :class:`~troveclient_rpcping.verdict.Reason`.
+    ``reason`` is a :class:`~troveclient_rpcping.verdict.Reason`. ``came`` is
+    True if a listing came that cannot be read.
     """
 
-    def __init__(self, why: str, reason: Reason):
+    def __init__(self, why: str, reason: Reason, *, came: bool = False):
         super().__init__(f'The instances could not be listed: {why}')
         self.reason = reason
+        self.came = came
 
 
 class TargetError(exceptions.ClientException):  # type: ignore[misc]

@@ -16,14 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import html
 import json
 import math
+import re
 from typing import Any
+import urllib.parse
 
 #: How much of a body is kept, in bytes. Trove's longest genuine reply to a
 #: ping is a guest's traceback of a few kilobytes; the body is sent by
 #: servers, and in part by guests, that may be hostile.
 BODY_LIMIT = 64 * 1024
+
+_TAG = re.compile(r'<[^<>]*>')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +75,21 @@ class Reply:
         length = self.headers.get('content-length', '0').strip()
         return length != '0' or 'transfer-encoding' in self.headers
 
+    @property
+    def redirects_to(self) -> str | None:
+        """The server that a redirect leads to, or its path on this one.
+
+        None if the reply is not a redirect, or does not say where it leads.
+        """
+        location = self.headers.get('location', '').strip()
+        if self.status not in (301, 302, 303, 307, 308) or not location:
+            return None
+        try:
+            url = urllib.parse.urlsplit(location)
+        except ValueError:
+            return location
+        return f'{url.scheme}://{url.netloc}' if url.netloc else location
+
     def json(self) -> Any:
         """The body as JSON, or None if it is none, whatever is wrong."""
         # Control characters in strings are no reason to lose the message:
@@ -94,6 +114,25 @@ class Reply:
             return None
         message = fault.get('message')
         return message if isinstance(message, str) and message else None
+
+    @property
+    def words(self) -> str | None:
+        """The error message of Trove, or of the middleware in front of it.
+
+        keystonemiddleware has Trove's shape. webob, and with it Trove's own
+        check of the project and oslo.middleware, has ``{"message": "...",
+        "code": "403 Forbidden", "title": "Forbidden"}``, with HTML in the
+        message. A message that is not in Trove's shape has the status before
+        it, and is one line.
+        """
+        if self.fault:
+            return self.fault
+        body = self.json()
+        message = body.get('message') if isinstance(body, dict) else None
+        if not isinstance(message, str):
+            return None
+        text = ' '.join(html.unescape(_TAG.sub(' ', message)).split())
+        return f'HTTP {self.status}: {text}' if text else None
 
     @property
     def text(self) -> str:

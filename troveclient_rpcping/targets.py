@@ -32,6 +32,7 @@ from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.verdict import is_about_project
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -46,8 +47,24 @@ _HINTS = {
         'Only an administrator may ping; check the credentials in use.'
     ),
     Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
+    Reason.CONNECTION: (
+        'Check that trove-api runs, the endpoint in the catalog, and the way '
+        'there: proxies and certificates.'
+    ),
+    Reason.GATEWAY: 'Check that trove-api runs, and that it reaches Keystone.',
+    Reason.RATE_LIMITED: 'Try again in a minute.',
 }
-_HINT = 'Guests that are named by their IDs need no listing.'
+#: What to do if the project in the URL is not that of the caller.
+PROJECT_HINT = (
+    'The project in the URL of the endpoint must be that of the login: check '
+    'the endpoint in the catalog, or where an endpoint is set in its place.'
+)
+# Where a ping may succeed though the listing failed.
+_IDS_HINT = (
+    'Guests that are named by their IDs need no listing, unless there is '
+    '--long or a file of metrics.'
+)
+_LISTING_ALONE = {Reason.TIMEOUT, Reason.API_ERROR}
 
 _BY_ID = 'Ask for one of them by its ID.'
 
@@ -146,10 +163,14 @@ class Directory:
     """The instances of the cloud, listed once, when first needed.
 
     :param listing: lists every instance.
+    :param ids: whether IDs could be given in place of a listing.
     """
 
-    def __init__(self, listing: Callable[[], list[Instance]]):
+    def __init__(
+        self, listing: Callable[[], list[Instance]], *, ids: bool = True
+    ):
         self._listing = listing
+        self._ids = ids
 
     @functools.cached_property
     def instances(self) -> list[Instance]:
@@ -160,8 +181,16 @@ class Directory:
         try:
             return self._listing()
         except ListingFailed as error:
-            hint = _HINTS.get(error.reason, _HINT)
-            raise TargetError(f'{str(error).rstrip(".")}. {hint}') from error
+            said = f'{str(error).rstrip(".")}. {self._hint(error)}'
+            raise TargetError(said.rstrip()) from error
+
+    def _hint(self, error: ListingFailed) -> str:
+        """Say what to do when there is no listing; empty for nothing."""
+        if is_about_project(str(error)):
+            return PROJECT_HINT
+        if self._ids and (error.reason in _LISTING_ALONE or error.came):
+            return _IDS_HINT
+        return _HINTS.get(error.reason, '')
 
     def resolve(
         self,
@@ -255,7 +284,7 @@ def chosen(
     :raises NoTargetError: if none fits.
     :raises TargetError: if they cannot be found.
     """
-    directory = Directory(listing)
+    directory = Directory(listing, ids=not arguments.all)
     if not arguments.all:
         named = list(arguments.instances)
         if arguments.from_file:

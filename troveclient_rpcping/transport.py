@@ -100,7 +100,7 @@ def endpoint(client: Any) -> str:
     :param client: what :func:`session_client` returned.
     :raises keystoneauth1.exceptions.CatalogException: it is no URL.
     """
-    url = str(client.management_url)
+    url = _expanded(str(client.management_url), client)
     if not url.isascii():
         raise ksa_exceptions.CatalogException(
             f'The endpoint "{plaintext.one_line(url)}" is no URL: write the '
@@ -108,6 +108,30 @@ def endpoint(client: Any) -> str:
             'host; it stands in the catalog, or where an endpoint is set in '
             'its place'
         )
+    return url
+
+
+def _expanded(url: str, client: Any) -> str:
+    """Put the IDs of the caller into an endpoint that a user set.
+
+    keystoneauth does so for each request, but ``management_url`` has the
+    URL as it is set.
+
+    :raises keystoneauth1.exceptions.CatalogException: there is no such ID.
+    """
+    session, auth = client.session, client.auth
+    for field, find in (
+        ('%(project_id)s', session.get_project_id),
+        ('%(user_id)s', session.get_user_id),
+    ):
+        if field in url:
+            value = find(auth)
+            if not value:
+                raise ksa_exceptions.CatalogException(
+                    f'The endpoint "{plaintext.one_line(url)}" needs '
+                    f'{field[2:-2]}, and this login has none'
+                )
+            url = url.replace(field, value)
     return url
 
 
@@ -137,6 +161,17 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     if timeout is not None:
         kwargs['timeout'] = timeout
     LOG.debug('GET %s', url)
+    leads: list[str] = []
+
+    def forget_redirect(
+        response: requests.Response, **kwargs: Any
+    ) -> requests.Response:
+        # Also where redirects are not followed, requests looks where they
+        # lead: it reads the body whole, and stumbles over addresses that are
+        # none.
+        leads.append(response.headers.pop('Location', ''))
+        return response
+
     try:
         response = client.session.request(
             url,
@@ -150,7 +185,7 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
             stream=True,
             # Its log of the response would read the body whole.
             log=False,
-            hooks={'response': _forget_redirect},
+            hooks={'response': forget_redirect},
             **kwargs,
         )
     except UnicodeEncodeError as error:
@@ -163,7 +198,10 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     deadline = None if timeout is None else time.monotonic() + timeout
     head = Reply(
         status=response.status_code,
-        headers={k.lower(): v for k, v in response.headers.items()},
+        headers={
+            **{k.lower(): v for k, v in response.headers.items()},
+            **({'location': leads[-1]} if leads and leads[-1] else {}),
+        },
     )
     with response:
         if _leaves_more(head):
@@ -188,15 +226,6 @@ def log_reply(url: str, reply: Reply) -> None:
     )
     for line in plaintext.lines(reply.text):
         LOG.debug('| %s', line)
-
-
-def _forget_redirect(
-    response: requests.Response, **kwargs: Any
-) -> requests.Response:
-    # Also where redirects are not followed, requests looks where they lead:
-    # it reads the body whole, and stumbles over addresses that are none.
-    response.headers.pop('Location', None)
-    return response
 
 
 def _leaves_more(head: Reply) -> bool:

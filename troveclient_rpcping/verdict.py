@@ -204,6 +204,9 @@ _TOO_OLD = re.compile(
 # novaclient's ClientException: "<what Nova said> (HTTP 500)", and the ID of
 # the request to Nova if it sent one.
 _NOVA_ERROR = re.compile(r'\(HTTP \d{3}\)(?: \(Request-ID: \S+\))?\s*\Z')
+# trove/common/auth.py, TenantBasedAuth: the project in the URL is not that of
+# the token, or the URL has none.
+_OTHER_PROJECT = re.compile(r'User with tenant id \S+ cannot access')
 # trove/common/exception.py, NotFound. Another 404 is no word on the instance:
 # the endpoint may be wrong, or the route missing.
 _NOT_FOUND = re.compile(r'Resource .+ cannot be found\.')
@@ -225,16 +228,28 @@ def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
         return _judge_204(reply)
     if reply.status == 400:
         return _judge_400(reply, instance_id)
-    return _unknown(_reason_of(reply), _message_of(reply))
+    return _unknown(_reason_of(reply), message_of(reply))
+
+
+def is_about_project(text: str) -> bool:
+    """Whether Trove says that the project in the URL is not the caller's."""
+    return _OTHER_PROJECT.search(text) is not None
 
 
 def _unknown(reason: Reason, message: str) -> Judgement:
     return Judgement(Verdict.UNKNOWN, reason, message)
 
 
-def _message_of(reply: Reply) -> str:
-    if reply.fault:
-        return reply.fault
+def message_of(reply: Reply) -> str:
+    """Return what a reply says that is no answer to the question."""
+    target = reply.redirects_to
+    if target is not None:
+        return (
+            f'HTTP {reply.status} redirects to {plaintext.one_line(target)} '
+            'and is not followed: set this address in the endpoint'
+        )
+    if reply.words:
+        return reply.words
     return f'HTTP {reply.status} without an error message of Trove'
 
 
@@ -249,7 +264,7 @@ def _judge_204(reply: Reply) -> Judgement:
 def _judge_400(reply: Reply, instance_id: str) -> Judgement:
     fault = reply.fault
     if fault is None:
-        return _unknown(Reason.BAD_RESPONSE, _message_of(reply))
+        return _unknown(Reason.BAD_RESPONSE, message_of(reply))
     if not _is_whole(reply):
         return _unknown(Reason.BAD_RESPONSE, 'HTTP 400 with a broken body')
     # White space is folded, so that a text wrapped on its way still counts.

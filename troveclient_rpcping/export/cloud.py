@@ -31,8 +31,6 @@ from troveclient_rpcping import client
 from troveclient_rpcping import login_failure
 from troveclient_rpcping import version
 
-_SERVICE = 'database'
-
 # The options that are settings of the cloud, not of the login.
 _SETTINGS = (
     'cloud',
@@ -266,15 +264,7 @@ class Cloud:
         lacking = login_failure.missing(*self._login())
         if lacking is not None:
             raise exceptions.ConfigException(self._with_files(lacking.text))
-        region = self.region
-        return client.Client(
-            session=region.get_session(),
-            region_name=region.get_region_name(_SERVICE),
-            endpoint_type=region.get_interface(_SERVICE),
-            service_type=region.get_service_type(_SERVICE),
-            service_name=region.get_service_name(_SERVICE),
-            endpoint_override=region.get_endpoint(_SERVICE),
-        )
+        return client.of_cloud(self.region, self.region.get_session())
 
     def project_id(self, project: str) -> str:
         """Return the ID of a project.

@@ -26,6 +26,7 @@ from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import judge
+from troveclient_rpcping.verdict import message_of
 from troveclient_rpcping.verdict import Reason
 
 #: Instances a page. Each page makes Trove list its servers in Nova anew, so
@@ -188,13 +189,14 @@ def _is_of_nova(reply: Reply) -> bool:
 
 
 def _malformed(why: str) -> ListingFailed:
-    return ListingFailed(why, Reason.BAD_RESPONSE)
+    return ListingFailed(why, Reason.BAD_RESPONSE, came=True)
 
 
 def _said(reply: Reply) -> str:
     words = reply.json()
-    text = words if isinstance(words, str) else reply.fault
-    return plaintext.first_line(text or f'HTTP {reply.status}')
+    if isinstance(words, str):
+        return plaintext.first_line(words)
+    return plaintext.first_line(message_of(reply))
 
 
 def _instance(row: Any) -> Instance:

@@ -37,6 +37,7 @@ from troveclient_rpcping.fleet.watch import Shift
 from troveclient_rpcping.fleet.watch import Watch
 from troveclient_rpcping.osc import choice
 from troveclient_rpcping.osc import events
+from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.osc import views
@@ -126,7 +127,9 @@ class Monitoring:
                 raise
             LOG.debug('The sweep failed', exc_info=True)
             # Without the advice for a command that is given up.
-            what = error.__cause__ or error
+            what: BaseException = error
+            if isinstance(error, TargetError):
+                what = error.__cause__ or error
             why = plaintext.first_line(str(what) or type(what).__name__)
             # First of all: nobody may ever read what is printed.
             self._measure(self._measures.failed)
@@ -148,6 +151,8 @@ class Monitoring:
         """
         if not self._arguments.listen or isinstance(error, OSError):
             return False
+        if isinstance(error, login.LoginFailed):
+            return not error.mistake
         return not isinstance(error, TargetError) or isinstance(
             error.__cause__, ListingFailed
         )

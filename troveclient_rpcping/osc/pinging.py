@@ -117,7 +117,7 @@ class Pinging:
     def _ask(self) -> tuple[list[Target], list[Series]]:
         """Return which guests were asked, and what came of each."""
         arguments = choice.lasting(self._app, self._arguments)
-        with surroundings.manager(self._app) as manager:
+        with surroundings.manager(self._app, self._left()) as manager:
             asked = self._choose(arguments, manager)
             return asked, self._ping(manager, asked, self._left())
 

@@ -22,8 +22,10 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import PERCENTILES
 from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.targets import PROJECT_HINT
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import CONTROL_PLANE
+from troveclient_rpcping.verdict import is_about_project
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -256,4 +258,6 @@ def _explanation(result: PingResult) -> str:
     text = _EXPLANATIONS_OF_STATUS.get(
         result.http_status or 0, _EXPLANATIONS[result.reason]
     )
+    if is_about_project(result.message):
+        text = f'The API refuses the request: "{{detail}}". {PROJECT_HINT}'
     return text.format(detail=detail)

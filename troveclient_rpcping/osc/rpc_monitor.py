@@ -44,6 +44,9 @@ class MonitorDatabaseInstances(command.Command):
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
+    # It logs in by itself, within its time: see osc.login.
+    auth_required = False
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
         from troveclient_rpcping import arguments

@@ -41,6 +41,9 @@ class PingDatabaseInstances(command.Lister):
     interrupted or terminated.
     """
 
+    # It logs in by itself, within its time: see osc.login.
+    auth_required = False
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
         from troveclient_rpcping import arguments
@@ -70,8 +73,8 @@ class PingDatabaseInstances(command.Lister):
             metavar='<seconds>',
             type=arguments.seconds,
             help=_(
-                'Seconds for listing and pinging, in all; guests that are not '
-                'asked by then are unknown (default: none)'
+                'Seconds for login, listing and pings, in all; guests that '
+                'are not asked by then are unknown (default: none)'
             ),
         )
         arguments.add_textfile(parser)

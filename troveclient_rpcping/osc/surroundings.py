@@ -21,21 +21,29 @@ import logging
 import os
 from typing import Any
 
+from troveclient_rpcping import client
 from troveclient_rpcping import management
-
-# Seconds that Keystone has to answer a login, if the user sets no limit.
-_LOGIN = 60.0
+from troveclient_rpcping.osc import login
 
 
 @contextlib.contextmanager
-def manager(app: Any) -> Iterator[management.Management]:
-    """Make the shell ready for a sweep within the block; give what sweeps.
+def manager(
+    app: Any, seconds: float | None = None
+) -> Iterator[management.Management]:
+    """Log in, and make the shell ready for a sweep within the block.
 
     :param app: the ``openstack`` shell. It may run other commands later.
+    :param seconds: how long the login may take; None for no limit of the
+        user.
+    :returns: what sweeps.
+    :raises LoginFailed: there is no login.
     """
     _print_what_the_encoding_lacks(app.stdout, app.stderr)
-    with _unheard_log_silenced(), _login_bounded(app.client_manager.session):
-        yield management.Management(app.client_manager.database)
+    login.log_in(app, seconds)
+    session = app.client_manager.session
+    # There may be another login in the middle of a sweep.
+    with _unheard_log_silenced(), login.bounded(session, login.PATIENCE):
+        yield client.of_cloud(app.cloud, session).mgmt_instances
 
 
 def let_go_if_broken(stream: Any) -> None:
@@ -62,19 +70,6 @@ def let_go(*streams: Any) -> None:
         for stream in streams:
             with contextlib.suppress(OSError):
                 os.dup2(nowhere.fileno(), stream.fileno())
-
-
-@contextlib.contextmanager
-def _login_bounded(session: Any) -> Iterator[None]:
-    """Let no login in the middle of a sweep hang for ever."""
-    if session is None or session.timeout is not None:
-        yield
-        return
-    session.timeout = _LOGIN
-    try:
-        yield
-    finally:
-        session.timeout = None
 
 
 def _print_what_the_encoding_lacks(*streams: Any) -> None:

@@ -27,6 +27,7 @@ import types
 from typing import Any
 
 import fixtures
+from openstack.config import cloud_region
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
@@ -49,6 +50,9 @@ LISTING = Reply(
     json.dumps(
         {'instances': [{'id': base.GUEST, 'name': 'db-7', 'deleted': False}]}
     ).encode(),
+)
+CLOUD = cloud_region.CloudRegion(
+    'test', 'RegionOne', {'auth': {'auth_url': 'http://user:pass@keystone'}}
 )
 NOBODY = Reply(200, {}, json.dumps({'instances': []}).encode())
 
@@ -82,6 +86,18 @@ def nothing() -> None:
 
 def interrupt() -> None:
     raise KeyboardInterrupt
+
+
+class Clients:
+    """The clients of a shell whose login succeeds."""
+
+    auth_ref: Any = None
+
+    def __init__(self, api: Any):
+        self.session = api.client.session
+
+    def setup_auth(self) -> None:
+        """Make ready for the login."""
 
 
 class TestCase(base.TestCase):
@@ -119,10 +135,11 @@ class TestCase(base.TestCase):
         api = api or self.trove.client()
         app = types.SimpleNamespace(
             LOG=logging.getLogger(__name__),
-            client_manager=client_manager
-            or types.SimpleNamespace(database=api, session=api.client.session),
+            client_manager=client_manager or Clients(api),
+            cloud=CLOUD,
+            cloud_config=types.SimpleNamespace(get_one=lambda **_: CLOUD),
             options=types.SimpleNamespace(
-                verbose_level=1, debug=False, deferred_help=False
+                verbose_level=1, debug=False, deferred_help=False, cloud=''
             ),
             stderr=self.stderr,
             stdin=self.stdin,

@@ -29,6 +29,7 @@ from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.tests import base
@@ -70,21 +71,21 @@ class TestCase(test_commands.TestCase):
         return {name: float(value) for name, _, value in pairs}
 
 
-class Surly:
-    """A client manager whose login fails as often as it is told to."""
+class Surly(test_commands.Clients):
+    """The clients of a shell whose login fails as often as it is told to."""
 
     def __init__(self, api: Any, error: BaseException, failures: int):
-        self.database = api
-        self._session = api.client.session
+        super().__init__(api)
         self._error = error
         self._failures = failures
 
     @property
-    def session(self) -> Any:
+    def auth_ref(self) -> Any:
+        """Log in, or not."""
         self._failures -= 1
         if self._failures >= 0:
             raise self._error
-        return self._session
+        return None
 
 
 class FailedSweepTest(TestCase):
@@ -119,11 +120,11 @@ class FailedSweepTest(TestCase):
         """The file no longer says that the guest is up."""
         for count, command in enumerate((self.ping, self.watch), 1):
             error = self.assertRaises(
-                ksa_exceptions.ClientException,
+                login.LoginFailed,
                 *(command, 'db-7', *self.file),
                 client_manager=self.surly(ksa_exceptions.Unauthorized('no')),
             )
-            self.assertIsInstance(error, ksa_exceptions.Unauthorized)
+            self.assertIn('refuses these credentials', str(error))
             self.assert_failed_sweeps(count)
 
     def test_an_end_before_the_first_ping_is_a_failed_sweep(self) -> None:
@@ -217,8 +218,9 @@ class FailedSweepTest(TestCase):
         self.assertIn('trove_guest_rpc_up{instance_id="db-7"} 1.0', good)
         self.assertRegex(
             self.printed(),
-            r'\A\S+ control plane ok -> failing: no sweep: Keystone is down\n'
-            r'\S+ control plane failing -> ok, after \w+\n\Z',
+            r'\A\S+ control plane ok -> failing \(no sweep: "No login: .*'
+            r'Keystone is down\. .*"\)\n'
+            r'\S+ control plane failing -> ok after \w+\n\Z',
         )
 
     def test_a_mistake_ends_a_monitor_that_serves_as_well(self) -> None:

@@ -351,6 +351,17 @@ class ReportTest(testtools.TestCase):
             report.sentence(target, LOST, series(LOST)),
         )
 
+    def test_a_wrong_project_in_the_url_is_said(self) -> None:
+        """An administrator is refused, too."""
+        refused = result(
+            Verdict.UNKNOWN,
+            Reason.DENIED,
+            'HTTP 403: User with tenant id 7 cannot access this resource.',
+        )
+        said = report.sentence(Target(GUEST), refused, series(refused))
+        self.assertIn('The project in the URL of the endpoint must', said)
+        self.assertNotIn('administrator', said)
+
     def test_the_sentence_tells_of_losses_only(self) -> None:
         """A guest may be unknown though each ping was answered."""
         cut = result(Verdict.UNKNOWN, Reason.NOT_ASKED, 'why')

@@ -45,6 +45,33 @@ class ReplyTest(testtools.TestCase):
         self.assertEqual('', Reply(500).text)
         self.assertEqual('a\ufffd', Reply(500, {}, b'a\xff').text)
 
+    def test_the_words_of_middleware_are_one_clean_line(self) -> None:
+        """Those of Trove, keystonemiddleware and webob, without their HTML."""
+        webob = (
+            b'{"message": "Access was denied to this resource.<br /><br />\\n'
+            b'User with tenant id 7 &amp; cannot access this resource.'
+            b'\\n\\n", "code": "403 Forbidden", "title": "Forbidden"}'
+        )
+        ksm = b'{"error": {"code": 401, "title": "x", "message": "Log in."}}'
+        for status, body, words in (
+            (
+                403,
+                webob,
+                'HTTP 403: Access was denied to this resource. User with '
+                'tenant id 7 & cannot access this resource.',
+            ),
+            (401, ksm, 'Log in.'),
+            (400, b'{"badRequest": {"message": "<a> b"}}', '<a> b'),
+            (502, b'<html>Bad Gateway</html>', None),
+            (500, b'{"message": "<br />", "title": "x"}', None),
+            (500, b'{"message": 7}', None),
+            (500, b'["message"]', None),
+        ):
+            reply = Reply(status, {}, body)
+            self.assertEqual(words, reply.words, str(body))
+        # It proves nothing, whatever it says.
+        self.assertIsNone(Reply(403, {}, webob).fault)
+
     def test_a_body_is_announced_by_a_length_or_a_coding(self) -> None:
         """But not by a length of 0."""
         for headers, announced in (

@@ -206,8 +206,10 @@ class RpcPingTest(base.TestCase):
         """A redirect is an error, and is not followed."""
         other = self.serve(base.PONG)
         answer = raw('302 Found', b'', {'Location': other.url})
-        self.assert_raises(answer, trove_exceptions.HttpError)
+        error = self.assert_raises(answer, trove_exceptions.HttpError)
         self.assertEqual([], other.requests)
+        host = other.url.partition('/v1.0')[0]
+        self.assertIn(f'redirects to {host} and', str(error))
 
     def test_no_argument_reaches_another_route(self) -> None:
         """Everything in an ID is quoted."""

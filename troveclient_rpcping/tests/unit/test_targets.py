@@ -161,12 +161,48 @@ class ResolveTest(TestCase):
             Reason.DENIED: 'why. Only an administrator may ping',
             Reason.COMPUTE_ERROR: 'why. Trove asks Nova',
             Reason.TIMEOUT: 'why. Guests that are named by their IDs need no',
+            Reason.CONNECTION: 'why. Check that trove-api runs',
         }.items():
 
             def fails(reason: Reason = reason) -> list[Instance]:
                 raise ListingFailed('why', reason)
 
             self.assert_error(words, Directory(fails).resolve, ['db-1'])
+
+    def test_ids_are_advised_only_where_they_may_work(self) -> None:
+        """Not with --all, and not where a ping would fail likewise."""
+        for reason, came, ids, advised in (
+            (Reason.TIMEOUT, False, True, True),
+            (Reason.TIMEOUT, False, False, False),
+            (Reason.BAD_RESPONSE, True, True, True),
+            (Reason.BAD_RESPONSE, False, True, False),
+            (Reason.GATEWAY, False, True, False),
+            (Reason.RATE_LIMITED, False, True, False),
+            (Reason.NOT_ASKED, False, True, False),
+        ):
+
+            def fails(
+                reason: Reason = reason, came: bool = came
+            ) -> list[Instance]:
+                raise ListingFailed('why', reason, came=came)
+
+            directory = Directory(fails, ids=ids)
+            error = self.assertRaises(TargetError, directory.resolve, ['db-1'])
+            said = 'named by their IDs' in str(error)
+            self.assertEqual(advised, said, str(error))
+
+    def test_a_listing_of_another_project_points_at_the_url(self) -> None:
+        """Trove's middleware says so with a 403; the role is not the cause."""
+        said = 'User with tenant id 7 cannot access this resource.'
+
+        def fails() -> list[Instance]:
+            raise ListingFailed(said, Reason.DENIED)
+
+        self.assert_error(
+            f'{said} The project in the URL of the endpoint must be',
+            Directory(fails).resolve,
+            ['db-1'],
+        )
 
 
 class SelectTest(TestCase):

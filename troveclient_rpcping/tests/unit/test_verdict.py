@@ -259,6 +259,24 @@ class JudgeTest(testtools.TestCase):
             verdict = judge(Reply(status, {}, b'{}'), ASKED).verdict
             self.assertEqual(Verdict.UNKNOWN, verdict, str(status))
 
+    def test_a_redirect_says_where_it_leads(self) -> None:
+        """The server alone, as one clean line: the endpoint must name it."""
+        for location, shown in (
+            ('https://trove:8779/v1.0/p/mgmt', 'https://trove:8779'),
+            ('/elsewhere', '/elsewhere'),
+            ('http://[', 'http://['),
+            ('https://a\x1b[31m"b/', 'https://a"b/'),
+        ):
+            said = judge(Reply(301, {'location': location}), ASKED)
+            self.assertEqual(Reason.BAD_RESPONSE, said.reason)
+            self.assertEqual(
+                f'HTTP 301 redirects to {shown} and is not followed: set '
+                'this address in the endpoint',
+                said.detail,
+            )
+        for reply in (Reply(301), Reply(200, {'location': 'http://x'})):
+            self.assertNotIn('redirects', judge(reply, ASKED).detail)
+
     def test_a_400_counts_whole_or_not_at_all(self) -> None:
         """Where its end is in doubt, it says nothing of the guest."""
         dead = trove(400, 'Timeout trying to connect to the Guest Agent.')

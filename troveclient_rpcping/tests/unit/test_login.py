@@ -1,0 +1,316 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The login of the commands, in the real ``openstack`` shell."""
+
+import io
+import json
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import fixtures
+from openstackclient import shell
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.export import check
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.tests import base
+
+PING = ('database', 'instance', 'rpc', 'ping')
+MONITOR = ('database', 'instance', 'rpc', 'monitor')
+
+CREDENTIALS = {
+    'OS_USERNAME': 'admin',
+    'OS_PASSWORD': 'secret',
+    'OS_PROJECT_NAME': 'admin',
+    'OS_USER_DOMAIN_ID': 'default',
+    'OS_PROJECT_DOMAIN_ID': 'default',
+}
+
+# Seconds after which a login that was given three is not bounded.
+LONG = 30.0
+
+
+def keystone(trove: str, login: Reply | None = None) -> Any:
+    """Return how a Keystone answers whose catalog has one Trove.
+
+    :param trove: the URL of the endpoint.
+    :param login: how it answers a login; None for a token.
+    """
+    token = {
+        'expires_at': '2999-01-01T00:00:00.000000Z',
+        'issued_at': '2026-01-01T00:00:00.000000Z',
+        'methods': ['password'],
+        'user': {
+            'id': 'u',
+            'name': 'admin',
+            'domain': {'id': 'default', 'name': 'Default'},
+        },
+        'project': {
+            'id': base.PROJECT,
+            'name': 'admin',
+            'domain': {'id': 'default', 'name': 'Default'},
+        },
+        'roles': [{'id': 'r', 'name': 'admin'}],
+        'catalog': [
+            {
+                'type': 'database',
+                'name': 'trove',
+                'id': 't',
+                'endpoints': [
+                    {
+                        'interface': 'public',
+                        'region': 'RegionOne',
+                        'region_id': 'RegionOne',
+                        'id': 'e',
+                        'url': trove,
+                    }
+                ],
+            }
+        ],
+    }
+
+    def answer(request: base.Request) -> Reply:
+        if request.target.endswith('/auth/tokens'):
+            return login or Reply(
+                201,
+                {'x-subject-token': 'token-1'},
+                json.dumps({'token': token}).encode(),
+            )
+        # The body of a login stands there like another request.
+        url = f'http://{request.headers.get("host")}{request.target}'
+        version = {
+            'id': 'v3.14',
+            'status': 'stable',
+            'links': [{'rel': 'self', 'href': url}],
+        }
+        return Reply(200, {}, json.dumps({'version': version}).encode())
+
+    return answer
+
+
+class TestCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        for name in [name for name in os.environ if name.startswith('OS_')]:
+            self.useFixture(fixtures.EnvironmentVariable(name))
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.setenv(HOME=str(self.folder))
+        self.trove = fixture.Trove()
+        self.trove.start()
+        self.addCleanup(self.trove.stop)
+        self.trove.add(base.GUEST)
+
+    def setenv(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self.useFixture(fixtures.EnvironmentVariable(name, value))
+
+    def log_in_at(self, url: str) -> None:
+        """Give credentials for a Keystone."""
+        self.setenv(**CREDENTIALS, OS_AUTH_URL=f'{url}/v3')
+
+    def serve_keystone(self, login: Reply | None = None) -> base.Server:
+        """Start a Keystone, and give credentials for it.
+
+        :param login: how it answers a login; None for a token.
+        """
+        server = self.serve(keystone(self.trove.url, login))
+        self.log_in_at(server.url)
+        return server
+
+    def openstack(self, *arguments: str) -> tuple[int, str, str]:
+        """Run the shell here; return its status and what it printed."""
+        stdout, stderr = io.StringIO(), io.StringIO()
+        # The shell configures the log of the whole process.
+        self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        with (
+            fixtures.MonkeyPatch('sys.stdout', stdout),
+            fixtures.MonkeyPatch('sys.stderr', stderr),
+            fixtures.MonkeyPatch('sys.stdin', io.StringIO()),
+        ):
+            status = shell.main(list(arguments))
+        return status, stdout.getvalue(), stderr.getvalue()
+
+    def assert_no_login(self, words: str, *arguments: str) -> None:
+        """Run both commands; expect one line that says why, and status 1."""
+        for command in (PING, MONITOR):
+            status, stdout, stderr = self.openstack(
+                *command, base.GUEST, *arguments
+            )
+            self.assertEqual((1, ''), (status, stdout))
+            self.assertRegex(stderr, rf'\ANo login: {words}\n\Z')
+        self.assertEqual([], self.trove.requests)
+
+
+class LoginTest(TestCase):
+    def test_a_command_logs_in_by_itself(self) -> None:
+        """As the shell would have done for it, and once."""
+        server = self.serve_keystone()
+        status, stdout, stderr = self.openstack(
+            *PING, base.GUEST, '-f', 'value', '-c', 'Verdict'
+        )
+        self.assertEqual((0, 'reachable\n', ''), (status, stdout, stderr))
+        logins = [
+            each
+            for each in server.requests
+            if each.target.endswith('/auth/tokens')
+        ]
+        self.assertEqual(1, len(logins))
+        (request,) = self.trove.requests
+        self.assertEqual('token-1', request.headers['x-auth-token'])
+
+    def test_without_credentials_a_line_says_what_to_give(self) -> None:
+        """None at all, or one that is missing."""
+        self.assert_no_login(
+            'there are no credentials. Name a cloud .* OS_PROJECT_NAME.'
+        )
+        self.setenv(**CREDENTIALS)
+        self.assert_no_login('credentials are missing. Set OS_AUTH_URL.')
+        self.setenv(OS_AUTH_URL='http://127.0.0.1:9', OS_USERNAME='')
+        self.assert_no_login('.*Set a username with .*OS_USERNAME.*')
+
+    def test_a_wrong_password_is_a_line(self) -> None:
+        """It names the URL, without the password in it."""
+        server = self.serve_keystone(fixture.fault(401, 'error', 'No'))
+        url = server.url.replace('http://', 'http://me:secret@')
+        self.log_in_at(url)
+        self.assert_no_login(
+            rf'Keystone at {server.url}/v3 refuses these credentials '
+            r'\(HTTP 401\)\. Check the user, the password.*'
+        )
+
+    def test_a_keystone_that_is_down_is_a_line(self) -> None:
+        """It names the URL, and what the system says."""
+        server = self.serve_keystone()
+        server.stop()
+        self.assert_no_login(
+            rf'Keystone at {server.url}/v3 cannot be reached: Connection '
+            r'refused\. Check that Keystone runs.*'
+        )
+
+    def test_a_keystone_that_fails_is_a_line(self) -> None:
+        """With what it says."""
+        server = self.serve_keystone(fixture.fault(500, 'error', 'Broken'))
+        self.assert_no_login(rf'Keystone at {server.url}/v3 answered: .*500.*')
+
+    def test_a_silent_keystone_ends_with_the_deadline(self) -> None:
+        """It accepts connections, and does not answer."""
+        server = self.serve(lambda request: fixture.silence())
+        self.log_in_at(server.url)
+        began = time.monotonic()
+        status, stdout, stderr = self.openstack(
+            *PING, base.GUEST, '--deadline', '3'
+        )
+        self.assertLess(time.monotonic() - began, LONG)
+        self.assertEqual((1, ''), (status, stdout))
+        self.assertRegex(
+            stderr,
+            rf'\ANo login: Keystone at {server.url}/v3 did not answer '
+            r'within \d\.\d s\.\n\Z',
+        )
+
+    def test_a_signal_ends_a_login_that_hangs(self) -> None:
+        """Ctrl-C and SIGTERM, at once and without a word."""
+        for command in (PING, MONITOR):
+            for number, status in (
+                (signal.SIGINT, 130),
+                (signal.SIGTERM, 143),
+            ):
+                server = self.serve(lambda request: fixture.silence())
+                self.log_in_at(server.url)
+                process = subprocess.Popen(
+                    [
+                        *(sys.executable, '-m', 'openstackclient.shell'),
+                        *(*command, base.GUEST),
+                    ],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+                self.addCleanup(process.communicate)
+                self.addCleanup(process.kill)
+                while not server.requests:
+                    self.assertIsNone(process.poll())
+                    time.sleep(0.05)
+                process.send_signal(number)
+                self.assertEqual((b'', b''), process.communicate(timeout=LONG))
+                self.assertEqual(status, process.returncode)
+
+    def test_wrong_usage_is_found_before_the_login(self) -> None:
+        """Nobody is asked for anything."""
+        server = self.serve_keystone()
+        self.assertEqual(2, self.openstack(*PING)[0])
+        self.assertEqual([], server.requests)
+
+
+class SettingsTest(TestCase):
+    """clouds.yaml has settings for each service, and Trove is one."""
+
+    def write_cloud(self, **settings: Any) -> None:
+        server = self.serve(keystone('http://127.0.0.1:9/v1.0/nobody'))
+        cloud = {
+            'auth': {
+                'auth_url': f'{server.url}/v3',
+                'username': 'admin',
+                'password': 'secret',
+                'project_name': 'admin',
+                'user_domain_id': 'default',
+                'project_domain_id': 'default',
+            },
+            'region_name': 'RegionOne',
+            **settings,
+        }
+        file = self.folder / 'clouds.yaml'
+        # JSON is YAML.
+        file.write_text(json.dumps({'clouds': {'one': cloud}}))
+        self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
+
+    def assert_reachable(self) -> None:
+        """Ask by the command and by the plugin."""
+        status, _, stderr = self.openstack(*PING, base.GUEST)
+        self.assertEqual((0, ''), (status, stderr))
+        stdout = io.StringIO()
+        status = check.run([base.GUEST], stdout, time.monotonic())
+        self.assertEqual(0, status, stdout.getvalue())
+        self.assertEqual(2, len(self.trove.pinged))
+
+    def test_an_endpoint_that_is_set_is_asked(self) -> None:
+        """And not that of the catalog."""
+        self.write_cloud(database_endpoint_override=self.trove.url)
+        self.assert_reachable()
+
+    def test_the_project_is_put_into_an_endpoint_that_is_set(self) -> None:
+        """As keystoneauth does it for all services."""
+        url = self.trove.url.replace(base.PROJECT, '%(project_id)s')
+        self.assertNotEqual(url, self.trove.url)
+        self.write_cloud(database_endpoint_override=url)
+        self.assert_reachable()
+
+    def test_the_kind_and_the_interface_of_the_service_are_obeyed(
+        self,
+    ) -> None:
+        """Each as it is set for the database service alone."""
+        for setting, value in (
+            ('database_service_type', 'rds'),
+            ('database_interface', 'internal'),
+            ('database_region_name', 'RegionTwo'),
+        ):
+            self.write_cloud(**{setting: value})
+            status, stdout, stderr = self.openstack(*PING, base.GUEST)
+            # The catalog has none of this kind.
+            self.assertEqual((1, ''), (status, stdout))
+            self.assertRegex(stderr, rf'\A.*{value}.* not found\n\Z')
