@@ -22,16 +22,18 @@ from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
+from troveclient_rpcping import plaintext
+
 _WHAT_TO_GIVE = (
     'Name a cloud of clouds.yaml (--os-cloud or OS_CLOUD), or set '
-    'OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME'
+    'OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME.'
 )
 _CHECK_URL = (
     'Check that Keystone runs, the URL (OS_AUTH_URL, or auth_url in '
-    'clouds.yaml), and the way there: proxies and certificates'
+    'clouds.yaml), and the way there: proxies and certificates.'
 )
 _CHECK_CATALOG = (
-    'Check the region (OS_REGION_NAME) and the interface (OS_INTERFACE)'
+    'Check the region (OS_REGION_NAME) and the interface (OS_INTERFACE).'
 )
 
 # Without any of these there are no credentials at all.
@@ -80,7 +82,7 @@ def missing(auth_type: str, auth: Mapping[str, Any]) -> LoginFailure | None:
     if url and not url.startswith(('http://', 'https://')):
         return LoginFailure(
             f'the URL of Keystone, {url}, does not begin with http:// or '
-            'https://. Set OS_AUTH_URL, or auth_url in clouds.yaml',
+            'https://. Set OS_AUTH_URL, or auth_url in clouds.yaml.',
             mistake=True,
         )
     if auth_type not in ('password', 'v3password'):
@@ -102,7 +104,7 @@ def _lacking(names: list[str]) -> LoginFailure:
         f'OS_{name.upper().replace("-", "_")}' for name in names
     )
     return LoginFailure(
-        f'credentials are missing. Set {variables}', mistake=True
+        f'credentials are missing. Set {variables}.', mistake=True
     )
 
 
@@ -117,7 +119,7 @@ def explained(
     :returns: None if that is not known.
     """
     for each in _chain(error):
-        found = _of_keystone(each, str(auth.get('auth_url') or 'Keystone'))
+        found = _of_keystone(each, keystone(auth))
         if found is not None:
             return found
     found = missing(auth_type, auth)
@@ -131,43 +133,51 @@ def explained(
     unfit = _UNFIT.fullmatch(said)
     if isinstance(error, TypeError) and unfit:
         return LoginFailure(
-            f'a login of the type {auth_type} does not take {unfit[1]}',
+            f'a login of the type {auth_type} does not take {unfit[1]}.',
             mistake=True,
         )
     return None
 
 
-def _of_keystone(error: BaseException, keystone: str) -> LoginFailure | None:
+def keystone(auth: Mapping[str, Any]) -> str:
+    """Return what is asked for a login, in words.
+
+    :param auth: the settings of the login.
+    """
+    url = plaintext.one_line(str(auth.get('auth_url') or ''))
+    # A user and a password are hidden there.
+    return f'Keystone at {url.replace("***@", "")}' if url else 'Keystone'
+
+
+def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
     """Say what Keystone, or the way to it, did."""
     said = ' '.join(str(error).split())
     if isinstance(error, ksa_exceptions.Unauthorized):
         return LoginFailure(
-            f'{keystone} refuses these credentials (HTTP 401). Check the '
-            'user, the password, the project, and the domains of both'
+            f'{asked} refuses these credentials (HTTP 401). Check the '
+            'user, the password, the project, and the domains of both.'
         )
     if isinstance(error, ksa_exceptions.NotFound):
-        return LoginFailure(
-            f'{keystone} is not a Keystone (HTTP 404). {_CHECK_URL}'
-        )
+        return LoginFailure(f'{asked} is not there (HTTP 404). {_CHECK_URL}')
     if isinstance(error, ksa_exceptions.HttpError):
-        return LoginFailure(f'{keystone} answered: {said}')
+        return LoginFailure(f'{asked} answered: {said.rstrip(".")}.')
     if isinstance(error, ksa_exceptions.ConnectTimeout):
-        return LoginFailure(f'{keystone} does not answer. {_CHECK_URL}')
+        return LoginFailure(f'{asked} does not answer. {_CHECK_URL}')
     if isinstance(error, ksa_exceptions.ConnectionError):
         through = ' through the proxy' if 'ProxyError' in said else ''
         why = _ERRNO.findall(said)
         return LoginFailure(
-            f'{keystone} cannot be reached{through}: '
+            f'{asked} cannot be reached{through}: '
             f'{why[-1] if why else said}. {_CHECK_URL}'
         )
     if isinstance(error, ksa_exceptions.EmptyCatalog):
         return LoginFailure(
             'the token is not for a project. Set OS_PROJECT_NAME or '
-            'OS_PROJECT_ID',
+            'OS_PROJECT_ID.',
             mistake=True,
         )
     if isinstance(error, ksa_exceptions.EndpointNotFound):
-        return LoginFailure(f'{said}. {_CHECK_CATALOG}')
+        return LoginFailure(f'{said.rstrip(".")}. {_CHECK_CATALOG}')
     return None
 
 

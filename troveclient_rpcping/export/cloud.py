@@ -217,7 +217,7 @@ class Cloud:
 
     def _with_files(self, said: str) -> str:
         """Add the files that may have what is missing."""
-        return '; '.join([said, *self._unread()])
+        return '; '.join([said.rstrip('.'), *self._unread()])
 
     def _unread(self) -> list[str]:
         """Say which files of openstacksdk were passed over, and why."""

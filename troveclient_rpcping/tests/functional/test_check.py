@@ -190,7 +190,7 @@ class CheckTest(base.TestCase):
         """There is no login either."""
         self.assert_outcome(
             3,
-            r'UNKNOWN - logging in failed: http://.* refuses these '
+            r'UNKNOWN - logging in failed: Keystone at .* refuses these '
             r'credentials \(HTTP 401\)\. Check the user, the password, .*',
             *(self.id_of('db-healthy'), '--os-password', 'wrong'),
         )

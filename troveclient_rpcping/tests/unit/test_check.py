@@ -597,8 +597,8 @@ class UnknownTest(TestCase):
         server = self.serve(base.PONG)
         server.stop()
         self.assert_unknown(
-            f'logging in failed: {server.url} cannot be reached: Connection '
-            'refused. Check that Keystone runs, .*',
+            f'logging in failed: Keystone at {server.url} cannot be reached: '
+            'Connection refused. Check that Keystone runs, .*',
             *('--os-auth-url', server.url, '--os-project-name', 'x'),
             *('--os-username', 'x', '--os-password', 'x', GUEST),
         )
@@ -898,7 +898,7 @@ class CloudTest(TestCase):
                 *('--os-password', 'hunter2', '--os-project-name', 'x'),
                 *argv,
             )
-            self.assertIn('://***@127.0.0.1', lines[0])
+            self.assertIn('Keystone at http://127.0.0.1', lines[0])
             for line in lines:
                 self.assertNotIn('secret', line)
                 self.assertNotIn('hunter2', line)

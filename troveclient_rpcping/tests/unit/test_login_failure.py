@@ -51,7 +51,7 @@ class MissingTest(base.TestCase):
             ({'username': 'x', 'password': 'x'}, 'OS_AUTH_URL'),
         ):
             self.assertEqual(
-                f'credentials are missing. Set {names}', self.said(**auth)
+                f'credentials are missing. Set {names}.', self.said(**auth)
             )
 
     def test_a_url_without_a_scheme_is_said(self) -> None:
@@ -94,8 +94,8 @@ class ExplainedTest(base.TestCase):
         """And who refused it."""
         url = self.serve(base.raw('401 Unauthorized')).url
         self.assertEqual(
-            f'{url} refuses these credentials (HTTP 401). Check the user, '
-            'the password, the project, and the domains of both',
+            f'Keystone at {url} refuses these credentials (HTTP 401). Check '
+            'the user, the password, the project, and the domains of both.',
             self.login(url),
         )
 
@@ -106,15 +106,15 @@ class ExplainedTest(base.TestCase):
         for kind in (v3.Password, generic.Password):
             self.assertTrue(
                 self.login(server.url, kind).startswith(
-                    f'{server.url} cannot be reached: Connection refused. '
-                    'Check that Keystone runs, '
+                    f'Keystone at {server.url} cannot be reached: Connection '
+                    'refused. Check that Keystone runs, '
                 )
             )
 
     def test_a_name_that_has_no_address_is_said(self) -> None:
         """As the name server says it."""
         self.assertIn(
-            'http://nosuch.invalid cannot be reached: ',
+            'Keystone at http://nosuch.invalid cannot be reached: ',
             self.login('http://nosuch.invalid'),
         )
 
@@ -126,7 +126,7 @@ class ExplainedTest(base.TestCase):
     def test_what_is_not_a_keystone_is_said(self) -> None:
         """A URL that lacks its path, or one of another service."""
         url = self.serve(base.raw('404 Not Found')).url
-        self.assertIn(f'{url} is not a Keystone (HTTP 404)', self.login(url))
+        self.assertIn(f'{url} is not there (HTTP 404)', self.login(url))
 
     def test_a_keystone_that_fails_says_how(self) -> None:
         """With its status."""
