@@ -70,7 +70,7 @@ def catch() -> None:
 
 
 def hold_off() -> None:
-    """Let no signal come between the line and its reader from now on."""
+    """Let the line be printed: signals end the process only after a time."""
     _handle_by(_hurry)
 
 

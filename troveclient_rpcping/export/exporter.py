@@ -190,10 +190,10 @@ class Exporter:
     def _is_meant(self, host: str | None) -> bool:
         """Whether a request is meant for this server, by its Host field.
 
-        A page in a browser may have a name that its owner lets lead to this
-        machine, and could then read the answer (DNS rebinding). Such a name
-        is none of ours. No name leads an IP address elsewhere, and what is no
-        browser may send no Host.
+        The owner of a web page can let the page's name lead to this machine.
+        A browser would then let the page read the answer (DNS rebinding). The
+        name of such a page is not one of ours. An IP address cannot be led
+        elsewhere, and a browser always sends a Host.
         """
         if not host:
             return True
@@ -290,7 +290,7 @@ class _Connections:
             self._changed.notify_all()
 
     def end_late_ones(self) -> None:
-        """Hang up on who takes too long."""
+        """Hang up on connections that take too long."""
         with self._changed:
             now = time.monotonic()
             for request, began in self._open.items():
@@ -344,7 +344,7 @@ class _Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Hang up on who takes too long: is called with every tick."""
+        """Hang up on late connections: is called with every tick."""
         self._connections.end_late_ones()
 
     def server_close(self) -> None:

@@ -99,7 +99,7 @@ class Thresholds:
     def mistake(self) -> str:
         """What is wrong with them together; empty for nothing.
 
-        That is no reason not to make the check, only to say so.
+        The check is made all the same, and the line says so.
         """
         warning = self.warning
         if warning is None:
