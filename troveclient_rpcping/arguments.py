@@ -18,12 +18,17 @@ import argparse
 import math
 import re
 from typing import Any
+from typing import NoReturn
 
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
 
 # The longest number that makes sense, in digits.
 _DIGITS = 20
+
+# The least number of seconds, and of pings a second.
+_LEAST = 0.001
+_RANGE = f'from {_LEAST:g} to {limits.MOST}'
 
 # What Prometheus takes for the name of a label, without those that begin with
 # "__", which it keeps for itself.
@@ -41,13 +46,34 @@ OWN_LABELS = frozenset(
 _LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
 
 
+def be_brief(parser: argparse.ArgumentParser) -> None:
+    """Let a parser print one line for a mistake, not its usage of 25 lines.
+
+    :param parser: the parser. Its class is chosen by cliff.
+    """
+
+    def error(message: str) -> NoReturn:
+        parser.exit(2, f'{brief(parser, message)}\n')
+
+    parser.error = error  # type: ignore[method-assign]
+
+
+def brief(parser: argparse.ArgumentParser, message: str) -> str:
+    """Return the line for a mistake."""
+    return f'{parser.prog}: error: {message} (see --help)'
+
+
 def add_targets(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that choose the guests."""
     parser.add_argument(
         'instances',
         metavar='<instance>',
         nargs='*',
-        help='Instance(s) to ping (name or ID)',
+        type=name,
+        help=(
+            'Instance(s) to ping (name or ID; "db-*" for all names of this '
+            'form)'
+        ),
     )
     parser.add_argument(
         '--all',
@@ -58,6 +84,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--project',
         metavar='<project>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances of this project (name or ID; may be '
@@ -68,6 +95,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--datastore',
         metavar='<datastore>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances of this datastore, as in "mysql" or '
@@ -78,6 +106,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         '--status',
         metavar='<status>',
         action='append',
+        type=name,
         default=[],
         help=(
             'With --all: only instances in this status, as in "ACTIVE" (may '
@@ -198,6 +227,20 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def name(text: str) -> str:
+    """Parse a name or an ID: anything but white space, which is trimmed.
+
+    It is trimmed in a file, too.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    trimmed = text.strip()
+    if not trimmed:
+        # A variable of a script that was not set.
+        raise _mistaken(text, 'is not a name: give a name or an ID')
+    return trimmed
+
+
 def file(text: str) -> str:
     """Parse the path of a file: anything but nothing.
 
@@ -279,20 +322,22 @@ def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds above 0.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
-    return _positive(text, 'is no duration: give a number of seconds above 0')
-
-
-def rate(text: str) -> float:
-    """Parse how many pings a second may be sent: a number above 0.
+    """Parse a duration: a number of seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _positive(
-        text, 'is no rate: give a number of pings a second above 0'
+        text, f'is not a duration: give a number of seconds {_RANGE}'
+    )
+
+
+def rate(text: str) -> float:
+    """Parse how many pings a second may be sent: 0.001 or more.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _positive(
+        text, f'is not a rate: give a number of pings a second {_RANGE}'
     )
 
 
@@ -302,7 +347,7 @@ def _positive(text: str, mistake: str) -> float:
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
-    if not 0.001 <= value <= limits.MOST:
+    if not _LEAST <= value <= limits.MOST:
         raise _mistaken(text, mistake)
     return value
 
@@ -320,14 +365,14 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
 
 
 def patience(text: str) -> float:
-    """Parse how long to wait: a number of seconds above 0.
+    """Parse how long to wait: a number of seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _positive(
         text,
-        'is no duration: give a number of seconds above 0; an instance goes '
-        'before --wait',
+        f'is not a duration: give a number of seconds {_RANGE}; an instance '
+        'goes before --wait',
     )
 
 

@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterable
 from typing import Any
+import uuid
 
 from troveclient import base
 from troveclient.v1 import management
@@ -79,11 +81,12 @@ class Management(management.Management):  # type: ignore[misc]
         :raises keystoneauth1.exceptions.ClientException:
             no reply, or no login. Nothing is known of the guest.
         :raises ValueError: for a timeout that is no positive number.
+        :raises TypeError: for what is neither an ID nor an ``Instance``.
         """
         if timeout is not None:
             # Sockets cannot wait for ever by a number.
             timeout = min(limits.Limits(timeout=timeout).timeout, limits.MOST)
-        instance_id = str(base.getid(instance))
+        instance_id = _id_of(instance)
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
         judgement = judge(reply, instance_id)
@@ -130,6 +133,8 @@ class Management(management.Management):  # type: ignore[misc]
             instance, in the order in which the answers come. Fewer for those
             that were answered, but not so often, when the sweep had to end.
         :raises ValueError: for a limit that is no positive number.
+        :raises TypeError: for what is not a list of instances. From a
+            generator each one is checked when it is read.
         :raises troveclient_rpcping.exceptions.SessionRequired:
             the client was made without a keystoneauth session.
         :raises keystoneauth1.exceptions.ClientException: no login, before
@@ -180,6 +185,8 @@ class Management(management.Management):  # type: ignore[misc]
             last one of each instance is how it stood at the end. With
             *stable* above 1, only so many in a row are what was waited for.
         :raises ValueError: for a limit that is no positive number.
+        :raises TypeError: for what is not a list of instances. From a
+            generator each one is checked when it is read.
         :raises troveclient_rpcping.exceptions.SessionRequired:
             the client was made without a keystoneauth session.
         :raises keystoneauth1.exceptions.ClientException: no login, before
@@ -207,7 +214,13 @@ class Management(management.Management):  # type: ignore[misc]
         # Not at the top: importing the library is to cost no libcurl.
         from troveclient_rpcping.fleet import sweep
 
-        ids = (str(base.getid(instance)) for instance in instances)
+        if isinstance(instances, str | bytes):
+            # Each letter would be an ID.
+            raise TypeError(f'not a list of instances, but one: {instances!r}')
+        ids: Iterable[str] = map(_id_of, instances)
+        if isinstance(instances, Collection):
+            # Before the first ping, if they are there already.
+            ids = list(ids)
         return sweep.sweep(self.api, ids, bounds, again, on_throttle)
 
     def list_all(
@@ -229,3 +242,16 @@ class Management(management.Management):  # type: ignore[misc]
 
         limits.Limits(deadline=deadline)
         return inventory.list_instances(sweep.fetcher(self.api, deadline))
+
+
+def _id_of(instance: Any) -> str:
+    """Return the ID of an instance.
+
+    :raises TypeError: for what is neither an ID nor an ``Instance``.
+    """
+    id_ = base.getid(instance)
+    if not isinstance(id_, str | uuid.UUID):
+        raise TypeError(
+            f'neither the ID of an instance nor an Instance: {instance!r:.80}'
+        )
+    return str(id_)

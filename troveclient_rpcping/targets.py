@@ -20,6 +20,8 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import difflib
+import fnmatch
 import functools
 import os
 import pathlib
@@ -68,6 +70,14 @@ _LISTING_ALONE = {Reason.TIMEOUT, Reason.API_ERROR}
 
 _BY_ID = 'Ask for one of them by its ID.'
 
+# Near names are looked up for so many names at the most: it takes about as
+# long as the listing has names.
+_MOST_HINTS = 5
+# How many values are shown of what a selection could have named.
+_MOST_SHOWN = 8
+# The letters of a UUID, and about as many.
+_ALMOST_ID = re.compile(r'[0-9a-fA-F-]{30,42}')
+
 # At the beginning of a line, or after white space: a name may have one inside.
 _COMMENT = re.compile(r'(?:^|\s)#.*')
 
@@ -81,12 +91,14 @@ class Target:
     :param instance: its row in the listing, if there was a listing.
     :param doubt: why the name is ambiguous, in a clean line; empty if it is
         not.
+    :param hint: what may have been meant by a name that no instance bears.
     """
 
     instance_id: str | None
     name: str | None = None
     instance: Instance | None = None
     doubt: str = ''
+    hint: str = ''
 
 
 def unanswered(target: Target, why: str = '') -> PingResult:
@@ -98,7 +110,7 @@ def unanswered(target: Target, why: str = '') -> PingResult:
     reason = Reason.NOT_ASKED
     if target.instance_id is None:
         reason = Reason.NOT_FOUND
-        why = target.doubt or 'No instance bears this name'
+        why = target.doubt or f'No instance bears this name{target.hint}'
     return PingResult(
         instance_id=target.instance_id or '',
         judgement=Judgement(Verdict.UNKNOWN, reason, why),
@@ -203,7 +215,8 @@ class Directory:
 
         All names together cost one listing, IDs none.
 
-        :param arguments: names and IDs.
+        :param arguments: names, patterns of names as a shell has them
+            (``db-*``), and IDs. What is the name of an instance is no pattern.
         :param always_list: list even for IDs alone, for more about them.
         :param known: what names stood for in earlier lookups; None if this
             is the only one.
@@ -214,20 +227,26 @@ class Directory:
         names = [text for text in arguments if not inventory.is_id(text)]
         instances = self.instances if names or always_list else []
         by_id = {instance.id: instance for instance in instances}
-        by_name = (known or Names()).look_up(
-            inventory.by_name(instances, names), by_id
-        )
+        bearers = inventory.by_name(instances, names)
+        by_name = (known or Names()).look_up(bearers, by_id)
+        hints = _Hints(instances)
         targets: dict[str, Target] = {}
         for text in arguments:
             if inventory.is_id(text):
                 # Trove knows its IDs in lower case.
                 instance = by_id.get(text.lower())
-                target = (
+                found = [
                     _target(instance) if instance else Target(text.lower())
-                )
+                ]
+            elif _is_pattern(text) and not bearers[text]:
+                found = _matches(text, instances)
             else:
-                target = by_name[text]
-            targets.setdefault(target.instance_id or f'name {text}', target)
+                found = [by_name[text]]
+            for target in found or [Target(None, text)]:
+                if target.instance_id is None and not target.doubt:
+                    target = dataclasses.replace(target, hint=hints.of(text))
+                key = target.instance_id or f'name {text}'
+                targets.setdefault(key, target)
         return list(targets.values())
 
     def select(
@@ -254,12 +273,19 @@ class Directory:
             and (not wanted or wanted & _datastore_names(instance))
             and (not states or (instance.status or '').casefold() in states)
         ]
+        if not self.instances:
+            raise NoTargetError('There is no instance in this cloud')
         if not found:
-            raise NoTargetError(
-                'No instance fits'
-                if self.instances
-                else 'There is no instance in this cloud'
-            )
+            there = [
+                _there_are(what, attribute, self.instances)
+                for what, attribute, given in (
+                    ('projects', 'project_id', project_ids),
+                    ('datastores', 'datastore', datastores),
+                    ('statuses', 'status', statuses),
+                )
+                if given
+            ]
+            raise NoTargetError(' '.join(['No instance fits.', *there]))
         found.sort(key=lambda instance: (instance.name or '', instance.id))
         return [_target(instance) for instance in found]
 
@@ -281,6 +307,7 @@ def chosen(
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, for more about them.
     :param known: what names stood for in earlier lookups, if there were any.
+    :returns: none if a file names none, and nothing else does.
     :raises NoTargetError: if none fits.
     :raises TargetError: if they cannot be found.
     """
@@ -313,8 +340,9 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
 
     :param file: its path; ``-`` for standard input.
     :param stdin: standard input; None if it is closed.
-    :raises TargetError: if it cannot be read, is no
-        text, or names nothing.
+    :returns: none if it names none, as a list of failed guests where all is
+        well.
+    :raises TargetError: if it cannot be read, or is not text.
     """
     shown = plaintext.one_line(file)
     try:
@@ -337,10 +365,7 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
     if '\0' in text:
         raise _no_text(shown, data, data.index(b'\0'))
     lines = (_COMMENT.sub('', line).strip() for line in text.split('\n'))
-    names = [line for line in lines if line]
-    if not names:
-        raise TargetError(f'{shown} names no instance')
-    return names
+    return [line for line in lines if line]
 
 
 def _no_text(file: str, data: bytes, where: int) -> TargetError:
@@ -355,6 +380,56 @@ def _datastore_names(instance: Instance) -> set[str]:
 
 def _target(instance: Instance) -> Target:
     return Target(instance.id, instance.name, instance)
+
+
+def _is_pattern(text: str) -> bool:
+    return not set(text).isdisjoint('*?[')
+
+
+def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
+    """Return the targets whose names fit a pattern, by name."""
+    fits = re.compile(fnmatch.translate(pattern)).match
+    found = [each for each in instances if each.name and fits(each.name)]
+    found.sort(key=lambda each: (each.name or '', each.id))
+    return [_target(each) for each in found]
+
+
+class _Hints:
+    """What may have been meant by names that no instance bears.
+
+    :param instances: those that there are.
+    """
+
+    def __init__(self, instances: Sequence[Instance]):
+        self._names = sorted({each.name for each in instances if each.name})
+        self._left = _MOST_HINTS
+
+    def of(self, name: str) -> str:
+        """Return a hint, as the end of a sentence; empty for none."""
+        if _ALMOST_ID.fullmatch(name):
+            return (
+                f'. It looks like an ID, but is not a UUID: {len(name)} '
+                'characters, and a UUID has 36, four of them hyphens'
+            )
+        self._left -= 1
+        if self._left < 0:
+            return ''
+        near = difflib.get_close_matches(name, self._names, cutoff=0.75)
+        quoted = ', '.join(map(plaintext.quoted, near))
+        return f'. Near names: {quoted}' if near else ''
+
+
+def _there_are(
+    what: str, attribute: str, instances: Sequence[Instance]
+) -> str:
+    """Say what a selection could have named."""
+    values = sorted(
+        {value for each in instances if (value := getattr(each, attribute))}
+    )
+    shown = ', '.join(map(plaintext.quoted, values[:_MOST_SHOWN]))
+    rest = len(values) - _MOST_SHOWN
+    more = f' and {rest} more' if rest > 0 else ''
+    return f'There are these {what}: {shown or "none"}{more}.'
 
 
 def _refuse_ambiguous(by_name: Mapping[str, Sequence[Instance]]) -> None:

@@ -32,6 +32,7 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
+from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.export import command_line
 from troveclient_rpcping.export import endings
 from troveclient_rpcping.export import plugin
@@ -179,7 +180,7 @@ class Check:
     def _choose(
         self, cloud: Cloud, manager: management.Management
     ) -> list[Target]:
-        return targets.chosen(
+        asked = targets.chosen(
             self._options,
             lambda: manager.list_all(self._time_for_work),
             stdin=sys.stdin,
@@ -187,6 +188,11 @@ class Check:
             # A tenant may give an instance a name that is watched.
             known=targets.Names(strict=False),
         )
+        if not asked:
+            # A check of nobody has not found all well.
+            file = plaintext.one_line(str(self._options.from_file))
+            raise NoTargetError(f'{file} names no instance')
+        return asked
 
     def _result(self, target: Target) -> PingResult:
         result = self._results.get(target.instance_id)

@@ -220,10 +220,14 @@ class Monitoring:
         return self._manager
 
     def _say_who_is_missing(self, asked: list[Target]) -> None:
+        if not asked:
+            self._view.remark('The file names no instance so far')
         for target in asked:
             if target.instance_id is None:
                 name = plaintext.quoted(target.name or '')
-                self._view.remark(f'No instance is named {name} so far')
+                self._view.remark(
+                    f'No instance is named {name} so far{target.hint}'
+                )
 
     def _say_what_is_ambiguous(self, asked: list[Target]) -> None:
         doubts = {target.doubt for target in asked if target.doubt}

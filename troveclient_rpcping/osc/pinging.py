@@ -57,6 +57,7 @@ class Pinging:
     def __init__(self, app: Any, arguments: argparse.Namespace):
         self._app = app
         self._arguments = arguments
+        self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
         self._interrupted: int | None = None
         self._started = time.monotonic()
@@ -75,14 +76,13 @@ class Pinging:
             for target, series in zip(asked, every, strict=True)
         ]
         self._conclude(asked, results, every)
-        long = self._arguments.long
-        return rows.LONG_COLUMNS if long else rows.COLUMNS, [
+        return self._columns, [
             rows.row(
                 target,
                 result,
                 series,
                 formatter=self._arguments.formatter,
-                long=long,
+                columns=self._columns,
             )
             for target, result, series in zip(
                 asked, results, every, strict=True
@@ -141,8 +141,8 @@ class Pinging:
                     self._app,
                     arguments,
                     lambda: manager.list_all(self._left()),
-                    always_list=arguments.long
-                    or arguments.textfile is not None,
+                    always_list=arguments.textfile is not None
+                    or not rows.LISTED_COLUMNS.isdisjoint(self._columns),
                 )
             except TargetError as error:
                 left = self._left() or 0.0
@@ -242,7 +242,12 @@ class Pinging:
         every: list[Series],
     ) -> None:
         """Find the exit status, and what the rows mean to people."""
-        self.exit_status = exits.of({each.verdict for each in results})
+        # A file may name nobody, as one of failed guests where all is well.
+        self.exit_status = (
+            exits.of({each.verdict for each in results})
+            if results
+            else exits.ALL_REACHABLE
+        )
         self._sentences = self._conclusions(asked, results, every)
         if self._interrupted is not None:
             # What was not asked is no news of a guest.
@@ -261,6 +266,8 @@ class Pinging:
         every: list[Series],
     ) -> list[str]:
         seconds = time.monotonic() - self._started
+        if not asked:
+            return ['The file names no instance: nothing was pinged.']
         if len(asked) > 1:
             summary = Summary.of(results)
             found = [report.summary_line(summary, seconds)]

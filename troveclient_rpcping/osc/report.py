@@ -157,7 +157,11 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
     said = f'Guest {guest} is {_STATES[result.verdict]}: '
     if series.lost and series.sent > 1:
         said += f'{series.lost} of {series.sent} pings were lost. '
-    said += _explanation(result)
+    if target.instance_id is None:
+        # Its name is the trouble.
+        said += f'{plaintext.one_line(result.detail).rstrip(".")}.'
+    else:
+        said += _explanation(result)
     if result.verdict is Verdict.UNREACHABLE and _beats(target):
         said += f' {_DEAF}'
     return said + notes(target, result.request_id)

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -21,10 +23,12 @@ from cliff import columns
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Verdict
 
 COLUMNS = ('ID', 'Name', 'Verdict', 'RTT', 'Detail')
 LONG_COLUMNS = (
@@ -43,11 +47,27 @@ LONG_COLUMNS = (
 )
 
 
+#: The columns that need a listing, even for guests named by their IDs.
+LISTED_COLUMNS = frozenset(
+    {'Project ID', 'Datastore', 'Status', 'Last Heartbeat'}
+)
+
+_BEST_FIRST = list(
+    map(
+        str,
+        (
+            *(Verdict.REACHABLE, Verdict.UNKNOWN),
+            *(Verdict.ERROR, Verdict.UNREACHABLE),
+        ),
+    )
+)
+
 if TYPE_CHECKING:
     _Column = columns.FormattableColumn[float | None]
+    _TextColumn = columns.FormattableColumn[str]
 else:
     # That of cliff 4.6 takes no type.
-    _Column = columns.FormattableColumn
+    _Column = _TextColumn = columns.FormattableColumn
 
 
 class Seconds(_Column):
@@ -74,13 +94,68 @@ class Seconds(_Column):
         return self._value is None, self._value or 0.0
 
 
+class Grade(_TextColumn):
+    """A verdict, which sorts by how bad it is: the worst comes last."""
+
+    def human_readable(self) -> str:
+        """Return the verdict."""
+        return self._value
+
+    def __lt__(self, other: object) -> bool:
+        # The last rows stand next to the prompt.
+        if not isinstance(other, Grade):
+            return NotImplemented
+        return _BEST_FIRST.index(self._value) < _BEST_FIRST.index(other._value)
+
+
+def columns_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the columns that a command line asks for.
+
+    A column of ``--long`` that is named comes without ``--long``, too.
+
+    :param arguments: with what cliff's Lister adds.
+    """
+    if arguments.long:
+        return list(LONG_COLUMNS)
+    named = {
+        _normal(name) for name in (*arguments.columns, *arguments.sort_columns)
+    }
+    return [
+        name
+        for name in LONG_COLUMNS
+        if name in COLUMNS or _normal(name) in named
+    ]
+
+
+def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
+    """Say which column does not exist; None if all do.
+
+    cliff says so when all guests are pinged, or never.
+
+    :param arguments: with what cliff's Lister adds.
+    """
+    known = set(map(_normal, LONG_COLUMNS))
+    for name in (*arguments.columns, *arguments.sort_columns):
+        if _normal(name) not in known:
+            return (
+                f'there is no column {plaintext.quoted(name)}: give one of '
+                f'{", ".join(LONG_COLUMNS)}'
+            )
+    return None
+
+
+def _normal(name: str) -> str:
+    # As cliff compares them.
+    return name.lower().strip().replace(' ', '_')
+
+
 def row(
     target: Target,
     result: PingResult,
     series: Series,
     *,
     formatter: str,
-    long: bool,
+    columns: Sequence[str],
 ) -> tuple[Any, ...]:
     """Return the row of one guest.
 
@@ -88,42 +163,34 @@ def row(
     :param result: what came of it.
     :param series: the pings that it came of.
     :param formatter: the name of cliff's formatter that will print the row.
-    :param long: with the columns of ``--long``.
+    :param columns: which of :data:`LONG_COLUMNS`.
     """
 
     def duration(seconds: float | None) -> Any:
         number = None if seconds is None else round(seconds, 6)
         return Seconds(number) if formatter in ('table', 'value') else number
 
-    short = (
-        plaintext.one_line(target.instance_id or ''),
-        plaintext.one_line(target.name or ''),
-        str(result.verdict),
-        duration(result.rtt),
-        report.detail(result, series),
-    )
-    if not long:
-        return short
-    instance = target.instance
-    listed = (
-        (
-            instance.project_id,
-            instance.datastore,
-            instance.status,
-            instance.last_heartbeat,
-        )
-        if instance
-        else (None,) * 4
-    )
-    texts = (plaintext.one_line(text or '') for text in listed)
-    return (
-        *short,
-        str(result.reason or ''),
-        *texts,
-        series.sent,
-        series.received,
-        duration(series.shortest),
-        duration(series.average),
-        duration(series.longest),
-        plaintext.one_line(result.request_id or ''),
-    )
+    # For want of a listing, a row without anything.
+    listed = target.instance or Instance('')
+    texts: dict[str, str | None] = {
+        'ID': target.instance_id,
+        'Name': target.name,
+        'Project ID': listed.project_id,
+        'Datastore': listed.datastore,
+        'Status': listed.status,
+        'Last Heartbeat': listed.last_heartbeat,
+        'Request ID': result.request_id,
+    }
+    cells: dict[str, Any] = {
+        **{key: plaintext.one_line(text or '') for key, text in texts.items()},
+        'Verdict': Grade(str(result.verdict)),
+        'RTT': duration(result.rtt),
+        'Detail': report.detail(result, series),
+        'Reason': str(result.reason or ''),
+        'Sent': series.sent,
+        'Received': series.received,
+        'RTT Min': duration(series.shortest),
+        'RTT Avg': duration(series.average),
+        'RTT Max': duration(series.longest),
+    }
+    return tuple(cells[column] for column in columns)

@@ -52,6 +52,7 @@ class MonitorDatabaseInstances(command.Command):
         from troveclient_rpcping import arguments
 
         parser = super().get_parser(prog_name)
+        arguments.be_brief(parser)
         arguments.add_targets(parser)
         arguments.add_limits(parser)
         parser.add_argument(
@@ -93,8 +94,7 @@ class MonitorDatabaseInstances(command.Command):
             parsed_args
         ) or arguments.mistake_in_metrics(parsed_args)
         if mistake:
-            self._parser.print_usage(self.app.stderr)
-            self.app.LOG.error('%s: error: %s', self._parser.prog, mistake)
+            self.app.LOG.error(arguments.brief(self._parser, mistake))
             return exits.USAGE
         try:
             with (

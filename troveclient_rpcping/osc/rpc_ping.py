@@ -20,6 +20,7 @@ the rest when the command runs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping import arguments
 
         parser = super().get_parser(prog_name)
+        arguments.be_brief(parser)
         arguments.add_targets(parser)
         narrower = parser.add_mutually_exclusive_group()
         narrower.add_argument(
@@ -92,17 +94,18 @@ class PingDatabaseInstances(command.Lister):
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging
+        from troveclient_rpcping.osc import rows
         from troveclient_rpcping.osc import surroundings
 
         mistake = (
             arguments.mistake_in_targets(parsed_args)
             or arguments.mistake_in_repetition(parsed_args)
             or arguments.mistake_in_metrics(parsed_args)
+            or rows.mistake_in_columns(parsed_args)
         )
         if mistake:
             # Not parser.error(): that would end the interactive shell.
-            self._parser.print_usage(self.app.stderr)
-            self.app.LOG.error('%s: error: %s', self._parser.prog, mistake)
+            self.app.LOG.error(arguments.brief(self._parser, mistake))
             return exits.USAGE
         self._pinging = pinging.Pinging(self.app, parsed_args)
         try:
@@ -125,3 +128,17 @@ class PingDatabaseInstances(command.Lister):
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Ping; return the columns, and a row for each guest."""
         return self._pinging.rows()
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the rows; nothing at all for a table without a row."""
+        rows = list(data)
+        table = parsed_args.formatter == 'table'
+        if table and not rows and not parsed_args.print_empty:
+            # cliff would print an empty line.
+            return 0
+        return super().produce_output(parsed_args, column_names, rows)

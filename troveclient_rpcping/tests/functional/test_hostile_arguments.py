@@ -88,13 +88,10 @@ class TestCase(http.TestCase):
         )
 
     def assert_said(self, run: base.Run, status: int, words: str) -> None:
-        """One line of it all is the mistake, and there are no rows."""
+        """The mistake is one line, and there are no rows."""
         self.assertEqual((status, ''), (run.status, run.stdout), run.stderr)
         self.assertNotIn('Traceback', run.stderr)
         lines = run.stderr.splitlines()
-        if status == 2:
-            # Under the usage, which takes several.
-            lines = [line for line in lines if 'error: ' in line]
         self.assertEqual(1, len(lines), run.stderr)
         self.assertIn(words, lines[0])
 

@@ -685,6 +685,16 @@ class UnknownTest(TestCase):
         self.assertTrue(line.isprintable())
         self.assertNotIn('|', line)
 
+    def test_a_file_that_names_nobody_is_unknown(self) -> None:
+        """Nothing was checked."""
+        file = self.folder / 'names'
+        file.write_text('# none\n')
+        self.assert_unknown(
+            'names names no instance',
+            *self.options(self.serve(base.PONG).url),
+            *('--from-file', str(file)),
+        )
+
     def test_no_file_is_unknown(self) -> None:
         """And is named."""
         self.assert_unknown(

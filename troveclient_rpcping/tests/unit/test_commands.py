@@ -291,6 +291,71 @@ class PingTest(TestCase):
                 (exits.BAD_GUESTS, names), (status, self.printed())
             )
 
+    def test_a_column_of_the_long_list_brings_itself(self) -> None:
+        """Named for the rows or for their order; none is dropped."""
+        self.trove.add('up')
+        self.trove.add('dead', fixture.agent_timeout())
+        for options, printed in (
+            (('-c', 'Name', '-c', 'Reason'), 'dead agent-timeout\nup \n'),
+            (('-c', 'status', '-c', 'Name'), 'dead ACTIVE\nup ACTIVE\n'),
+            (('--sort-column', 'Verdict', '-c', 'Name'), 'up\ndead\n'),
+        ):
+            self.stdout = io.StringIO()
+            self.ping('--all', '-f', 'value', *options)
+            self.assertEqual(printed, self.printed())
+
+    def test_a_listing_is_made_for_the_columns_that_need_it(self) -> None:
+        """An ID alone does not need it."""
+        self.trove.add(base.GUEST)
+        for column, listings in (('Reason', 0), ('Status', 1)):
+            self.ping(base.GUEST, '-c', column)
+            asked = [request.target for request in self.trove.requests]
+            listed = [path for path in asked if 'rpc_ping' not in path]
+            self.assertEqual(listings, len(listed), column)
+
+    def test_a_column_that_does_not_exist_is_wrong_usage(self) -> None:
+        """It is found before anything is asked."""
+        log = self.useFixture(fixtures.FakeLogger())
+        for option in ('-c', '--sort-column'):
+            self.assertEqual(exits.USAGE, self.ping('--all', option, 'Foo'))
+        self.assertEqual(2, log.output.count('there is no column "Foo": give'))
+        self.assertEqual([], self.trove.requests)
+
+    def test_a_list_without_a_row_prints_nothing(self) -> None:
+        """All is well; the other formats print what is empty in them."""
+        self.trove.add('up')
+        for options, printed in (
+            ((), ''),
+            (('-f', 'value'), ''),
+            (('-f', 'json'), '[]\n'),
+        ):
+            self.stdout = io.StringIO()
+            self.assertEqual(0, self.ping('--all', '--bad-only', *options))
+            self.assertEqual(printed, self.printed())
+        self.stdout = io.StringIO()
+        self.ping('--all', '--bad-only', '--print-empty')
+        self.assertIn('| Verdict |', self.printed())
+
+    def test_a_list_of_failed_guests_can_be_asked_where_all_is_well(
+        self,
+    ) -> None:
+        """An empty file is a success, alone and beside a guest."""
+        self.trove.add(base.GUEST)
+        empty = self.folder / 'failed'
+        empty.write_text('')
+        file = ('--from-file', str(empty))
+        self.assertEqual(0, self.ping(*file))
+        self.assertEqual('', self.printed())
+        self.assertEqual(
+            'The file names no instance: nothing was pinged.\n',
+            self.stderr.getvalue(),
+        )
+        self.assertEqual([], self.trove.pinged)
+        for options in (('--wait', '60'), ('--count', '2')):
+            self.assertEqual(0, self.ping(*file, *options))
+        self.assertEqual(0, self.ping(base.GUEST, *file))
+        self.assertEqual([base.GUEST], self.trove.pinged)
+
     def test_the_two_narrower_lists_exclude_each_other(self) -> None:
         """A command line that asks for both does not say what to repair."""
         with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
@@ -383,7 +448,10 @@ class MonitorTest(TestCase):
         """Of usage; nothing is asked."""
         log = self.useFixture(fixtures.FakeLogger())
         self.assertEqual(exits.USAGE, self.watch('db-7', '--all'))
-        self.assertIn('error: --all stands alone', log.output)
+        self.assertRegex(
+            log.output,
+            r'\Aopenstack: error: --all stands .* \(see --help\)\n\Z',
+        )
         self.assertEqual(exits.USAGE, self.watch())
         self.assertIn('error: name an instance', log.output)
         self.assertEqual([], self.trove.requests)
@@ -439,6 +507,27 @@ class MonitorTest(TestCase):
         self.assertEqual(exits.INTERRUPTED, self.watch('--from-file', '-'))
         self.assertIn('reachable -> unreachable', self.printed())
 
+    def test_a_file_may_name_its_first_guest_later(self) -> None:
+        """It is read anew before each sweep."""
+        self.trove.add('db-7', fixture.agent_timeout())
+        file = self.folder / 'watched'
+        file.write_text('# none\n')
+
+        def name() -> None:
+            file.write_text('db-7\n')
+
+        self.stdout = Script(interrupt)
+        self.stderr = Script(nothing, name)
+        status = self.watch('--from-file', str(file))
+        self.assertEqual(exits.INTERRUPTED, status)
+        self.assertIn('new -> unreachable', self.printed())
+        self.assertEqual(
+            'The file names no instance so far\n'
+            'Watching 0 guests: 0 reachable, 0 unreachable, 0 error, '
+            '0 unknown\n',
+            self.stderr.getvalue(),
+        )
+
     def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
         """It may be a typing error; and once one bears it, it is watched."""
 
@@ -450,7 +539,7 @@ class MonitorTest(TestCase):
         self.stderr = Script(nothing, create)
         self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
         self.assertEqual(
-            'No instance is named "db-8" so far\n'
+            'No instance is named "db-8" so far. Near names: "db-7"\n'
             'Watching 2 guests: 1 reachable, 0 unreachable, 0 error, '
             '1 unknown\n',
             self.stderr.getvalue(),

@@ -138,7 +138,13 @@ class TestCase(base.TestCase):
         shown = [result.detail]
         shown += map(
             str,
-            rows.row(target, result, series, formatter='json', long=True),
+            rows.row(
+                target,
+                result,
+                series,
+                formatter='json',
+                columns=rows.LONG_COLUMNS,
+            ),
         )
         if result.reason is not None:
             shown.append(report.sentence(target, result, series))

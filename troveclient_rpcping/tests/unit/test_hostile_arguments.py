@@ -177,6 +177,7 @@ class CommandLineTest(testtools.TestCase):
     def parse(self, *argv: str) -> tuple[argparse.Namespace | None, str]:
         """Parse a command line; return what is said of it, too."""
         parser = argparse.ArgumentParser(prog='ping')
+        arguments.be_brief(parser)
         arguments.add_targets(parser)
         arguments.add_limits(parser)
         arguments.add_repetition(parser)
@@ -188,8 +189,8 @@ class CommandLineTest(testtools.TestCase):
             self.assertEqual(2, error.code)
             return None, said.getvalue()
 
-    def test_a_mistake_is_one_line_under_the_usage(self) -> None:
-        """It names the option, and the exit status is 2."""
+    def test_a_mistake_is_one_line(self) -> None:
+        """It names the option and the help, and the exit status is 2."""
         for option in (
             '--timeout',
             '--concurrency',
@@ -202,10 +203,11 @@ class CommandLineTest(testtools.TestCase):
             for text in NUMBERS:
                 parsed, said = self.parse('x', f'{option}={text}')
                 self.assertIsNone(parsed, f'{option} {text[:20]!r}')
-                usage, _, mistake = said.partition('ping: error: ')
-                self.assertTrue(usage.startswith('usage: '))
-                self.assertRegex(mistake, rf'\Aargument {option}: .+\n\Z')
-                self.assertEqual(1, mistake.count('\n'))
+                self.assertRegex(
+                    said,
+                    rf'\Aping: error: argument {option}: .+ '
+                    r'\(see --help\)\n\Z',
+                )
 
     def test_names_with_a_dash_stand_behind_two(self) -> None:
         """As with any command."""
@@ -292,7 +294,6 @@ class FilesTest(testtools.TestCase):
             except TargetError as error:
                 self.assertTrue(str(error).isprintable(), repr(error))
                 return
-            self.assertTrue(names)
             for name in names:
                 self.assertTrue(name.strip())
                 self.assertFalse(set(name) & set('\n\0'), repr(name))

@@ -127,11 +127,32 @@ class ArgumentsTest(testtools.TestCase):
     def test_a_rate_is_a_positive_number(self) -> None:
         """Anything else is refused with what to do."""
         self.assertEqual(0.5, arguments.rate('0.5'))
-        for text in ('0', '-1', 'nan', 'inf', 'x', '', '1e99'):
+        for text in ('0', '0.0001', '-1', 'nan', 'inf', 'x', '', '1e99'):
             error = self.assertRaises(
                 argparse.ArgumentTypeError, arguments.rate, text
             )
-            self.assertIn('pings a second', str(error))
+            self.assertIn('pings a second from 0.001 to 1000000', str(error))
+        self.assertEqual(0.001, arguments.rate('0.001'))
+
+    def test_a_name_is_trimmed_and_never_empty(self) -> None:
+        """As in a file; an empty one is a variable that was not set."""
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        arguments.add_targets(parser)
+        parsed = parser.parse_args([' db 1\n', '--project', ' web '])
+        self.assertEqual(['db 1'], parsed.instances)
+        self.assertEqual(['web'], parsed.project)
+        for text in ('', ' ', '\t\n'):
+            for argv in (
+                [text],
+                ['db-1', text],
+                ['--all', '--project', text],
+                ['--all', '--datastore', text],
+                ['--all', '--status', text],
+            ):
+                error = self.assertRaises(
+                    argparse.ArgumentError, parser.parse_args, argv
+                )
+                self.assertIn('is not a name: give', str(error))
 
     def test_a_wait_that_swallows_an_instance_says_so(self) -> None:
         """Its seconds are optional, and come first."""
@@ -192,7 +213,11 @@ class RowsTest(testtools.TestCase):
         instance = Instance(GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None)
         target = Target(GUEST, 'db-1', instance)
         return rows.row(
-            target, result, series(result), formatter=formatter, long=long
+            target,
+            result,
+            series(result),
+            formatter=formatter,
+            columns=rows.LONG_COLUMNS if long else rows.COLUMNS,
         )
 
     def test_a_dead_guest_shows_in_its_row(self) -> None:
@@ -230,7 +255,9 @@ class RowsTest(testtools.TestCase):
             ],
         )
         unnamed = rows.row(
-            Target(None, None), LOST, Series(), formatter='json', long=True
+            *(Target(None, None), LOST, Series()),
+            formatter='json',
+            columns=rows.LONG_COLUMNS,
         )
         self.assertEqual(4, unnamed.count(None))
 
@@ -239,6 +266,14 @@ class RowsTest(testtools.TestCase):
         cells = [rows.Seconds(value) for value in (None, 2.0, 0.5)]
         self.assertEqual(
             ['500 ms', '2.0 s', ''], [str(cell) for cell in sorted(cells)]
+        )
+
+    def test_verdicts_sort_with_the_worst_last(self) -> None:
+        """It then stands next to the prompt."""
+        cells = sorted(rows.Grade(str(verdict)) for verdict in Verdict)
+        self.assertEqual(
+            ['reachable', 'unknown', 'error', 'unreachable'],
+            [cell.machine_readable() for cell in cells],
         )
 
     def test_every_cell_is_one_clean_line(self) -> None:
@@ -251,7 +286,7 @@ class RowsTest(testtools.TestCase):
             bad,
             series(bad),
             formatter='json',
-            long=True,
+            columns=rows.LONG_COLUMNS,
         )
         for cell in cells:
             self.assertTrue(str(cell).isprintable(), repr(cell))
@@ -263,7 +298,9 @@ class RowsTest(testtools.TestCase):
             zip(
                 rows.LONG_COLUMNS,
                 rows.row(
-                    Target(GUEST), DEAD, pings, formatter='json', long=True
+                    *(Target(GUEST), DEAD, pings),
+                    formatter='json',
+                    columns=rows.LONG_COLUMNS,
                 ),
                 strict=True,
             )

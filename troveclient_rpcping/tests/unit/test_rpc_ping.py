@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import logging
 import time
 from typing import Any
+import uuid
 
 import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -237,6 +238,32 @@ class RpcPingTest(base.TestCase):
                 base.PONG, exceptions.InvalidInstanceID, instance=instance
             )
             self.assertEqual([], self.server.requests)
+
+    def test_what_is_not_an_instance_is_a_type_error(self) -> None:
+        """Alone, in a list, from a generator, and in the place of a list."""
+        server = self.serve(base.PONG)
+        manager = self.connect(server.url).mgmt_instances
+        for wrong in (None, 7, True, b'x', ['x'], {'id': 'x'}, object()):
+            self.assertRaises(TypeError, manager.rpc_ping, wrong)
+            for method in (
+                manager.rpc_ping_each,
+                manager.rpc_ping_until_reachable,
+            ):
+                error = self.assertRaises(TypeError, method, [GUEST, wrong])
+                self.assertIn('neither the ID of an instance', str(error))
+                lazy = method(iter([wrong]))
+                self.assertRaises(TypeError, next, lazy)
+        for wrong in (GUEST, GUEST.encode(), None, 7):
+            self.assertRaises(TypeError, manager.rpc_ping_each, wrong)
+        self.assertEqual([], server.requests)
+
+    def test_an_id_may_be_a_uuid(self) -> None:
+        """As Python has a type for it."""
+        server = self.serve(base.PONG)
+        manager = self.connect(server.url).mgmt_instances
+        manager.rpc_ping(uuid.UUID(GUEST))
+        (result,) = manager.rpc_ping_each([uuid.UUID(GUEST)])
+        self.assertEqual(GUEST, result.instance_id)
 
     def test_a_client_without_a_session_is_told_that_it_needs_one(
         self,

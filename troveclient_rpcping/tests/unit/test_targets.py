@@ -149,6 +149,55 @@ class ResolveTest(TestCase):
         self.assertEqual([None, GUEST], [t.instance_id for t in found])
         self.assertEqual('nosuch', found[0].name)
 
+    def hint(self, name: str) -> str:
+        (found,) = self.directory.resolve([name])
+        self.assertIsNone(found.instance_id)
+        detail = targets.unanswered(found).detail
+        self.assertTrue(detail.startswith('No instance bears this name'))
+        return detail.removeprefix('No instance bears this name')
+
+    def test_a_typing_error_suggests_near_names(self) -> None:
+        """Of those in the listing, quoted: tenants chose them."""
+        self.instances[0] = Instance(GUEST, 'customer-"7"')
+        self.assertEqual(
+            r'. Near names: "customer-\"7\""', self.hint('custmer-"7"')
+        )
+        self.assertEqual('', self.hint('zzz'))
+
+    def test_what_looks_like_an_id_but_is_not_is_said(self) -> None:
+        """A digit is missing, or one too many, or the hyphens are."""
+        for text, length in (
+            (GUEST[:-1], 35),
+            (f'{GUEST}0', 37),
+            (GUEST.replace('-', ''), 32),
+            (f'{GUEST[:8]}0{GUEST[9:]}', 36),
+        ):
+            self.assertIn(
+                f'It looks like an ID, but is not a UUID: {length} characters',
+                self.hint(text),
+            )
+
+    def test_a_pattern_stands_for_all_names_of_its_form(self) -> None:
+        """By name, each guest once; one that fits none is not found."""
+        for pattern, ids in (
+            ('db-*', [GUEST, OTHER]),
+            ('db-[2-9]', [OTHER]),
+            ('d?-1', [GUEST]),
+            ('*', [GUEST, OTHER, 'a', 'b']),
+            ('DB-*', [None]),
+            ('x*', [None]),
+        ):
+            found = self.directory.resolve([pattern])
+            self.assertEqual(ids, [each.instance_id for each in found])
+        found = self.directory.resolve(['db-2', 'db-*'])
+        self.assertEqual([OTHER, GUEST], [each.instance_id for each in found])
+
+    def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
+        """If an instance bears it."""
+        self.instances.append(Instance('star', 'db-*'))
+        (found,) = self.directory.resolve(['db-*'])
+        self.assertEqual('star', found.instance_id)
+
     def test_hostile_names_are_clean_in_the_error(self) -> None:
         """Tenants choose names, and the listing may be hostile too."""
         name = '\x1b[31mevil\n'
@@ -241,7 +290,16 @@ class SelectTest(TestCase):
     def test_nothing_selected_is_an_error(self) -> None:
         """Never a silent success."""
         self.assert_error(
-            'No instance fits', self.directory.select, statuses=['x']
+            'No instance fits. There are these statuses: "ACTIVE", "SHUTDOWN".',
+            self.directory.select,
+            statuses=['x'],
+        )
+        self.assert_error(
+            'these projects: "p1", "p2". There are these '
+            'datastores: "mysql 5.7", "mysql 8.0", "postgresql 16".',
+            self.directory.select,
+            project_ids=['p3'],
+            datastores=['x'],
         )
         self.assert_error('no instance in this cloud', Directory(list).select)
 
@@ -264,13 +322,17 @@ class ReadTest(TestCase):
             ['db-1'], targets.read(str(folder / 'names'), io.StringIO())
         )
 
+    def test_a_file_may_name_nobody(self) -> None:
+        """As a list of failed guests does where all is well."""
+        for data in (b'', b'\n', b'# none\n'):
+            self.assertEqual([], self.read(data))
+
     def test_many_lines_are_read(self) -> None:
         """A hundred thousand are."""
         self.assertEqual(100_000, len(self.read(b'x\n' * 100_000)))
 
     def test_what_cannot_be_read_is_said(self) -> None:
         """With the file, and what is wrong with it."""
-        self.assert_error('- names no instance', self.read, b'# none\n')
         self.assert_error('see line 2', self.read, b'a\n\xff\n')
         self.assert_error('input is closed', targets.read, '-', None)
         self.assert_error(
