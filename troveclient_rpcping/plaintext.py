@@ -14,7 +14,8 @@
 
 The text of an agent's exception comes out of a tenant's virtual machine, and
 names are chosen by tenants. Neither may move the cursor, set a title, change
-the direction of the text or forge another line.
+the direction of the text or forge another line. Nor is a password shown that
+stands in a URL.
 """
 
 import re
@@ -30,6 +31,12 @@ _ESCAPES = re.compile(
     r'|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])'
     r'[^\x07\x1b\x9c]{0,256}(?:\x07|\x1b\\|\x9c)'
     r'|\x1b[ -/]{0,8}[0-~]'
+)
+
+# A user and a password in a URL, also if the password has a slash in it that
+# should be escaped. A port is none.
+_USER_IN_URL = re.compile(
+    r'(?<=://)(?:[^\s/?#]{1,256}|[^\s/:@\[]{0,256}:(?!\d+(?:[/?#\s]|$))\S{0,256})@'
 )
 
 # What is one word for every parser of lines.
@@ -52,7 +59,7 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """
     # Nothing beyond a few times the limit can show: hostile megabytes are
     # not worth cleaning.
-    head = _ESCAPES.sub('', text[: limit * 8])
+    head = _ESCAPES.sub('', _USER_IN_URL.sub('***@', text[: limit * 8]))
     line = ' '.join(_printable(head).split())
     if len(line) > limit or len(text) > limit * 8:
         return line[: limit - 1].rstrip() + '…'
