@@ -153,4 +153,11 @@ def _options_parser() -> argparse.ArgumentParser:
         default=default.transport,
         help='memory needs no broker, rabbit starts one (default memory)',
     )
+    parser.add_argument(
+        '--server',
+        choices=[each.value for each in plan.ApiServer],
+        default=default.server,
+        help='what serves trove-api: eventlet, or, with rabbit, wsgi: one '
+        'request at a time in each worker (default eventlet)',
+    )
     return parser

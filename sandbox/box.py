@@ -34,6 +34,9 @@ class Sandbox:
     :param transport: ``memory`` (no broker; trove-api and the guests share
         a process) or ``rabbit`` (a RabbitMQ node of its own; the guests and
         ``workers`` trove-api processes).
+    :param server: what serves trove-api: ``eventlet`` (many requests at a
+        time in each worker) or, only with ``rabbit``, ``wsgi`` (one request
+        at a time in each worker, as with uWSGI).
     :param workers: trove-api's processes; only with ``rabbit``.
     :param guests: how many guests ``guest-0001``, … to add to the default
         fleet.
@@ -56,6 +59,7 @@ class Sandbox:
         self,
         transport: str = 'memory',
         *,
+        server: str = 'eventlet',
         workers: int = 2,
         guests: int = 0,
         dead: int = 0,
@@ -65,13 +69,14 @@ class Sandbox:
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.options = plan_.Options(
-            plan_.transport(transport),
+            plan_.choice('transport', plan_.Transport, transport),
             workers,
             guests,
             dead,
             agent_timeout,
             rate_limit,
             token_lifetime,
+            plan_.choice('server', plan_.ApiServer, server),
         )
         self._guests = fleet.by_name(fleet.default_fleet(guests, dead))
         self._folder = None if folder is None else pathlib.Path(folder)
@@ -226,6 +231,11 @@ class Sandbox:
     def start(self, server: str) -> None:
         """Start a server again, on its port; returns when it answers."""
         self._order('start', server=server)
+
+    def workers(self) -> list[int]:
+        """The PIDs of trove-api's workers, in order."""
+        workers: list[int] = self.status()['workers']
+        return workers
 
     def log(self, server: str) -> str:
         """What a server has written to its log."""

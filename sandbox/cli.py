@@ -43,6 +43,7 @@ def _box(
 ) -> box_.Sandbox:
     return box_.Sandbox(
         args.transport,
+        server=args.server,
         workers=args.workers,
         guests=args.guests,
         dead=args.dead,

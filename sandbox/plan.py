@@ -26,6 +26,7 @@ import secrets
 import socket
 from typing import Any
 from typing import Self
+from typing import TypeVar
 
 from sandbox import error
 from sandbox import fleet
@@ -46,14 +47,28 @@ class Transport(enum.StrEnum):
     RABBIT = 'rabbit'
 
 
-def transport(name: str) -> Transport:
-    """The transport of that name."""
+class ApiServer(enum.StrEnum):
+    """What serves trove-api's WSGI application."""
+
+    #: Trove's own: each worker serves many requests at a time.
+    EVENTLET = 'eventlet'
+    #: One request at a time in each worker, as with uWSGI and mod_wsgi.
+    WSGI = 'wsgi'
+
+
+_Choice = TypeVar('_Choice', bound=enum.StrEnum)
+
+
+def choice(option: str, kind: type[_Choice], name: str) -> _Choice:
+    """The member of that name.
+
+    :raises sandbox.SandboxError: when there is none; lists those that are.
+    """
     try:
-        return Transport(name)
+        return kind(name)
     except ValueError:
-        names = ' or '.join(Transport)
         raise error.SandboxError(
-            f'transport must be {names}, not {name}'
+            f'{option} must be {" or ".join(kind)}, not {name}'
         ) from None
 
 
@@ -74,13 +89,27 @@ class Options:
     rate_limit: int = 200
     #: Seconds; Keystone's [token] expiration.
     token_lifetime: int = 3600
+    #: What serves trove-api; wsgi only with rabbit.
+    server: ApiServer = ApiServer.EVENTLET
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
         """Back from ``dataclasses.asdict`` and JSON."""
-        return cls(**{**value, 'transport': transport(value['transport'])})
+        kinds = {
+            'transport': choice('transport', Transport, value['transport']),
+            'server': choice('server', ApiServer, value['server']),
+        }
+        return cls(**{**value, **kinds})
 
     def __post_init__(self) -> None:
+        if (
+            self.server is ApiServer.WSGI
+            and self.transport is not Transport.RABBIT
+        ):
+            raise error.SandboxError(
+                'server wsgi needs transport rabbit: in memory, trove-api '
+                'and the guests are one process'
+            )
         for name in (
             'workers',
             'agent_timeout',

@@ -15,6 +15,7 @@
 import asyncio
 from collections.abc import Awaitable
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
@@ -70,6 +71,12 @@ class Server:
         if self._process is None or self._process.poll() is not None:
             return None
         return self._process.pid
+
+    def workers(self) -> list[int]:
+        """The PIDs of its workers, in order: its children, or itself."""
+        if self.pid is None:
+            return []
+        return sorted(_children(self.pid)) or [self.pid]
 
     async def start(self) -> None:
         """Start it, and wait until it answers.
@@ -171,6 +178,17 @@ class Server:
     async def _ended(self) -> None:
         while self.pid is not None:
             await asyncio.sleep(_POLL)
+
+
+def _children(parent: int) -> Iterator[int]:
+    """The living children of a process (proc_pid_stat(5))."""
+    for process in pathlib.Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            stat = (process / 'stat').read_text()
+            # Behind the name, which may hold anything.
+            state, ppid = stat.rpartition(')')[2].split()[:2]
+            if int(ppid) == parent and state != 'Z':
+                yield int(process.name)
 
 
 def _kill_group(leader: int) -> bool:

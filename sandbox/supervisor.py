@@ -105,6 +105,7 @@ class Supervisor:
             'trove_url': plan.trove_root,
             'clouds_yaml': str(plan.file('clouds.yaml')),
             'servers': {each.name: each.pid for each in self.servers.values()},
+            'workers': self.servers['trove-api'].workers(),
             'nova': self.nova,
             'guests': [
                 {
@@ -189,5 +190,6 @@ class Supervisor:
                 probe.ping_until_answered,
                 self.plan,
                 answering[0],
+                self.servers['trove-api'].workers(),
                 self._stopping,
             )

@@ -17,12 +17,16 @@ rely on that.
 """
 
 from collections.abc import Iterator
+import concurrent.futures
+import contextlib
 import dataclasses
+import email.message
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +40,7 @@ import urllib.request
 import testtools
 
 import sandbox
+from sandbox import plan
 from sandbox import probe
 from sandbox import rabbitmq
 
@@ -73,7 +78,7 @@ class Reply:
     """What a client gets to see."""
 
     status: int
-    headers: dict[str, str]
+    headers: email.message.Message
     body: bytes
     seconds: float
 
@@ -113,7 +118,7 @@ class Client:
         except urllib.error.HTTPError as exc:
             reply, content = exc, exc.read()
         seconds = time.monotonic() - begin
-        return Reply(reply.status, dict(reply.headers), content, seconds)
+        return Reply(reply.status, reply.headers, content, seconds)
 
     def ping(self, guest: sandbox.Guest, timeout: float = DEADLINE) -> Reply:
         """Ping a guest."""
@@ -125,6 +130,7 @@ class MemoryRepliesTest(testtools.TestCase):
     """What trove-api answers: the table of a real Trove's replies."""
 
     transport = 'memory'
+    server = 'eventlet'
     # Seconds that Trove waits for a guest: a living one may be starved.
     patience = 3
     box: sandbox.Sandbox
@@ -134,7 +140,9 @@ class MemoryRepliesTest(testtools.TestCase):
     def setUpClass(cls) -> None:
         """Start one sandbox for all of them."""
         super().setUpClass()
-        cls.box = sandbox.Sandbox(cls.transport, agent_timeout=cls.patience)
+        cls.box = sandbox.Sandbox(
+            cls.transport, server=cls.server, agent_timeout=cls.patience
+        )
         cls.box.__enter__()
         cls.addClassCleanup(cls.box.__exit__, None, None, None)
         cls.admin = Client(cls.box)
@@ -152,7 +160,8 @@ class MemoryRepliesTest(testtools.TestCase):
         """A guest that answers gives 204, no body and a request ID."""
         reply = self.ping('db-healthy')
         self.assertEqual((204, b''), (reply.status, reply.body))
-        self.assertEqual('0', reply.headers['Content-Length'])
+        # gunicorn leaves it out of a 204, as RFC 9110 demands.
+        self.assertEqual('0', reply.headers.get('Content-Length', '0'))
         self.assertIn('X-Openstack-Request-Id', reply.headers)
 
     def test_a_dead_guest_is_a_timeout(self) -> None:
@@ -356,6 +365,60 @@ class RabbitRepliesTest(MemoryRepliesTest):
         self.assertEqual(204, self.ping('db-healthy').status)
 
 
+@needs_rabbitmq
+class WsgiRepliesTest(RabbitRepliesTest):
+    """The same, with trove-api as uWSGI and mod_wsgi run it."""
+
+    server = 'wsgi'
+
+    def test_each_reply_closes_its_connection(self) -> None:
+        """A reply says that the connection closes, as uWSGI's do."""
+        self.assertEqual(
+            'close', self.ping('db-healthy').headers['Connection']
+        )
+
+    def test_the_workers_are_processes_that_log_their_id(self) -> None:
+        """Each worker was warmed up; its PID stands before its pings."""
+        workers = self.box.workers()
+        self.assertEqual(self.box.options.workers, len(workers))
+        log = self.box.log('trove-api')
+        for pid in workers:
+            self.assertRegex(
+                log, f'(?m)^[^ ]+ [^ ]+ {pid} INFO .* Sending RPC PING '
+            )
+
+    def test_a_worker_serves_one_request_at_a_time(self) -> None:
+        """While each worker has a client, another waits in the backlog."""
+        port = self.box.plan.ports.trove
+        with contextlib.ExitStack() as clients:
+            for _ in self.box.workers():
+                address = (plan.LOOPBACK, port)
+                clients.enter_context(socket.create_connection(address))
+            self.wait_for_backlog(port, 0)
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                ping = pool.submit(self.ping, 'db-healthy')
+                self.wait_for_backlog(port, 1)
+                self.assertFalse(ping.done())
+                clients.close()
+                self.assertEqual(204, ping.result().status)
+
+    def wait_for_backlog(self, port: int, length: int) -> None:
+        """Wait until N connections to a port are not accepted yet."""
+        end = time.monotonic() + DEADLINE
+        while backlog(port) != length:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+
+def backlog(port: int) -> int:
+    """The connections that wait in a listening socket (proc_net(5))."""
+    for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]:
+        _, local, _, state, queues = line.split()[:5]
+        if local.endswith(f':{port:04X}') and state == '0A':
+            return int(queues.partition(':')[2], 16)
+    raise AssertionError(f'nobody listens on {port}')
+
+
 class OptionsTest(testtools.TestCase):
     """What a sandbox can be made to be."""
 
@@ -395,6 +458,8 @@ class OptionsTest(testtools.TestCase):
             {'transport': 'pigeon'},
             {'agent_timeout': 0},
             {'guests': 1, 'dead': 2},
+            {'server': 'apache'},
+            {'server': 'wsgi', 'transport': 'memory'},
         ):
             self.assertRaises(
                 sandbox.SandboxError,
@@ -438,6 +503,20 @@ class HelpTest(testtools.TestCase):
         ):
             self.assertIn(f'\n    {command} ', overview)
             self.assertIn(f' {command} [-h]', self.help(command))
+
+    def test_wsgi_in_memory_is_refused_in_one_line(self) -> None:
+        """Without RabbitMQ, wsgi is an error that names what is needed."""
+        argv = [sys.executable, '-m', 'sandbox', 'run', '--server', 'wsgi']
+        done = subprocess.run(
+            [*argv, '--', 'true'],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(1, done.returncode)
+        [line] = done.stderr.splitlines()
+        self.assertIn('sandbox: error: server wsgi needs transport', line)
 
     def test_wrong_usage_is_2(self) -> None:
         """A behaviour that does not exist is wrong usage."""
