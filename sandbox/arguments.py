@@ -89,7 +89,20 @@ def parser() -> argparse.ArgumentParser:
         choices=[each.value for each in fleet.Nova],
         help=', '.join(fleet.Nova),
     )
+    sub = add('worker', 'cut off or freeze a worker of trove-api', place)
+    sub.add_argument(
+        'number', metavar='NUMBER', type=int, help='from 1, as "status" has it'
+    )
+    sub.add_argument(
+        'state',
+        metavar='STATE',
+        choices=[each.value for each in fleet.Worker],
+        help=f'{", ".join(fleet.Worker)}; lost: its connections to RabbitMQ '
+        'carry nothing; cut: nor do new ones; frozen: SIGSTOP',
+    )
     for name, help_ in (
+        ('freeze', 'let a server stand still (SIGSTOP)'),
+        ('thaw', 'let a frozen server go on'),
         ('stop', 'stop a server in good order'),
         ('kill', 'kill a server with SIGKILL'),
         ('start', 'start a server again'),

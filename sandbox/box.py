@@ -216,6 +216,29 @@ class Sandbox:
         """
         self._order('nova', state=state)
 
+    def set_worker(self, number: int, state: str) -> None:
+        """Cut off or freeze one worker of trove-api, from now on.
+
+        :param number: from 1, in the order of :meth:`workers`.
+        :param state: ``ok``; ``lost`` (its connections to RabbitMQ carry
+            nothing any more, in silence, until it notices after a minute or
+            two; new ones work, so that its pings time out); ``cut`` (new
+            ones carry nothing either, so that its pings hang); or
+            ``frozen`` (SIGSTOP).
+        """
+        self._order('worker', number=number, state=state)
+
+    def freeze(self, server: str) -> None:
+        """Let a server and its workers stand still (SIGSTOP).
+
+        :param server: with ``guests``, all agents are cut off at once.
+        """
+        self._order('freeze', server=server)
+
+    def thaw(self, server: str) -> None:
+        """Let a server and its workers go on (SIGCONT)."""
+        self._order('thaw', server=server)
+
     def stop(self, server: str) -> None:
         """Stop a server in good order; returns when it is gone.
 
@@ -234,8 +257,7 @@ class Sandbox:
 
     def workers(self) -> list[int]:
         """The PIDs of trove-api's workers, in order."""
-        workers: list[int] = self.status()['workers']
-        return workers
+        return [worker['pid'] for worker in self.status()['workers']]
 
     def log(self, server: str) -> str:
         """What a server has written to its log."""

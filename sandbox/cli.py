@@ -121,7 +121,11 @@ def _describe(status: channel.Message) -> None:
         f'files in {status["folder"]}'
     )
     for name, pid in status['servers'].items():
-        print(f'  {name:12} {f"pid {pid}" if pid else "stopped"}')
+        state = ', frozen' if name in status['frozen'] else ''
+        print(f'  {name:12} {f"pid {pid}{state}" if pid else "stopped"}')
+    print('workers of trove-api')
+    for number, worker in enumerate(status['workers'], 1):
+        print(f'  {number:<12} pid {worker["pid"]}, {worker["state"]}')
     print('guests')
     shown = [g for g in status['guests'] if g['name'].startswith('db-')]
     for guest in shown:
@@ -163,6 +167,11 @@ def _nova(args: argparse.Namespace) -> int:
     return 0
 
 
+def _worker(args: argparse.Namespace) -> int:
+    _order(args, 'worker', number=args.number, state=args.state)
+    return 0
+
+
 def _server(args: argparse.Namespace) -> int:
     _order(args, args.command, server=args.server)
     return 0
@@ -176,6 +185,9 @@ _COMMANDS = {
     'run': _run,
     'guest': _guest,
     'nova': _nova,
+    'worker': _worker,
+    'freeze': _server,
+    'thaw': _server,
     'stop': _server,
     'kill': _server,
     'start': _server,

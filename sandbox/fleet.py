@@ -61,6 +61,19 @@ class Nova(enum.StrEnum):
     MISSING = 'missing'
 
 
+class Worker(enum.StrEnum):
+    """What a worker of trove-api is able to do."""
+
+    OK = 'ok'
+    #: Its connections to RabbitMQ carry nothing, and are not closed. New
+    #: ones work: it sends pings, and their answers never come.
+    LOST = 'lost'
+    #: New ones carry nothing, either: its pings hang.
+    CUT = 'cut'
+    #: It stands still (SIGSTOP).
+    FROZEN = 'frozen'
+
+
 def stable_id(kind: str, name: str) -> str:
     """An ID that is the same in every sandbox."""
     return str(uuid.uuid5(_NAMESPACE, f'{kind}/{name}'))

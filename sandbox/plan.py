@@ -132,6 +132,8 @@ class Ports:
     cloud: int
     trove: int
     amqp: int
+    #: Between trove-api and amqp: sandbox/wire.py.
+    wire: int
     epmd: int
     erlang: int
 
@@ -204,13 +206,18 @@ class Plan:
 
     @property
     def transport_url(self) -> str:
-        """oslo.messaging's transport_url."""
+        """oslo.messaging's transport_url for trove-api."""
         if self.options.transport is Transport.MEMORY:
             return 'fake://'
-        return (
-            f'rabbit://sandbox:{self.passwords.broker}@{LOOPBACK}'
-            f':{self.ports.amqp}/'
-        )
+        return self._rabbit_url(self.ports.wire)
+
+    @property
+    def guests_transport_url(self) -> str:
+        """The same for the guests in a process of their own."""
+        return self._rabbit_url(self.ports.amqp)
+
+    def _rabbit_url(self, port: int) -> str:
+        return f'rabbit://sandbox:{self.passwords.broker}@{LOOPBACK}:{port}/'
 
     def file(self, *names: str) -> pathlib.Path:
         """A path in the run folder."""

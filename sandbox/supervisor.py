@@ -15,6 +15,7 @@
 import asyncio
 import dataclasses
 import os
+import signal
 import threading
 
 from sandbox import channel
@@ -25,6 +26,7 @@ from sandbox import plan as plan_
 from sandbox import probe
 from sandbox import programs
 from sandbox import server
+from sandbox import wire
 
 
 class Supervisor:
@@ -38,6 +40,7 @@ class Supervisor:
         self.nova = fleet.Nova.OK
         self.down = asyncio.Event()
         self._stopping = threading.Event()
+        self._wire = wire.Wire(plan.ports.wire, plan.ports.amqp)
         made = [programs.keystone(plan), programs.cloud(plan)]
         if options.transport is plan_.Transport.MEMORY:
             made += [programs.memory(plan)]
@@ -54,17 +57,36 @@ class Supervisor:
 
     @property
     def _guests_host(self) -> server.Server:
-        return self.servers.get('guests', self.servers['trove-api'])
+        return self.servers.get('guests', self._api)
+
+    @property
+    def _api(self) -> server.Server:
+        return self.servers['trove-api']
 
     async def start(self) -> None:
         """Start every server, all at once."""
         config.write(self.plan)
         self.plan.save_fleet(self.guests)
-        servers = dict(self.servers)
-        if 'epmd' in servers:
-            await servers.pop('epmd').start()
-        await asyncio.gather(*(each.start() for each in servers.values()))
+        names = [name for name in self.servers if name != 'epmd']
+        await asyncio.gather(
+            *(self._start(self.servers[name]) for name in names)
+        )
         await self._prove()
+
+    async def _start(self, what: server.Server) -> None:
+        """Start a server, and what comes and goes with it."""
+        if what.name == 'broker' and self.servers['epmd'].pid is None:
+            await self.servers['epmd'].start()
+        await what.start()
+        if what.name == 'broker':
+            await self._wire.open()
+
+    def _stopped(self, what: server.Server) -> None:
+        """Let what depends on a server know that it is gone."""
+        if what.name == 'broker':
+            self._wire.close()
+        if what is self._api:
+            self._wire.mend_all()
 
     async def stop(self) -> None:
         """Stop every server; those that talk to the broker before it."""
@@ -85,12 +107,12 @@ class Supervisor:
                 await self._set_guest(order)
             case 'nova':
                 await self._set_nova(fleet.Nova(order['state']))
-            case 'stop':
-                await self._server(order['server']).stop()
-            case 'kill':
-                await self._server(order['server']).kill()
-            case 'start':
-                await self._restart(self._server(order['server']))
+            case 'worker':
+                await self._set_worker(
+                    order['number'], fleet.Worker(order['state'])
+                )
+            case 'stop' | 'kill' | 'start' | 'freeze' | 'thaw' as verb:
+                await self._command(verb, self._server(order['server']))
             case unknown:
                 raise error.SandboxError(f'no such order: {unknown}')
         return {}
@@ -105,7 +127,13 @@ class Supervisor:
             'trove_url': plan.trove_root,
             'clouds_yaml': str(plan.file('clouds.yaml')),
             'servers': {each.name: each.pid for each in self.servers.values()},
-            'workers': self.servers['trove-api'].workers(),
+            'frozen': [
+                each.name for each in self.servers.values() if each.frozen
+            ],
+            'workers': [
+                {'pid': pid, 'state': self._worker_state(pid)}
+                for pid in self._api.workers()
+            ],
             'nova': self.nova,
             'guests': [
                 {
@@ -162,13 +190,70 @@ class Supervisor:
         if self.servers['cloud'].pid is not None:
             await self.servers['cloud'].order({'state': state})
 
-    async def _restart(self, what: server.Server) -> None:
-        if what.name == 'broker' and self.servers['epmd'].pid is None:
-            await self.servers['epmd'].start()
-        await what.start()
-        if what.name == 'cloud':
-            await self._set_nova(self.nova)
-        await self._prove()
+    async def _command(self, verb: str, what: server.Server) -> None:
+        """Start, stop, kill, freeze or thaw a server."""
+        match verb:
+            case 'stop':
+                await what.stop()
+                self._stopped(what)
+            case 'kill':
+                await what.kill()
+                self._stopped(what)
+            case 'start':
+                await self._start(what)
+                if what.name == 'cloud':
+                    await self._set_nova(self.nova)
+                await self._prove()
+            case 'freeze':
+                await what.freeze()
+            case 'thaw':
+                what.thaw()
+                await self._prove()
+
+    def _worker_state(self, pid: int) -> fleet.Worker:
+        if pid in self._wire.cut_off:
+            return fleet.Worker.CUT
+        if self._wire.lost(pid):
+            return fleet.Worker.LOST
+        return (
+            fleet.Worker.FROZEN if server.is_frozen(pid) else fleet.Worker.OK
+        )
+
+    async def _set_worker(self, number: int, state: fleet.Worker) -> None:
+        workers = self._api.workers()
+        if not 1 <= number <= len(workers):
+            raise error.SandboxError(
+                f'no such worker: {number} (trove-api has {len(workers)})'
+            )
+        pid = workers[number - 1]
+        if self.plan.options.transport is plan_.Transport.MEMORY:
+            raise error.SandboxError(
+                'in memory, trove-api and the guests are one process: to '
+                'have workers, use --transport rabbit'
+            )
+        self._wire.mend(pid)
+        os.kill(pid, signal.SIGCONT)
+        match state:
+            case fleet.Worker.CUT | fleet.Worker.LOST:
+                self._wire.cut(pid, new=state is fleet.Worker.CUT)
+            case fleet.Worker.FROZEN:
+                os.kill(pid, signal.SIGSTOP)
+                await server.frozen(pid)
+            case fleet.Worker.OK:
+                await self._prove()
+
+    @property
+    def _sound(self) -> bool:
+        """Whether a ping of a guest that answers must be answered."""
+        servers = self.servers.values()
+        return (
+            all(each.pid and not each.frozen for each in servers)
+            and self.nova is fleet.Nova.OK
+            and all(
+                self._worker_state(pid) is fleet.Worker.OK
+                for pid in self._api.workers()
+            )
+        )
 
     async def _prove(self) -> None:
         """Wait until pings get through, if anything can stop them but us.
@@ -184,12 +269,11 @@ class Supervisor:
             and guest.in_nova
             and not guest.deleted
         ]
-        running = all(each.pid for each in self.servers.values())
-        if answering and running and self.nova is fleet.Nova.OK:
+        if answering and self._sound:
             await asyncio.to_thread(
                 probe.ping_until_answered,
                 self.plan,
                 answering[0],
-                self.servers['trove-api'].workers(),
+                self._api.workers(),
                 self._stopping,
             )

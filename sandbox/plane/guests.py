@@ -32,7 +32,9 @@ from sandbox.plane import instances
 def main(folder: str, orders: socket.socket) -> None:
     """Serve until the supervisor is gone or kills it."""
     plan = plan_.Plan.load(folder)
-    sys.argv = ['guests', '--config-file', str(plan.file('trove.conf'))]
+    sys.argv = ['guests']
+    for name in ('trove.conf', 'guests.conf'):
+        sys.argv += ['--config-file', str(plan.file(name))]
     common.initialize()
     fleet = plan.load_fleet()
     seeded = plan.file('trove.seeded')

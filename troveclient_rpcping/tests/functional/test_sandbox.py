@@ -24,6 +24,7 @@ import email.message
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -47,6 +48,12 @@ from sandbox import rabbitmq
 ROOT = pathlib.Path(sandbox.__file__).resolve().parent.parent
 # Seconds; what takes that long on the busiest machine is broken.
 DEADLINE = 60
+
+# What trove-api logs of a ping: the worker's PID, the guest's ID.
+PINGING = re.compile(
+    r'(?m)^\S+ \S+ (\d+) INFO .*'
+    r' Sending RPC PING for a database instance (\S+)'
+)
 
 needs_rabbitmq = unittest.skipUnless(
     rabbitmq.installed(), 'RabbitMQ is not installed'
@@ -306,7 +313,10 @@ class MemoryRepliesTest(testtools.TestCase):
             lambda: self.box.set_guest('db-twin', 'dead'),
             lambda: self.box.set_guest('db-healthy', 'asleep'),
             lambda: self.box.set_nova('sulking'),
+            lambda: self.box.set_worker(0, 'cut'),
+            lambda: self.box.set_worker(1, 'asleep'),
             lambda: self.box.stop('nova'),
+            lambda: self.box.freeze('nova'),
             lambda: self.box.start('keystone'),
         ):
             self.assertThat(order, refused)
@@ -382,10 +392,9 @@ class WsgiRepliesTest(RabbitRepliesTest):
         workers = self.box.workers()
         self.assertEqual(self.box.options.workers, len(workers))
         log = self.box.log('trove-api')
-        for pid in workers:
-            self.assertRegex(
-                log, f'(?m)^[^ ]+ [^ ]+ {pid} INFO .* Sending RPC PING '
-            )
+        self.assertLessEqual(
+            set(workers), {int(pid) for pid, _ in PINGING.findall(log)}
+        )
 
     def test_a_worker_serves_one_request_at_a_time(self) -> None:
         """While each worker has a client, another waits in the backlog."""
@@ -417,6 +426,149 @@ def backlog(port: int) -> int:
         if local.endswith(f':{port:04X}') and state == '0A':
             return int(queues.partition(':')[2], 16)
     raise AssertionError(f'nobody listens on {port}')
+
+
+@needs_rabbitmq
+class EventletWorkersTest(testtools.TestCase):
+    """What breaks one worker of trove-api, or all agents together."""
+
+    server = 'eventlet'
+    patience = 3
+    box: sandbox.Sandbox
+    admin: Client
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start one sandbox for all of them."""
+        super().setUpClass()
+        cls.box = sandbox.Sandbox(
+            'rabbit',
+            server=cls.server,
+            workers=3,
+            guests=6,
+            agent_timeout=cls.patience,
+            rate_limit=1_000_000,
+        )
+        cls.box.__enter__()
+        cls.addClassCleanup(cls.box.__exit__, None, None, None)
+        cls.admin = Client(cls.box)
+
+    def ping(self) -> Reply:
+        """Ping a guest that answers."""
+        return self.admin.ping(self.box.guests['db-healthy'])
+
+    def ping_through_each(self) -> dict[int, set[int]]:
+        """Ping until each worker replied: PID, its HTTP statuses."""
+        workers = self.box.workers()
+        statuses: dict[int, set[int]] = {}
+        end = time.monotonic() + DEADLINE
+        while statuses.keys() != set(workers):
+            self.assertLess(time.monotonic(), end, statuses)
+            for pid, status in self.ping_some():
+                statuses.setdefault(pid, set()).add(status)
+        return statuses
+
+    def ping_some(self) -> list[tuple[int, int]]:
+        """Ping a few guests at once: the worker's PID, its HTTP status."""
+        guests = [
+            guest
+            for name, guest in self.box.guests.items()
+            if name.startswith('guest-')
+        ]
+        begin = len(self.box.log('trove-api'))
+        with concurrent.futures.ThreadPoolExecutor(len(guests)) as pool:
+            replies = list(pool.map(self.admin.ping, guests))
+        log = self.box.log('trove-api')[begin:]
+        workers = {id_: int(pid) for pid, id_ in PINGING.findall(log)}
+        return [
+            (workers[guest.id], reply.status)
+            for guest, reply in zip(guests, replies, strict=True)
+        ]
+
+    def broken(self, state: str) -> int:
+        """Break the second worker until the end of the test; its PID."""
+        self.addCleanup(self.box.set_worker, 2, 'ok')
+        self.box.set_worker(2, state)
+        worker = self.box.status()['workers'][1]
+        self.assertEqual(state, worker['state'])
+        return int(worker['pid'])
+
+    def test_a_worker_that_lost_its_connections_times_out(self) -> None:
+        """Its pings give 400, a timeout; those of the others give 204."""
+        lost = self.broken('lost')
+        statuses = self.ping_through_each()
+        self.assertEqual({400}, statuses.pop(lost))
+        self.assertEqual([{204}, {204}], list(statuses.values()))
+        self.box.set_worker(2, 'ok')
+        self.assertEqual({204}, self.ping_through_each()[lost])
+
+    def test_a_worker_that_is_cut_off_hangs(self) -> None:
+        """It gets no new connection, so its ping ends when it is mended."""
+        cut = self.broken('cut')
+        before = self.pings_of(cut)
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            pings = []
+            end = time.monotonic() + DEADLINE
+            while self.pings_of(cut) == before:
+                self.assertLess(time.monotonic(), end)
+                pings.append(pool.submit(self.ping))
+                time.sleep(0.1)
+            # Longer than Trove waits for an agent.
+            time.sleep(2 * self.patience)
+            waiting = [ping for ping in pings if not ping.done()]
+            self.assertEqual(self.pings_of(cut) - before, len(waiting))
+            self.box.set_worker(2, 'ok')
+        for ping in pings:
+            self.assertIn(ping.result().status, (204, 400))
+        self.assertEqual({204}, self.ping_through_each()[cut])
+
+    def pings_of(self, worker: int) -> int:
+        """How many pings a worker sent."""
+        log = self.box.log('trove-api')
+        return sum(int(pid) == worker for pid, _ in PINGING.findall(log))
+
+    def test_a_frozen_worker_leaves_the_pings_to_the_others(self) -> None:
+        """It serves nothing until it is mended."""
+        frozen = self.broken('frozen')
+        before = self.pings_of(frozen)
+        for _ in range(12):
+            self.assertEqual(204, self.ping().status)
+        self.assertEqual(before, self.pings_of(frozen))
+        self.box.set_worker(2, 'ok')
+        self.assertEqual({204}, self.ping_through_each()[frozen])
+
+    def test_frozen_guests_time_out_together(self) -> None:
+        """All agents are silent while trove-api and RabbitMQ are well."""
+        self.addCleanup(self.box.thaw, 'guests')
+        self.box.freeze('guests')
+        self.assertEqual(['guests'], self.box.status()['frozen'])
+        self.assertEqual(400, self.ping().status)
+        self.assertRaises(
+            sandbox.SandboxError, self.box.set_guest, 'db-old', 'dead'
+        )
+        self.box.thaw('guests')
+        self.assertEqual(204, self.ping().status)
+
+    def test_a_worker_that_does_not_exist_is_refused(self) -> None:
+        """The error says how many there are."""
+        error = self.assertRaises(
+            sandbox.SandboxError, self.box.set_worker, 4, 'cut'
+        )
+        self.assertEqual('no such worker: 4 (trove-api has 3)', str(error))
+
+    def test_a_new_trove_api_is_not_cut_off(self) -> None:
+        """A restart of trove-api mends its workers."""
+        self.broken('cut')
+        self.box.kill('trove-api')
+        self.box.start('trove-api')
+        self.assertEqual([{204}] * 3, list(self.ping_through_each().values()))
+
+
+@needs_rabbitmq
+class WsgiWorkersTest(EventletWorkersTest):
+    """With one request at a time in each worker."""
+
+    server = 'wsgi'
 
 
 class OptionsTest(testtools.TestCase):
@@ -499,7 +651,7 @@ class HelpTest(testtools.TestCase):
         overview = self.help()
         for command in (
             *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
-            *('stop', 'kill', 'start'),
+            *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
         ):
             self.assertIn(f'\n    {command} ', overview)
             self.assertIn(f' {command} [-h]', self.help(command))
