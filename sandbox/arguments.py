@@ -89,6 +89,24 @@ def parser() -> argparse.ArgumentParser:
         choices=[each.value for each in fleet.Nova],
         help=', '.join(fleet.Nova),
     )
+    sub = add('broker', 'let RabbitMQ refuse, or mend it', place)
+    sub.add_argument(
+        'state',
+        metavar='STATE',
+        choices=[each.value for each in fleet.Broker],
+        help=', '.join(fleet.Broker),
+    )
+    sub = add('loss', 'lose a share of all pings at the agents', place)
+    sub.add_argument(
+        'share', metavar='SHARE', type=float, help='0.3 is 30 %%; 0 mends it'
+    )
+    sub.add_argument(
+        '--seed',
+        metavar='N',
+        type=int,
+        default=0,
+        help='the same seed loses the same pings (default 0)',
+    )
     sub = add('worker', 'cut off or freeze a worker of trove-api', place)
     sub.add_argument(
         'number', metavar='NUMBER', type=int, help='from 1, as "status" has it'

@@ -216,6 +216,23 @@ class Sandbox:
         """
         self._order('nova', state=state)
 
+    def set_broker(self, state: str) -> None:
+        """Set what RabbitMQ does, from now on.
+
+        :param state: ``ok`` or ``refusing`` (nobody may send: trove-api
+            gets ACCESS_REFUSED).
+        """
+        self._order('broker', state=state)
+
+    def set_loss(self, share: float, seed: int = 0) -> None:
+        """Let agents get pings and never answer them, from now on.
+
+        :param share: of all pings, chosen at random: 0.3 is 30 %, 0 mends it.
+        :param seed: the same seed loses the same pings, counted in the order
+            in which they arrive.
+        """
+        self._order('loss', share=share, seed=seed)
+
     def set_worker(self, number: int, state: str) -> None:
         """Cut off or freeze one worker of trove-api, from now on.
 

@@ -118,6 +118,7 @@ def _status(args: argparse.Namespace) -> int:
 def _describe(status: channel.Message) -> None:
     print(
         f'transport {status["transport"]}, Nova {status["nova"]}, '
+        f'broker {status["broker"]}, pings lost {status["loss"]:.0%}, '
         f'files in {status["folder"]}'
     )
     for name, pid in status['servers'].items():
@@ -167,6 +168,16 @@ def _nova(args: argparse.Namespace) -> int:
     return 0
 
 
+def _broker(args: argparse.Namespace) -> int:
+    _order(args, 'broker', state=args.state)
+    return 0
+
+
+def _loss(args: argparse.Namespace) -> int:
+    _order(args, 'loss', share=args.share, seed=args.seed)
+    return 0
+
+
 def _worker(args: argparse.Namespace) -> int:
     _order(args, 'worker', number=args.number, state=args.state)
     return 0
@@ -185,6 +196,8 @@ _COMMANDS = {
     'run': _run,
     'guest': _guest,
     'nova': _nova,
+    'broker': _broker,
+    'loss': _loss,
     'worker': _worker,
     'freeze': _server,
     'thaw': _server,

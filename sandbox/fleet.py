@@ -61,6 +61,14 @@ class Nova(enum.StrEnum):
     MISSING = 'missing'
 
 
+class Broker(enum.StrEnum):
+    """What RabbitMQ makes of those who are connected."""
+
+    OK = 'ok'
+    #: Nobody may send: ACCESS_REFUSED.
+    REFUSING = 'refusing'
+
+
 class Worker(enum.StrEnum):
     """What a worker of trove-api is able to do."""
 

@@ -25,6 +25,7 @@ from sandbox import fleet
 from sandbox import plan as plan_
 from sandbox import probe
 from sandbox import programs
+from sandbox import rabbitmq
 from sandbox import server
 from sandbox import wire
 
@@ -38,6 +39,9 @@ class Supervisor:
         guests = fleet.default_fleet(options.guests, options.dead)
         self.guests = {guest.id: guest for guest in guests}
         self.nova = fleet.Nova.OK
+        self.broker = fleet.Broker.OK
+        self.loss = 0.0
+        self._seed = 0
         self.down = asyncio.Event()
         self._stopping = threading.Event()
         self._wire = wire.Wire(plan.ports.wire, plan.ports.amqp)
@@ -107,6 +111,10 @@ class Supervisor:
                 await self._set_guest(order)
             case 'nova':
                 await self._set_nova(fleet.Nova(order['state']))
+            case 'broker':
+                await self._set_broker(fleet.Broker(order['state']))
+            case 'loss':
+                await self._set_loss(order['share'], order['seed'])
             case 'worker':
                 await self._set_worker(
                     order['number'], fleet.Worker(order['state'])
@@ -135,6 +143,8 @@ class Supervisor:
                 for pid in self._api.workers()
             ],
             'nova': self.nova,
+            'broker': self.broker,
+            'loss': self.loss,
             'guests': [
                 {
                     'name': guest.name,
@@ -203,6 +213,8 @@ class Supervisor:
                 await self._start(what)
                 if what.name == 'cloud':
                     await self._set_nova(self.nova)
+                if what is self._guests_host and self.loss:
+                    await self._set_loss(self.loss, self._seed)
                 await self._prove()
             case 'freeze':
                 await what.freeze()
@@ -242,6 +254,31 @@ class Supervisor:
             case fleet.Worker.OK:
                 await self._prove()
 
+    async def _set_broker(self, state: fleet.Broker) -> None:
+        broker = self.servers.get('broker')
+        if broker is None:
+            raise error.SandboxError(
+                'in memory there is no broker: use --transport rabbit'
+            )
+        if broker.pid is None or broker.frozen:
+            raise error.SandboxError('the broker is not running')
+        await rabbitmq.permit(
+            broker.program.env, writing=state is fleet.Broker.OK
+        )
+        if state is not fleet.Broker.OK:
+            # What it has permitted once, it permits on that channel again.
+            self._wire.close_links()
+        self.broker = state
+        await self._prove()
+
+    async def _set_loss(self, share: float, seed: int) -> None:
+        if not 0 <= share <= 1:
+            raise error.SandboxError('a share is a number from 0 to 1')
+        self.loss, self._seed = share, seed
+        # A host that is stopped gets it when it starts.
+        if self._guests_host.pid is not None:
+            await self._guests_host.order({'loss': share, 'seed': seed})
+
     @property
     def _sound(self) -> bool:
         """Whether a ping of a guest that answers must be answered."""
@@ -249,6 +286,8 @@ class Supervisor:
         return (
             all(each.pid and not each.frozen for each in servers)
             and self.nova is fleet.Nova.OK
+            and self.broker is fleet.Broker.OK
+            and not self.loss
             and all(
                 self._worker_state(pid) is fleet.Worker.OK
                 for pid in self._api.workers()

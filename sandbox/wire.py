@@ -169,6 +169,11 @@ class Wire:
             if link.cut_off == pid:
                 link.end()
 
+    def close_links(self) -> None:
+        """Close the connections of every process."""
+        for link in list(self.links):
+            link.end()
+
     def mend_all(self) -> None:
         """The same for every process."""
         cut = {link.cut_off for link in self.links if link.cut_off}

@@ -303,6 +303,30 @@ class MemoryRepliesTest(testtools.TestCase):
         self.box.set_guest('db-healthy', 'dead')
         self.assertEqual('ERROR', self.operating_status('db-healthy'))
 
+    def test_a_share_of_the_pings_is_lost(self) -> None:
+        """Some of them time out: with one seed always as many."""
+        self.addCleanup(self.box.set_loss, 0)
+        lost = []
+        for _ in range(2):
+            self.box.set_loss(0.5, seed=7)
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                replies = list(pool.map(self.ping, ['db-healthy'] * 6))
+            lost.append([reply.status for reply in replies].count(400))
+            self.assertIn(lost[0], range(1, 6))
+        self.assertEqual(lost[0], lost[1])
+        self.box.set_loss(0)
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_pings_are_lost_after_a_restart_of_the_guests(self) -> None:
+        """A restart of the guests does not mend the loss."""
+        self.addCleanup(self.box.set_loss, 0)
+        host = 'guests' if self.transport == 'rabbit' else 'trove-api'
+        self.box.set_loss(1)
+        self.box.kill(host)
+        self.box.start(host)
+        text = 'Timeout trying to connect to the Guest Agent.'
+        self.assertEqual(text, self.ping('db-healthy').fault[2])
+
     def test_an_order_that_makes_no_sense_is_refused(self) -> None:
         """Unknown guests, servers and states are errors, in words."""
         refused = testtools.matchers.Raises(
@@ -313,6 +337,8 @@ class MemoryRepliesTest(testtools.TestCase):
             lambda: self.box.set_guest('db-twin', 'dead'),
             lambda: self.box.set_guest('db-healthy', 'asleep'),
             lambda: self.box.set_nova('sulking'),
+            lambda: self.box.set_loss(30),
+            lambda: self.box.set_broker('sulking'),
             lambda: self.box.set_worker(0, 'cut'),
             lambda: self.box.set_worker(1, 'asleep'),
             lambda: self.box.stop('nova'),
@@ -352,6 +378,16 @@ class RabbitRepliesTest(MemoryRepliesTest):
         self.box.start('broker')
         for name in ('db-healthy', 'db-clustered', 'db-twin@tenant-b'):
             self.assert_answers(name)
+
+    def test_a_broker_that_refuses_is_an_error(self) -> None:
+        """Without the right to send, a ping gives 400 with its words."""
+        self.addCleanup(self.box.set_broker, 'ok')
+        self.box.set_broker('refusing')
+        for _ in range(6):
+            text = self.ping('db-healthy').fault[2]
+            self.assertIn('(403) ACCESS_REFUSED', text)
+        self.box.set_broker('ok')
+        self.assertEqual(204, self.ping('db-healthy').status)
 
     def assert_answers(self, name: str) -> None:
         """Expect a guest to answer once its connection is back."""
@@ -652,6 +688,7 @@ class HelpTest(testtools.TestCase):
         for command in (
             *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
             *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
+            *('broker', 'loss'),
         ):
             self.assertIn(f'\n    {command} ', overview)
             self.assertIn(f' {command} [-h]', self.help(command))
