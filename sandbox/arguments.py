@@ -79,8 +79,23 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         '--heartbeat',
-        choices=[each.value for each in fleet.Heartbeat],
-        help='default: stale for a dead guest, else fresh',
+        metavar='fresh|stale|SECONDS',
+        help='or the age of the last one, below 0 with a clock that is ahead '
+        '(default: stale for a dead guest and with RESTART_REQUIRED, else '
+        'fresh)',
+    )
+    sub.add_argument(
+        '--status',
+        choices=[each.value for each in fleet.Status],
+        default='ACTIVE',
+        help='what Trove says that it is doing (default ACTIVE)',
+    )
+    sub.add_argument(
+        '--server',
+        choices=[each.value for each in fleet.ServerStatus],
+        default='ACTIVE',
+        help='what Nova says of its server; UNTAGGED: the listing does not '
+        'find it (default ACTIVE)',
     )
     sub = add('nova', 'break Nova, or mend it', place)
     sub.add_argument(
@@ -118,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
         help=f'{", ".join(fleet.Worker)}; lost: its connections to RabbitMQ '
         'carry nothing; cut: nor do new ones; frozen: SIGSTOP',
     )
+    add('mend', 'make everything what it was at the start', place)
     for name, help_ in (
         ('freeze', 'let a server stand still (SIGSTOP)'),
         ('thaw', 'let a frozen server go on'),
@@ -151,7 +167,7 @@ def _options_parser() -> argparse.ArgumentParser:
             default.guests,
             'guests beside the default fleet, guest-0001 and so on',
         ),
-        ('--dead', 'N', default.dead, 'the last N of these are dead'),
+        ('--dead', 'N', default.dead, 'N of these are dead'),
         (
             '--agent-timeout',
             'SECONDS',
@@ -183,6 +199,19 @@ def _options_parser() -> argparse.ArgumentParser:
         choices=[each.value for each in plan.Transport],
         default=default.transport,
         help='memory needs no broker, rabbit starts one (default memory)',
+    )
+    parser.add_argument(
+        '--dead-order',
+        choices=[each.value for each in fleet.DeadOrder],
+        default=default.dead_order,
+        help='which ones: the last in a row, or some at random, always the '
+        'same ones (default row)',
+    )
+    parser.add_argument(
+        '--dead-heartbeat',
+        choices=[each.value for each in fleet.Heartbeat],
+        default=default.dead_heartbeat,
+        help='what Trove got last from these (default stale)',
     )
     parser.add_argument(
         '--server',

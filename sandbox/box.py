@@ -40,7 +40,10 @@ class Sandbox:
     :param workers: trove-api's processes; only with ``rabbit``.
     :param guests: how many guests ``guest-0001``, … to add to the default
         fleet.
-    :param dead: how many of these, the last ones, are dead.
+    :param dead: how many of these are dead.
+    :param dead_order: which ones: ``row``, the last ones, or ``random``.
+    :param dead_heartbeat: what Trove got last from them: ``stale`` or
+        ``fresh``.
     :param agent_timeout: whole seconds that Trove waits for an agent
         (Trove's own default is 15).
     :param rate_limit: GETs a minute for each project, in each worker.
@@ -63,6 +66,8 @@ class Sandbox:
         workers: int = 2,
         guests: int = 0,
         dead: int = 0,
+        dead_order: str = 'row',
+        dead_heartbeat: str = 'stale',
         agent_timeout: int = 3,
         rate_limit: int = 200,
         token_lifetime: int = 3600,
@@ -77,8 +82,10 @@ class Sandbox:
             rate_limit,
             token_lifetime,
             plan_.choice('server', plan_.ApiServer, server),
+            plan_.choice('dead_order', fleet.DeadOrder, dead_order),
+            plan_.choice('dead_heartbeat', fleet.Heartbeat, dead_heartbeat),
         )
-        self._guests = fleet.by_name(fleet.default_fleet(guests, dead))
+        self._guests = fleet.by_name(self.options.fleet())
         self._folder = None if folder is None else pathlib.Path(folder)
         self._temporary: str | None = None
         self._supervisor: owner.Supervisor | None = None
@@ -190,15 +197,24 @@ class Sandbox:
         name: str,
         behaviour: str,
         delay: float | None = None,
-        heartbeat: str | None = None,
+        heartbeat: str | float | None = None,
+        status: str = 'ACTIVE',
+        server: str = 'ACTIVE',
     ) -> None:
         """Let a guest behave in another way, from now on.
+
+        What is not given is as it was at the start, but the delay.
 
         :param name: a key of :attr:`guests`, or an ID.
         :param behaviour: a :class:`sandbox.Behaviour`.
         :param delay: seconds, for ``slow``.
-        :param heartbeat: ``fresh`` or ``stale``; by default stale for a
-            dead guest, and fresh otherwise.
+        :param heartbeat: ``fresh``, ``stale``, or the age in seconds of the
+            last one, below 0 with a clock that is ahead; by default stale
+            for a dead guest and with RESTART_REQUIRED, and fresh otherwise.
+        :param status: a :class:`sandbox.fleet.Status`, Trove's word for what
+            it is doing.
+        :param server: a :class:`sandbox.fleet.ServerStatus`, Nova's word for
+            its server.
         """
         self._order(
             'guest',
@@ -206,6 +222,8 @@ class Sandbox:
             behaviour=behaviour,
             delay=delay,
             heartbeat=heartbeat,
+            status=status,
+            server=server,
         )
 
     def set_nova(self, state: str) -> None:
@@ -255,6 +273,10 @@ class Sandbox:
     def thaw(self, server: str) -> None:
         """Let a server and its workers go on (SIGCONT)."""
         self._order('thaw', server=server)
+
+    def mend(self) -> None:
+        """Mend everything: servers, workers, guests, Nova, the broker."""
+        self._order('mend')
 
     def stop(self, server: str) -> None:
         """Stop a server in good order; returns when it is gone.

@@ -47,6 +47,8 @@ def _box(
         workers=args.workers,
         guests=args.guests,
         dead=args.dead,
+        dead_order=args.dead_order,
+        dead_heartbeat=args.dead_heartbeat,
         agent_timeout=args.agent_timeout,
         rate_limit=args.rate_limit,
         token_lifetime=args.token_lifetime,
@@ -159,6 +161,8 @@ def _guest(args: argparse.Namespace) -> int:
         behaviour=args.behaviour,
         delay=args.delay,
         heartbeat=args.heartbeat,
+        status=args.status,
+        server=args.server,
     )
     return 0
 
@@ -183,6 +187,11 @@ def _worker(args: argparse.Namespace) -> int:
     return 0
 
 
+def _mend(args: argparse.Namespace) -> int:
+    _order(args, 'mend')
+    return 0
+
+
 def _server(args: argparse.Namespace) -> int:
     _order(args, args.command, server=args.server)
     return 0
@@ -199,6 +208,7 @@ _COMMANDS = {
     'broker': _broker,
     'loss': _loss,
     'worker': _worker,
+    'mend': _mend,
     'freeze': _server,
     'thaw': _server,
     'stop': _server,

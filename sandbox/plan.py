@@ -91,6 +91,15 @@ class Options:
     token_lifetime: int = 3600
     #: What serves trove-api; wsgi only with rabbit.
     server: ApiServer = ApiServer.EVENTLET
+    #: Which of the guests are dead, and what Trove got last from them.
+    dead_order: fleet.DeadOrder = fleet.DeadOrder.ROW
+    dead_heartbeat: fleet.Heartbeat = fleet.Heartbeat.STALE
+
+    def fleet(self) -> tuple[fleet.Guest, ...]:
+        """The guests as they are at the start."""
+        return fleet.default_fleet(
+            self.guests, self.dead, self.dead_order, self.dead_heartbeat
+        )
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
@@ -98,6 +107,12 @@ class Options:
         kinds = {
             'transport': choice('transport', Transport, value['transport']),
             'server': choice('server', ApiServer, value['server']),
+            'dead_order': choice(
+                'dead_order', fleet.DeadOrder, value['dead_order']
+            ),
+            'dead_heartbeat': choice(
+                'dead_heartbeat', fleet.Heartbeat, value['dead_heartbeat']
+            ),
         }
         return cls(**{**value, **kinds})
 

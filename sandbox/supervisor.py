@@ -36,8 +36,8 @@ class Supervisor:
     def __init__(self, plan: plan_.Plan) -> None:
         self.plan = plan
         options = plan.options
-        guests = fleet.default_fleet(options.guests, options.dead)
-        self.guests = {guest.id: guest for guest in guests}
+        self.guests = {guest.id: guest for guest in options.fleet()}
+        self._original = dict(self.guests)
         self.nova = fleet.Nova.OK
         self.broker = fleet.Broker.OK
         self.loss = 0.0
@@ -84,6 +84,10 @@ class Supervisor:
         await what.start()
         if what.name == 'broker':
             await self._wire.open()
+        if what.name == 'cloud':
+            await self._set_nova(self.nova)
+        if what is self._guests_host:
+            await self._set_loss(self.loss, self._seed)
 
     def _stopped(self, what: server.Server) -> None:
         """Let what depends on a server know that it is gone."""
@@ -111,8 +115,11 @@ class Supervisor:
                 await self._set_guest(order)
             case 'nova':
                 await self._set_nova(fleet.Nova(order['state']))
+            case 'mend':
+                await self._mend()
             case 'broker':
                 await self._set_broker(fleet.Broker(order['state']))
+                await self._prove()
             case 'loss':
                 await self._set_loss(order['share'], order['seed'])
             case 'worker':
@@ -151,6 +158,10 @@ class Supervisor:
                     'id': guest.id,
                     'project': guest.project,
                     'behaviour': guest.behaviour,
+                    'heartbeat': guest.heartbeat,
+                    'status': guest.status,
+                    'server': guest.server,
+                    'host': guest.host,
                 }
                 for guest in self.guests.values()
             ],
@@ -184,16 +195,24 @@ class Supervisor:
             # The guests could neither leave it nor join it.
             raise error.SandboxError('start the broker first')
         heartbeat = order.get('heartbeat')
-        guest = self._guest(order['name']).behaving(
-            fleet.Behaviour(order['behaviour']),
-            order.get('delay'),
-            fleet.Heartbeat(heartbeat) if heartbeat else None,
+        await self._replace(
+            self._guest(order['name']).behaving(
+                fleet.Behaviour(order['behaviour']),
+                order.get('delay'),
+                None if heartbeat is None else fleet.heartbeat(heartbeat),
+                fleet.Status(order.get('status') or 'ACTIVE'),
+                fleet.ServerStatus(order.get('server') or 'ACTIVE'),
+            )
         )
+
+    async def _replace(self, guest: fleet.Guest) -> None:
+        message = {'guest': dataclasses.asdict(guest)}
+        # A host that is stopped reads it when it starts.
+        for host in (self._guests_host, self.servers['cloud']):
+            if host.pid is not None:
+                await host.order(message)
         self.guests[guest.id] = guest
         self.plan.save_fleet(self.guests)
-        # A host that is stopped reads it when it starts.
-        if self._guests_host.pid is not None:
-            await self._guests_host.order({'guest': dataclasses.asdict(guest)})
 
     async def _set_nova(self, state: fleet.Nova) -> None:
         self.nova = state
@@ -211,16 +230,31 @@ class Supervisor:
                 self._stopped(what)
             case 'start':
                 await self._start(what)
-                if what.name == 'cloud':
-                    await self._set_nova(self.nova)
-                if what is self._guests_host and self.loss:
-                    await self._set_loss(self.loss, self._seed)
                 await self._prove()
             case 'freeze':
                 await what.freeze()
             case 'thaw':
                 what.thaw()
                 await self._prove()
+
+    async def _mend(self) -> None:
+        """Make everything what it was at the start."""
+        servers = list(self.servers.values())
+        for each in servers:
+            each.thaw()
+        self._wire.mend_all()
+        # Those that talk to the broker after it.
+        for each in sorted(servers, key=lambda each: each.name != 'broker'):
+            if each.pid is None:
+                await self._start(each)
+        if self.broker is not fleet.Broker.OK:
+            await self._set_broker(fleet.Broker.OK)
+        await self._set_loss(0, 0)
+        await self._set_nova(fleet.Nova.OK)
+        for id_, guest in self._original.items():
+            if guest != self.guests[id_]:
+                await self._replace(guest)
+        await self._prove()
 
     def _worker_state(self, pid: int) -> fleet.Worker:
         if pid in self._wire.cut_off:
@@ -269,7 +303,6 @@ class Supervisor:
             # What it has permitted once, it permits on that channel again.
             self._wire.close_links()
         self.broker = state
-        await self._prove()
 
     async def _set_loss(self, share: float, seed: int) -> None:
         if not 0 <= share <= 1:

@@ -41,8 +41,9 @@ _HOSTILE = (
     'bell\x07 \u202eoverride'
 )
 
-# Seconds between two heartbeats: trove-guestagent's agent_heartbeat_time.
-_HEARTBEAT = 10
+# Seconds between two heartbeats: trove-guestagent's report_interval
+# (trove/common/cfg.py).
+_HEARTBEAT = 30
 
 
 class _Answering:
@@ -117,7 +118,7 @@ class Agents:
         guest = fleet.Guest.from_json(order['guest'])
         self._stop(guest)
         self._guests[guest.id] = guest
-        instances.beat([guest])
+        instances.update([guest])
         self._start(guest)
         return {}
 

@@ -16,10 +16,12 @@ What it must reply is what a real Trove replies; the other functional tests
 rely on that.
 """
 
+import collections
 from collections.abc import Iterator
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import email.message
 import json
 import os
@@ -41,6 +43,7 @@ import urllib.request
 import testtools
 
 import sandbox
+from sandbox import fleet
 from sandbox import plan
 from sandbox import probe
 from sandbox import rabbitmq
@@ -303,6 +306,65 @@ class MemoryRepliesTest(testtools.TestCase):
         self.box.set_guest('db-healthy', 'dead')
         self.assertEqual('ERROR', self.operating_status('db-healthy'))
 
+    def test_a_heartbeat_has_an_age(self) -> None:
+        """The listing shows a heartbeat of the past or of the future."""
+        self.tidy_up('db-healthy')
+        for age in (80, -300):
+            self.box.set_guest('db-healthy', 'answering', heartbeat=age)
+            seconds = self.heartbeat_age('db-healthy')
+            self.assertGreaterEqual(seconds, age - 1)
+            self.assertLess(seconds, age + DEADLINE)
+
+    def test_a_guest_has_a_status(self) -> None:
+        """The listing shows it; a ping is sent all the same."""
+        self.tidy_up('db-healthy')
+        for status in fleet.Status:
+            self.box.set_guest('db-healthy', 'answering', status=status)
+            self.assertEqual(status, self.row('db-healthy')['status'])
+            self.assertEqual(204, self.ping('db-healthy').status)
+        self.box.set_guest('db-healthy', 'answering')
+        self.assertEqual('ACTIVE', self.row('db-healthy')['status'])
+
+    def test_a_guest_that_must_be_restarted_has_a_stale_heartbeat(
+        self,
+    ) -> None:
+        """Trove records none in RESTART_REQUIRED, though the agent lives."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest(
+            'db-healthy', 'answering', status='RESTART_REQUIRED'
+        )
+        self.assertGreater(self.heartbeat_age('db-healthy'), 3000)
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_a_server_has_a_status_and_a_host(self) -> None:
+        """The listing shows what Nova says of the server."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest('db-healthy', 'dead', server='SHUTOFF')
+        server = self.row('db-healthy')['server']
+        self.assertEqual('SHUTOFF', server['status'])
+        self.assertEqual('compute-01', server['host'])
+
+    def test_a_server_without_a_tag_is_not_listed(self) -> None:
+        """Its guest seems to be shut down, and answers."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest('db-healthy', 'answering', server='UNTAGGED')
+        row = self.row('db-healthy')
+        self.assertEqual((None, 'SHUTDOWN'), (row['server'], row['status']))
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_mend_mends_everything(self) -> None:
+        """Whatever was broken is well again, with one order."""
+        self.box.set_guest('db-healthy', 'old', status='BUILD')
+        self.box.set_nova('broken')
+        self.box.set_loss(1)
+        self.box.kill('trove-api')
+        self.box.freeze('keystone')
+        self.box.mend()
+        self.assertEqual(204, self.ping('db-healthy').status)
+        self.assertEqual('ACTIVE', self.row('db-healthy')['status'])
+        self.assertEqual([], self.box.status()['frozen'])
+        Client(self.box)
+
     def test_a_share_of_the_pings_is_lost(self) -> None:
         """Some of them time out: with one seed always as many."""
         self.addCleanup(self.box.set_loss, 0)
@@ -337,6 +399,10 @@ class MemoryRepliesTest(testtools.TestCase):
             lambda: self.box.set_guest('db-twin', 'dead'),
             lambda: self.box.set_guest('db-healthy', 'asleep'),
             lambda: self.box.set_nova('sulking'),
+            lambda: self.box.set_guest('db-old', 'old', heartbeat='often'),
+            lambda: self.box.set_guest('db-old', 'old', heartbeat=1e300),
+            lambda: self.box.set_guest('db-old', 'old', status='LATE'),
+            lambda: self.box.set_guest('db-old', 'old', server='LATE'),
             lambda: self.box.set_loss(30),
             lambda: self.box.set_broker('sulking'),
             lambda: self.box.set_worker(0, 'cut'),
@@ -355,9 +421,20 @@ class MemoryRepliesTest(testtools.TestCase):
 
     def operating_status(self, name: str) -> str:
         """What the listing says of a guest's database."""
+        return str(self.row(name)['operating_status'])
+
+    def heartbeat_age(self, name: str) -> float:
+        """The seconds since a guest's last heartbeat."""
+        sent = datetime.datetime.fromisoformat(
+            self.row(name)['service_status_updated']
+        ).replace(tzinfo=datetime.UTC)
+        return (datetime.datetime.now(datetime.UTC) - sent).total_seconds()
+
+    def row(self, name: str) -> dict[str, Any]:
+        """What the listing says of a guest."""
         guest = self.box.guests[name]
         [row] = [row for row in self.listing('') if row['id'] == guest.id]
-        return str(row['operating_status'])
+        return row
 
 
 @needs_rabbitmq
@@ -585,6 +662,16 @@ class EventletWorkersTest(testtools.TestCase):
         self.box.thaw('guests')
         self.assertEqual(204, self.ping().status)
 
+    def test_mend_mends_everything(self) -> None:
+        """Workers, the agents and the broker, with one order."""
+        self.box.set_worker(1, 'cut')
+        self.box.set_worker(2, 'frozen')
+        self.box.set_broker('refusing')
+        self.box.freeze('guests')
+        self.box.mend()
+        statuses = self.ping_through_each()
+        self.assertEqual([{204}] * 3, list(statuses.values()))
+
     def test_a_worker_that_does_not_exist_is_refused(self) -> None:
         """The error says how many there are."""
         error = self.assertRaises(
@@ -631,6 +718,40 @@ class OptionsTest(testtools.TestCase):
             ]
         self.assertEqual([204, 204, 400], statuses)
 
+    def test_dead_guests_at_random_with_fresh_heartbeats(self) -> None:
+        """Always the same ones are dead, not all in a row."""
+        options = sandbox.Sandbox(
+            guests=100, dead=10, dead_order='random', dead_heartbeat='fresh'
+        )
+        guests = list(options.guests.values())
+        dead = [
+            number
+            for number, guest in enumerate(guests)
+            if guest.behaviour == 'dead' and guest.name != 'db-dead'
+        ]
+        self.assertEqual(10, len(dead))
+        self.assertNotEqual(9, dead[-1] - dead[0])
+        self.assertEqual({'fresh'}, {guests[each].heartbeat for each in dead})
+        again = sandbox.Sandbox(guests=100, dead=10, dead_order='random')
+        self.assertEqual(
+            [guests[number].name for number in dead],
+            [
+                name
+                for name, guest in again.guests.items()
+                if guest.behaviour == 'dead' and name != 'db-dead'
+            ],
+        )
+
+    def test_the_hosts_have_as_many_guests_each(self) -> None:
+        """The servers of the further guests are spread over five hosts."""
+        hosts = collections.Counter(
+            guest.host
+            for name, guest in sandbox.Sandbox(guests=200).guests.items()
+            if name.startswith('guest-')
+        )
+        self.assertEqual([40] * 5, list(hosts.values()))
+        self.assertIn('compute-05', hosts)
+
     def test_tokens_expire(self) -> None:
         """A token is refused when its lifetime is over."""
         end = time.monotonic() + DEADLINE
@@ -647,6 +768,8 @@ class OptionsTest(testtools.TestCase):
             {'agent_timeout': 0},
             {'guests': 1, 'dead': 2},
             {'server': 'apache'},
+            {'dead_order': 'alphabetical'},
+            {'dead_heartbeat': 80},
             {'server': 'wsgi', 'transport': 'memory'},
         ):
             self.assertRaises(
@@ -688,7 +811,7 @@ class HelpTest(testtools.TestCase):
         for command in (
             *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
             *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
-            *('broker', 'loss'),
+            *('broker', 'loss', 'mend'),
         ):
             self.assertIn(f'\n    {command} ', overview)
             self.assertIn(f' {command} [-h]', self.help(command))
