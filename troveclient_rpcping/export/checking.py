@@ -163,7 +163,11 @@ class Check:
         self._stage = 'pinging'
         self._asked = asked
         for result in manager.rpc_ping_each(
-            [target.instance_id for target in asked if target.instance_id],
+            [
+                target.instance or target.instance_id
+                for target in asked
+                if target.instance_id
+            ],
             concurrency=options.concurrency,
             timeout=options.timeout,
             rate=options.rate,

@@ -54,8 +54,8 @@ from troveclient_rpcping.verdict import Verdict
 
 # Seconds without an answer of any agent after which witnesses are called: at
 # the beginning, and later on.
-_NO_ANSWER = 1.0
-_NO_MORE_ANSWER = 2.5
+_FIRST_ANSWER = 1.0
+_NEXT_ANSWER = 2.5
 
 # Seconds that a guest without a row may keep Trove waiting before the listing
 # is read for it.
@@ -78,9 +78,10 @@ _SAME_ERRORS = 5
 _SAME_SHARE = 0.5
 
 _TOO_SHORT = (
-    '{detail}, but other guests answered meanwhile: Trove may wait for this '
-    'one longer than --timeout; raise it'
+    '{detail}, but other guests answered meanwhile. Trove may wait for this '
+    'one longer than --timeout: raise it'
 )
+_NO_ANSWER = '{detail}. Check trove-api and the message bus (RabbitMQ) first'
 _SAME = '{count} guests fail with this same text: {text}'
 
 
@@ -517,9 +518,9 @@ class Sweep:
         elif silent is not None:
             for each in silent.held[: None if self._repeat.repeats else 0]:
                 self._emit(silence.unproven(each))
-        if result.reason is Reason.TIMEOUT and not self._repeat.patient:
+        if result.reason is Reason.TIMEOUT:
             self._unheard.append((result, sent))
-            if self.evidence.last is not None:
+            if self.evidence.last is not None or self._repeat.patient:
                 self._release_unheard(self.evidence.last)
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
             self._errors.append(result)
@@ -532,15 +533,10 @@ class Sweep:
         :param last: when an agent answered last; None if none did.
         """
         for result, sent in self._unheard:
-            if last is not None and last > sent:
-                text = _TOO_SHORT.format(detail=result.message.rstrip('.'))
-                result = dataclasses.replace(
-                    result,
-                    judgement=dataclasses.replace(
-                        result.judgement, message=text
-                    ),
-                )
-            self._emit(result)
+            text = _TOO_SHORT if last and last > sent else _NO_ANSWER
+            text = text.format(detail=result.message.rstrip('.'))
+            judgement = dataclasses.replace(result.judgement, message=text)
+            self._emit(dataclasses.replace(result, judgement=judgement))
         self._unheard.clear()
 
     def _emit(self, result: PingResult) -> None:
@@ -565,9 +561,9 @@ class Sweep:
             return bool(
                 self._unheard
                 or self._silent
-                or self._oldest_wait(now) > _NO_ANSWER
+                or self._oldest_wait(now) > _FIRST_ANSWER
             )
-        if self.evidence.silent_for(now) > _NO_MORE_ANSWER:
+        if self.evidence.silent_for(now) > _NEXT_ANSWER:
             return bool(self._silent) or self._oldest_wait(now) > 0.5
         return any(
             sent.task is not None
@@ -598,7 +594,7 @@ class Sweep:
 
     def _look_for_an_answer(self, now: float) -> None:
         """Look at a sweep in which no agent has answered yet."""
-        if not self._mixed and self._oldest_wait(now) > _NO_ANSWER:
+        if not self._mixed and self._oldest_wait(now) > _FIRST_ANSWER:
             self._mixed = True
             self._queue.mix()
         mute = len(self._silent) + self._witnesses.mute

@@ -31,6 +31,7 @@ from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet.capacity import Capacity
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Change
 from troveclient_rpcping.fleet.watch import Shift
@@ -65,6 +66,7 @@ class Monitoring:
         self._doubts: set[str] = set()
         self._begun = False
         self._late = False
+        self._capacity = Capacity(arguments.concurrency)
         self._measures = measures.Measures(
             arguments.textfile,
             arguments.label,
@@ -178,11 +180,15 @@ class Monitoring:
         if not self._begun:
             self._say_who_is_missing(asked)
         self._say_what_is_ambiguous(asked)
-        ids = [target.instance_id for target in asked if target.instance_id]
-        self._view.begins(len(ids))
+        guests = [
+            target.instance or target.instance_id
+            for target in asked
+            if target.instance_id
+        ]
+        self._view.begins(len(guests))
         pings = manager.rpc_ping_each(
-            ids,
-            concurrency=arguments.concurrency,
+            guests,
+            capacity=self._capacity,
             timeout=arguments.timeout,
             rate=arguments.rate,
             on_throttle=self._measures.throttled,

@@ -30,6 +30,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import choice
@@ -169,8 +170,9 @@ class Pinging:
         deadline: float | None,
     ) -> list[Series]:
         """Ping all; return what came of each target, in their order."""
+        awaited = self._arguments.wait is not None
         by_id = {
-            target.instance_id: Series()
+            target.instance_id: Series(awaited=awaited)
             for target in asked
             if target.instance_id
         }
@@ -180,7 +182,12 @@ class Pinging:
             self._measures.throttled(rate, pause)
             shown.throttled(rate, pause)
 
-        pings = self._pings(manager, list(by_id), deadline, on_throttle)
+        guests = [
+            target.instance or target.instance_id
+            for target in asked
+            if target.instance_id
+        ]
+        pings = self._pings(manager, guests, deadline, on_throttle)
         try:
             with shown, contextlib.closing(pings):
                 for result in pings:
@@ -200,7 +207,7 @@ class Pinging:
     def _pings(
         self,
         manager: management.Management,
-        ids: list[str],
+        guests: Sequence[Instance | str | None],
         deadline: float | None,
         on_throttle: Callable[[float, float], None],
     ) -> Generator[PingResult]:
@@ -215,9 +222,11 @@ class Pinging:
         }
         if arguments.wait is None:
             count = arguments.count or 1
-            return manager.rpc_ping_each(ids, count=count, **options)
+            return manager.rpc_ping_each(guests, count=count, **options)
         stable = arguments.stable or 1
-        return manager.rpc_ping_until_reachable(ids, stable=stable, **options)
+        return manager.rpc_ping_until_reachable(
+            guests, stable=stable, **options
+        )
 
     def _outcome(self, target: Target, series: Series) -> PingResult:
         """Return what all pings of a guest come to."""
@@ -281,7 +290,7 @@ class Pinging:
             after = durations.human(seconds)
             end = report.notes(asked[0])
             return [f'Guest {guest} is reachable after {after}{end}.']
-        return []
+        return report.loss(every)
 
 
 def _unless_unstable(
