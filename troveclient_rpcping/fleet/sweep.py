@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
@@ -103,7 +104,8 @@ class Sweep:
     :param now: the time.
     :param spacing: tells how many seconds the rate limit puts between two
         requests.
-    :param can_list: whether the listing may be read to find witnesses.
+    :param listing: the instances of the cloud, if the caller has listed them.
+        Otherwise the sweep reads the listing, if it needs one.
     """
 
     def __init__(
@@ -115,16 +117,23 @@ class Sweep:
         timeout: float,
         now: float,
         spacing: Callable[[], float] = lambda: 0.0,
-        can_list: bool = True,
+        listing: Collection[Instance] | None = None,
     ):
         self.evidence = Evidence()
+        # Of a list, all guests are known: none of them is a witness.
+        if isinstance(guests, Collection):
+            guests = list(guests)
+            listed = {guest.instance_id for guest in guests}
+        else:
+            listed = set()
+        self._listed = frozenset(listed)
         self._queue = Queue(guests, self._is_suspect)
         self._repeat = repeat
         self._capacity = capacity
         self._timeout = timeout
         self._spacing = spacing
         self._controls = Controls()
-        self._witnesses = Witnesses(can_list=can_list)
+        self._witnesses = Witnesses(listing)
         self._breaker = Breaker(timeout)
         self._results: collections.deque[PingResult] = collections.deque()
         # What is under way; of that, how many pings of guests.
@@ -201,7 +210,12 @@ class Sweep:
             self._pinged += task.first
             if self.evidence.last is None:
                 self._asked.add(question.instance_id)
-        self._capacity.sent(question, now, risky=risky)
+        self._capacity.sent(
+            question,
+            now,
+            risky=risky,
+            control=question.purpose is not Purpose.GUEST,
+        )
 
     def unsent(self, question: Question, now: float, pause: float) -> None:
         """See :class:`Agenda`."""
@@ -224,10 +238,7 @@ class Sweep:
         sent = self._flight.pop(question)
         if question.purpose is Purpose.LISTING:
             self._capacity.ended(question, now, None)
-            self._witnesses.read(
-                answer.reply, self._asked | self._silent.keys()
-            )
-            self._fill_in_rows()
+            self._witnesses.read(answer.reply, self._no_witnesses())
             return
         result = PingResult.of(answer.reply, question.instance_id, answer.rtt)
         heard = result.verdict is Verdict.REACHABLE
@@ -253,8 +264,8 @@ class Sweep:
             return
         self.finish()
         reply = NoReply(NoReply.NOT_ASKED, why)
-        for sent in self._flight.values():
-            if sent.task is not None:
+        for question, sent in self._flight.items():
+            if sent.task is not None and question.purpose is Purpose.GUEST:
                 self._not_asked(sent.task, reply)
         for task in self._queue.rest():
             self._not_asked(task, reply)
@@ -333,7 +344,7 @@ class Sweep:
         """Return the request for the next page of the listing."""
         if self._witnesses.listing is Listing.UNREAD and not self._wants_rows:
             return None
-        path = self._witnesses.page()
+        path = self._witnesses.page(self._no_witnesses())
         if path is None:
             return None
         return Question(
@@ -360,6 +371,10 @@ class Sweep:
             fresh=fresh,
             timeout=self._timeout,
         )
+
+    def _no_witnesses(self) -> set[str]:
+        """Return the guests that are asked anyway, or are silent already."""
+        return self._asked | self._silent.keys() | self._listed
 
     def _is_suspect(self, guest: Guest) -> bool:
         """Whether a guest is likely to keep Trove waiting."""
@@ -574,6 +589,8 @@ class Sweep:
 
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that can be decided."""
+        for silent in self._silent.values():
+            self._fill_in_row(silent)
         evidence = self.evidence
         evidence.spacing = self._spacing()
         usual = self._capacity.usual or 0.0
@@ -718,11 +735,6 @@ class Sweep:
             if stale and self.evidence.missing(1, stale=True):
                 return True
         return False
-
-    def _fill_in_rows(self) -> None:
-        """Give the silent guests the rows of the listing."""
-        for silent in self._silent.values():
-            self._fill_in_row(silent)
 
     def _fill_in_row(self, silent: Silent) -> None:
         row: Instance | None = silent.guest.row or self._witnesses.row(
