@@ -83,6 +83,7 @@ _TOO_SHORT = (
     'one longer than --timeout: raise it'
 )
 _NO_ANSWER = '{detail}. Check trove-api and the message bus (RabbitMQ) first'
+_NOBODY = 'No guest answers: check the message bus (RabbitMQ) and trove-api'
 _SAME = '{count} guests fail with this same text: {text}'
 
 
@@ -189,9 +190,7 @@ class Sweep:
 
     def wakes(self, now: float) -> float:
         """See :class:`Agenda`."""
-        wakes = [self._queue.wakes()]
-        if self._flight or self._silent:
-            wakes.append(self._look_next)
+        wakes = [self._queue.wakes(), self._look_next]
         if self._wants_controls:
             wakes.append(self._controls.wakes())
         # What is due already waits for room, and so for an answer.
@@ -476,7 +475,7 @@ class Sweep:
         if result.reason is Reason.AGENT_TIMEOUT:
             self._timed_out(task, result, sent, now, repeated=due is not None)
         else:
-            self._not_timed_out(result, sent)
+            self._not_timed_out(result, now)
         why = self._breaker.saw(result, self._capacity.peak)
         if why and not self._repeat.patient:
             self.end(why, now)
@@ -519,7 +518,7 @@ class Sweep:
         self._emit(result or silence.unproven(silent.result))
         silent.held.clear()
 
-    def _not_timed_out(self, result: PingResult, sent: float) -> None:
+    def _not_timed_out(self, result: PingResult, now: float) -> None:
         silent = self._silent.pop(result.instance_id, None)
         if silent is not None and result.verdict is Verdict.REACHABLE:
             self.evidence.lose(silent.asked)
@@ -534,7 +533,7 @@ class Sweep:
             for each in silent.held[: None if self._repeat.repeats else 0]:
                 self._emit(silence.unproven(each))
         if result.reason is Reason.TIMEOUT:
-            self._unheard.append((result, sent))
+            self._unheard.append((result, now))
             if self.evidence.last is not None or self._repeat.patient:
                 self._release_unheard(self.evidence.last)
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
@@ -547,8 +546,9 @@ class Sweep:
 
         :param last: when an agent answered last; None if none did.
         """
-        for result, sent in self._unheard:
-            text = _TOO_SHORT if last and last > sent else _NO_ANSWER
+        for result, ended in self._unheard:
+            heard = last is not None and last > ended - _NEXT_ANSWER
+            text = _TOO_SHORT if heard else _NO_ANSWER
             text = text.format(detail=result.message.rstrip('.'))
             judgement = dataclasses.replace(result.judgement, message=text)
             self._emit(dataclasses.replace(result, judgement=judgement))
@@ -621,7 +621,7 @@ class Sweep:
     def _give_up(self, now: float) -> None:
         for silent in list(self._silent.values()):
             self._settle(silent, silence.nobody(silent.result))
-        self.end('The agent of no guest answers', now)
+        self.end(_NOBODY, now)
 
     def _decide(self, silent: Silent, now: float) -> None:
         if silent.guest.row is None and self._witnesses.listing in (
