@@ -18,6 +18,7 @@ import re
 
 import pycurl
 
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -132,6 +133,9 @@ class Handle:
         :param message: libcurl's error message; empty where libcurl leaves it
             out, as some errors of GnuTLS.
         """
+        if code == pycurl.E_COULDNT_CONNECT:
+            system = self.curl.getinfo(pycurl.OS_ERRNO)
+            message = descriptors.shortage(system) or message
         message = message or _named(code)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return NoReply(NoReply.TIMEOUT, self._timeout_message())

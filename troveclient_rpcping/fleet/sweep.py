@@ -27,6 +27,7 @@ from keystoneauth1 import exceptions as ksa_exceptions
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import transport
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.breaker import Breaker
@@ -67,7 +68,7 @@ def sweep(
     """
     engine = Engine(
         Access(api),
-        concurrency=limits.concurrency,
+        concurrency=descriptors.flight(limits.concurrency),
         timeout=limits.timeout,
         gate=Gate(limits.rate, on_throttle),
     )
