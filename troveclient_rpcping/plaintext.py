@@ -33,7 +33,7 @@ _ESCAPES = re.compile(
     r'|\x1b[ -/]{0,8}[0-~]'
 )
 
-# Marks on one letter: more would stand in the lines above and below. Hebrew and
+# Marks on one letter: more would stand in other lines. Hebrew and
 # Vietnamese need up to three.
 _MARKS = 3
 
