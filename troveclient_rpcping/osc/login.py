@@ -114,8 +114,9 @@ def _set_up(app: Any) -> None:
 
 
 def _ask(manager: Any, seconds: float) -> Any:
-    # When nobody waits for it any more, it must still come to an end.
-    with bounded(manager.session, seconds):
+    # When nobody waits for it any more, it must still come to an end, and not
+    # before that.
+    with bounded(manager.session, seconds + 1.0):
         return manager.auth_ref
 
 
@@ -170,6 +171,9 @@ def _failure(app: Any, error: Exception) -> LoginFailed:
                 'the user, the password, the project, and the domains of '
                 'both.'
             )
+        if isinstance(each, ksa_exceptions.ConnectTimeout):
+            # The user has set a shorter time for each request.
+            return LoginFailed(f'No login: {url} did not answer in time.')
         if isinstance(each, ksa_exceptions.HttpError):
             return LoginFailed(f'No login: {url} answered: {each}')
         # requests' errors are OSErrors too, without an errno.
