@@ -79,8 +79,23 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         '--heartbeat',
-        choices=[each.value for each in fleet.Heartbeat],
-        help='default: stale for a dead guest, else fresh',
+        metavar='fresh|stale|SECONDS',
+        help='or the age of the last one, below 0 with a clock that is ahead '
+        '(default: stale for a dead guest and with RESTART_REQUIRED, else '
+        'fresh)',
+    )
+    sub.add_argument(
+        '--status',
+        choices=[each.value for each in fleet.Status],
+        default='ACTIVE',
+        help='what Trove says that it is doing (default ACTIVE)',
+    )
+    sub.add_argument(
+        '--server',
+        choices=[each.value for each in fleet.ServerStatus],
+        default='ACTIVE',
+        help='what Nova says of its server; UNTAGGED: the listing does not '
+        'find it (default ACTIVE)',
     )
     sub = add('nova', 'break Nova, or mend it', place)
     sub.add_argument(
@@ -89,7 +104,39 @@ def parser() -> argparse.ArgumentParser:
         choices=[each.value for each in fleet.Nova],
         help=', '.join(fleet.Nova),
     )
+    sub = add('broker', 'let RabbitMQ refuse, or mend it', place)
+    sub.add_argument(
+        'state',
+        metavar='STATE',
+        choices=[each.value for each in fleet.Broker],
+        help=', '.join(fleet.Broker),
+    )
+    sub = add('loss', 'lose a share of all pings at the agents', place)
+    sub.add_argument(
+        'share', metavar='SHARE', type=float, help='0.3 is 30 %%; 0 mends it'
+    )
+    sub.add_argument(
+        '--seed',
+        metavar='N',
+        type=int,
+        default=0,
+        help='the same seed loses the same pings (default 0)',
+    )
+    sub = add('worker', 'cut off or freeze a worker of trove-api', place)
+    sub.add_argument(
+        'number', metavar='NUMBER', type=int, help='from 1, as "status" has it'
+    )
+    sub.add_argument(
+        'state',
+        metavar='STATE',
+        choices=[each.value for each in fleet.Worker],
+        help=f'{", ".join(fleet.Worker)}; lost: its connections to RabbitMQ '
+        'carry nothing; cut: nor do new ones; frozen: SIGSTOP',
+    )
+    add('mend', 'make everything what it was at the start', place)
     for name, help_ in (
+        ('freeze', 'let a server stand still (SIGSTOP)'),
+        ('thaw', 'let a frozen server go on'),
         ('stop', 'stop a server in good order'),
         ('kill', 'kill a server with SIGKILL'),
         ('start', 'start a server again'),
@@ -120,7 +167,7 @@ def _options_parser() -> argparse.ArgumentParser:
             default.guests,
             'guests beside the default fleet, guest-0001 and so on',
         ),
-        ('--dead', 'N', default.dead, 'the last N of these are dead'),
+        ('--dead', 'N', default.dead, 'N of these are dead'),
         (
             '--agent-timeout',
             'SECONDS',
@@ -152,5 +199,25 @@ def _options_parser() -> argparse.ArgumentParser:
         choices=[each.value for each in plan.Transport],
         default=default.transport,
         help='memory needs no broker, rabbit starts one (default memory)',
+    )
+    parser.add_argument(
+        '--dead-order',
+        choices=[each.value for each in fleet.DeadOrder],
+        default=default.dead_order,
+        help='which ones: the last in a row, or some at random, always the '
+        'same ones (default row)',
+    )
+    parser.add_argument(
+        '--dead-heartbeat',
+        choices=[each.value for each in fleet.Heartbeat],
+        default=default.dead_heartbeat,
+        help='what Trove got last from these (default stale)',
+    )
+    parser.add_argument(
+        '--server',
+        choices=[each.value for each in plan.ApiServer],
+        default=default.server,
+        help='what serves trove-api: eventlet, or, with rabbit, wsgi: one '
+        'request at a time in each worker (default eventlet)',
     )
     return parser

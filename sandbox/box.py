@@ -34,10 +34,16 @@ class Sandbox:
     :param transport: ``memory`` (no broker; trove-api and the guests share
         a process) or ``rabbit`` (a RabbitMQ node of its own; the guests and
         ``workers`` trove-api processes).
+    :param server: what serves trove-api: ``eventlet`` (many requests at a
+        time in each worker) or, only with ``rabbit``, ``wsgi`` (one request
+        at a time in each worker, as with uWSGI).
     :param workers: trove-api's processes; only with ``rabbit``.
     :param guests: how many guests ``guest-0001``, … to add to the default
         fleet.
-    :param dead: how many of these, the last ones, are dead.
+    :param dead: how many of these are dead.
+    :param dead_order: which ones: ``row``, the last ones, or ``random``.
+    :param dead_heartbeat: what Trove got last from them: ``stale`` or
+        ``fresh``.
     :param agent_timeout: whole seconds that Trove waits for an agent
         (Trove's own default is 15).
     :param rate_limit: GETs a minute for each project, in each worker.
@@ -56,24 +62,30 @@ class Sandbox:
         self,
         transport: str = 'memory',
         *,
+        server: str = 'eventlet',
         workers: int = 2,
         guests: int = 0,
         dead: int = 0,
+        dead_order: str = 'row',
+        dead_heartbeat: str = 'stale',
         agent_timeout: int = 3,
         rate_limit: int = 200,
         token_lifetime: int = 3600,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.options = plan_.Options(
-            plan_.transport(transport),
+            plan_.choice('transport', plan_.Transport, transport),
             workers,
             guests,
             dead,
             agent_timeout,
             rate_limit,
             token_lifetime,
+            plan_.choice('server', plan_.ApiServer, server),
+            plan_.choice('dead_order', fleet.DeadOrder, dead_order),
+            plan_.choice('dead_heartbeat', fleet.Heartbeat, dead_heartbeat),
         )
-        self._guests = fleet.by_name(fleet.default_fleet(guests, dead))
+        self._guests = fleet.by_name(self.options.fleet())
         self._folder = None if folder is None else pathlib.Path(folder)
         self._temporary: str | None = None
         self._supervisor: owner.Supervisor | None = None
@@ -185,15 +197,24 @@ class Sandbox:
         name: str,
         behaviour: str,
         delay: float | None = None,
-        heartbeat: str | None = None,
+        heartbeat: str | float | None = None,
+        status: str = 'ACTIVE',
+        server: str = 'ACTIVE',
     ) -> None:
         """Let a guest behave in another way, from now on.
+
+        What is not given is as it was at the start, but the delay.
 
         :param name: a key of :attr:`guests`, or an ID.
         :param behaviour: a :class:`sandbox.Behaviour`.
         :param delay: seconds, for ``slow``.
-        :param heartbeat: ``fresh`` or ``stale``; by default stale for a
-            dead guest, and fresh otherwise.
+        :param heartbeat: ``fresh``, ``stale``, or the age in seconds of the
+            last one, below 0 with a clock that is ahead; by default stale
+            for a dead guest and with RESTART_REQUIRED, and fresh otherwise.
+        :param status: a :class:`sandbox.fleet.Status`, Trove's word for what
+            it is doing.
+        :param server: a :class:`sandbox.fleet.ServerStatus`, Nova's word for
+            its server.
         """
         self._order(
             'guest',
@@ -201,6 +222,8 @@ class Sandbox:
             behaviour=behaviour,
             delay=delay,
             heartbeat=heartbeat,
+            status=status,
+            server=server,
         )
 
     def set_nova(self, state: str) -> None:
@@ -210,6 +233,50 @@ class Sandbox:
             (it knows no server).
         """
         self._order('nova', state=state)
+
+    def set_broker(self, state: str) -> None:
+        """Set what RabbitMQ does, from now on.
+
+        :param state: ``ok`` or ``refusing`` (nobody may send: trove-api
+            gets ACCESS_REFUSED).
+        """
+        self._order('broker', state=state)
+
+    def set_loss(self, share: float, seed: int = 0) -> None:
+        """Let agents get pings and never answer them, from now on.
+
+        :param share: of all pings, chosen at random: 0.3 is 30 %, 0 mends it.
+        :param seed: the same seed loses the same pings, counted in the order
+            in which they arrive.
+        """
+        self._order('loss', share=share, seed=seed)
+
+    def set_worker(self, number: int, state: str) -> None:
+        """Cut off or freeze one worker of trove-api, from now on.
+
+        :param number: from 1, in the order of :meth:`workers`.
+        :param state: ``ok``; ``lost`` (its connections to RabbitMQ carry
+            nothing any more, in silence, until it notices after a minute or
+            two; new ones work, so that its pings time out); ``cut`` (new
+            ones carry nothing either, so that its pings hang); or
+            ``frozen`` (SIGSTOP).
+        """
+        self._order('worker', number=number, state=state)
+
+    def freeze(self, server: str) -> None:
+        """Let a server and its workers stand still (SIGSTOP).
+
+        :param server: with ``guests``, all agents are cut off at once.
+        """
+        self._order('freeze', server=server)
+
+    def thaw(self, server: str) -> None:
+        """Let a server and its workers go on (SIGCONT)."""
+        self._order('thaw', server=server)
+
+    def mend(self) -> None:
+        """Mend everything: servers, workers, guests, Nova, the broker."""
+        self._order('mend')
 
     def stop(self, server: str) -> None:
         """Stop a server in good order; returns when it is gone.
@@ -226,6 +293,10 @@ class Sandbox:
     def start(self, server: str) -> None:
         """Start a server again, on its port; returns when it answers."""
         self._order('start', server=server)
+
+    def workers(self) -> list[int]:
+        """The PIDs of trove-api's workers, in order."""
+        return [worker['pid'] for worker in self.status()['workers']]
 
     def log(self, server: str) -> str:
         """What a server has written to its log."""

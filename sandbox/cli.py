@@ -43,9 +43,12 @@ def _box(
 ) -> box_.Sandbox:
     return box_.Sandbox(
         args.transport,
+        server=args.server,
         workers=args.workers,
         guests=args.guests,
         dead=args.dead,
+        dead_order=args.dead_order,
+        dead_heartbeat=args.dead_heartbeat,
         agent_timeout=args.agent_timeout,
         rate_limit=args.rate_limit,
         token_lifetime=args.token_lifetime,
@@ -117,10 +120,15 @@ def _status(args: argparse.Namespace) -> int:
 def _describe(status: channel.Message) -> None:
     print(
         f'transport {status["transport"]}, Nova {status["nova"]}, '
+        f'broker {status["broker"]}, pings lost {status["loss"]:.0%}, '
         f'files in {status["folder"]}'
     )
     for name, pid in status['servers'].items():
-        print(f'  {name:12} {f"pid {pid}" if pid else "stopped"}')
+        state = ', frozen' if name in status['frozen'] else ''
+        print(f'  {name:12} {f"pid {pid}{state}" if pid else "stopped"}')
+    print('workers of trove-api')
+    for number, worker in enumerate(status['workers'], 1):
+        print(f'  {number:<12} pid {worker["pid"]}, {worker["state"]}')
     print('guests')
     shown = [g for g in status['guests'] if g['name'].startswith('db-')]
     for guest in shown:
@@ -153,12 +161,34 @@ def _guest(args: argparse.Namespace) -> int:
         behaviour=args.behaviour,
         delay=args.delay,
         heartbeat=args.heartbeat,
+        status=args.status,
+        server=args.server,
     )
     return 0
 
 
 def _nova(args: argparse.Namespace) -> int:
     _order(args, 'nova', state=args.state)
+    return 0
+
+
+def _broker(args: argparse.Namespace) -> int:
+    _order(args, 'broker', state=args.state)
+    return 0
+
+
+def _loss(args: argparse.Namespace) -> int:
+    _order(args, 'loss', share=args.share, seed=args.seed)
+    return 0
+
+
+def _worker(args: argparse.Namespace) -> int:
+    _order(args, 'worker', number=args.number, state=args.state)
+    return 0
+
+
+def _mend(args: argparse.Namespace) -> int:
+    _order(args, 'mend')
     return 0
 
 
@@ -175,6 +205,12 @@ _COMMANDS = {
     'run': _run,
     'guest': _guest,
     'nova': _nova,
+    'broker': _broker,
+    'loss': _loss,
+    'worker': _worker,
+    'mend': _mend,
+    'freeze': _server,
+    'thaw': _server,
     'stop': _server,
     'kill': _server,
     'start': _server,

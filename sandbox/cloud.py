@@ -69,14 +69,15 @@ _BROKEN = _reply(
 
 
 def _server(guest: fleet.Guest) -> dict[str, object]:
+    untagged = guest.server is fleet.ServerStatus.UNTAGGED
     return {
         'id': guest.server_id,
         'name': guest.name,
-        'status': 'ACTIVE',
+        'status': 'ACTIVE' if untagged else guest.server,
         'tenant_id': fleet.project_id(guest.project),
-        'hostId': 'compute-1',
+        'hostId': guest.host,
         'metadata': {},
-        'tags': ['trove_instance'],
+        'tags': [] if untagged else ['trove_instance'],
         'addresses': {},
         'flavor': {'original_name': 'db.small', 'vcpus': 1, 'ram': 2048},
         'links': [],
@@ -88,16 +89,29 @@ class StandIn:
 
     def __init__(self, guests: list[fleet.Guest]) -> None:
         self.nova = fleet.Nova.OK
+        self._guests = {guest.id: guest for guest in guests}
+        self._make()
+
+    def _make(self) -> None:
+        """Make the replies."""
         servers = [
             _server(guest)
-            for guest in guests
+            for guest in self._guests.values()
             if guest.in_nova and not guest.deleted
         ]
-        self._all = _reply('200 OK', {'servers': servers})
+        # Trove lists by tag (trove/extensions/mgmt/instances/models.py).
+        tagged = [server for server in servers if server['tags']]
+        self._all = _reply('200 OK', {'servers': tagged})
         self._each: Mapping[str, bytes] = {
             str(server['id']): _reply('200 OK', {'server': server})
             for server in servers
         }
+
+    def replace(self, guest: fleet.Guest) -> None:
+        """Take a guest as it is now."""
+        if guest.server is not self._guests[guest.id].server:
+            self._guests[guest.id] = guest
+            self._make()
 
     def answer(self, target: str) -> bytes:
         """The whole HTTP reply to a GET."""
@@ -154,12 +168,15 @@ async def _serve(plan: plan_.Plan, orders: socket.socket) -> None:
         backlog=1024,
     )
 
-    def set_nova(message: channel.Message) -> channel.Message:
-        stand_in.nova = fleet.Nova(message['state'])
+    def obey(message: channel.Message) -> channel.Message:
+        if 'guest' in message:
+            stand_in.replace(fleet.Guest.from_json(message['guest']))
+        else:
+            stand_in.nova = fleet.Nova(message['state'])
         return {}
 
     listener = threading.Thread(
-        target=channel.serve, args=(orders, set_nova), daemon=True
+        target=channel.serve, args=(orders, obey), daemon=True
     )
     orders.sendall(channel.encode({}))
     listener.start()

@@ -75,6 +75,12 @@ project_domain_name = Default
 rabbit_interval_max = 2
 """
 
+# On top of trove.conf.
+_GUESTS = """\
+[DEFAULT]
+transport_url = {guests_transport_url}
+"""
+
 _CLOUD = """\
   {name}:
     region_name: {region}
@@ -100,10 +106,12 @@ def write(plan: plan_.Plan) -> None:
         'auth_url': plan.auth_url,
         'region': plan_.REGION,
         'transport_url': plan.transport_url,
+        'guests_transport_url': plan.guests_transport_url,
     }
     plan.save()
     plan_.write_private(plan.file('keystone.conf'), _KEYSTONE.format(**values))
     plan_.write_private(plan.file('trove.conf'), _TROVE.format(**values))
+    plan_.write_private(plan.file('guests.conf'), _GUESTS.format(**values))
     plan_.write_private(plan.file('clouds.yaml'), clouds_yaml(plan))
     # Trove's own pipeline, as its package brings it.
     shutil.copy(

@@ -19,13 +19,23 @@ virtual environment read it.
 import collections
 from collections.abc import Iterable
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import enum
+import random
 import uuid
+
+from sandbox import error
 
 _NAMESPACE = uuid.UUID('6f1c7f0e-6b0c-5f43-9d0a-3d6b8d4c2a11')
 
 PROJECTS = ('tenant-a', 'tenant-b')
+
+# Over which the servers of guest-0001 and so on are spread.
+_HOSTS = 5
+
+# Seconds: a hundred years, which a date can hold.
+_LONGEST_AGE = 100 * 365 * 86400
 
 
 class Behaviour(enum.StrEnum):
@@ -45,10 +55,63 @@ class Behaviour(enum.StrEnum):
 class Heartbeat(enum.StrEnum):
     """When the agent last reported to Trove, as the listing shows it."""
 
-    #: Now, and every few seconds again.
+    #: Now, and every 30 s again, as trove-guestagent does.
     FRESH = 'fresh'
     #: An hour ago: the listing says that the agent timed out.
     STALE = 'stale'
+
+
+def heartbeat(value: str | float) -> Heartbeat | float:
+    """A heartbeat by name, or its age in seconds.
+
+    :raises sandbox.SandboxError: if it is neither.
+    """
+    if value in list(Heartbeat):
+        return Heartbeat(value)
+    with contextlib.suppress(ValueError, OverflowError):
+        age = float(value)
+        if abs(age) <= _LONGEST_AGE:
+            return age
+    raise error.SandboxError(
+        f'a heartbeat is fresh, stale, or its age in seconds, not {value}'
+    )
+
+
+class Status(enum.StrEnum):
+    """What Trove says that a guest is doing."""
+
+    ACTIVE = 'ACTIVE'
+    BUILD = 'BUILD'
+    REBOOT = 'REBOOT'
+    RESIZE = 'RESIZE'
+    UPGRADE = 'UPGRADE'
+    PROMOTE = 'PROMOTE'
+    EJECT = 'EJECT'
+    #: Trove then records no heartbeat (trove/conductor/manager.py).
+    RESTART_REQUIRED = 'RESTART_REQUIRED'
+    #: It is being deleted.
+    SHUTDOWN = 'SHUTDOWN'
+
+
+class ServerStatus(enum.StrEnum):
+    """What Nova says of the server under a guest."""
+
+    ACTIVE = 'ACTIVE'
+    SHUTOFF = 'SHUTOFF'
+    PAUSED = 'PAUSED'
+    SUSPENDED = 'SUSPENDED'
+    SHELVED_OFFLOADED = 'SHELVED_OFFLOADED'
+    #: ACTIVE, without the tag by which Trove's listing finds it.
+    UNTAGGED = 'UNTAGGED'
+
+
+class DeadOrder(enum.StrEnum):
+    """Which of the guests of a fleet are dead."""
+
+    #: The last ones.
+    ROW = 'row'
+    #: Some at random, always the same ones.
+    RANDOM = 'random'
 
 
 class Nova(enum.StrEnum):
@@ -59,6 +122,27 @@ class Nova(enum.StrEnum):
     BROKEN = 'broken'
     #: It knows no server.
     MISSING = 'missing'
+
+
+class Broker(enum.StrEnum):
+    """What RabbitMQ makes of those who are connected."""
+
+    OK = 'ok'
+    #: Nobody may send: ACCESS_REFUSED.
+    REFUSING = 'refusing'
+
+
+class Worker(enum.StrEnum):
+    """What a worker of trove-api is able to do."""
+
+    OK = 'ok'
+    #: Its connections to RabbitMQ carry nothing, and are not closed. New
+    #: ones work: it sends pings, and their answers never come.
+    LOST = 'lost'
+    #: New ones carry nothing, either: its pings hang.
+    CUT = 'cut'
+    #: It stands still (SIGSTOP).
+    FROZEN = 'frozen'
 
 
 def stable_id(kind: str, name: str) -> str:
@@ -82,7 +166,12 @@ class Guest:
     datastore: str = 'mysql'
     #: Seconds until a slow agent answers.
     delay: float = 1.0
-    heartbeat: Heartbeat = Heartbeat.FRESH
+    #: A number is its age in seconds when it was set; it is not renewed.
+    heartbeat: Heartbeat | float = Heartbeat.FRESH
+    status: Status = Status.ACTIVE
+    #: What Nova says of its server, and on which host that is.
+    server: ServerStatus = ServerStatus.ACTIVE
+    host: str = 'compute-01'
     #: False: Nova answers 404 for its server.
     in_nova: bool = True
     clustered: bool = False
@@ -102,21 +191,29 @@ class Guest:
         self,
         behaviour: Behaviour,
         delay: float | None = None,
-        heartbeat: Heartbeat | None = None,
+        heartbeat: Heartbeat | float | None = None,
+        status: Status = Status.ACTIVE,
+        server: ServerStatus = ServerStatus.ACTIVE,
     ) -> 'Guest':
         """The same guest with another behaviour.
 
         :param delay: seconds, for ``slow``; None keeps what it was.
-        :param heartbeat: None means stale for a dead guest, fresh otherwise.
+        :param heartbeat: None means stale for a dead guest and for one that
+            must be restarted, fresh otherwise.
         """
         if heartbeat is None:
-            dead = behaviour is Behaviour.DEAD
-            heartbeat = Heartbeat.STALE if dead else Heartbeat.FRESH
+            stale = (
+                behaviour is Behaviour.DEAD
+                or status is Status.RESTART_REQUIRED
+            )
+            heartbeat = Heartbeat.STALE if stale else Heartbeat.FRESH
         return dataclasses.replace(
             self,
             behaviour=behaviour,
             delay=self.delay if delay is None else delay,
             heartbeat=heartbeat,
+            status=status,
+            server=server,
         )
 
     @classmethod
@@ -126,7 +223,9 @@ class Guest:
         return dataclasses.replace(
             guest,
             behaviour=Behaviour(guest.behaviour),
-            heartbeat=Heartbeat(guest.heartbeat),
+            heartbeat=heartbeat(guest.heartbeat),
+            status=Status(guest.status),
+            server=ServerStatus(guest.server),
         )
 
 
@@ -134,15 +233,29 @@ def _guest(name: str, **what: object) -> Guest:
     project = what.get('project', 'tenant-a')
     value = {'name': name, 'id': stable_id(f'guest/{project}', name), **what}
     guest = Guest.from_json(value)
+    if 'heartbeat' in what:
+        return guest
     return guest.behaving(guest.behaviour)
 
 
-def default_fleet(more: int = 0, dead: int = 0) -> tuple[Guest, ...]:
+def default_fleet(
+    more: int = 0,
+    dead: int = 0,
+    dead_order: DeadOrder = DeadOrder.ROW,
+    dead_heartbeat: Heartbeat = Heartbeat.STALE,
+) -> tuple[Guest, ...]:
     """One guest of each kind, and ``more`` that answer.
 
     :param more: how many guests ``guest-0001``, ``guest-0002``, … to add.
-    :param dead: how many of these, counted from the last, are dead.
+    :param dead: how many of these are dead.
+    :param dead_order: which of them.
+    :param dead_heartbeat: what Trove got last from these.
     """
+    numbers = range(1, more + 1)
+    if dead_order is DeadOrder.RANDOM:
+        those = set(random.Random(0).sample(numbers, dead))  # noqa: S311
+    else:
+        those = set(numbers[more - dead :])
     one_of_each = (
         _guest('db-healthy'),
         _guest('db-dead', behaviour='dead', datastore='postgresql'),
@@ -158,11 +271,13 @@ def default_fleet(more: int = 0, dead: int = 0) -> tuple[Guest, ...]:
     return one_of_each + tuple(
         _guest(
             f'guest-{number:04}',
-            behaviour='dead' if number > more - dead else 'answering',
+            behaviour='dead' if number in those else 'answering',
+            heartbeat=dead_heartbeat if number in those else 'fresh',
             project=PROJECTS[number % 2],
             datastore='mysql' if number % 4 else 'postgresql',
+            host=f'compute-{1 + (number - 1) % _HOSTS:02}',
         )
-        for number in range(1, more + 1)
+        for number in numbers
     )
 
 

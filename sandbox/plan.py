@@ -26,6 +26,7 @@ import secrets
 import socket
 from typing import Any
 from typing import Self
+from typing import TypeVar
 
 from sandbox import error
 from sandbox import fleet
@@ -46,14 +47,28 @@ class Transport(enum.StrEnum):
     RABBIT = 'rabbit'
 
 
-def transport(name: str) -> Transport:
-    """The transport of that name."""
+class ApiServer(enum.StrEnum):
+    """What serves trove-api's WSGI application."""
+
+    #: Trove's own: each worker serves many requests at a time.
+    EVENTLET = 'eventlet'
+    #: One request at a time in each worker, as with uWSGI and mod_wsgi.
+    WSGI = 'wsgi'
+
+
+_Choice = TypeVar('_Choice', bound=enum.StrEnum)
+
+
+def choice(option: str, kind: type[_Choice], name: str) -> _Choice:
+    """The member of that name.
+
+    :raises sandbox.SandboxError: when there is none; lists those that are.
+    """
     try:
-        return Transport(name)
+        return kind(name)
     except ValueError:
-        names = ' or '.join(Transport)
         raise error.SandboxError(
-            f'transport must be {names}, not {name}'
+            f'{option} must be {" or ".join(kind)}, not {name}'
         ) from None
 
 
@@ -74,13 +89,42 @@ class Options:
     rate_limit: int = 200
     #: Seconds; Keystone's [token] expiration.
     token_lifetime: int = 3600
+    #: What serves trove-api; wsgi only with rabbit.
+    server: ApiServer = ApiServer.EVENTLET
+    #: Which of the guests are dead, and what Trove got last from them.
+    dead_order: fleet.DeadOrder = fleet.DeadOrder.ROW
+    dead_heartbeat: fleet.Heartbeat = fleet.Heartbeat.STALE
+
+    def fleet(self) -> tuple[fleet.Guest, ...]:
+        """The guests as they are at the start."""
+        return fleet.default_fleet(
+            self.guests, self.dead, self.dead_order, self.dead_heartbeat
+        )
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
         """Back from ``dataclasses.asdict`` and JSON."""
-        return cls(**{**value, 'transport': transport(value['transport'])})
+        kinds = {
+            'transport': choice('transport', Transport, value['transport']),
+            'server': choice('server', ApiServer, value['server']),
+            'dead_order': choice(
+                'dead_order', fleet.DeadOrder, value['dead_order']
+            ),
+            'dead_heartbeat': choice(
+                'dead_heartbeat', fleet.Heartbeat, value['dead_heartbeat']
+            ),
+        }
+        return cls(**{**value, **kinds})
 
     def __post_init__(self) -> None:
+        if (
+            self.server is ApiServer.WSGI
+            and self.transport is not Transport.RABBIT
+        ):
+            raise error.SandboxError(
+                'server wsgi needs transport rabbit: in memory, trove-api '
+                'and the guests are one process'
+            )
         for name in (
             'workers',
             'agent_timeout',
@@ -103,6 +147,8 @@ class Ports:
     cloud: int
     trove: int
     amqp: int
+    #: Between trove-api and amqp: sandbox/wire.py.
+    wire: int
     epmd: int
     erlang: int
 
@@ -175,13 +221,18 @@ class Plan:
 
     @property
     def transport_url(self) -> str:
-        """oslo.messaging's transport_url."""
+        """oslo.messaging's transport_url for trove-api."""
         if self.options.transport is Transport.MEMORY:
             return 'fake://'
-        return (
-            f'rabbit://sandbox:{self.passwords.broker}@{LOOPBACK}'
-            f':{self.ports.amqp}/'
-        )
+        return self._rabbit_url(self.ports.wire)
+
+    @property
+    def guests_transport_url(self) -> str:
+        """The same for the guests in a process of their own."""
+        return self._rabbit_url(self.ports.amqp)
+
+    def _rabbit_url(self, port: int) -> str:
+        return f'rabbit://sandbox:{self.passwords.broker}@{LOOPBACK}:{port}/'
 
     def file(self, *names: str) -> pathlib.Path:
         """A path in the run folder."""

@@ -12,8 +12,12 @@
 
 """Ask the running sandbox over HTTP, as a client would."""
 
+from collections.abc import Collection
+import concurrent.futures
 import http
 import json
+import pathlib
+import re
 import threading
 import time
 from typing import Any
@@ -26,6 +30,12 @@ from sandbox import plan as plan_
 
 # Seconds that all connections to a broker that was away may take.
 _DEADLINE = 90
+
+# Rounds of pings in which each worker most likely gets one.
+_ROUNDS = 10
+
+# As oslo.log begins a line: date, time, PID, level.
+_PINGING = re.compile(rb'(?m)^\S+ \S+ (\d+) INFO .* Sending RPC PING ')
 
 # No proxy from the environment: everything is on loopback.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -58,27 +68,43 @@ def login(
 
 
 def ping_until_answered(
-    plan: plan_.Plan, guest: fleet.Guest, give_up: threading.Event
+    plan: plan_.Plan,
+    guest: fleet.Guest,
+    workers: Collection[int],
+    give_up: threading.Event,
 ) -> None:
-    """Ping until each worker of trove-api has most likely got an answer.
+    """Ping until each worker of trove-api has got an answer.
 
+    A round of pings, one for each worker, is sent at once: of several idle
+    workers always the same one may take a lone request.
+
+    :param workers: their PIDs. A round in which a worker is not seen in
+        trove-api's log is repeated, but not for ever: over the rate limit
+        a worker logs nothing.
     :param give_up: set when nobody wants to know any more.
     :raises sandbox.SandboxError: if that takes more than a minute and a
         half.
     """
     end = time.monotonic() + _DEADLINE
-    times = 1
-    if plan.options.transport is plan_.Transport.RABBIT:
-        times = 3 * plan.options.workers
+    log = plan.log('trove-api')
+    begin = log.stat().st_size
+    rounds = 0
     while True:
         try:
             # With Trove's own project: its rate limit is nobody else's.
             auth, project_id = login(
                 plan.auth_url, 'trove', plan.passwords.trove, 'service'
             )
-            for _ in range(times):
-                _ping(plan, guest, auth, project_id)
-            return
+            with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
+                pings = [
+                    pool.submit(_ping, plan, guest, auth, project_id)
+                    for _ in workers
+                ]
+            for ping in pings:
+                ping.result()
+            rounds += 1
+            if rounds == _ROUNDS or _seen(log, begin).issuperset(workers):
+                return
         except OSError as exc:
             if time.monotonic() > end:
                 raise error.SandboxError(
@@ -86,6 +112,13 @@ def ping_until_answered(
                 ) from exc
             if give_up.wait(0.2):
                 return
+
+
+def _seen(log: pathlib.Path, begin: int) -> set[int]:
+    """The workers that pinged a guest since the log had that many bytes."""
+    with log.open('rb') as lines:
+        lines.seek(begin)
+        return {int(pid) for pid in _PINGING.findall(lines.read())}
 
 
 def _ping(

@@ -72,6 +72,8 @@ def guests(plan: plan_.Plan) -> server.Program:
 
 def trove_api(plan: plan_.Plan) -> server.Program:
     """trove-api with its workers, on RabbitMQ."""
+    if plan.options.server is plan_.ApiServer.WSGI:
+        return _plane(plan, 'trove-api', 'trove_wsgi')
 
     async def answers() -> bool:
         return b'HTTP/1.1 ' in await _ask(

@@ -12,6 +12,8 @@
 
 """Whether RabbitMQ is there, and where."""
 
+import asyncio
+from collections.abc import Mapping
 import pathlib
 import shutil
 
@@ -20,6 +22,7 @@ from sandbox import error
 #: Debian's and upstream's packages both put the real script here; the one
 #: in PATH is, on Debian, a wrapper that wants to be root.
 SERVER = pathlib.Path('/usr/lib/rabbitmq/bin/rabbitmq-server')
+_CONTROL = SERVER.with_name('rabbitmqctl')
 
 
 def installed() -> bool:
@@ -34,3 +37,24 @@ def require() -> None:
             'RabbitMQ is not installed: install it (apt-get install '
             'rabbitmq-server) or use --transport memory'
         )
+
+
+async def permit(env: Mapping[str, str], *, writing: bool) -> None:
+    """Set whether the user "sandbox" may send messages.
+
+    :param env: the environment of the node.
+    :raises sandbox.SandboxError: if rabbitmqctl fails.
+    """
+    everything, nothing = '.*', '^$'
+    write = everything if writing else nothing
+    process = await asyncio.create_subprocess_exec(
+        str(_CONTROL),
+        *('set_permissions', 'sandbox', everything, write, everything),
+        env=env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise error.SandboxError(f'rabbitmqctl failed: {output.decode()}')

@@ -15,6 +15,7 @@
 import asyncio
 from collections.abc import Awaitable
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
@@ -70,6 +71,29 @@ class Server:
         if self._process is None or self._process.poll() is not None:
             return None
         return self._process.pid
+
+    def workers(self) -> list[int]:
+        """The PIDs of its workers, in order: its children, or itself."""
+        if self.pid is None:
+            return []
+        return sorted(_children(self.pid)) or [self.pid]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it was stopped with SIGSTOP."""
+        return self.pid is not None and is_frozen(self.pid)
+
+    async def freeze(self) -> None:
+        """Let it and its workers stand still."""
+        if self.pid is None:
+            raise error.SandboxError(f'{self.name} is not running')
+        os.killpg(self.pid, signal.SIGSTOP)
+        await frozen(self.pid)
+
+    def thaw(self) -> None:
+        """Let it and its workers go on."""
+        if self.pid is not None:
+            os.killpg(self.pid, signal.SIGCONT)
 
     async def start(self) -> None:
         """Start it, and wait until it answers.
@@ -130,6 +154,8 @@ class Server:
         """Have the process carry out an order."""
         if self.pid is None or not self._orders:
             raise error.SandboxError(f'{self.name} is not running')
+        if self.frozen:
+            raise error.SandboxError(f'{self.name} is frozen: thaw it first')
         reader, writer = self._orders
         writer.write(channel.encode(message))
         try:
@@ -148,6 +174,7 @@ class Server:
         """Ask it to end; kill what does not within a few seconds."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
+            self.thaw()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended(), self.program.patience)
         await self.kill()
@@ -171,6 +198,37 @@ class Server:
     async def _ended(self) -> None:
         while self.pid is not None:
             await asyncio.sleep(_POLL)
+
+
+def _children(parent: int) -> Iterator[int]:
+    """The living children of a process."""
+    for process in pathlib.Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            state, ppid = _stat(int(process.name))
+            if ppid == parent and state != 'Z':
+                yield int(process.name)
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """A process's state and its parent (proc_pid_stat(5))."""
+    stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+    # Behind the name, which may hold anything.
+    state, ppid = stat.rpartition(')')[2].split()[:2]
+    return state, int(ppid)
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether a process was stopped with SIGSTOP."""
+    try:
+        return _stat(pid)[0] == 'T'
+    except OSError:
+        return False
+
+
+async def frozen(pid: int) -> None:
+    """Wait until a process that got SIGSTOP stands still, or is gone."""
+    while pathlib.Path(f'/proc/{pid}').exists() and not is_frozen(pid):
+        await asyncio.sleep(_POLL)
 
 
 def _kill_group(leader: int) -> bool:

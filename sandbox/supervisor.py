@@ -15,6 +15,7 @@
 import asyncio
 import dataclasses
 import os
+import signal
 import threading
 
 from sandbox import channel
@@ -24,7 +25,9 @@ from sandbox import fleet
 from sandbox import plan as plan_
 from sandbox import probe
 from sandbox import programs
+from sandbox import rabbitmq
 from sandbox import server
+from sandbox import wire
 
 
 class Supervisor:
@@ -33,11 +36,15 @@ class Supervisor:
     def __init__(self, plan: plan_.Plan) -> None:
         self.plan = plan
         options = plan.options
-        guests = fleet.default_fleet(options.guests, options.dead)
-        self.guests = {guest.id: guest for guest in guests}
+        self.guests = {guest.id: guest for guest in options.fleet()}
+        self._original = dict(self.guests)
         self.nova = fleet.Nova.OK
+        self.broker = fleet.Broker.OK
+        self.loss = 0.0
+        self._seed = 0
         self.down = asyncio.Event()
         self._stopping = threading.Event()
+        self._wire = wire.Wire(plan.ports.wire, plan.ports.amqp)
         made = [programs.keystone(plan), programs.cloud(plan)]
         if options.transport is plan_.Transport.MEMORY:
             made += [programs.memory(plan)]
@@ -54,17 +61,40 @@ class Supervisor:
 
     @property
     def _guests_host(self) -> server.Server:
-        return self.servers.get('guests', self.servers['trove-api'])
+        return self.servers.get('guests', self._api)
+
+    @property
+    def _api(self) -> server.Server:
+        return self.servers['trove-api']
 
     async def start(self) -> None:
         """Start every server, all at once."""
         config.write(self.plan)
         self.plan.save_fleet(self.guests)
-        servers = dict(self.servers)
-        if 'epmd' in servers:
-            await servers.pop('epmd').start()
-        await asyncio.gather(*(each.start() for each in servers.values()))
+        names = [name for name in self.servers if name != 'epmd']
+        await asyncio.gather(
+            *(self._start(self.servers[name]) for name in names)
+        )
         await self._prove()
+
+    async def _start(self, what: server.Server) -> None:
+        """Start a server, and what comes and goes with it."""
+        if what.name == 'broker' and self.servers['epmd'].pid is None:
+            await self.servers['epmd'].start()
+        await what.start()
+        if what.name == 'broker':
+            await self._wire.open()
+        if what.name == 'cloud':
+            await self._set_nova(self.nova)
+        if what is self._guests_host:
+            await self._set_loss(self.loss, self._seed)
+
+    def _stopped(self, what: server.Server) -> None:
+        """Let what depends on a server know that it is gone."""
+        if what.name == 'broker':
+            self._wire.close()
+        if what is self._api:
+            self._wire.mend_all()
 
     async def stop(self) -> None:
         """Stop every server; those that talk to the broker before it."""
@@ -85,12 +115,19 @@ class Supervisor:
                 await self._set_guest(order)
             case 'nova':
                 await self._set_nova(fleet.Nova(order['state']))
-            case 'stop':
-                await self._server(order['server']).stop()
-            case 'kill':
-                await self._server(order['server']).kill()
-            case 'start':
-                await self._restart(self._server(order['server']))
+            case 'mend':
+                await self._mend()
+            case 'broker':
+                await self._set_broker(fleet.Broker(order['state']))
+                await self._prove()
+            case 'loss':
+                await self._set_loss(order['share'], order['seed'])
+            case 'worker':
+                await self._set_worker(
+                    order['number'], fleet.Worker(order['state'])
+                )
+            case 'stop' | 'kill' | 'start' | 'freeze' | 'thaw' as verb:
+                await self._command(verb, self._server(order['server']))
             case unknown:
                 raise error.SandboxError(f'no such order: {unknown}')
         return {}
@@ -105,13 +142,26 @@ class Supervisor:
             'trove_url': plan.trove_root,
             'clouds_yaml': str(plan.file('clouds.yaml')),
             'servers': {each.name: each.pid for each in self.servers.values()},
+            'frozen': [
+                each.name for each in self.servers.values() if each.frozen
+            ],
+            'workers': [
+                {'pid': pid, 'state': self._worker_state(pid)}
+                for pid in self._api.workers()
+            ],
             'nova': self.nova,
+            'broker': self.broker,
+            'loss': self.loss,
             'guests': [
                 {
                     'name': guest.name,
                     'id': guest.id,
                     'project': guest.project,
                     'behaviour': guest.behaviour,
+                    'heartbeat': guest.heartbeat,
+                    'status': guest.status,
+                    'server': guest.server,
+                    'host': guest.host,
                 }
                 for guest in self.guests.values()
             ],
@@ -145,29 +195,137 @@ class Supervisor:
             # The guests could neither leave it nor join it.
             raise error.SandboxError('start the broker first')
         heartbeat = order.get('heartbeat')
-        guest = self._guest(order['name']).behaving(
-            fleet.Behaviour(order['behaviour']),
-            order.get('delay'),
-            fleet.Heartbeat(heartbeat) if heartbeat else None,
+        await self._replace(
+            self._guest(order['name']).behaving(
+                fleet.Behaviour(order['behaviour']),
+                order.get('delay'),
+                None if heartbeat is None else fleet.heartbeat(heartbeat),
+                fleet.Status(order.get('status') or 'ACTIVE'),
+                fleet.ServerStatus(order.get('server') or 'ACTIVE'),
+            )
         )
+
+    async def _replace(self, guest: fleet.Guest) -> None:
+        message = {'guest': dataclasses.asdict(guest)}
+        # A host that is stopped reads it when it starts.
+        for host in (self._guests_host, self.servers['cloud']):
+            if host.pid is not None:
+                await host.order(message)
         self.guests[guest.id] = guest
         self.plan.save_fleet(self.guests)
-        # A host that is stopped reads it when it starts.
-        if self._guests_host.pid is not None:
-            await self._guests_host.order({'guest': dataclasses.asdict(guest)})
 
     async def _set_nova(self, state: fleet.Nova) -> None:
         self.nova = state
         if self.servers['cloud'].pid is not None:
             await self.servers['cloud'].order({'state': state})
 
-    async def _restart(self, what: server.Server) -> None:
-        if what.name == 'broker' and self.servers['epmd'].pid is None:
-            await self.servers['epmd'].start()
-        await what.start()
-        if what.name == 'cloud':
-            await self._set_nova(self.nova)
+    async def _command(self, verb: str, what: server.Server) -> None:
+        """Start, stop, kill, freeze or thaw a server."""
+        match verb:
+            case 'stop':
+                await what.stop()
+                self._stopped(what)
+            case 'kill':
+                await what.kill()
+                self._stopped(what)
+            case 'start':
+                await self._start(what)
+                await self._prove()
+            case 'freeze':
+                await what.freeze()
+            case 'thaw':
+                what.thaw()
+                await self._prove()
+
+    async def _mend(self) -> None:
+        """Make everything what it was at the start."""
+        servers = list(self.servers.values())
+        for each in servers:
+            each.thaw()
+        self._wire.mend_all()
+        # Those that talk to the broker after it.
+        for each in sorted(servers, key=lambda each: each.name != 'broker'):
+            if each.pid is None:
+                await self._start(each)
+        if self.broker is not fleet.Broker.OK:
+            await self._set_broker(fleet.Broker.OK)
+        await self._set_loss(0, 0)
+        await self._set_nova(fleet.Nova.OK)
+        for id_, guest in self._original.items():
+            if guest != self.guests[id_]:
+                await self._replace(guest)
         await self._prove()
+
+    def _worker_state(self, pid: int) -> fleet.Worker:
+        if pid in self._wire.cut_off:
+            return fleet.Worker.CUT
+        if self._wire.lost(pid):
+            return fleet.Worker.LOST
+        return (
+            fleet.Worker.FROZEN if server.is_frozen(pid) else fleet.Worker.OK
+        )
+
+    async def _set_worker(self, number: int, state: fleet.Worker) -> None:
+        workers = self._api.workers()
+        if not 1 <= number <= len(workers):
+            raise error.SandboxError(
+                f'no such worker: {number} (trove-api has {len(workers)})'
+            )
+        pid = workers[number - 1]
+        if self.plan.options.transport is plan_.Transport.MEMORY:
+            raise error.SandboxError(
+                'in memory, trove-api and the guests are one process: to '
+                'have workers, use --transport rabbit'
+            )
+        self._wire.mend(pid)
+        os.kill(pid, signal.SIGCONT)
+        match state:
+            case fleet.Worker.CUT | fleet.Worker.LOST:
+                self._wire.cut(pid, new=state is fleet.Worker.CUT)
+            case fleet.Worker.FROZEN:
+                os.kill(pid, signal.SIGSTOP)
+                await server.frozen(pid)
+            case fleet.Worker.OK:
+                await self._prove()
+
+    async def _set_broker(self, state: fleet.Broker) -> None:
+        broker = self.servers.get('broker')
+        if broker is None:
+            raise error.SandboxError(
+                'in memory there is no broker: use --transport rabbit'
+            )
+        if broker.pid is None or broker.frozen:
+            raise error.SandboxError('the broker is not running')
+        await rabbitmq.permit(
+            broker.program.env, writing=state is fleet.Broker.OK
+        )
+        if state is not fleet.Broker.OK:
+            # What it has permitted once, it permits on that channel again.
+            self._wire.close_links()
+        self.broker = state
+
+    async def _set_loss(self, share: float, seed: int) -> None:
+        if not 0 <= share <= 1:
+            raise error.SandboxError('a share is a number from 0 to 1')
+        self.loss, self._seed = share, seed
+        # A host that is stopped gets it when it starts.
+        if self._guests_host.pid is not None:
+            await self._guests_host.order({'loss': share, 'seed': seed})
+
+    @property
+    def _sound(self) -> bool:
+        """Whether a ping of a guest that answers must be answered."""
+        servers = self.servers.values()
+        return (
+            all(each.pid and not each.frozen for each in servers)
+            and self.nova is fleet.Nova.OK
+            and self.broker is fleet.Broker.OK
+            and not self.loss
+            and all(
+                self._worker_state(pid) is fleet.Worker.OK
+                for pid in self._api.workers()
+            )
+        )
 
     async def _prove(self) -> None:
         """Wait until pings get through, if anything can stop them but us.
@@ -183,11 +341,11 @@ class Supervisor:
             and guest.in_nova
             and not guest.deleted
         ]
-        running = all(each.pid for each in self.servers.values())
-        if answering and running and self.nova is fleet.Nova.OK:
+        if answering and self._sound:
             await asyncio.to_thread(
                 probe.ping_until_answered,
                 self.plan,
                 answering[0],
+                self._api.workers(),
                 self._stopping,
             )

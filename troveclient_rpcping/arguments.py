@@ -141,7 +141,11 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         metavar='<number>',
         type=concurrency,
         default=limits.CONCURRENCY,
-        help='Pings in flight at once (default: %(default)d)',
+        help=(
+            'The most pings in flight; the sweep finds out how many the API '
+            'serves without harm to others, up to this number (default: '
+            '%(default)d)'
+        ),
     )
     parser.add_argument(
         '--rate',

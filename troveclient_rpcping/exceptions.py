@@ -72,8 +72,7 @@ class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
 class GuestError(exceptions.BadRequest):  # type: ignore[misc]
     """The guest agent, or the message bus, failed the ping.
 
-    ``reason`` is :attr:`Reason.NO_SUCH_METHOD` or
-    :attr:`Reason.AGENT_ERROR`.
+    ``reason`` is :attr:`Reason.AGENT_ERROR`.
     """
 
     reason = Reason.AGENT_ERROR

@@ -29,6 +29,8 @@ from troveclient_rpcping import limits
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet import repeat
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.queue import Guest
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
@@ -103,6 +105,8 @@ class Management(management.Management):  # type: ignore[misc]
         deadline: float | None = None,
         count: int = 1,
         interval: float = limits.INTERVAL,
+        listing: Collection[inventory.Instance] | None = None,
+        capacity: Capacity | None = None,
         on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
@@ -110,14 +114,16 @@ class Management(management.Management):  # type: ignore[misc]
         Never raises for a guest: whatever goes wrong with a ping is the
         verdict of its result. Closing the iterator ends what is under way.
 
-        A guest is ``unreachable`` on Trove's word, if other guests were seen
-        to answer all the time that Trove waited for it. To see that, one that
-        answered is asked every second while only the last are awaited; and
-        whose silence is not proven so is asked a second time at the end.
+        A timeout alone makes no guest ``unreachable``: the sweep pings it
+        again, and pings guests that answer as controls meanwhile. If none of
+        the guests answers, it reads the listing, and asks other guests as
+        witnesses. The page "Verdicts" of the documentation has the rules.
 
-        :param instances: IDs, or ``Instance`` objects of troveclient. May be
-            a generator; it is read as the pings go out.
-        :param concurrency: pings in flight at once, at the most.
+        :param instances: IDs, ``Instance`` objects of troveclient, or rows of
+            :meth:`list_all`, whose heartbeats make verdicts faster. May be a
+            generator; it is read as the pings go out.
+        :param concurrency: pings in flight at once, at the most. The sweep
+            finds out how many the API serves without harm to others.
         :param timeout: seconds for each ping, in all.
         :param rate: pings a second, at the most; None for no limit but the
             server's. When that refuses a ping, the ping is sent again later.
@@ -126,6 +132,10 @@ class Management(management.Management):  # type: ignore[misc]
         :param count: pings for each instance.
         :param interval: seconds from one ping of an instance to its next,
             however long others take to answer.
+        :param listing: what :meth:`list_all` returned, if the caller has it.
+            Otherwise the sweep reads the listing once, if guests are silent.
+        :param capacity: what earlier sweeps learnt of the API, in place of
+            *concurrency*: hand the same object to each sweep of a monitor.
         :param on_throttle: is told, whenever the rate limit of the server
             refused a ping, how many a second seem to get through, and after
             how many seconds the next one may.
@@ -149,6 +159,8 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.Times(count, interval),
+            listing,
+            capacity,
             on_throttle,
         )
 
@@ -162,6 +174,7 @@ class Management(management.Management):  # type: ignore[misc]
         concurrency: int = limits.CONCURRENCY,
         timeout: float = limits.TIMEOUT,
         rate: float | None = None,
+        listing: Collection[inventory.Instance] | None = None,
         on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping instances until all are reachable, or the time is up.
@@ -180,6 +193,7 @@ class Management(management.Management):  # type: ignore[misc]
         :param concurrency: see :meth:`rpc_ping_each`, as for the others.
         :param timeout: seconds for each ping, in all.
         :param rate: pings a second, at the most.
+        :param listing: see :meth:`rpc_ping_each`.
         :param on_throttle: is told when the server limits the rate.
         :returns: an iterator of :class:`PingResult`, one for each ping; the
             last one of each instance is how it stood at the end. With
@@ -201,6 +215,8 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.UntilReachable(stable, interval),
+            listing,
+            None,
             on_throttle,
         )
 
@@ -209,19 +225,29 @@ class Management(management.Management):  # type: ignore[misc]
         instances: Iterable[Any],
         bounds: limits.Limits,
         again: repeat.Repeat,
+        listing: Collection[inventory.Instance] | None,
+        capacity: Capacity | None,
         on_throttle: Callable[[float, float], None] | None,
     ) -> Generator[PingResult]:
         # Not at the top: importing the library is to cost no libcurl.
-        from troveclient_rpcping.fleet import sweep
+        from troveclient_rpcping.fleet import pinging
 
         if isinstance(instances, str | bytes):
             # Each letter would be an ID.
             raise TypeError(f'not a list of instances, but one: {instances!r}')
-        ids: Iterable[str] = map(_id_of, instances)
+        guests: Iterable[Guest] = map(_guest, instances)
         if isinstance(instances, Collection):
             # Before the first ping, if they are there already.
-            ids = list(ids)
-        return sweep.sweep(self.api, ids, bounds, again, on_throttle)
+            guests = list(guests)
+        return pinging.ping(
+            self.api,
+            guests,
+            bounds,
+            again,
+            capacity,
+            on_throttle,
+            listing=listing,
+        )
 
     def list_all(
         self, deadline: float | None = None
@@ -238,10 +264,15 @@ class Management(management.Management):  # type: ignore[misc]
         :raises keystoneauth1.exceptions.ClientException: no login.
         :raises ValueError: for a deadline that is no positive number.
         """
-        from troveclient_rpcping.fleet import sweep
+        from troveclient_rpcping.fleet import pinging
 
         limits.Limits(deadline=deadline)
-        return inventory.list_instances(sweep.fetcher(self.api, deadline))
+        return inventory.list_instances(pinging.fetcher(self.api, deadline))
+
+
+def _guest(instance: Any) -> Guest:
+    row = instance if isinstance(instance, inventory.Instance) else None
+    return Guest(_id_of(instance), row)
 
 
 def _id_of(instance: Any) -> str:

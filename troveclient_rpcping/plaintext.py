@@ -14,7 +14,8 @@
 
 The text of an agent's exception comes out of a tenant's virtual machine, and
 names are chosen by tenants. Neither may move the cursor, set a title, change
-the direction of the text or forge another line.
+the direction of the text or forge another line. Nor is a password shown that
+stands in a URL.
 """
 
 import re
@@ -43,6 +44,12 @@ _BLANK = frozenset(
     '\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0'
     '\U0001d159'
     + ''.join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+
+# A user and a password in a URL, also if the password has a slash in it that
+# should be escaped. A port is none.
+_USER_IN_URL = re.compile(
+    r'(?<=://)(?:[^\s/?#]{1,256}|[^\s/:@\[]{0,256}:(?!\d+(?:[/?#\s]|$))\S{0,256})@'
 )
 
 # What is one word for every parser of lines.
@@ -84,7 +91,7 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """
     # Nothing beyond a few times the limit can show: hostile megabytes are
     # not worth cleaning.
-    head = _ESCAPES.sub('', text[: limit * 8])
+    head = _ESCAPES.sub('', _USER_IN_URL.sub('***@', text[: limit * 8]))
     line = ' '.join(_printable(head).split())
     if len(line) > limit or len(text) > limit * 8:
         return line[: limit - 1].rstrip() + '…'

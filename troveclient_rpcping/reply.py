@@ -31,6 +31,24 @@ BODY_LIMIT = 64 * 1024
 _TAG = re.compile(r'<[^<>]*>')
 
 
+# Header fields of caches, and how they look on a reply that was fetched just
+# now. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
+# 9211; the others are Squid's and Varnish's, and those of large networks.
+_NO_HIT = re.compile(r'\A(?!.*\bhit\b)', re.IGNORECASE | re.DOTALL)
+_FRESH = {
+    'age': re.compile(r'\A0(?:, 0)*\Z'),
+    'warning': re.compile(r'\A(?!.*\b11[0-3]\b)', re.DOTALL),
+    'cache-status': _NO_HIT,
+    'x-cache': _NO_HIT,
+    'x-cache-status': _NO_HIT,
+    'x-cache-lookup': _NO_HIT,
+    'x-proxy-cache': _NO_HIT,
+    'cf-cache-status': _NO_HIT,
+    # Varnish names the request that filled the cache behind its own.
+    'x-varnish': re.compile(r'\A\d+\Z'),
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
     """One HTTP reply.
@@ -68,6 +86,19 @@ class Reply:
         except ValueError:
             return None
         return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+    @property
+    def cached(self) -> str:
+        """The header field that says that a cache answered; empty for none.
+
+        Trove answers each ping anew. A cache that does not name itself, as
+        nginx's, cannot be told from Trove.
+        """
+        for name, value in self.headers.items():
+            fresh = _FRESH.get(name)
+            if fresh is not None and not fresh.search(value):
+                return f'{name}: {value}'
+        return ''
 
     @property
     def announces_body(self) -> bool:

@@ -50,7 +50,13 @@ _WIRE_LIMIT = 8 * BODY_LIMIT
 
 # Not compressed: what arrives is what is kept, and no small body unpacks to a
 # large one.
-HEADERS = {'Accept': 'application/json', 'Accept-Encoding': 'identity'}
+HEADERS = {
+    'Accept': 'application/json',
+    'Accept-Encoding': 'identity',
+    # A cache may not answer for a guest.
+    'Cache-Control': 'no-cache, no-store',
+    'Pragma': 'no-cache',
+}
 
 
 # A sweep asks twice for each: whether it can be sent, and to send it.

@@ -12,10 +12,11 @@
 
 """What one ping says of a guest: the verdict, its reason, and the judging.
 
-The rule above all others: nothing is called ``unreachable`` but what Trove
-itself says did not answer it, and nothing ``reachable`` but a clean 204.
-Whatever is not recognised is ``unknown``: automation reboots what it believes
-to be dead.
+The rule above all others: only a guest of which Trove itself says that its
+agent did not answer is ``unreachable``, and only a guest whose agent answered
+is ``reachable``. Whatever is not recognised is ``unknown``: automation reboots
+what it believes to be dead. One reply alone is judged here; whether a timeout
+may be believed is decided by the sweep.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Verdict(enum.StrEnum):
     REACHABLE = 'reachable'
     #: Trove asked, waited, and the guest agent did not answer.
     UNREACHABLE = 'unreachable'
-    #: The guest agent (or the message bus, on Trove's word) failed the ping.
+    #: The guest agent failed the ping.
     ERROR = 'error'
     #: The question was not answered; nothing is known of the guest.
     UNKNOWN = 'unknown'
@@ -47,14 +48,17 @@ class Reason(enum.StrEnum):
 
     #: Trove's call to the guest agent timed out.
     AGENT_TIMEOUT = 'agent-timeout'
-    #: The guest agent is alive, but too old to know the ping.
+    #: The guest agent answered that it does not know the ping: its image is
+    #: old. RPC works, so the guest is reachable.
     NO_SUCH_METHOD = 'no-such-method'
-    #: The guest agent (or the message bus) answered with an error. Its first
-    #: line is the detail; ``--debug`` shows the whole of it.
+    #: The guest agent answered with an error. Its first line is the detail;
+    #: ``--debug`` shows the whole of it.
     AGENT_ERROR = 'agent-error'
     #: There is no such instance, or it is deleted.
     NOT_FOUND = 'not-found'
-    #: Trove cannot ask: Nova does not know the instance's server.
+    #: Trove cannot ask, because Nova does not know the instance's server. Or
+    #: the guest is silent, and in a status in which Trove itself would not
+    #: ask its agent (BUILD, REBOOT, RESIZE, ...).
     NOT_READY = 'not-ready'
     #: The caller is no administrator, or the credentials are refused.
     DENIED = 'denied'
@@ -67,10 +71,13 @@ class Reason(enum.StrEnum):
     #: A proxy in front of Trove answered in its place; or Trove did, because
     #: it cannot reach Keystone (503).
     GATEWAY = 'gateway'
-    #: No answer within the time that this client waits: with RabbitMQ down,
-    #: Trove hangs. Or Trove's call to the guest timed out, and nothing shows
-    #: that the message bus worked meanwhile.
+    #: No answer within the time that this client waits. Or Trove's call to
+    #: the guest timed out, and the sweep ended before that could be proven.
     TIMEOUT = 'timeout'
+    #: Calls to the guests get lost between trove-api and the agents: on the
+    #: message bus, or in a worker of trove-api that lost its connection to
+    #: the bus. So a timeout says nothing of the guest.
+    MESSAGE_BUS = 'message-bus'
     #: No connection to the API, or one that broke.
     CONNECTION = 'connection'
     #: The answer is not one that Trove gives.
@@ -85,6 +92,7 @@ CONTROL_PLANE = (
     Reason.DENIED,
     Reason.CONNECTION,
     Reason.TIMEOUT,
+    Reason.MESSAGE_BUS,
     Reason.GATEWAY,
     Reason.COMPUTE_ERROR,
     Reason.API_ERROR,
@@ -99,7 +107,8 @@ class Judgement:
     """A verdict with its grounds.
 
     :param verdict: what is known of the guest.
-    :param reason: why; None if and only if the guest is reachable.
+    :param reason: why; None if the guest is reachable, and its agent knows
+        the ping.
     :param message: the whole text of the server or the failure. Not to be
         trusted: a part of it may come out of the guest.
     """
@@ -126,6 +135,9 @@ class PingResult:
         the end of the reply; None if there was no reply.
     :param http_status: the HTTP status; None if there was no reply.
     :param request_id: the ID of the request in the API's log, if it has one.
+    :param lost: how many pings of this guest timed out before this one. With
+        a verdict of ``reachable`` they were lost on the way: the guest is
+        alive.
     """
 
     instance_id: str
@@ -133,6 +145,7 @@ class PingResult:
     rtt: float | None = None
     http_status: int | None = None
     request_id: str | None = None
+    lost: int = 0
 
     @classmethod
     def of(
@@ -162,7 +175,7 @@ class PingResult:
 
     @property
     def reason(self) -> Reason | None:
-        """Why the guest is not known to be reachable; None if it is."""
+        """Why the guest has its verdict; see :class:`Judgement`."""
         return self.judgement.reason
 
     @property
@@ -201,6 +214,24 @@ _AGENT_TIMEOUT_RABBIT = re.compile(
 _TOO_OLD = re.compile(
     r'Endpoint does not support RPC (?:method rpc_ping|version \S+)\.'
 )
+# What kombu, amqp and oslo.messaging say when trove-api itself cannot use the
+# message bus. Trove takes that for an error of the guest
+# (trove/guestagent/api.py, _call).
+_BUS_ERROR = re.compile(
+    # amqp/exceptions.py: "Exchange.declare: (403) ACCESS_REFUSED - ...".
+    r'(?:[A-Z]\w+\.[\w-]+|\(\d+, \d+\)): \(\d+\) '
+    # oslo_messaging/_drivers/impl_rabbit.py and amqpdriver.py.
+    r'|Unable to connect to AMQP server on '
+    r'|Unable to (?:get|connect to) .*\bqueue\b'
+    # amqp/transport.py, connection.py, channel.py.
+    r'|Server unexpectedly closed connection\Z|Socket closed\Z'
+    r'|Too many heartbeats missed\Z|basic_publish: timed out\Z'
+    r'|[Cc]onnection (?:already closed|was closed)\b'
+    # The operating system's, of a socket to the broker.
+    r'|\[Errno \d+\] (?:ECONN\w+|Connection |No route |Network |Broken pipe)'
+)
+# A text with a traceback came over the bus, out of a guest.
+_REMOTE = 'Traceback (most recent call last)'
 # novaclient's ClientException: "<what Nova said> (HTTP 500)", and the ID of
 # the request to Nova if it sent one.
 _NOVA_ERROR = re.compile(r'\(HTTP \d{3}\)(?: \(Request-ID: \S+\))?\s*\Z')
@@ -224,6 +255,12 @@ def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
     """
     if isinstance(reply, NoReply):
         return _unknown(Reason(reply.kind), reply.message)
+    if reply.cached:
+        return _unknown(
+            Reason.BAD_RESPONSE,
+            f'HTTP {reply.status} out of a cache ({reply.cached}): it says '
+            'nothing of the guest now',
+        )
     if reply.status == 204:
         return _judge_204(reply)
     if reply.status == 400:
@@ -280,7 +317,9 @@ def _judge_400(reply: Reply, instance_id: str) -> Judgement:
         ):
             return Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault)
         if _TOO_OLD.match(guest_text):
-            return Judgement(Verdict.ERROR, Reason.NO_SUCH_METHOD, fault)
+            return Judgement(Verdict.REACHABLE, Reason.NO_SUCH_METHOD, fault)
+        if _BUS_ERROR.match(guest_text) and _REMOTE not in guest_text:
+            return _unknown(Reason.MESSAGE_BUS, fault)
         return Judgement(Verdict.ERROR, Reason.AGENT_ERROR, fault)
     if _NOVA_ERROR.search(text):
         return _unknown(Reason.COMPUTE_ERROR, fault)

@@ -28,6 +28,9 @@ extensions = [
     'sphinx.ext.autodoc',
 ]
 
+# "--all" is an option, and no dash.
+smartquotes = False
+
 html_theme = 'openstackdocs'
 # There is no repository that the theme knows: no "report a bug" link.
 openstackdocs_auto_name = False

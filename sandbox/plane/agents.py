@@ -14,6 +14,10 @@
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 
+from collections.abc import Callable
+import functools
+import random
+import sys
 import threading
 import time
 from typing import Any
@@ -37,8 +41,9 @@ _HOSTILE = (
     'bell\x07 \u202eoverride'
 )
 
-# Seconds between two heartbeats: trove-guestagent's agent_heartbeat_time.
-_HEARTBEAT = 10
+# Seconds between two heartbeats: trove-guestagent's report_interval
+# (trove/common/cfg.py).
+_HEARTBEAT = 30
 
 
 class _Answering:
@@ -94,6 +99,8 @@ class Agents:
         self._keys = instances.keys()
         self._servers: dict[str, oslo_messaging.RPCServer] = {}
         self._slow: dict[str, _Slow] = {}
+        self._loss = 0.0
+        self._random = random.Random()  # noqa: S311
 
     def start(self) -> None:
         """Start those who are alive, and their heartbeats."""
@@ -103,11 +110,15 @@ class Agents:
         eventlet.spawn(self._beat)
 
     def carry_out(self, order: channel.Message) -> channel.Message:
-        """Let one guest behave in another way."""
+        """Let one guest behave in another way, or pings be lost."""
+        if 'loss' in order:
+            self._loss = order['loss']
+            self._random = random.Random(order['seed'])  # noqa: S311
+            return {}
         guest = fleet.Guest.from_json(order['guest'])
         self._stop(guest)
         self._guests[guest.id] = guest
-        instances.beat([guest])
+        instances.update([guest])
         self._start(guest)
         return {}
 
@@ -125,8 +136,22 @@ class Agents:
         if isinstance(endpoint, _Slow):
             self._slow[guest.id] = endpoint
         server = rpc.get_server(target, [endpoint], key=self._keys[guest.id])
+        answer = server._process_incoming
+        server._process_incoming = functools.partial(self._receive, answer)
         server.start()
         self._servers[guest.id] = server
+
+    def _receive(
+        self, answer: Callable[[list[Any]], None], messages: list[Any]
+    ) -> None:
+        """Answer a message, unless it is to be lost."""
+        [message] = messages
+        if self._loss and self._random.random() < self._loss:
+            message.acknowledge()
+            method = message.message['method']
+            sys.stderr.write(f'never answered: {method}\n')
+        else:
+            answer(messages)
 
     def _stop(self, guest: fleet.Guest) -> None:
         server = self._servers.pop(guest.id, None)

@@ -32,13 +32,17 @@ from sandbox.plane import instances
 def main(folder: str, orders: socket.socket) -> None:
     """Serve until the supervisor is gone or kills it."""
     plan = plan_.Plan.load(folder)
-    sys.argv = ['guests', '--config-file', str(plan.file('trove.conf'))]
+    sys.argv = ['guests']
+    for name in ('trove.conf', 'guests.conf'):
+        sys.argv += ['--config-file', str(plan.file(name))]
     common.initialize()
     fleet = plan.load_fleet()
     seeded = plan.file('trove.seeded')
     if not seeded.exists():
         instances.create(fleet)
         seeded.touch()
+    else:
+        instances.update(fleet)
     guests = agents.Agents(fleet)
     guests.start()
     orders.sendall(channel.encode({}))

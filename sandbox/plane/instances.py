@@ -14,6 +14,7 @@
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 
+import collections
 from collections.abc import Iterable
 import datetime
 from typing import Any
@@ -134,10 +135,34 @@ def _status(guest: fleet.Guest) -> dict[str, Any]:
     }
 
 
-def _last_heartbeat(heartbeat: fleet.Heartbeat) -> datetime.datetime:
-    stale = heartbeat is fleet.Heartbeat.STALE
+def _last_heartbeat(heartbeat: fleet.Heartbeat | float) -> datetime.datetime:
     now: datetime.datetime = timeutils.utcnow()
-    return now - _STALE if stale else now
+    match heartbeat:
+        case fleet.Heartbeat.FRESH:
+            return now
+        case fleet.Heartbeat.STALE:
+            return now - _STALE
+        case age:
+            return now - datetime.timedelta(seconds=age)
+
+
+def _task(guest: fleet.Guest) -> tasks.InstanceTask:
+    """What Trove must be doing with it (trove/instance/models.py, status)."""
+    names = {
+        fleet.Status.ACTIVE: 'NONE',
+        fleet.Status.BUILD: 'BUILDING',
+        fleet.Status.REBOOT: 'REBOOTING',
+        fleet.Status.RESIZE: 'RESIZING',
+        fleet.Status.UPGRADE: 'UPGRADING',
+        fleet.Status.PROMOTE: 'PROMOTING',
+        fleet.Status.EJECT: 'EJECTING',
+        fleet.Status.RESTART_REQUIRED: 'RESTART_REQUIRED',
+        fleet.Status.SHUTDOWN: 'DELETING',
+    }
+    task: tasks.InstanceTask = getattr(
+        tasks.InstanceTasks, names[guest.status]
+    )
+    return task
 
 
 def keys() -> dict[str, str]:
@@ -152,15 +177,27 @@ def keys() -> dict[str, str]:
 def beat(guests: Iterable[fleet.Guest]) -> None:
     """Set the time of the guests' last heartbeats."""
     table = models.InstanceServiceStatus.__table__
+    ids = collections.defaultdict(list)
+    for guest in guests:
+        ids[guest.heartbeat].append(fleet.stable_id('status', guest.id))
     with session.get_engine().begin() as connection:
-        for heartbeat in fleet.Heartbeat:
-            ids = [
-                fleet.stable_id('status', guest.id)
-                for guest in guests
-                if guest.heartbeat is heartbeat
-            ]
+        for heartbeat, those in ids.items():
             connection.execute(
                 table.update()
-                .where(table.c.id.in_(ids))
+                .where(table.c.id.in_(those))
                 .values(updated_at=_last_heartbeat(heartbeat))
             )
+
+
+def update(guests: Iterable[fleet.Guest]) -> None:
+    """Set what Trove knows of guests: what they do, their heartbeats."""
+    table = models.DBInstance.__table__
+    with session.get_engine().begin() as connection:
+        for guest in guests:
+            task = _task(guest)
+            connection.execute(
+                table.update()
+                .where(table.c.id == guest.id)
+                .values(task_id=task.code, task_description=task.db_text)
+            )
+    beat(guests)

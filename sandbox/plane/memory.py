@@ -45,6 +45,8 @@ def main(folder: str, orders: socket.socket) -> None:
     if not seeded.exists():
         instances.create(fleet)
         seeded.touch()
+    else:
+        instances.update(fleet)
     guests = agents.Agents(fleet)
     guests.start()
     launcher = wsgi.launch(

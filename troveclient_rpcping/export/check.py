@@ -20,16 +20,18 @@ that it did.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import io
 import logging
 import os
-import signal
 import sys
 import time
 from typing import NoReturn
 from typing import TextIO
 import warnings
+
+from troveclient_rpcping.export import endings
 
 # The exit status for everything that is not known: UNKNOWN.
 _UNKNOWN = 3
@@ -40,33 +42,45 @@ def main() -> NoReturn:
     started = time.monotonic()
     status = _UNKNOWN
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         _silence()
-        status = run(sys.argv[1:], sys.stdout, started)
+        endings.catch()
+        status = run(sys.argv[1:], sys.stdout, started, endings.hold_off)
+    except BaseException as error:
+        # A signal before the check began.
+        _printed([_last_words(error)], sys.stdout)
     finally:
         # Not sys.exit(): what still hangs by now, and a signal that comes
         # late, have no say in how the process ends.
         os._exit(status)
 
 
-def run(argv: Sequence[str], stdout: TextIO | None, started: float) -> int:
+def run(
+    argv: Sequence[str],
+    stdout: TextIO | None,
+    started: float,
+    hold_off: Callable[[], None] = lambda: None,
+) -> int:
     """Make the check, print what it found, and return the exit status.
 
     :param argv: the command line, without the program.
     :param stdout: where to print; None if it is closed.
     :param started: when it began, on the clock of ``time.monotonic``.
+    :param hold_off: is called when the line is known, and only to be printed.
     """
     try:
         from troveclient_rpcping.export import checking
 
         state, lines = checking.Check(argv, started).outcome()
         status = int(state)
+        hold_off()
     except BaseException as error:
         status, lines = _UNKNOWN, [_last_words(error)]
     return status if _printed(lines, stdout) else _UNKNOWN
 
 
 def _last_words(error: BaseException) -> str:
+    if isinstance(error, endings.Ended):
+        return f'TROVE GUEST RPC UNKNOWN - {error} while starting'
     # Not by the module that cleans text: it may be the one that is missing.
     text = f'{type(error).__name__}: {error}'.replace('|', ' ')
     clean = ''.join(c if c.isprintable() else ' ' for c in text)

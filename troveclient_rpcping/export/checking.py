@@ -34,12 +34,21 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.export import command_line
+from troveclient_rpcping.export import endings
 from troveclient_rpcping.export import plugin
 from troveclient_rpcping.export.cloud import Cloud
 from troveclient_rpcping.export.thresholds import State
 from troveclient_rpcping.export.thresholds import Thresholds
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
+
+# The stages in which a login may fail.
+_LOGIN = ('reading the options', 'logging in')
+
+# Seconds: how often it looks whether a signal has come. One that the kernel
+# gave to another thread does not interrupt the wait.
+_TICK = 0.1
 
 # The exceptions of these say in words what is wrong.
 _SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
@@ -61,16 +70,19 @@ class Check:
             verbose=command_line.verbosity(argv),
         )
         self._help = io.StringIO()
-        self._stage = 'reading the options'
+        self._stage = _LOGIN[0]
+        self._cloud: Cloud | None = None
         self._asked: list[Target] | None = None
+        self._listing: list[Instance] | None = None
         self._results: dict[str | None, PingResult] = {}
         self._failure: BaseException | None = None
-        self._parsed = threading.Event()
+        # What ended it early; empty for nothing, and for the time.
+        self._trouble = ''
         self._done = threading.Event()
 
     def outcome(self) -> tuple[State, list[str]]:
         """Make the check, and return the state and what to print."""
-        trouble = self._wait()
+        trouble = self._trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
             # A plugin that only shows its help has not found all well.
             return State.UNKNOWN, self._help.getvalue().splitlines()
@@ -92,13 +104,28 @@ class Check:
         """Let the work be done; say what went wrong, but for the time."""
         try:
             threading.Thread(target=self._work, daemon=True).start()
-            if self._parsed.wait(self._left):
-                self._done.wait(self._left)
-        except KeyboardInterrupt:
-            return f'interrupted while {self._stage}'
+            # The options may change what is left.
+            while self._left and not self._done.wait(min(_TICK, self._left)):
+                pass
+        except endings.Ended as ended:
+            return f'{ended} while {self._stage}'
         if self._failure is None:
             return ''
-        return f'{self._stage} failed: {_words(self._failure)}'
+        return f'{self._stage} failed: {self._words(self._failure)}'
+
+    def _words(self, failure: BaseException) -> str:
+        """Say what went wrong."""
+        text, kind = str(failure), type(failure)
+        if isinstance(failure, SystemExit):
+            return 'wrong usage (see --help)'
+        theirs = kind.__module__.startswith('keystoneauth1')
+        if self._cloud and (theirs or self._stage in _LOGIN):
+            explained = self._cloud.explained(failure)
+            if explained:
+                return explained
+        if text and kind.__module__.startswith(_SPEAKING):
+            return text
+        return f'{kind.__name__}: {text}'
 
     def _report(self, asked: list[Target]) -> plugin.Report:
         options = self._options
@@ -120,27 +147,30 @@ class Check:
         except BaseException as error:
             self._failure = error
         finally:
-            self._parsed.set()
             self._done.set()
 
     def _run(self) -> None:
-        cloud = Cloud()
+        cloud = self._cloud = Cloud()
         with (
             contextlib.redirect_stdout(self._help),
             # keystoneauth has a parser of its own, which complains there.
             contextlib.redirect_stderr(io.StringIO()),
         ):
             options = self._options = command_line.parse(cloud, self._argv)
-        self._parsed.set()
         cloud.choose(options)
-        self._stage = 'logging in'
+        self._stage = _LOGIN[1]
         manager = cloud.client().mgmt_instances
         self._stage = 'choosing the guests'
         asked = self._choose(cloud, manager)
         self._stage = 'pinging'
         self._asked = asked
         for result in manager.rpc_ping_each(
-            [target.instance_id for target in asked if target.instance_id],
+            [
+                target.instance or target.instance_id
+                for target in asked
+                if target.instance_id
+            ],
+            listing=self._listing,
             concurrency=options.concurrency,
             timeout=options.timeout,
             rate=options.rate,
@@ -159,7 +189,7 @@ class Check:
     ) -> list[Target]:
         asked = targets.chosen(
             self._options,
-            lambda: manager.list_all(self._time_for_work),
+            lambda: self._list(manager),
             stdin=sys.stdin,
             project_id=cloud.project_id,
             # A tenant may give an instance a name that is watched.
@@ -171,9 +201,16 @@ class Check:
             raise NoTargetError(f'{file} names no instance')
         return asked
 
+    def _list(self, manager: management.Management) -> list[Instance]:
+        self._listing = manager.list_all(self._time_for_work)
+        return self._listing
+
     def _result(self, target: Target) -> PingResult:
         result = self._results.get(target.instance_id)
-        return result or targets.unanswered(target, self._out_of_time())
+        why = 'the check ended before an answer came'
+        return result or targets.unanswered(
+            target, why if self._trouble else self._out_of_time()
+        )
 
     def _out_of_time(self) -> str:
         within = durations.human(self._options.deadline)
@@ -184,13 +221,3 @@ class Check:
             return []
         text = ''.join(traceback.format_exception(self._failure))
         return [plugin.clean(line) for line in plaintext.lines(text)]
-
-
-def _words(failure: BaseException) -> str:
-    """Say what went wrong."""
-    text, kind = str(failure), type(failure)
-    if isinstance(failure, SystemExit):
-        return 'wrong usage (see --help)'
-    if text and kind.__module__.startswith(_SPEAKING):
-        return text
-    return f'{kind.__name__}: {text}'

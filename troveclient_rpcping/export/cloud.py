@@ -15,16 +15,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from collections.abc import Sequence
 import os
+import re
 from typing import Any
 
 from keystoneauth1 import loading
 from openstack import connection
+from openstack import exceptions
 from openstack.config import cloud_region
 from openstack.config import OpenStackConfig
 
 from troveclient_rpcping import client
+from troveclient_rpcping import login_failure
 from troveclient_rpcping import version
 
 # The options that are settings of the cloud, not of the login.
@@ -40,6 +44,41 @@ _SETTINGS = (
 )
 
 
+def _files(config: OpenStackConfig, kind: str) -> list[str]:
+    """Return the files that openstacksdk looks into, in its order.
+
+    :param config: what looked.
+    :param kind: ``config`` or ``secure``.
+    """
+    # It has no public name for them.
+    return list(getattr(config, f'_{kind}_files', ()))
+
+
+def _forget_empty_variables() -> None:
+    """Take a variable that is empty for one that is not set.
+
+    A script that has no value for it leaves it empty. Of openstacksdk and
+    keystoneauth each has a way of its own to read these variables.
+    """
+    for name, value in list(os.environ.items()):
+        if name.startswith('OS_') and not value:
+            del os.environ[name]
+
+
+def without_empty(argv: Sequence[str]) -> list[str]:
+    """Leave the options of a cloud out that have an empty value.
+
+    :param argv: the command line.
+    """
+    kept: list[str] = []
+    for text in argv:
+        if not text and kept and re.fullmatch(r'--os-[\w-]+', kept[-1]):
+            kept.pop()
+        elif not re.fullmatch(r'--os-[\w-]+=', text):
+            kept.append(text)
+    return kept
+
+
 class Cloud:
     """A cloud to log in to, as ``openstack`` would.
 
@@ -49,6 +88,7 @@ class Cloud:
     """
 
     def __init__(self) -> None:
+        _forget_empty_variables()
         self._config = OpenStackConfig(
             app_name='check_trove_guest_rpc', app_version=version.VERSION
         )
@@ -103,6 +143,10 @@ class Cloud:
         )
         peek.add_argument('--os-cloud', nargs='?')
         name = peek.parse_known_args(list(argv))[0].os_cloud
+        wanted = name or os.environ.get('OS_CLOUD')
+        # Without any cloud, openstacksdk takes no notice of OS_CLOUD.
+        if wanted and wanted not in self._config.get_cloud_names():
+            raise exceptions.ConfigException(self._not_found(wanted))
         region = self._config.get_one(name, validate=False)
         return str(region.config['auth_type'])
 
@@ -124,7 +168,85 @@ class Cloud:
         }
         # What is left is for the login. As settings these would not override
         # those in clouds.yaml.
+        self._region = self._config.get_one(
+            **settings, auth=given, validate=False
+        )
         self._region = self._config.get_one(**settings, auth=given)
+
+    def explained(self, error: BaseException) -> str | None:
+        """Say why a login failed, and what to do.
+
+        :param error: what the login raised.
+        :returns: None if that is not known.
+        """
+        if self._region is None:
+            return None
+        failure = login_failure.explained(error, *self._login())
+        if failure is None:
+            return None
+        return (
+            self._with_files(failure.text)
+            if failure.mistake
+            else (failure.text)
+        )
+
+    def _login(self) -> tuple[str, dict[str, Any]]:
+        """Return the kind of the login, and its settings."""
+        config = self.region.config
+        return str(config.get('auth_type')), dict(config.get('auth') or {})
+
+    def _not_found(self, name: str) -> str:
+        """Say where a cloud was looked for in vain."""
+        said = self._unread()
+        if self._config.config_filename:
+            names = ', '.join(
+                each
+                for each in self._config.get_cloud_names()
+                if each != self._config.envvar_key
+            )
+            said.append(
+                f'{self._config.config_filename} has {names or "none"}'
+            )
+        if not said:
+            folders = dict.fromkeys(
+                os.path.dirname(file)
+                for file in _files(self._config, 'config')
+            )
+            said.append(f'there is no clouds.yaml in {", ".join(folders)}')
+        return f'Cloud {name} was not found: {"; ".join(said)}'
+
+    def _with_files(self, said: str) -> str:
+        """Add the files that may have what is missing."""
+        return '; '.join([said.rstrip('.'), *self._unread()])
+
+    def _unread(self) -> list[str]:
+        """Say which files of openstacksdk were passed over, and why."""
+        # Of a folder that cannot be searched, once.
+        return list(dict.fromkeys(self._passed_over()))
+
+    def _passed_over(self) -> Iterator[str]:
+        config = self._config
+        named = os.environ.get('OS_CLIENT_CONFIG_FILE')
+        for files, read in (
+            (_files(config, 'config'), config.config_filename),
+            (_files(config, 'secure'), config.secure_config_filename),
+        ):
+            # The first one that can be read is the only one.
+            for file in files[: files.index(read) if read in files else None]:
+                try:
+                    os.stat(file)
+                except PermissionError:
+                    yield f'cannot search {os.path.dirname(file)}'
+                    continue
+                except OSError:
+                    if file == named:
+                        yield f'there is no file {file}'
+                    continue
+                try:
+                    with open(file, 'rb'):
+                        yield f'{file} is not YAML'
+                except OSError as error:
+                    yield f'cannot read {file} ({error.strerror})'
 
     @property
     def region(self) -> cloud_region.CloudRegion:
@@ -136,8 +258,12 @@ class Cloud:
     def client(self) -> client.Client:
         """Log in, and return a client of Trove.
 
+        :raises openstack.exceptions.ConfigException: credentials are missing.
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
+        lacking = login_failure.missing(*self._login())
+        if lacking is not None:
+            raise exceptions.ConfigException(self._with_files(lacking.text))
         return client.of_cloud(self.region, self.region.get_session())
 
     def project_id(self, project: str) -> str:

@@ -22,6 +22,7 @@ from troveclient_rpcping import arguments
 from troveclient_rpcping import version
 from troveclient_rpcping.export import thresholds
 from troveclient_rpcping.export.cloud import Cloud
+from troveclient_rpcping.export.cloud import without_empty
 
 #: Seconds for the plugin, in all. Nagios and Icinga give it 60, and then end
 #: it; Nagios calls that critical.
@@ -74,6 +75,7 @@ def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
     :raises SystemExit: it asks for the help or the version, which is printed.
     """
     parser = own_parser()
+    argv = without_empty(argv)
     cloud.add_options(parser, argv)
     parsed = parser.parse_args(argv)
     mistake = arguments.mistake_in_targets(parsed)

@@ -116,7 +116,9 @@ class Report:
             ]
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
-        return said + self._why_unknown()
+        said += self._why_unknown()
+        mistake = self.thresholds.mistake
+        return f'{said}; {mistake}' if mistake else said
 
     def _why_unknown(self) -> str:
         """One of the texts, for those unknown guests that count."""

@@ -94,3 +94,30 @@ class Thresholds:
     warning: Range | None
     critical: Range
     unknown: int
+
+    @property
+    def mistake(self) -> str:
+        """What is wrong with them together; empty for nothing.
+
+        The check is made all the same, and the line says so.
+        """
+        warning = self.warning
+        if warning is None:
+            return ''
+        # Between its ends a range is all the same: these numbers will do.
+        ends = {
+            int(end)
+            for each in (warning, self.critical)
+            for end in (each.start, each.end)
+            if math.isfinite(end)
+        }
+        numbers = {end + step for end in (0, *ends) for step in (-1, 0, 1)}
+        warned = {
+            each for each in numbers if each >= 0 and warning.alerts(each)
+        }
+        if not warned or not all(map(self.critical.alerts, warned)):
+            return ''
+        return (
+            f'-w {warning.text} never shows, since -c {self.critical.text} '
+            'comes first'
+        )

@@ -25,49 +25,49 @@ _FAILURES = {*CONTROL_PLANE} - {Reason.RATE_LIMITED, Reason.NOT_ASKED}
 # pattern.
 _PATTERN = 16
 
-# Trove answers for a dead guest after 15 s (agent_call_low_timeout). Who
-# waits for longer than this, in seconds, and hears nothing, did not hear from
-# Trove: a dead guest is no timeout, and a streak of them is none either.
+# Timeouts in a row that make one, at the least.
+_TIMEOUTS = 8
+
+# Trove answers for a dead guest after 15 s (agent_call_low_timeout). If there
+# is no answer for longer than this, in seconds, it is not Trove that waits.
 _LONGER_THAN_TROVE = 20.0
 
 
 class Breaker:
     """Watches the results of a sweep, in the order in which they come.
 
-    :param concurrency: pings in flight at once.
     :param timeout: seconds for each ping.
     """
 
-    def __init__(self, concurrency: int, timeout: float):
-        # When a server dies, all that is in flight fails at once. That alone
-        # may be a restart: it takes some more that fail after it.
-        self._failures = concurrency + _PATTERN
-        # Those in flight together time out together, and after a whole
-        # timeout of silence no more proof is needed.
-        self._timeouts = (
-            min(concurrency, _PATTERN)
-            if timeout > _LONGER_THAN_TROVE
-            else self._failures
-        )
+    def __init__(self, timeout: float):
+        self._is_long = timeout > _LONGER_THAN_TROVE
         self._in_a_row = 0
         self._timeouts_in_a_row = 0
 
-    def saw(self, result: PingResult) -> str | None:
-        """Take one more result in.
+    def heard(self) -> None:
+        """Record that an agent answered, whichever ping it was."""
+        self._in_a_row = self._timeouts_in_a_row = 0
 
+    def saw(self, result: PingResult, peak: int) -> str | None:
+        """Record one more result.
+
+        :param peak: the most pings that were in flight together. When a
+            server dies, all of them fail at once. That alone may be a
+            restart: some more must fail after it.
         :returns: why it makes no sense to go on; None if it does.
         """
         if result.reason not in _FAILURES:
-            self._in_a_row = self._timeouts_in_a_row = 0
+            self.heard()
             return None
         self._in_a_row += 1
         if result.reason is Reason.TIMEOUT:
             self._timeouts_in_a_row += 1
         else:
             self._timeouts_in_a_row = 0
-        if (
-            self._in_a_row < self._failures
-            and self._timeouts_in_a_row < self._timeouts
+        # After a long timeout of silence no more proof is needed.
+        enough = max(_TIMEOUTS, min(peak, _PATTERN))
+        if self._in_a_row < peak + _PATTERN and not (
+            self._is_long and self._timeouts_in_a_row >= enough
         ):
             return None
         return (

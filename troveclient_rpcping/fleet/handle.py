@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pycurl
@@ -42,6 +43,10 @@ _HEAD_LIMIT = 300 * 1024
 # CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl has no name for it either.
 _SUPPRESS_CONNECT_HEADERS = 265
 
+# CURLOPT_QUICK_EXIT, since libcurl 7.87: closing does not wait for a name
+# server that keeps silent.
+_QUICK_EXIT = 322
+
 # Seconds that libcurl can count as milliseconds, in 32 bits.
 _LONGEST_TIMEOUT = 1_000_000
 
@@ -50,14 +55,11 @@ class Handle:
     """A libcurl handle that is used for one request after another.
 
     :param access: where the requests go, and how.
-    :param timeout: seconds for one request, in all: from looking up the name
-        to the last byte of the answer.
-    :param limit: how much of a body is kept at most, in bytes.
     """
 
-    def __init__(self, access: Access, timeout: float, limit: int):
-        self._timeout = timeout
-        self._limit = limit
+    def __init__(self, access: Access):
+        self._timeout = 0.0
+        self._limit = 0
         self.url = ''
         self._header_lines: list[bytes] = []
         self._header_size = 0
@@ -67,8 +69,6 @@ class Handle:
         setopt = self.curl.setopt
         setopt(pycurl.NOSIGNAL, 1)
         setopt(pycurl.USERAGENT, access.user_agent)
-        milliseconds = round(min(timeout, _LONGEST_TIMEOUT) * 1000)
-        setopt(pycurl.TIMEOUT_MS, max(1, milliseconds))
         # The token goes to the endpoint alone, by HTTP alone.
         setopt(pycurl.FOLLOWLOCATION, 0)
         setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -76,23 +76,38 @@ class Handle:
         setopt(pycurl.PATH_AS_IS, 1)
         # What a proxy says to CONNECT is no part of the answer.
         setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+        with contextlib.suppress(pycurl.error):
+            setopt(_QUICK_EXIT, 1)
         setopt(pycurl.TCP_KEEPALIVE, 1)
         setopt(pycurl.WRITEFUNCTION, self._on_body)
         setopt(pycurl.HEADERFUNCTION, self._on_header)
 
     def prepare(
-        self, url: str, headers: list[str], *, fresh: bool = False
+        self,
+        url: str,
+        headers: list[str],
+        *,
+        timeout: float,
+        limit: int,
+        fresh: bool = False,
     ) -> None:
         """Make ready for the next request.
 
         :param url: what to ask for.
         :param headers: header lines.
+        :param timeout: seconds for the request, in all: from looking up the
+            name to the last byte of the answer.
+        :param limit: how much of a body is kept at most, in bytes.
         :param fresh: by a new connection, which is not kept.
         """
+        self._timeout = timeout
+        self._limit = limit
         self._header_lines.clear()
         self._header_size = 0
         self._body.clear()
         self.url = url
+        milliseconds = round(min(timeout, _LONGEST_TIMEOUT) * 1000)
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, milliseconds))
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, headers)
         self.curl.setopt(pycurl.FRESH_CONNECT, fresh)

@@ -15,8 +15,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Iterable
 import dataclasses
+import datetime
+import email.utils
 import re
 from typing import Any
 import urllib.parse
@@ -58,6 +61,22 @@ _CANONICAL_UUID = re.compile(
 _REFUSED = (403, 414, 500)
 
 Fetch = Callable[[str], Reply | NoReply]
+Reading = Generator[str, Reply | NoReply, 'list[Instance]']
+
+# Seconds after which a heartbeat is stale (agent_heartbeat_expiry). An agent
+# sends one every 30 s (report_interval; trove/common/cfg.py).
+_STALE = 90.0
+
+# In this status Trove records no heartbeats (trove/conductor/manager.py).
+_UNRECORDED = 'RESTART_REQUIRED'
+
+# AGENT_INVALID_STATUSES (trove/instance/models.py): Trove itself would not ask
+# the agent then.
+_BUSY = {'BUILD', 'REBOOT', 'RESIZE', 'PROMOTE', 'EJECT', 'UPGRADE'}
+
+# The last of them. Trove also fakes it for an instance whose server it does
+# not find in Nova (load_status_from_existing), so it counts with a server.
+_SHUTDOWN = 'SHUTDOWN'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +90,9 @@ class Instance:
     :param status: Trove's status, as in ``ACTIVE``.
     :param last_heartbeat: when Trove last heard from the agent, in UTC, in
         the form in which Trove gives it.
+    :param heartbeat_age: how many seconds before the listing that was, by
+        Trove's own clock.
+    :param has_server: whether Nova knew its server.
     """
 
     id: str
@@ -79,6 +101,32 @@ class Instance:
     datastore: str | None = None
     status: str | None = None
     last_heartbeat: str | None = None
+    heartbeat_age: float | None = None
+    has_server: bool = False
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its agent has not been heard for longer than usual."""
+        return (
+            self.heartbeat_age is not None
+            and self.heartbeat_age > _STALE
+            and self.status != _UNRECORDED
+        )
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its agent was heard just before the listing."""
+        return (
+            self.heartbeat_age is not None
+            and 0 <= self.heartbeat_age <= _STALE
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether Trove itself would not ask its agent now."""
+        return self.status in _BUSY or (
+            self.status == _SHUTDOWN and self.has_server
+        )
 
 
 def is_id(text: str) -> bool:
@@ -97,13 +145,30 @@ def list_instances(fetch: Fetch) -> list[Instance]:
     :param fetch: sends a GET for a path and query, from the endpoint on.
     :raises ListingFailed: there is none to be had, or none to be read.
     """
+    reading = read_listing()
+    path = next(reading)
+    while True:
+        try:
+            path = reading.send(fetch(path))
+        except StopIteration as end:
+            instances: list[Instance] = end.value
+            return instances
+
+
+def read_listing() -> Reading:
+    """Read the listing as :func:`list_instances` does, without sending.
+
+    :returns: a generator that yields each path to get, from the endpoint on,
+        takes its reply, and returns the instances.
+    :raises ListingFailed: as :func:`list_instances`.
+    """
     *large, small = PAGE_SIZES
     for size in large:
         try:
-            return _list(fetch, size)
+            return (yield from _read(size))
         except _PageRefused:
             continue
-    return _list(fetch, small)
+    return (yield from _read(small))
 
 
 def by_name(
@@ -126,14 +191,14 @@ class _PageRefused(ListingFailed):
     """A listing was refused in a way that a smaller page may mend."""
 
 
-def _list(fetch: Fetch, size: int) -> list[Instance]:
+def _read(size: int) -> Reading:
     found: dict[str, Instance] = {}
     pages = 0
     while True:
         known, begun = len(found), pages
         marker: int | None = 0
         while marker is not None:
-            reply = fetch(_page_path(size, marker))
+            reply = yield _page_path(size, marker)
             page, marker = _parse(reply, marker)
             found.update((instance.id, instance) for instance in page)
             pages += 1
@@ -168,7 +233,8 @@ def _parse(
     rows = body.get('instances') if isinstance(body, dict) else None
     if not isinstance(rows, list) or not reply.complete:
         raise _malformed('the answer is not one that Trove gives')
-    instances = [_instance(row) for row in rows]
+    now = _date(reply)
+    instances = [_instance(row, now) for row in rows]
     return instances, _next_marker(body.get('links'), marker)
 
 
@@ -199,12 +265,32 @@ def _said(reply: Reply) -> str:
     return plaintext.first_line(message_of(reply))
 
 
-def _instance(row: Any) -> Instance:
+def _date(reply: Reply) -> datetime.datetime | None:
+    """Return the time of the reply, by the clock of the API."""
+    try:
+        return email.utils.parsedate_to_datetime(reply.headers['date'])
+    except (KeyError, ValueError):
+        return None
+
+
+def _age(heartbeat: str | None, now: datetime.datetime | None) -> float | None:
+    """Return the age of a heartbeat in seconds; None if it is not known."""
+    try:
+        beat = datetime.datetime.fromisoformat(heartbeat or '')
+        if beat.tzinfo is None:
+            beat = beat.replace(tzinfo=datetime.UTC)
+        return (now - beat).total_seconds() if now else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _instance(row: Any, now: datetime.datetime | None) -> Instance:
     if not isinstance(row, dict) or not isinstance(row.get('id'), str):
         raise _malformed('an instance in it has no ID')
     datastore = row.get('datastore')
     if not isinstance(datastore, dict):
         datastore = {}
+    heartbeat = _text(row, 'service_status_updated')
     parts = [_text(datastore, 'type'), _text(datastore, 'version')]
     return Instance(
         id=row['id'],
@@ -212,7 +298,9 @@ def _instance(row: Any) -> Instance:
         project_id=_text(row, 'tenant_id'),
         datastore=' '.join(part for part in parts if part) or None,
         status=_text(row, 'status'),
-        last_heartbeat=_text(row, 'service_status_updated'),
+        last_heartbeat=heartbeat,
+        heartbeat_age=_age(heartbeat, now),
+        has_server=isinstance(row.get('server'), dict),
     )
 
 

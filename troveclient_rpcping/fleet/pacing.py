@@ -136,10 +136,7 @@ class Gate:
     def starved(self, now: float) -> bool:
         """Whether the server has refused everything for too long."""
         since = self._refused_since
-        if since is None:
-            return False
-        # A closed gate does not ask.
-        return now - max(since, self._closed_until) > STARVED
+        return since is not None and now - since > STARVED
 
     def sent(self, now: float) -> int:
         """Account for a request that is sent; return the era it belongs to."""

@@ -29,6 +29,10 @@ class Repeat(Protocol):
     def patient(self) -> bool:
         """Whether to go on while the control plane fails."""
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a guest may have more than one result."""
+
     def due(self, result: PingResult, sent: float, now: float) -> float | None:
         """Take in the result of one ping.
 
@@ -43,7 +47,7 @@ class Repeat(Protocol):
 class Once:
     """Never again."""
 
-    patient = False
+    patient = repeats = False
 
     def due(self, result: PingResult, sent: float, now: float) -> float | None:
         """See :meth:`Repeat.due`."""
@@ -63,6 +67,7 @@ class Times:
 
     def __init__(self, count: int, interval: float):
         self._count = count
+        self.repeats = count > 1
         self._interval = positive('interval', interval)
         positive('count', count)
         # When each guest was pinged first, and how often since.
@@ -91,7 +96,7 @@ class UntilReachable:
     :raises ValueError: for what is not positive.
     """
 
-    patient = True
+    patient = repeats = True
 
     def __init__(self, stable: int, interval: float):
         self._stable = positive('stable', stable)

@@ -41,8 +41,9 @@ class Series:
         seconds; None for none.
     :param longest: the longest one; None for none.
     :param total: all of them together.
-    :param worst: the result with the worst verdict, the latest of several.
     :param last: the latest result.
+    :param awaited: whether the guest is pinged until it is reachable. Then
+        the pings before that are no loss.
     """
 
     sent: int = 0
@@ -51,18 +52,25 @@ class Series:
     shortest: float | None = None
     longest: float | None = None
     total: float = 0.0
-    worst: PingResult | None = None
     last: PingResult | None = None
+    awaited: bool = False
+    _worst: PingResult | None = None
+    # A ping that may have got lost; forgotten if the guest answers later.
+    _missed: PingResult | None = None
 
     def add(self, result: PingResult) -> None:
-        """Take in one more ping."""
+        """Record one more ping."""
         self.last = result
-        if self.worst is None or _rank(result) <= _rank(self.worst):
-            self.worst = result
+        if result.reason is Reason.MESSAGE_BUS:
+            self._missed = result
+        else:
+            self._worst = _worse(result, self._worst)
         self.sent += _was_sent(result)
         if result.verdict is not Verdict.REACHABLE:
             self.in_a_row = 0
             return
+        self._missed = None
+        self.sent += result.lost
         self.received += 1
         self.in_a_row += 1
         rtt = result.rtt or 0.0
@@ -73,6 +81,16 @@ class Series:
         self.total += rtt
 
     @property
+    def worst(self) -> PingResult | None:
+        """The result with the worst verdict, the latest of several.
+
+        A ping that got lost is no verdict on a guest that answered later.
+        """
+        if self._missed is None:
+            return self._worst
+        return _worse(self._missed, self._worst)
+
+    @property
     def lost(self) -> int:
         """Pings sent and not answered well."""
         return self.sent - self.received
@@ -81,6 +99,12 @@ class Series:
     def average(self) -> float | None:
         """The mean round-trip time of those received, in seconds."""
         return self.total / self.received if self.received else None
+
+
+def _worse(result: PingResult, other: PingResult | None) -> PingResult:
+    if other is None or _rank(result) <= _rank(other):
+        return result
+    return other
 
 
 def _rank(result: PingResult) -> int:

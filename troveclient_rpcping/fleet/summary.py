@@ -49,7 +49,7 @@ class Summary:
         rtts = []
         for result in results:
             verdicts[result.verdict] += 1
-            if result.reason is not None:
+            if result.reason and result.verdict is not Verdict.REACHABLE:
                 reasons[result.reason] += 1
             if result.verdict is Verdict.REACHABLE and result.rtt is not None:
                 rtts.append(result.rtt)

@@ -10,232 +10,752 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The sweep: instances in, results out."""
+"""The sweep: which request comes next, and what the answers mean.
+
+It sends nothing: the engine sends what :meth:`Sweep.next` returns, and reports
+what comes back. Times are handed in, so that a model can run millions of
+sweeps on a clock of its own.
+"""
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Callable
-from collections.abc import Generator
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
-import contextlib
-import time
-from typing import Any
-
-from keystoneauth1 import exceptions as ksa_exceptions
+import dataclasses
+import math
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import transport
-from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.fleet import silence
 from troveclient_rpcping.fleet.breaker import Breaker
-from troveclient_rpcping.fleet.engine import Engine
-from troveclient_rpcping.fleet.pacing import Gate
-from troveclient_rpcping.fleet.proof import CHECK
-from troveclient_rpcping.fleet.proof import doubtful
-from troveclient_rpcping.fleet.proof import Proof
-from troveclient_rpcping.fleet.repeat import Once
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.controls import Controls
+from troveclient_rpcping.fleet.evidence import Evidence
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.questions import Answer
+from troveclient_rpcping.fleet.questions import Purpose
+from troveclient_rpcping.fleet.questions import Question
+from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.fleet.queue import Queue
+from troveclient_rpcping.fleet.queue import Task
 from troveclient_rpcping.fleet.repeat import Repeat
-from troveclient_rpcping.limits import Limits
+from troveclient_rpcping.fleet.silence import Next
+from troveclient_rpcping.fleet.silence import Silent
+from troveclient_rpcping.fleet.witnesses import Listing
+from troveclient_rpcping.fleet.witnesses import Witnesses
 from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
+# Seconds without an answer of any agent after which witnesses are called: at
+# the beginning, and later on.
+_FIRST_ANSWER = 1.0
+_NEXT_ANSWER = 2.5
 
-def sweep(
-    api: Any,
-    instance_ids: Iterable[str],
-    limits: Limits,
-    repeat: Repeat,
-    on_throttle: Callable[[float, float], None] | None = None,
-) -> Generator[PingResult]:
-    """Ask each instance, and yield the results as they come.
+# Seconds that a guest without a row may keep Trove waiting before the listing
+# is read for it.
+_NO_ROW = 2.0
 
-    :param api: a ``troveclient.v1.client.Client`` with a session.
-    :param instance_ids: which instances.
-    :param limits: how to go about it.
-    :param repeat: whether to ask again.
-    :param on_throttle: is told, whenever the rate limit of the server has
-        refused a ping, how many a second seem to get through, and after how
-        many seconds the next one may.
-    :raises SessionRequired: if the client was made without a session.
-    :raises keystoneauth1.exceptions.ClientException: no token at the start.
-    """
-    engine = Engine(
-        Access(api),
-        concurrency=descriptors.flight(limits.concurrency),
-        timeout=limits.timeout,
-        gate=Gate(limits.rate, on_throttle),
-    )
-    deadline = None
-    if limits.deadline is not None:
-        deadline = time.monotonic() + limits.deadline
-    return _results(engine, instance_ids, repeat, deadline)
+# So many silent guests, and not one that answers: more pings make no sense.
+_MUTE = 8
 
+# Seconds without an answer of any agent after which only controls are sent,
+# and after which the sweep ends. A broker that restarts takes less.
+_STALLED = 5.0
+_LOST = 60.0
 
-def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
-    """Return what sends the GETs of a listing.
+# Seconds between two looks at the guests that are silent.
+_LOOK = 0.1
 
-    :param api: a ``troveclient.v1.client.Client`` with a session.
-    :param deadline: seconds for all of them; None for no limit.
-    :raises SessionRequired: if it was made without a session.
-    """
-    engine = Engine(
-        Access(api),
-        concurrency=1,
-        timeout=inventory.TIMEOUT,
-        limit=inventory.PAGE_LIMIT,
-    )
-    end = None if deadline is None else time.monotonic() + deadline
+# So many guests in error with one and the same text, and this share of those
+# that answered at all, point at the message bus.
+_SAME_ERRORS = 5
+_SAME_SHARE = 0.5
 
-    def fetch(path: str) -> Reply | NoReply:
-        run = engine.run([path], str, end)
-        with contextlib.closing(run.answers()) as answers:
-            return next(answers).reply
-
-    return fetch
+_TOO_SHORT = (
+    '{detail}, but other guests answered meanwhile. Trove may wait for this '
+    'one longer than --timeout: raise it'
+)
+_NO_ANSWER = '{detail}. Check trove-api and the message bus (RabbitMQ) first'
+_SAME = '{count} guests fail with this same text: {text}'
 
 
-def _results(
-    engine: Engine,
-    instance_ids: Iterable[str],
-    repeat: Repeat,
-    deadline: float | None,
-) -> Generator[PingResult]:
-    impossible: collections.deque[PingResult] = collections.deque()
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request under way."""
 
-    def possible() -> Iterator[str]:
-        for instance_id in instance_ids:
-            try:
-                transport.ping_path(instance_id)
-            except exceptions.InvalidInstanceID as error:
-                impossible.append(_impossible(instance_id, str(error)))
-            else:
-                yield instance_id
-
-    proof = Proof()
-    first = _Round(engine, proof, repeat, deadline)
-    try:
-        for result, proven in first.results(possible()):
-            earlier = proof.settle(result.instance_id)
-            if earlier is not None:
-                yield doubtful(earlier)
-            if proven:
-                yield result
-            else:
-                proof.hold(result)
-            while impossible:
-                yield impossible.popleft()
-        yield from impossible
-        if proof.last is None and not first.lost:
-            # Nobody answered at all: there is nothing against Trove's word.
-            yield from proof.release()
-        elif not first.ended:
-            # Without a login there is no second round, and no proof.
-            with contextlib.suppress(ksa_exceptions.ClientException):
-                yield from _second_round(engine, proof, deadline)
-        yield from proof.doubt()
-    except GeneratorExit:
-        raise
-    except BaseException:
-        # Interrupted: what is known is not to be lost.
-        yield from proof.doubt()
-        raise
+    now: float
+    task: Task | None
 
 
-def _second_round(
-    engine: Engine, proof: Proof, deadline: float | None
-) -> Iterator[PingResult]:
-    """Ask once more for those of whom Trove's word is not proven."""
-    second = _Round(engine, proof, Once(), deadline)
-    for result, proven in second.results(proof.held()):
-        held = proof.settle(result.instance_id)
-        if held is None or (proven and result.reason is not Reason.NOT_ASKED):
-            yield result
-        else:
-            yield doubtful(held)
+class Sweep:
+    """An :class:`~troveclient_rpcping.fleet.questions.Agenda` of pings.
 
-
-class _Round:
-    """One round of pings.
-
-    :param engine: what sends them.
-    :param proof: what is known of the message bus.
-    :param repeat: whether to ask again.
-    :param deadline: when to end, on the clock of ``time.monotonic``.
+    :param guests: which guests; see :class:`Queue`.
+    :param repeat: whether to ping a guest more than once.
+    :param capacity: how many pings may be in flight.
+    :param timeout: seconds for each ping.
+    :param now: the time.
+    :param spacing: tells how many seconds the rate limit puts between two
+        requests.
+    :param listing: the instances of the cloud, if the caller has listed them.
+        Otherwise the sweep reads the listing, if it needs one.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        proof: Proof,
+        guests: Iterable[Guest],
         repeat: Repeat,
-        deadline: float | None,
+        capacity: Capacity,
+        *,
+        timeout: float,
+        now: float,
+        spacing: Callable[[], float] = lambda: 0.0,
+        listing: Collection[Instance] | None = None,
     ):
-        self._engine = engine
-        self._proof = proof
+        self.evidence = Evidence()
+        # Of a list, all guests are known: none of them is a witness.
+        if isinstance(guests, Collection):
+            guests = list(guests)
+            listed = {guest.instance_id for guest in guests}
+        else:
+            listed = set()
+        self._listed = frozenset(listed)
+        self._queue = Queue(guests, self._is_suspect)
         self._repeat = repeat
-        # Who is asked again, and has a result already.
-        self._answered: set[str] = set()
-        self._deadline = deadline
-        self._breaker = Breaker(engine.concurrency, engine.timeout)
-        #: Whether the control plane failed for all.
-        self.lost = False
-        #: Whether it ended before its time, for whatever reason.
-        self.ended = False
+        self._capacity = capacity
+        self._timeout = timeout
+        self._spacing = spacing
+        self._controls = Controls()
+        self._witnesses = Witnesses(listing)
+        self._breaker = Breaker(timeout)
+        self._results: collections.deque[PingResult] = collections.deque()
+        # What is under way; of that, how many pings of guests.
+        self._flight: dict[Question, _Sent] = {}
+        self._guests_in_flight = 0
+        self._next_task: Task | None = None
+        self._silent: dict[str, Silent] = {}
+        # The guests that were pinged, until one answers; how many there are.
+        self._asked: set[str] = set()
+        self._pinged = 0
+        # Guests that have a result already, or answered already, if that can
+        # happen twice.
+        self._seen: set[str] = set()
+        self._heard: set[str] = set()
+        # Results that wait for an agent to answer, and those in error.
+        self._unheard: list[tuple[PingResult, float]] = []
+        self._errors: list[PingResult] = []
+        self._answers = 0
+        self._mixed = False
+        self._wants_controls = False
+        self._look_next = now
+        # Silent guests that were pinged as often as the others, and what they
+        # need.
+        self._round: list[tuple[Silent, Next]] = []
+        self._ended = False
+        capacity.begin(now)
 
-    def results(
-        self, instance_ids: Iterable[str]
-    ) -> Iterator[tuple[PingResult, bool]]:
-        """Ping each, and yield the results as they come.
+    # What the engine asks for, and reports.
 
-        :returns: with each result, whether it is proven: only Trove's word
-            that a guest did not answer may lack proof.
-        """
-        run = self._engine.run(
-            instance_ids,
-            transport.ping_path,
-            self._deadline,
-            self._check,
-            patient=self._repeat.patient,
+    @property
+    def done(self) -> bool:
+        """See :class:`Agenda`."""
+        return self._ended or not (
+            self._guests_in_flight or self._silent or self._queue
         )
-        with contextlib.closing(run.answers()) as answers:
-            for answer in answers:
-                result = PingResult.of(answer.reply, answer.key, answer.rtt)
-                now = answer.arrived
-                self._proof.saw(result, now)
-                if answer.check:
-                    continue
-                self.ended |= result.reason is Reason.NOT_ASKED
-                if self.ended and result.instance_id in self._answered:
-                    continue
-                why = self._breaker.saw(result)
-                if why and not self._repeat.patient:
-                    self.lost = True
-                    run.end(why)
-                sent = answer.sent or now
-                due = self._repeat.due(result, sent, now)
-                if due is not None:
-                    self._answered.add(answer.key)
-                    run.ask_again(answer.key, due)
-                yield (
-                    result,
-                    result.verdict is not Verdict.UNREACHABLE
-                    or self._proof.proves(sent, now),
-                )
 
-    def _check(self) -> tuple[str, float] | None:
-        """Whom to ask whether the bus works, and when."""
-        if self._proof.witness is None or self._proof.last is None:
+    def next(self, now: float) -> Question | None:
+        """See :class:`Agenda`."""
+        self._capacity.watch(now)
+        if now >= self._look_next:
+            self._look_next = now + _LOOK
+            self._look(now)
+        if self.done:
             return None
-        return self._proof.witness, self._proof.last + CHECK
+        return (
+            self._needed_control(now)
+            or self._guest(now)
+            or self._pair(now)
+            or self._witness(now)
+            or self._page()
+            or self._further_control(now)
+        )
 
+    def wakes(self, now: float) -> float:
+        """See :class:`Agenda`."""
+        wakes = [self._queue.wakes()]
+        if self._flight or self._silent:
+            wakes.append(self._look_next)
+        if self._wants_controls:
+            wakes.append(self._controls.wakes())
+        # What is due already waits for room, and so for an answer.
+        return min((when for when in wakes if when > now), default=now + _LOOK)
 
-def _impossible(instance_id: str, why: str) -> PingResult:
-    judgement = Judgement(Verdict.UNKNOWN, Reason.NOT_FOUND, why)
-    return PingResult(instance_id=instance_id, judgement=judgement)
+    def sent(self, question: Question, now: float) -> None:
+        """See :class:`Agenda`."""
+        task, self._next_task = self._next_task, None
+        self._flight[question] = _Sent(now, task)
+        risky = False
+        if question.purpose is Purpose.CONTROL:
+            self._controls.sent(question, now)
+        elif question.purpose is Purpose.GUEST and task is not None:
+            self._guests_in_flight += 1
+            risky = self._is_suspect(task.guest)
+            self._pinged += task.first
+            if self.evidence.last is None:
+                self._asked.add(question.instance_id)
+        self._capacity.sent(
+            question,
+            now,
+            risky=risky,
+            control=question.purpose is not Purpose.GUEST,
+        )
+
+    def unsent(self, question: Question, now: float, pause: float) -> None:
+        """See :class:`Agenda`."""
+        task = self._flight.pop(question).task
+        self._capacity.ended(question, now, None)
+        if question.purpose is Purpose.LISTING:
+            self._witnesses.again(question.path)
+        elif question.purpose is Purpose.CONTROL:
+            self._control_ended(question, now, None, pause)
+        elif task is not None and question.purpose is Purpose.WITNESS:
+            self._witnesses.refused(task.guest, now + pause)
+        elif task is not None:
+            self._guests_in_flight -= 1
+            self._pinged -= task.first
+            self._queue.put(task, now + pause)
+
+    def answered(self, answer: Answer) -> None:
+        """See :class:`Agenda`."""
+        question, now = answer.question, answer.arrived
+        sent = self._flight.pop(question)
+        if question.purpose is Purpose.LISTING:
+            self._capacity.ended(question, now, None)
+            self._witnesses.read(answer.reply, self._no_witnesses())
+            return
+        result = PingResult.of(answer.reply, question.instance_id, answer.rtt)
+        heard = result.verdict is Verdict.REACHABLE
+        self._capacity.ended(question, now, result.rtt if heard else None)
+        if result.reason is Reason.AGENT_TIMEOUT:
+            self._capacity.timed_out(now - sent.now)
+            self.evidence.timeout(sent.now, now)
+        elif result.reason is Reason.TIMEOUT:
+            self._capacity.gave_up(sent.now, now)
+        if heard:
+            self._agent_answered(result, sent, now)
+        if question.purpose is Purpose.CONTROL:
+            self._control_answered(question, result, now)
+        elif question.purpose is Purpose.WITNESS:
+            self._witnesses.mute += not heard
+        elif sent.task is not None:
+            self._guests_in_flight -= 1
+            self._guest_answered(sent.task, result, sent.now, now)
+
+    def end(self, why: str, now: float) -> None:
+        """See :class:`Agenda`."""
+        if self._ended:
+            return
+        self.finish()
+        reply = NoReply(NoReply.NOT_ASKED, why)
+        for question, sent in self._flight.items():
+            if sent.task is not None and question.purpose is Purpose.GUEST:
+                self._not_asked(sent.task, reply)
+        for task in self._queue.rest():
+            self._not_asked(task, reply)
+
+    def take(self) -> Iterator[PingResult]:
+        """Return the results that are certain by now, each once."""
+        while self._results:
+            yield self._results.popleft()
+
+    def finish(self) -> None:
+        """Make results of all that is known, whatever is not."""
+        self._ended = True
+        for silent in list(self._silent.values()):
+            self._settle(silent, silence.unproven(silent.result))
+        self._release_unheard(None)
+        self._judge_errors()
+
+    # Which request comes next.
+
+    def _guest(self, now: float) -> Question | None:
+        """Return the ping of the next guest."""
+        if self._is_stalled(now):
+            return None
+        while True:
+            task = self._queue.next(
+                now, lambda risky: self._capacity.has_room(now, risky=risky)
+            )
+            if task is None or not self._is_impossible(task.guest):
+                break
+        if task is None:
+            return None
+        silent = task.guest.instance_id in self._silent
+        return self._ping(Purpose.GUEST, task, fresh=task.extra or silent)
+
+    def _needed_control(self, now: float) -> Question | None:
+        """Return a control without which there would be a silence."""
+        if self._controls.is_unpaired:
+            return self._control()
+        last = self.evidence.last
+        if last is None or not self._controls.is_due(now, last):
+            return None
+        return self._control() if self._keeps_waiting(now) else None
+
+    def _pair(self, now: float) -> Question | None:
+        """Return the first of two controls, if guests wait for a place."""
+        if (
+            not self._controls
+            or self._controls.has_pair
+            or self._is_stalled(now)
+            or not self._capacity.wants_pair(now)
+            or not self._queue
+        ):
+            return None
+        self._controls.begin_pair()
+        self._capacity.pair_sent(now)
+        return self._control()
+
+    def _further_control(self, now: float) -> Question | None:
+        """Return a control that adds to the evidence."""
+        if self._wants_controls and self._controls.is_free(now):
+            return self._control()
+        return None
+
+    def _control(self) -> Question:
+        return self._ping(
+            Purpose.CONTROL, None, self._controls.turn(), fresh=True
+        )
+
+    def _witness(self, now: float) -> Question | None:
+        guest = self._witnesses.next(now)
+        if guest is None:
+            return None
+        return self._ping(Purpose.WITNESS, Task(guest), fresh=True)
+
+    def _page(self) -> Question | None:
+        """Return the request for the next page of the listing."""
+        if self._witnesses.listing is Listing.UNREAD and not self._wants_rows:
+            return None
+        path = self._witnesses.page(self._no_witnesses())
+        if path is None:
+            return None
+        return Question(
+            Purpose.LISTING,
+            path,
+            timeout=inventory.TIMEOUT,
+            limit=inventory.PAGE_LIMIT,
+        )
+
+    def _ping(
+        self,
+        purpose: Purpose,
+        task: Task | None,
+        instance_id: str = '',
+        *,
+        fresh: bool = False,
+    ) -> Question:
+        self._next_task = task
+        id_ = task.guest.instance_id if task else instance_id
+        return Question(
+            purpose,
+            transport.ping_path(id_),
+            id_,
+            fresh=fresh,
+            timeout=self._timeout,
+        )
+
+    def _no_witnesses(self) -> set[str]:
+        """Return the guests that are asked anyway, or are silent already."""
+        return self._asked | self._silent.keys() | self._listed
+
+    def _is_suspect(self, guest: Guest) -> bool:
+        """Whether a guest is likely to keep Trove waiting."""
+        row = guest.row
+        return (
+            (row is not None and row.is_stale)
+            or guest.instance_id in self._silent
+            or guest.instance_id in self._capacity.suspects
+        )
+
+    def _is_impossible(self, guest: Guest) -> bool:
+        """Whether a text cannot be an ID; then that is its result."""
+        try:
+            transport.ping_path(guest.instance_id)
+        except exceptions.InvalidInstanceID as error:
+            judgement = Judgement(
+                Verdict.UNKNOWN, Reason.NOT_FOUND, str(error)
+            )
+            self._emit(
+                PingResult(instance_id=guest.instance_id, judgement=judgement)
+            )
+            return True
+        return False
+
+    def _keeps_waiting(self, now: float) -> bool:
+        """Whether a guest keeps Trove waiting, or did so before."""
+        return bool(self._silent) or self._oldest_wait(now) > 0.5
+
+    def _oldest_wait(self, now: float) -> float:
+        """Seconds since the oldest ping of a guest under way was sent."""
+        for sent in self._flight.values():
+            if sent.task is not None:
+                return now - sent.now
+        return 0.0
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether agents answered before, and none does any more."""
+        return (
+            self.evidence.last is not None
+            and not self._repeat.patient
+            and bool(self._flight or self._silent)
+            and self.evidence.silent_for(now)
+            > max(_STALLED, 4 * self.evidence.spacing)
+        )
+
+    # What came back.
+
+    def _agent_answered(
+        self, result: PingResult, sent: _Sent, now: float
+    ) -> None:
+        id_ = result.instance_id
+        task = sent.task
+        new = task is not None and id_ not in self._heard
+        if task is not None and (self._repeat.repeats or not task.first):
+            self._heard.add(id_)
+        stale = (
+            task is not None
+            and task.guest.row is not None
+            and task.guest.row.is_stale
+        )
+        self.evidence.answer(sent.now, now, new=new, stale=stale)
+        self._asked.clear()
+        self._breaker.heard()
+        self._witnesses.dismiss()
+        self._capacity.suspects.discard(id_)
+        self._answers += new
+        usual = self._capacity.usual or math.inf
+        if new and (result.rtt or 0.0) <= 2 * usual:
+            self._controls.add(id_)
+        self._release_unheard(now)
+
+    def _control_answered(
+        self, question: Question, result: PingResult, now: float
+    ) -> None:
+        heard = result.verdict is Verdict.REACHABLE
+        if result.reason in (Reason.AGENT_TIMEOUT, Reason.TIMEOUT):
+            self.evidence.lose()
+        if not heard:
+            self._controls.remove(question.instance_id)
+        rtt = result.rtt if heard else None
+        self._control_ended(question, now, rtt, (rtt or 0.2) / 2)
+
+    def _control_ended(
+        self, question: Question, now: float, rtt: float | None, pause: float
+    ) -> None:
+        pair = self._controls.ended(question, now, rtt, pause)
+        if pair is not None:
+            self._capacity.pair_ended(now, pair)
+
+    def _guest_answered(
+        self, task: Task, result: PingResult, sent: float, now: float
+    ) -> None:
+        guest = task.guest
+        due = None
+        if not task.extra:
+            due = self._repeat.due(result, sent, now)
+        if due is not None:
+            self._queue.put(Task(guest), due)
+        if result.reason is Reason.AGENT_TIMEOUT:
+            self._timed_out(task, result, sent, now, repeated=due is not None)
+        else:
+            self._not_timed_out(result, sent)
+        why = self._breaker.saw(result, self._capacity.peak)
+        if why and not self._repeat.patient:
+            self.end(why, now)
+
+    def _timed_out(
+        self,
+        task: Task,
+        result: PingResult,
+        sent: float,
+        now: float,
+        *,
+        repeated: bool,
+    ) -> None:
+        id_ = result.instance_id
+        silent = self._silent.get(id_)
+        if silent is None:
+            silent = self._silent[id_] = Silent(task.guest, result)
+            self._fill_in_row(silent)
+        silent.result = result
+        silent.asked += 1
+        silent.wait = now - sent
+        silent.queued = repeated
+        self._look_next = now
+        self._capacity.suspects.add(id_)
+        steady = self.evidence.steady(sent, now, stale=silent.is_stale)
+        silent.timeouts += steady
+        if not task.extra:
+            silent.held.append(result)
+        if self._repeat.patient:
+            self._judge_for_now(silent)
+
+    def _judge_for_now(self, silent: Silent) -> None:
+        """Report a guest that is waited for as it looks at this time."""
+        needs = silent.needs(self.evidence, has_controls=False)
+        if self.evidence.last is None:
+            needs = Next.NOT_STEADY
+            if self._witnesses.exhausted and self._is_alone:
+                needs = silent.needs_alone()
+        result = self._result_of(silent, needs)
+        self._emit(result or silence.unproven(silent.result))
+        silent.held.clear()
+
+    def _not_timed_out(self, result: PingResult, sent: float) -> None:
+        silent = self._silent.pop(result.instance_id, None)
+        if silent is not None and result.verdict is Verdict.REACHABLE:
+            self.evidence.lose(silent.asked)
+            held = silent.held
+            if not self._repeat.repeats:
+                # The caller expects one result.
+                result = dataclasses.replace(result, lost=silent.asked)
+                held = []
+            for each in held:
+                self._emit(silence.lost(each))
+        elif silent is not None:
+            for each in silent.held[: None if self._repeat.repeats else 0]:
+                self._emit(silence.unproven(each))
+        if result.reason is Reason.TIMEOUT:
+            self._unheard.append((result, sent))
+            if self.evidence.last is not None or self._repeat.patient:
+                self._release_unheard(self.evidence.last)
+        elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
+            self._errors.append(result)
+        else:
+            self._emit(result)
+
+    def _release_unheard(self, last: float | None) -> None:
+        """Report pings without a reply, and whether agents answered then.
+
+        :param last: when an agent answered last; None if none did.
+        """
+        for result, sent in self._unheard:
+            text = _TOO_SHORT if last and last > sent else _NO_ANSWER
+            text = text.format(detail=result.message.rstrip('.'))
+            judgement = dataclasses.replace(result.judgement, message=text)
+            self._emit(dataclasses.replace(result, judgement=judgement))
+        self._unheard.clear()
+
+    def _emit(self, result: PingResult) -> None:
+        if self._repeat.repeats:
+            self._seen.add(result.instance_id)
+        self._results.append(result)
+
+    def _not_asked(self, task: Task, reply: NoReply) -> None:
+        id_ = task.guest.instance_id
+        if not task.extra and id_ not in self._seen:
+            self._emit(PingResult.of(reply, id_, None))
+
+    # What becomes of silent guests.
+
+    @property
+    def _wants_rows(self) -> bool:
+        """Whether the listing is needed."""
+        now = self._look_next
+        if any(silent.guest.row is None for silent in self._silent.values()):
+            return True
+        if self.evidence.last is None:
+            return bool(
+                self._unheard
+                or self._silent
+                or self._oldest_wait(now) > _FIRST_ANSWER
+            )
+        if self.evidence.silent_for(now) > _NEXT_ANSWER:
+            return bool(self._silent) or self._oldest_wait(now) > 0.5
+        return any(
+            sent.task is not None
+            and sent.task.guest.row is None
+            and now - sent.now > _NO_ROW
+            for sent in self._flight.values()
+        )
+
+    def _look(self, now: float) -> None:
+        """Decide about each silent guest, as far as that can be decided."""
+        for silent in self._silent.values():
+            self._fill_in_row(silent)
+        evidence = self.evidence
+        evidence.spacing = self._spacing()
+        usual = self._capacity.usual or 0.0
+        evidence.overdue = self._controls.overdue(now, usual)
+        if evidence.last is None:
+            self._look_for_an_answer(now)
+        elif evidence.silent_for(now) > _LOST and self._is_stalled(now):
+            self._give_up(now)
+        self._wants_controls = False
+        if self._repeat.patient:
+            return
+        for silent in list(self._silent.values()):
+            if not silent.queued and not self._ended:
+                self._decide(silent, now)
+        if self._round:
+            self._end_round()
+        self._wants_controls |= self._expects_controls(now)
+
+    def _look_for_an_answer(self, now: float) -> None:
+        """Look at a sweep in which no agent has answered yet."""
+        if not self._mixed and self._oldest_wait(now) > _FIRST_ANSWER:
+            self._mixed = True
+            self._queue.mix()
+        mute = len(self._silent) + self._witnesses.mute
+        if mute >= _MUTE and not self._repeat.patient:
+            self._give_up(now)
+
+    def _give_up(self, now: float) -> None:
+        for silent in list(self._silent.values()):
+            self._settle(silent, silence.nobody(silent.result))
+        self.end('The agent of no guest answers', now)
+
+    def _decide(self, silent: Silent, now: float) -> None:
+        if silent.guest.row is None and self._witnesses.listing in (
+            Listing.UNREAD,
+            Listing.READING,
+        ):
+            return
+        if self.evidence.last is None:
+            self._decide_without_answers(silent)
+            return
+        if self._is_stalled(now):
+            if not self._controls and self._witnesses.exhausted:
+                self._settle(silent, silence.not_steady(silent.result))
+            return
+        needs = silent.needs(self.evidence, has_controls=bool(self._controls))
+        if needs is Next.NOT_READY or (
+            needs is Next.DEAD and self._is_settled(silent)
+        ):
+            self._act(silent, needs)
+        elif not self._guests_in_flight and not self._queue:
+            # The round has ended: a ping holds no worker now.
+            self._round.append((silent, needs))
+
+    def _is_settled(self, silent: Silent) -> bool:
+        """Whether nothing else may still speak against a death.
+
+        A guest with a fresh heartbeat that timed out may turn out to be a
+        lost ping.
+        """
+        return not silent.is_stale or all(
+            each.is_stale for each in self._silent.values()
+        )
+
+    def _end_round(self) -> None:
+        """Send the next round of pings to silent guests, or controls first."""
+        needs = {each for _, each in self._round}
+        if Next.CONTROLS in needs:
+            self._wants_controls = True
+        elif needs != {Next.DEAD}:
+            for silent, each in self._round:
+                if each is not Next.DEAD:
+                    self._act(silent, each)
+        else:
+            for silent, each in self._round:
+                self._act(silent, each)
+        self._round.clear()
+
+    def _decide_without_answers(self, silent: Silent) -> None:
+        """Decide about a guest though no agent has answered in this sweep."""
+        if (
+            self._guests_in_flight
+            or self._queue
+            or not self._witnesses.exhausted
+        ):
+            # Somebody may still answer.
+            return
+        if self._is_alone:
+            self._act(silent, silent.needs_alone())
+        else:
+            self._settle(silent, silence.nobody(silent.result))
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether no other guest can be asked."""
+        return not self._witnesses.asked and (
+            self._pinged == 1 or self._witnesses.listing is Listing.MISSING
+        )
+
+    def _act(self, silent: Silent, needs: Next) -> None:
+        if needs is Next.PING:
+            silent.queued = True
+            self._queue.put(Task(silent.guest, extra=True))
+        else:
+            result = self._result_of(silent, needs)
+            self._settle(silent, result or silence.unproven(silent.result))
+
+    def _result_of(self, silent: Silent, needs: Next) -> PingResult | None:
+        """Return the result of a silent guest; None if it has none yet."""
+        result = silent.result
+        if needs in (Next.DEAD, Next.DEAD_UNCONFIRMED):
+            return silence.dead(result, confirmed=needs is Next.DEAD)
+        if needs is Next.NOT_READY:
+            return silence.not_ready(silent)
+        if needs is Next.LOSSES:
+            return silence.losses(result, self.evidence)
+        if needs is Next.NOT_STEADY:
+            return silence.not_steady(result)
+        return None
+
+    def _settle(self, silent: Silent, result: PingResult) -> None:
+        """Make a verdict of a silent guest's results."""
+        del self._silent[silent.guest.instance_id]
+        *earlier, _ = silent.held or [result]
+        if silent.held or not self._repeat.patient:
+            for each in earlier:
+                self._emit(
+                    dataclasses.replace(each, judgement=result.judgement)
+                )
+            self._emit(dataclasses.replace(result, lost=silent.asked - 1))
+
+    def _expects_controls(self, now: float) -> bool:
+        """Whether guests under way may need controls for their verdict."""
+        for sent in self._flight.values():
+            task = sent.task
+            if task is None or now - sent.now < _NO_ROW:
+                continue
+            row = task.guest.row or self._witnesses.row(task.guest.instance_id)
+            if row is not None and row.is_busy:
+                continue
+            stale = row is not None and row.is_stale
+            if stale and self.evidence.missing(1, stale=True):
+                return True
+        return False
+
+    def _fill_in_row(self, silent: Silent) -> None:
+        row: Instance | None = silent.guest.row or self._witnesses.row(
+            silent.guest.instance_id
+        )
+        silent.guest = dataclasses.replace(silent.guest, row=row)
+
+    def _judge_errors(self) -> None:
+        """Report guests in error; the message bus, if they all say the same.
+
+        What Trove calls an error of the guest may be one of the bus.
+        """
+        texts = collections.Counter(each.message for each in self._errors)
+        answers = self._answers + len(self._errors)
+        for result in self._errors:
+            count = texts[result.message]
+            if count >= max(_SAME_ERRORS, _SAME_SHARE * answers):
+                text = _SAME.format(count=count, text=result.detail)
+                judgement = Judgement(
+                    Verdict.UNKNOWN, Reason.MESSAGE_BUS, text
+                )
+                result = dataclasses.replace(result, judgement=judgement)
+            self._emit(result)
+        self._errors.clear()

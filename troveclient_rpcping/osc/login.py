@@ -24,41 +24,17 @@ from collections.abc import Iterator
 from concurrent import futures
 import contextlib
 import logging
-import re
 import threading
 from typing import Any
 
-from keystoneauth1 import exceptions as ksa_exceptions
 from osc_lib import exceptions as osc_exceptions
-import urllib3
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import login_failure
 from troveclient_rpcping import plaintext
 
 #: Seconds that Keystone has for a login.
 PATIENCE = 60.0
-
-_WHAT_TO_GIVE = (
-    'Name a cloud of clouds.yaml (--os-cloud or OS_CLOUD), or set '
-    'OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME.'
-)
-
-_CHECK_URL = (
-    'Check that Keystone runs, the URL (OS_AUTH_URL, or auth_url in '
-    'clouds.yaml), and the way there: proxies and certificates.'
-)
-
-# The options of a login without which there are no credentials at all.
-_CREDENTIALS = {'auth_url', 'username', 'user_id', 'token', 'endpoint'}
-
-# What osc_lib and openstacksdk say of an option that is not set.
-_MISSING = re.compile(r'Missing value ([\w-]+) required for auth plugin \S+')
-
-# What Python says of an option that a kind of login does not know.
-_UNFIT = re.compile(r".*got an unexpected keyword argument '(\w+)'")
-
-# A URL may have a password in it.
-_USER_IN_URL = re.compile(r'(?<=://)[^/\s@]*@')
 
 
 class LoginFailed(osc_exceptions.CommandError):
@@ -69,7 +45,7 @@ class LoginFailed(osc_exceptions.CommandError):
     """
 
     def __init__(self, said: str, *, mistake: bool = False):
-        super().__init__(plaintext.one_line(_USER_IN_URL.sub('', said), 400))
+        super().__init__(plaintext.one_line(said, 400))
         self.mistake = mistake
 
 
@@ -92,7 +68,8 @@ def log_in(app: Any, seconds: float | None) -> None:
             )
     except futures.TimeoutError as error:
         within = durations.human(limit)
-        said = f'No login: {_keystone(app)} did not answer within {within}.'
+        keystone = login_failure.keystone(_options(app))
+        said = f'No login: {keystone} did not answer within {within}.'
         raise LoginFailed(said) from error
     except Exception as error:
         raise _failure(app, error) from error
@@ -159,81 +136,19 @@ def _within(seconds: float, act: Callable[[], Any]) -> Any:
 
 def _failure(app: Any, error: Exception) -> LoginFailed:
     """Say why a login failed, and what to do."""
-    url = _keystone(app)
-    said = ' '.join(str(error).split()) or type(error).__name__
-    proxy = ''
-    for each in _chain(error):
-        if isinstance(each, urllib3.exceptions.ProxyError):
-            proxy = ' through the proxy'
-        if isinstance(each, ksa_exceptions.Unauthorized):
-            return LoginFailed(
-                f'No login: {url} refuses these credentials (HTTP 401). Check '
-                'the user, the password, the project, and the domains of '
-                'both.'
-            )
-        if isinstance(each, ksa_exceptions.ConnectTimeout):
-            # The user has set a shorter time for each request.
-            return LoginFailed(f'No login: {url} did not answer in time.')
-        if isinstance(each, ksa_exceptions.HttpError):
-            return LoginFailed(f'No login: {url} answered: {each}')
-        # requests' errors are OSErrors too, without an errno.
-        if isinstance(each, OSError) and each.errno and each.strerror:
-            return LoginFailed(
-                f'No login: {url} cannot be reached{proxy}: '
-                f'{each.strerror}. {_CHECK_URL}'
-            )
-    if isinstance(
-        error,
-        ksa_exceptions.ConnectionError | ksa_exceptions.DiscoveryFailure,
-    ):
-        return LoginFailed(f'No login: {url}: {said}. {_CHECK_URL}')
-    if _CREDENTIALS.isdisjoint(_credentials(app)):
-        said = f'No login: there are no credentials. {_WHAT_TO_GIVE}'
-        return LoginFailed(said, mistake=True)
-    unfit = _UNFIT.fullmatch(said)
-    if isinstance(error, TypeError) and unfit:
-        kind = app.cloud.config.get('auth_type')
-        said = f'a login of the type {kind} does not take {unfit[1]}.'
-    missing = _MISSING.findall(said)
-    if missing:
-        names = ', '.join(
-            f'OS_{name.upper().replace("-", "_")}' for name in missing
-        )
-        said = f'credentials are missing. Set {names}.'
-    return LoginFailed(f'No login: {said}', mistake=True)
-
-
-def _credentials(app: Any) -> list[str]:
-    """Return the names of the options of a login that are set."""
-    return [name for name, value in _options(app).items() if value]
+    options = _options(app)
+    auth_type = str(options.get('auth_type'))
+    failure = login_failure.explained(error, auth_type, options)
+    if failure is None:
+        said = ' '.join(str(error).split()) or type(error).__name__
+        failure = login_failure.LoginFailure(said, mistake=True)
+    return LoginFailed(f'No login: {failure.text}', mistake=failure.mistake)
 
 
 def _options(app: Any) -> dict[str, Any]:
     # Until they are all there, they do not stand among those of the login.
     config = app.cloud.config
     return {**config, **(config.get('auth') or {})}
-
-
-def _keystone(app: Any) -> str:
-    """Return what is asked for a login, in words."""
-    url = _options(app).get('auth_url')
-    if not url:
-        return 'Keystone'
-    clean = _USER_IN_URL.sub('', plaintext.one_line(str(url)))
-    return f'Keystone at {clean}'
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and those below it that libraries made it of."""
-    seen: list[Any] = []
-    waiting: list[Any] = [error]
-    while waiting:
-        each = waiting.pop(0)
-        if isinstance(each, BaseException) and each not in seen:
-            seen.append(each)
-            yield each
-            waiting += [each.__cause__, each.__context__, *each.args]
-            waiting.append(getattr(each, 'reason', None))
 
 
 @contextlib.contextmanager

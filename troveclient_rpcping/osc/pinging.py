@@ -30,6 +30,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import choice
@@ -59,6 +60,7 @@ class Pinging:
         self._arguments = arguments
         self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
+        self._listing: list[Instance] | None = None
         self._interrupted: int | None = None
         self._started = time.monotonic()
         self._measures = measures.Measures(arguments.textfile, arguments.label)
@@ -140,7 +142,7 @@ class Pinging:
                 return choice.targets_of(
                     self._app,
                     arguments,
-                    lambda: manager.list_all(self._left()),
+                    lambda: self._list(manager),
                     always_list=arguments.textfile is not None
                     or not rows.LISTED_COLUMNS.isdisjoint(self._columns),
                 )
@@ -152,6 +154,10 @@ class Pinging:
                     self._say(f'waiting: {error.__cause__}')
                     said = True
                 time.sleep(pause)
+
+    def _list(self, manager: management.Management) -> list[Instance]:
+        self._listing = manager.list_all(self._left())
+        return self._listing
 
     def _is_awaited(self, error: TargetError) -> bool:
         """Whether it may pass that guests cannot be found."""
@@ -169,8 +175,9 @@ class Pinging:
         deadline: float | None,
     ) -> list[Series]:
         """Ping all; return what came of each target, in their order."""
+        awaited = self._arguments.wait is not None
         by_id = {
-            target.instance_id: Series()
+            target.instance_id: Series(awaited=awaited)
             for target in asked
             if target.instance_id
         }
@@ -180,7 +187,12 @@ class Pinging:
             self._measures.throttled(rate, pause)
             shown.throttled(rate, pause)
 
-        pings = self._pings(manager, list(by_id), deadline, on_throttle)
+        guests = [
+            target.instance or target.instance_id
+            for target in asked
+            if target.instance_id
+        ]
+        pings = self._pings(manager, guests, deadline, on_throttle)
         try:
             with shown, contextlib.closing(pings):
                 for result in pings:
@@ -200,7 +212,7 @@ class Pinging:
     def _pings(
         self,
         manager: management.Management,
-        ids: list[str],
+        guests: Sequence[Instance | str | None],
         deadline: float | None,
         on_throttle: Callable[[float, float], None],
     ) -> Generator[PingResult]:
@@ -211,13 +223,16 @@ class Pinging:
             'rate': arguments.rate,
             'deadline': deadline,
             'interval': arguments.interval or limits.INTERVAL,
+            'listing': self._listing,
             'on_throttle': on_throttle,
         }
         if arguments.wait is None:
             count = arguments.count or 1
-            return manager.rpc_ping_each(ids, count=count, **options)
+            return manager.rpc_ping_each(guests, count=count, **options)
         stable = arguments.stable or 1
-        return manager.rpc_ping_until_reachable(ids, stable=stable, **options)
+        return manager.rpc_ping_until_reachable(
+            guests, stable=stable, **options
+        )
 
     def _outcome(self, target: Target, series: Series) -> PingResult:
         """Return what all pings of a guest come to."""
@@ -281,7 +296,7 @@ class Pinging:
             after = durations.human(seconds)
             end = report.notes(asked[0])
             return [f'Guest {guest} is reachable after {after}{end}.']
-        return []
+        return report.loss(every)
 
 
 def _unless_unstable(

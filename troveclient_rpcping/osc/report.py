@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import datetime
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
@@ -30,13 +29,15 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-# An agent sends a heartbeat every 10 s (agent_heartbeat_time); clocks differ.
-_FRESH = datetime.timedelta(seconds=90)
-
 _DEAF = (
-    'It is ACTIVE, and its heartbeat is fresh: the agent is alive and can '
-    'send, but does not hear. Suspect its queue on the message bus, and '
-    'restart the agent, not the server.'
+    'It is ACTIVE, and its last heartbeat was {age} old when Trove listed it: '
+    'look at the agent, and at its queue on the message bus, before the '
+    'server.'
+)
+_ALL_DEAF = (
+    '{count} of {guests} are unreachable, though they are ACTIVE and their '
+    'last heartbeat was not older than {age} when Trove listed them: look at '
+    'the agents, and at their queues on the message bus, before the servers.'
 )
 
 _STATES = {
@@ -54,18 +55,18 @@ _EXPLANATIONS = {
         'to the message bus.'
     ),
     Reason.NO_SUCH_METHOD: (
-        'The guest agent answered, but is too old to know the ping. It is '
-        'alive; a newer guest image would tell more.'
+        'The guest agent answered that it does not know the ping: its image '
+        'is old. RPC works.'
     ),
     Reason.AGENT_ERROR: (
-        'The guest agent, or the message bus, failed the ping: "{detail}". '
+        'The guest agent failed the ping: "{detail}". '
         'Look into the log of the agent in the guest.'
     ),
     Reason.NOT_FOUND: 'There is no such instance, or it was deleted.',
     Reason.NOT_READY: (
-        'Trove cannot ask yet, because Nova does not know its server. It is '
-        'still being built, or its server is gone: compare with '
-        '"openstack server list --all-projects".'
+        'Trove cannot ask it now: "{detail}". It is being built or changed, '
+        'or its server is gone: compare with "openstack server list '
+        '--all-projects".'
     ),
     Reason.DENIED: (
         'The API refuses this user: "{detail}". Only an administrator may '
@@ -87,9 +88,10 @@ _EXPLANATIONS = {
         'What stands in front of the Trove API answered in its place: '
         '"{detail}". Check that trove-api runs, and that it reaches Keystone.'
     ),
-    Reason.TIMEOUT: (
-        '{detail}. The guest may be well: check the message bus (RabbitMQ) '
-        'and trove-api first.'
+    Reason.TIMEOUT: '{detail}. The guest may be well.',
+    Reason.MESSAGE_BUS: (
+        '{detail}. The guest may be well: look at the workers of trove-api '
+        'and at the nodes of the message bus (RabbitMQ), and repair no guest.'
     ),
     Reason.CONNECTION: (
         'The Trove API cannot be reached: "{detail}". Check that trove-api '
@@ -137,10 +139,7 @@ def detail(result: PingResult, series: Series) -> str:
     :param result: what came of all pings.
     :param series: the pings that it came of.
     """
-    # Who is reachable in the end was waited for: that it took more than one
-    # ping is no news.
-    awaited = result.verdict is Verdict.REACHABLE
-    if awaited or series.sent < 2 or not series.lost:
+    if series.awaited or series.sent < 2 or not series.lost:
         return result.detail
     lost = f'{series.lost} of {series.sent} pings lost'
     return f'{lost}: {result.detail}' if result.detail else lost
@@ -162,8 +161,9 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
         said += f'{plaintext.one_line(result.detail).rstrip(".")}.'
     else:
         said += _explanation(result)
-    if result.verdict is Verdict.UNREACHABLE and _beats(target):
-        said += f' {_DEAF}'
+    age = _deaf(target, result)
+    if age is not None:
+        said += f' {_DEAF.format(age=durations.human(age))}'
     return said + notes(target, result.request_id)
 
 
@@ -216,20 +216,19 @@ def advice(
     :param summary: their numbers.
     """
     found = []
-    answered = (
-        summary.verdicts[Verdict.REACHABLE] + summary.verdicts[Verdict.ERROR]
-    )
-    if summary.verdicts[Verdict.UNREACHABLE] > 1 and not answered:
-        found.append(
-            'No guest answers at all. Suspect the message bus, or the '
-            'transport_url of Trove, before the guests.'
-        )
-    deaf = sum(
-        result.verdict is Verdict.UNREACHABLE and _beats(target)
+    ages = [
+        age
         for target, result in zip(asked, results, strict=True)
-    )
-    if deaf:
-        found.append(f'{deaf} of {summary.guests} guests: {_DEAF}')
+        if (age := _deaf(target, result)) is not None
+    ]
+    if ages:
+        found.append(
+            _ALL_DEAF.format(
+                count=len(ages),
+                guests=guests(summary.guests),
+                age=durations.human(max(ages)),
+            )
+        )
     # Other reasons need no word beside the rows.
     for reason in CONTROL_PLANE:
         count = summary.reasons[reason]
@@ -241,18 +240,17 @@ def advice(
     return found
 
 
-def _beats(target: Target) -> bool:
-    """Whether the agent is alive, by the heartbeat in the listing."""
-    instance = target.instance
-    if instance is None or instance.status != 'ACTIVE':
-        return False
-    try:
-        beat = datetime.datetime.fromisoformat(instance.last_heartbeat or '')
-    except ValueError:
-        return False
-    if beat.tzinfo is None:
-        beat = beat.replace(tzinfo=datetime.UTC)
-    return datetime.datetime.now(datetime.UTC) - beat < _FRESH
+def _deaf(target: Target, result: PingResult) -> float | None:
+    """Return the age of the heartbeat of a dead guest, if it is a fresh one.
+
+    :returns: seconds; None if the listing shows nothing of the kind.
+    """
+    row = target.instance
+    if result.verdict is not Verdict.UNREACHABLE or row is None:
+        return None
+    if row.status != 'ACTIVE' or not row.is_fresh:
+        return None
+    return row.heartbeat_age
 
 
 def _explanation(result: PingResult) -> str:

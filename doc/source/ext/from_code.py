@@ -22,8 +22,10 @@ import argparse
 from collections.abc import Iterator
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Any
 from typing import ClassVar
 
+from cliff import sphinxext
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -162,6 +164,33 @@ class Options(SphinxDirective):
         return self.parse_text_to_nodes('\n'.join(lines))
 
 
+class Command(sphinxext.AutoprogramCliffDirective):  # type: ignore[misc]
+    """``.. autoprogram-cliff::``: as cliff has it, with the defaults.
+
+    cliff prints "%(default)s" as it stands in the help.
+    """
+
+    def _load_command(self, manager: Any, command_name: str) -> Any:
+        command: Any = super()._load_command(manager, command_name)
+
+        class Documented(command):  # type: ignore[misc]
+            __doc__ = command.__doc__
+
+            def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+                """Return the parser, its help as a user sees it."""
+                parser: argparse.ArgumentParser = super().get_parser(prog_name)
+                for action in parser._actions:
+                    if action.help:
+                        action.help = _expanded(action, prog_name)
+                return parser
+
+        return Documented
+
+
+def _expanded(action: argparse.Action, program: str) -> str:
+    return (action.help or '') % {**vars(action), 'prog': program}
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
     if program == 'check_trove_guest_rpc':
         return command_line.own_parser()
@@ -197,7 +226,7 @@ def _signature(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    text = (action.help or '') % vars(action)
+    text = _expanded(action, '')
     for character in '\\*`_|':
         text = text.replace(character, f'\\{character}')
     return f'{text[:1].upper()}{text[1:].removesuffix(".")}.'
@@ -205,6 +234,9 @@ def _help(action: argparse.Action) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx of the directives."""
+    # After cliff's own: it is replaced.
+    app.setup_extension('cliff.sphinxext')
+    app.add_directive('autoprogram-cliff', Command, override=True)
     app.add_directive('verdicts', Verdicts)
     app.add_directive('reasons', Reasons)
     app.add_directive('exit-statuses', ExitStatuses)

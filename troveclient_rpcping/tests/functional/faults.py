@@ -82,18 +82,7 @@ class FaultTest(base.TestCase):
 
     def mend(self) -> None:
         """Make the sandbox what it was, whatever a test did to it."""
-        status = self.sandbox.status()
-        for server, pid in status['servers'].items():
-            if pid is None and server != 'epmd':
-                self.sandbox.start(server)
-        self.sandbox.set_nova('ok')
-        before = {
-            str(guest.id): guest.behaviour
-            for guest in self.sandbox.guests.values()
-        }
-        for guest in status['guests']:
-            if guest['behaviour'] != before[guest['id']]:
-                self.sandbox.set_guest(guest['id'], before[guest['id']])
+        self.sandbox.mend()
 
     def begin(
         self, *arguments: str, env: Mapping[str, str] | None = None

@@ -190,7 +190,8 @@ class CheckTest(base.TestCase):
         """There is no login either."""
         self.assert_outcome(
             3,
-            'UNKNOWN - logging in failed: .*authentication.*',
+            r'UNKNOWN - logging in failed: Keystone at .* refuses these '
+            r'credentials \(HTTP 401\)\. Check the user, the password, .*',
             *(self.id_of('db-healthy'), '--os-password', 'wrong'),
         )
 

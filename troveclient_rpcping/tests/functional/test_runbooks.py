@@ -33,11 +33,12 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 
-# Nova is not a part of the sandbox: who reboots a server there restarts the
-# agent in it.
+# Nova is not a part of the sandbox: a reboot of a server restarts the agent in
+# db-healthy, and is noted.
 OPENSTACK = """\
 #!/bin/bash
 if [ "$1 $2" = 'server reboot' ]; then
+    echo "$4" >>{rebooted}
     guest() {{ PYTHONPATH={root} {python} -m sandbox guest db-healthy "$1"; }}
     guest dead
     {{ sleep 2; [ -n "$STAYS_DEAD" ] || guest answering; }} >/dev/null 2>&1 &
@@ -66,6 +67,7 @@ class RunbookTest(base.TestCase):
                 root=ROOT,
                 python=sys.executable,
                 openstack=base.program('openstack'),
+                rebooted=self.folder / 'bin' / 'rebooted',
             )
         )
         openstack.chmod(openstack.stat().st_mode | stat.S_IXUSR)
@@ -80,7 +82,6 @@ class RunbookTest(base.TestCase):
             'PATH': os.pathsep.join(path),
             'folder': str(self.folder),
             'instance': 'db-healthy',
-            'server': 'the-server-in-nova',
             'PATIENCE': '6',
         }
         (self.folder / 'contrib').symlink_to(ROOT / 'contrib')
@@ -109,6 +110,38 @@ class RunbookTest(base.TestCase):
         run = self.follow('reboot')
         self.assertEqual(0, run.status, run.stderr)
         self.assertIn('reachable', run.stdout)
+        self.assertEqual([self.server()], self.rebooted())
+
+    def server(self) -> str:
+        """Return the server of db-healthy, as Nova knows it."""
+        return str(self.sandbox.guests['db-healthy'].server_id)
+
+    def rebooted(self) -> list[str]:
+        file = self.folder / 'bin' / 'rebooted'
+        return file.read_text().split() if file.exists() else []
+
+    def test_a_guest_that_is_down_is_rebooted_too(self) -> None:
+        """It is what a reboot is for."""
+        self.with_guest('db-healthy', 'dead')
+        run = self.follow('reboot')
+        self.assertEqual(0, run.status, run.stderr)
+        self.assertEqual([self.server()], self.rebooted())
+
+    def test_nothing_is_rebooted_for_a_typing_error(self) -> None:
+        """Nor by the playbook: the ping comes first."""
+        for runbook in ('reboot', 'ansible'):
+            run = self.follow(runbook, instance='db-helathy')
+            self.assertNotEqual(0, run.status)
+            self.assertEqual([], self.rebooted())
+
+    def test_nothing_is_rebooted_while_nova_is_broken(self) -> None:
+        """Nothing is known of the guest then."""
+        self.with_nova('broken')
+        for runbook in ('reboot', 'ansible'):
+            for instance in ('db-healthy', self.id_of('db-healthy')):
+                run = self.follow(runbook, instance=instance)
+                self.assertNotEqual(0, run.status)
+                self.assertEqual([], self.rebooted())
 
     def test_a_maintenance_waits_for_who_was_there_before(self) -> None:
         """And for nobody else."""
@@ -126,40 +159,123 @@ class RunbookTest(base.TestCase):
         failed = (self.folder / 'failed').read_text().split()
         self.assertEqual(4, len(failed))
         self.assertIn(self.id_of('db-dead'), failed)
-        self.assertEqual(['failed'], self.files())
+        self.assertEqual(['bad', 'failed'], self.files())
+        bad = (self.folder / 'bad').read_text().split()
+        self.assertEqual(
+            {self.id_of(f'db-{name}') for name in ('dead', 'old', 'failing')},
+            set(bad),
+        )
+        # db-unready is unknown: ask it again, and do not repair it.
+        self.assertEqual(
+            {self.id_of('db-unready')}, set(failed).difference(bad)
+        )
+        run = self.follow('nightly-repair')
+        self.assertEqual(0, run.status, run.stderr)
+        self.assertIn('db-dead', run.stdout)
         run = self.follow('nightly-again')
         self.assertEqual(3, run.status)
         self.assertIn('4 guests: 0 reachable', run.stderr)
 
     def files(self) -> list[str]:
-        return [each.name for each in self.folder.iterdir() if each.is_file()]
+        return sorted(
+            each.name for each in self.folder.iterdir() if each.is_file()
+        )
 
-    def test_a_night_without_an_api_keeps_the_old_failures(self) -> None:
-        """The control plane is to be looked at."""
-        (self.folder / 'failed').write_text('old\n')
+    def nightly(self, *arguments: str, **env: str) -> base.Run:
+        """Run the script as cron does: with a PATH of its own."""
+        process = subprocess.Popen(
+            [
+                ROOT / 'contrib' / 'cron' / 'trove-guest-rpc-nightly',
+                *arguments,
+            ],
+            cwd='/',
+            env={**self.sandbox.env(), 'PATH': '/usr/bin:/bin', **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return base.Run.of(process)
+
+    def leave_old_files(self) -> None:
+        for name in ('failed', 'bad'):
+            (self.folder / name).write_text('old\n')
+
+    def test_cron_finds_openstack_by_its_path(self) -> None:
+        """It has no PATH of a person."""
+        self.leave_old_files()
+        run = self.nightly(
+            str(self.folder),
+            OPENSTACK=str(base.program('openstack')),
+            PATIENCE='1',
+        )
+        self.assertEqual((3, '', ''), (run.status, run.stdout, run.stderr))
+        self.assertEqual(['bad', 'failed'], self.files())
+        self.assertNotIn('old', (self.folder / 'failed').read_text())
+
+    def test_a_night_without_a_sweep_leaves_no_file_to_act_on(self) -> None:
+        """Yesterday's is not tonight's; a line for the mail says why."""
+        stub = self.folder / 'bin' / 'fails'
+        stub.write_text('#!/bin/sh\nexit 1\n')
+        stub.chmod(0o755)
+        for openstack, words in (
+            ('', 'openstack is not found in /usr/bin:/bin: set OPENSTACK'),
+            ('/nosuch/openstack', '/nosuch/openstack is not found'),
+            (str(stub), r'there was no sweep \(exit status 1\)'),
+        ):
+            self.leave_old_files()
+            run = self.nightly(str(self.folder), OPENSTACK=openstack)
+            self.assertEqual(1, run.status)
+            self.assertRegex(
+                run.stderr, rf'\Atrove-guest-rpc-nightly: {words}.*\n\Z'
+            )
+            self.assertEqual([], self.files())
+
+    def test_a_night_without_rights_leaves_no_file_to_act_on(self) -> None:
+        """As when the API refuses the listing."""
+        self.leave_old_files()
         run = self.follow('nightly', OS_CLOUD='sandbox-member')
         self.assertEqual(1, run.status)
-        self.assertEqual('old\n', (self.folder / 'failed').read_text())
+        self.assertEqual([], self.files())
+
+    def test_a_wrong_folder_is_said(self) -> None:
+        """Before anything is asked."""
+        for arguments, status, words in (
+            ((), 2, 'give one folder'),
+            (('a', 'b'), 2, 'give one folder'),
+            (('/nosuch',), 1, 'there is no folder /nosuch'),
+        ):
+            run = self.nightly(*arguments, OPENSTACK='/bin/false')
+            self.assertEqual(status, run.status)
+            self.assertIn(words, run.stderr)
+
+    def test_a_night_in_which_all_is_well_leaves_empty_files(self) -> None:
+        """There was a sweep, and nobody to repair."""
+        self.leave_old_files()
+        run = self.nightly(str(self.folder), OPENSTACK='/bin/true')
+        self.assertEqual((0, ''), (run.status, run.stderr))
+        self.assertEqual(['bad', 'failed'], self.files())
+        for name in self.files():
+            self.assertEqual('', (self.folder / name).read_text())
 
     def test_a_second_try_in_vain_leaves_what_the_first_found(self) -> None:
         """As when Keystone fails between the two."""
-        stub = self.folder / 'bin' / 'openstack'
-        stub.parent.mkdir(exist_ok=True)
+        stub = self.folder / 'bin' / 'fails-again'
         stub.write_text(
             '#!/bin/sh\n'
-            'case "$*" in *--all*) echo ID-7; exit 3 ;; esac\n'
-            'exit 1\n'
+            'case "$*" in *--all*) ;; *) exit 1 ;; esac\n'
+            'echo ID-7 error\n'
+            'echo ID-8 unknown\n'
+            'exit 3\n'
         )
         stub.chmod(0o755)
-        (self.folder / 'failed').write_text('old\n')
-        process = subprocess.run(
-            [ROOT / 'contrib' / 'cron' / 'trove-guest-rpc-nightly', '.'],
-            cwd=self.folder,
-            env={**self.env, 'PATH': f'{stub.parent}:{self.env["PATH"]}'},
-        )
-        self.assertEqual(1, process.returncode)
-        self.assertEqual('ID-7\n', (self.folder / 'failed').read_text())
-        self.assertEqual(['failed'], self.files())
+        self.leave_old_files()
+        run = self.nightly(str(self.folder), OPENSTACK=str(stub))
+        self.assertEqual(1, run.status)
+        self.assertIn('could not be asked again (exit status 1)', run.stderr)
+        self.assertEqual('ID-7\nID-8\n', (self.folder / 'failed').read_text())
+        # What was bad before may not be so any more: repair nothing.
+        self.assertEqual('', (self.folder / 'bad').read_text())
+        self.assertEqual(['bad', 'failed'], self.files())
 
     def test_the_playbook_goes_on_when_the_agent_is_back(self) -> None:
         """And stops at a guest that does not come back."""
@@ -167,7 +283,7 @@ class RunbookTest(base.TestCase):
         run = self.follow('ansible')
         self.assertEqual(0, run.status, run.stdout + run.stderr)
         playbook = shutil.which('ansible-playbook', path=self.env['PATH'])
-        guests = '{"guests": {"db-healthy": "x"}, "patience": 5}'
+        guests = '{"guests": ["db-healthy"], "patience": 5}'
         process = subprocess.Popen(
             [playbook or '', 'contrib/ansible/reboot.yaml', '-e', guests],
             cwd=self.folder,

@@ -16,13 +16,20 @@ What it must reply is what a real Trove replies; the other functional tests
 rely on that.
 """
 
+import collections
 from collections.abc import Iterator
+import concurrent.futures
+import contextlib
 import dataclasses
+import datetime
+import email.message
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,12 +43,20 @@ import urllib.request
 import testtools
 
 import sandbox
+from sandbox import fleet
+from sandbox import plan
 from sandbox import probe
 from sandbox import rabbitmq
 
 ROOT = pathlib.Path(sandbox.__file__).resolve().parent.parent
 # Seconds; what takes that long on the busiest machine is broken.
 DEADLINE = 60
+
+# What trove-api logs of a ping: the worker's PID, the guest's ID.
+PINGING = re.compile(
+    r'(?m)^\S+ \S+ (\d+) INFO .*'
+    r' Sending RPC PING for a database instance (\S+)'
+)
 
 needs_rabbitmq = unittest.skipUnless(
     rabbitmq.installed(), 'RabbitMQ is not installed'
@@ -73,7 +88,7 @@ class Reply:
     """What a client gets to see."""
 
     status: int
-    headers: dict[str, str]
+    headers: email.message.Message
     body: bytes
     seconds: float
 
@@ -113,7 +128,7 @@ class Client:
         except urllib.error.HTTPError as exc:
             reply, content = exc, exc.read()
         seconds = time.monotonic() - begin
-        return Reply(reply.status, dict(reply.headers), content, seconds)
+        return Reply(reply.status, reply.headers, content, seconds)
 
     def ping(self, guest: sandbox.Guest, timeout: float = DEADLINE) -> Reply:
         """Ping a guest."""
@@ -125,6 +140,7 @@ class MemoryRepliesTest(testtools.TestCase):
     """What trove-api answers: the table of a real Trove's replies."""
 
     transport = 'memory'
+    server = 'eventlet'
     # Seconds that Trove waits for a guest: a living one may be starved.
     patience = 3
     box: sandbox.Sandbox
@@ -134,7 +150,9 @@ class MemoryRepliesTest(testtools.TestCase):
     def setUpClass(cls) -> None:
         """Start one sandbox for all of them."""
         super().setUpClass()
-        cls.box = sandbox.Sandbox(cls.transport, agent_timeout=cls.patience)
+        cls.box = sandbox.Sandbox(
+            cls.transport, server=cls.server, agent_timeout=cls.patience
+        )
         cls.box.__enter__()
         cls.addClassCleanup(cls.box.__exit__, None, None, None)
         cls.admin = Client(cls.box)
@@ -152,7 +170,8 @@ class MemoryRepliesTest(testtools.TestCase):
         """A guest that answers gives 204, no body and a request ID."""
         reply = self.ping('db-healthy')
         self.assertEqual((204, b''), (reply.status, reply.body))
-        self.assertEqual('0', reply.headers['Content-Length'])
+        # gunicorn leaves it out of a 204, as RFC 9110 demands.
+        self.assertEqual('0', reply.headers.get('Content-Length', '0'))
         self.assertIn('X-Openstack-Request-Id', reply.headers)
 
     def test_a_dead_guest_is_a_timeout(self) -> None:
@@ -287,6 +306,89 @@ class MemoryRepliesTest(testtools.TestCase):
         self.box.set_guest('db-healthy', 'dead')
         self.assertEqual('ERROR', self.operating_status('db-healthy'))
 
+    def test_a_heartbeat_has_an_age(self) -> None:
+        """The listing shows a heartbeat of the past or of the future."""
+        self.tidy_up('db-healthy')
+        for age in (80, -300):
+            self.box.set_guest('db-healthy', 'answering', heartbeat=age)
+            seconds = self.heartbeat_age('db-healthy')
+            self.assertGreaterEqual(seconds, age - 1)
+            self.assertLess(seconds, age + DEADLINE)
+
+    def test_a_guest_has_a_status(self) -> None:
+        """The listing shows it; a ping is sent all the same."""
+        self.tidy_up('db-healthy')
+        for status in fleet.Status:
+            self.box.set_guest('db-healthy', 'answering', status=status)
+            self.assertEqual(status, self.row('db-healthy')['status'])
+            self.assertEqual(204, self.ping('db-healthy').status)
+        self.box.set_guest('db-healthy', 'answering')
+        self.assertEqual('ACTIVE', self.row('db-healthy')['status'])
+
+    def test_a_guest_that_must_be_restarted_has_a_stale_heartbeat(
+        self,
+    ) -> None:
+        """Trove records none in RESTART_REQUIRED, though the agent lives."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest(
+            'db-healthy', 'answering', status='RESTART_REQUIRED'
+        )
+        self.assertGreater(self.heartbeat_age('db-healthy'), 3000)
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_a_server_has_a_status_and_a_host(self) -> None:
+        """The listing shows what Nova says of the server."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest('db-healthy', 'dead', server='SHUTOFF')
+        server = self.row('db-healthy')['server']
+        self.assertEqual('SHUTOFF', server['status'])
+        self.assertEqual('compute-01', server['host'])
+
+    def test_a_server_without_a_tag_is_not_listed(self) -> None:
+        """Its guest seems to be shut down, and answers."""
+        self.tidy_up('db-healthy')
+        self.box.set_guest('db-healthy', 'answering', server='UNTAGGED')
+        row = self.row('db-healthy')
+        self.assertEqual((None, 'SHUTDOWN'), (row['server'], row['status']))
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_mend_mends_everything(self) -> None:
+        """Whatever was broken is well again, with one order."""
+        self.box.set_guest('db-healthy', 'old', status='BUILD')
+        self.box.set_nova('broken')
+        self.box.set_loss(1)
+        self.box.kill('trove-api')
+        self.box.freeze('keystone')
+        self.box.mend()
+        self.assertEqual(204, self.ping('db-healthy').status)
+        self.assertEqual('ACTIVE', self.row('db-healthy')['status'])
+        self.assertEqual([], self.box.status()['frozen'])
+        Client(self.box)
+
+    def test_a_share_of_the_pings_is_lost(self) -> None:
+        """Some of them time out: with one seed always as many."""
+        self.addCleanup(self.box.set_loss, 0)
+        lost = []
+        for _ in range(2):
+            self.box.set_loss(0.5, seed=7)
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                replies = list(pool.map(self.ping, ['db-healthy'] * 6))
+            lost.append([reply.status for reply in replies].count(400))
+            self.assertIn(lost[0], range(1, 6))
+        self.assertEqual(lost[0], lost[1])
+        self.box.set_loss(0)
+        self.assertEqual(204, self.ping('db-healthy').status)
+
+    def test_pings_are_lost_after_a_restart_of_the_guests(self) -> None:
+        """A restart of the guests does not mend the loss."""
+        self.addCleanup(self.box.set_loss, 0)
+        host = 'guests' if self.transport == 'rabbit' else 'trove-api'
+        self.box.set_loss(1)
+        self.box.kill(host)
+        self.box.start(host)
+        text = 'Timeout trying to connect to the Guest Agent.'
+        self.assertEqual(text, self.ping('db-healthy').fault[2])
+
     def test_an_order_that_makes_no_sense_is_refused(self) -> None:
         """Unknown guests, servers and states are errors, in words."""
         refused = testtools.matchers.Raises(
@@ -297,7 +399,16 @@ class MemoryRepliesTest(testtools.TestCase):
             lambda: self.box.set_guest('db-twin', 'dead'),
             lambda: self.box.set_guest('db-healthy', 'asleep'),
             lambda: self.box.set_nova('sulking'),
+            lambda: self.box.set_guest('db-old', 'old', heartbeat='often'),
+            lambda: self.box.set_guest('db-old', 'old', heartbeat=1e300),
+            lambda: self.box.set_guest('db-old', 'old', status='LATE'),
+            lambda: self.box.set_guest('db-old', 'old', server='LATE'),
+            lambda: self.box.set_loss(30),
+            lambda: self.box.set_broker('sulking'),
+            lambda: self.box.set_worker(0, 'cut'),
+            lambda: self.box.set_worker(1, 'asleep'),
             lambda: self.box.stop('nova'),
+            lambda: self.box.freeze('nova'),
             lambda: self.box.start('keystone'),
         ):
             self.assertThat(order, refused)
@@ -310,9 +421,20 @@ class MemoryRepliesTest(testtools.TestCase):
 
     def operating_status(self, name: str) -> str:
         """What the listing says of a guest's database."""
+        return str(self.row(name)['operating_status'])
+
+    def heartbeat_age(self, name: str) -> float:
+        """The seconds since a guest's last heartbeat."""
+        sent = datetime.datetime.fromisoformat(
+            self.row(name)['service_status_updated']
+        ).replace(tzinfo=datetime.UTC)
+        return (datetime.datetime.now(datetime.UTC) - sent).total_seconds()
+
+    def row(self, name: str) -> dict[str, Any]:
+        """What the listing says of a guest."""
         guest = self.box.guests[name]
         [row] = [row for row in self.listing('') if row['id'] == guest.id]
-        return str(row['operating_status'])
+        return row
 
 
 @needs_rabbitmq
@@ -334,6 +456,16 @@ class RabbitRepliesTest(MemoryRepliesTest):
         for name in ('db-healthy', 'db-clustered', 'db-twin@tenant-b'):
             self.assert_answers(name)
 
+    def test_a_broker_that_refuses_is_an_error(self) -> None:
+        """Without the right to send, a ping gives 400 with its words."""
+        self.addCleanup(self.box.set_broker, 'ok')
+        self.box.set_broker('refusing')
+        for _ in range(6):
+            text = self.ping('db-healthy').fault[2]
+            self.assertIn('(403) ACCESS_REFUSED', text)
+        self.box.set_broker('ok')
+        self.assertEqual(204, self.ping('db-healthy').status)
+
     def assert_answers(self, name: str) -> None:
         """Expect a guest to answer once its connection is back."""
         for _ in range(20):
@@ -354,6 +486,212 @@ class RabbitRepliesTest(MemoryRepliesTest):
         self.assertEqual(400, self.ping('db-healthy').status)
         self.box.start('guests')
         self.assertEqual(204, self.ping('db-healthy').status)
+
+
+@needs_rabbitmq
+class WsgiRepliesTest(RabbitRepliesTest):
+    """The same, with trove-api as uWSGI and mod_wsgi run it."""
+
+    server = 'wsgi'
+
+    def test_each_reply_closes_its_connection(self) -> None:
+        """A reply says that the connection closes, as uWSGI's do."""
+        self.assertEqual(
+            'close', self.ping('db-healthy').headers['Connection']
+        )
+
+    def test_the_workers_are_processes_that_log_their_id(self) -> None:
+        """Each worker was warmed up; its PID stands before its pings."""
+        workers = self.box.workers()
+        self.assertEqual(self.box.options.workers, len(workers))
+        log = self.box.log('trove-api')
+        self.assertLessEqual(
+            set(workers), {int(pid) for pid, _ in PINGING.findall(log)}
+        )
+
+    def test_a_worker_serves_one_request_at_a_time(self) -> None:
+        """While each worker has a client, another waits in the backlog."""
+        port = self.box.plan.ports.trove
+        with contextlib.ExitStack() as clients:
+            for _ in self.box.workers():
+                address = (plan.LOOPBACK, port)
+                clients.enter_context(socket.create_connection(address))
+            self.wait_for_backlog(port, 0)
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                ping = pool.submit(self.ping, 'db-healthy')
+                self.wait_for_backlog(port, 1)
+                self.assertFalse(ping.done())
+                clients.close()
+                self.assertEqual(204, ping.result().status)
+
+    def wait_for_backlog(self, port: int, length: int) -> None:
+        """Wait until N connections to a port are not accepted yet."""
+        end = time.monotonic() + DEADLINE
+        while backlog(port) != length:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+
+def backlog(port: int) -> int:
+    """The connections that wait in a listening socket (proc_net(5))."""
+    for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]:
+        _, local, _, state, queues = line.split()[:5]
+        if local.endswith(f':{port:04X}') and state == '0A':
+            return int(queues.partition(':')[2], 16)
+    raise AssertionError(f'nobody listens on {port}')
+
+
+@needs_rabbitmq
+class EventletWorkersTest(testtools.TestCase):
+    """What breaks one worker of trove-api, or all agents together."""
+
+    server = 'eventlet'
+    patience = 3
+    box: sandbox.Sandbox
+    admin: Client
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start one sandbox for all of them."""
+        super().setUpClass()
+        cls.box = sandbox.Sandbox(
+            'rabbit',
+            server=cls.server,
+            workers=3,
+            guests=6,
+            agent_timeout=cls.patience,
+            rate_limit=1_000_000,
+        )
+        cls.box.__enter__()
+        cls.addClassCleanup(cls.box.__exit__, None, None, None)
+        cls.admin = Client(cls.box)
+
+    def ping(self) -> Reply:
+        """Ping a guest that answers."""
+        return self.admin.ping(self.box.guests['db-healthy'])
+
+    def ping_through_each(self) -> dict[int, set[int]]:
+        """Ping until each worker replied: PID, its HTTP statuses."""
+        workers = self.box.workers()
+        statuses: dict[int, set[int]] = {}
+        end = time.monotonic() + DEADLINE
+        while statuses.keys() != set(workers):
+            self.assertLess(time.monotonic(), end, statuses)
+            for pid, status in self.ping_some():
+                statuses.setdefault(pid, set()).add(status)
+        return statuses
+
+    def ping_some(self) -> list[tuple[int, int]]:
+        """Ping a few guests at once: the worker's PID, its HTTP status."""
+        guests = [
+            guest
+            for name, guest in self.box.guests.items()
+            if name.startswith('guest-')
+        ]
+        begin = len(self.box.log('trove-api'))
+        with concurrent.futures.ThreadPoolExecutor(len(guests)) as pool:
+            replies = list(pool.map(self.admin.ping, guests))
+        log = self.box.log('trove-api')[begin:]
+        workers = {id_: int(pid) for pid, id_ in PINGING.findall(log)}
+        return [
+            (workers[guest.id], reply.status)
+            for guest, reply in zip(guests, replies, strict=True)
+        ]
+
+    def broken(self, state: str) -> int:
+        """Break the second worker until the end of the test; its PID."""
+        self.addCleanup(self.box.set_worker, 2, 'ok')
+        self.box.set_worker(2, state)
+        worker = self.box.status()['workers'][1]
+        self.assertEqual(state, worker['state'])
+        return int(worker['pid'])
+
+    def test_a_worker_that_lost_its_connections_times_out(self) -> None:
+        """Its pings give 400, a timeout; those of the others give 204."""
+        lost = self.broken('lost')
+        statuses = self.ping_through_each()
+        self.assertEqual({400}, statuses.pop(lost))
+        self.assertEqual([{204}, {204}], list(statuses.values()))
+        self.box.set_worker(2, 'ok')
+        self.assertEqual({204}, self.ping_through_each()[lost])
+
+    def test_a_worker_that_is_cut_off_hangs(self) -> None:
+        """It gets no new connection, so its ping ends when it is mended."""
+        cut = self.broken('cut')
+        before = self.pings_of(cut)
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            pings = []
+            end = time.monotonic() + DEADLINE
+            while self.pings_of(cut) == before:
+                self.assertLess(time.monotonic(), end)
+                pings.append(pool.submit(self.ping))
+                time.sleep(0.1)
+            # Longer than Trove waits for an agent.
+            time.sleep(2 * self.patience)
+            waiting = [ping for ping in pings if not ping.done()]
+            self.assertEqual(self.pings_of(cut) - before, len(waiting))
+            self.box.set_worker(2, 'ok')
+        for ping in pings:
+            self.assertIn(ping.result().status, (204, 400))
+        self.assertEqual({204}, self.ping_through_each()[cut])
+
+    def pings_of(self, worker: int) -> int:
+        """How many pings a worker sent."""
+        log = self.box.log('trove-api')
+        return sum(int(pid) == worker for pid, _ in PINGING.findall(log))
+
+    def test_a_frozen_worker_leaves_the_pings_to_the_others(self) -> None:
+        """It serves nothing until it is mended."""
+        frozen = self.broken('frozen')
+        before = self.pings_of(frozen)
+        for _ in range(12):
+            self.assertEqual(204, self.ping().status)
+        self.assertEqual(before, self.pings_of(frozen))
+        self.box.set_worker(2, 'ok')
+        self.assertEqual({204}, self.ping_through_each()[frozen])
+
+    def test_frozen_guests_time_out_together(self) -> None:
+        """All agents are silent while trove-api and RabbitMQ are well."""
+        self.addCleanup(self.box.thaw, 'guests')
+        self.box.freeze('guests')
+        self.assertEqual(['guests'], self.box.status()['frozen'])
+        self.assertEqual(400, self.ping().status)
+        self.assertRaises(
+            sandbox.SandboxError, self.box.set_guest, 'db-old', 'dead'
+        )
+        self.box.thaw('guests')
+        self.assertEqual(204, self.ping().status)
+
+    def test_mend_mends_everything(self) -> None:
+        """Workers, the agents and the broker, with one order."""
+        self.box.set_worker(1, 'cut')
+        self.box.set_worker(2, 'frozen')
+        self.box.set_broker('refusing')
+        self.box.freeze('guests')
+        self.box.mend()
+        statuses = self.ping_through_each()
+        self.assertEqual([{204}] * 3, list(statuses.values()))
+
+    def test_a_worker_that_does_not_exist_is_refused(self) -> None:
+        """The error says how many there are."""
+        error = self.assertRaises(
+            sandbox.SandboxError, self.box.set_worker, 4, 'cut'
+        )
+        self.assertEqual('no such worker: 4 (trove-api has 3)', str(error))
+
+    def test_a_new_trove_api_is_not_cut_off(self) -> None:
+        """A restart of trove-api mends its workers."""
+        self.broken('cut')
+        self.box.kill('trove-api')
+        self.box.start('trove-api')
+        self.assertEqual([{204}] * 3, list(self.ping_through_each().values()))
+
+
+@needs_rabbitmq
+class WsgiWorkersTest(EventletWorkersTest):
+    """With one request at a time in each worker."""
+
+    server = 'wsgi'
 
 
 class OptionsTest(testtools.TestCase):
@@ -380,6 +718,40 @@ class OptionsTest(testtools.TestCase):
             ]
         self.assertEqual([204, 204, 400], statuses)
 
+    def test_dead_guests_at_random_with_fresh_heartbeats(self) -> None:
+        """Always the same ones are dead, not all in a row."""
+        options = sandbox.Sandbox(
+            guests=100, dead=10, dead_order='random', dead_heartbeat='fresh'
+        )
+        guests = list(options.guests.values())
+        dead = [
+            number
+            for number, guest in enumerate(guests)
+            if guest.behaviour == 'dead' and guest.name != 'db-dead'
+        ]
+        self.assertEqual(10, len(dead))
+        self.assertNotEqual(9, dead[-1] - dead[0])
+        self.assertEqual({'fresh'}, {guests[each].heartbeat for each in dead})
+        again = sandbox.Sandbox(guests=100, dead=10, dead_order='random')
+        self.assertEqual(
+            [guests[number].name for number in dead],
+            [
+                name
+                for name, guest in again.guests.items()
+                if guest.behaviour == 'dead' and name != 'db-dead'
+            ],
+        )
+
+    def test_the_hosts_have_as_many_guests_each(self) -> None:
+        """The servers of the further guests are spread over five hosts."""
+        hosts = collections.Counter(
+            guest.host
+            for name, guest in sandbox.Sandbox(guests=200).guests.items()
+            if name.startswith('guest-')
+        )
+        self.assertEqual([40] * 5, list(hosts.values()))
+        self.assertIn('compute-05', hosts)
+
     def test_tokens_expire(self) -> None:
         """A token is refused when its lifetime is over."""
         end = time.monotonic() + DEADLINE
@@ -395,6 +767,10 @@ class OptionsTest(testtools.TestCase):
             {'transport': 'pigeon'},
             {'agent_timeout': 0},
             {'guests': 1, 'dead': 2},
+            {'server': 'apache'},
+            {'dead_order': 'alphabetical'},
+            {'dead_heartbeat': 80},
+            {'server': 'wsgi', 'transport': 'memory'},
         ):
             self.assertRaises(
                 sandbox.SandboxError,
@@ -434,10 +810,25 @@ class HelpTest(testtools.TestCase):
         overview = self.help()
         for command in (
             *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
-            *('stop', 'kill', 'start'),
+            *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
+            *('broker', 'loss', 'mend'),
         ):
             self.assertIn(f'\n    {command} ', overview)
             self.assertIn(f' {command} [-h]', self.help(command))
+
+    def test_wsgi_in_memory_is_refused_in_one_line(self) -> None:
+        """Without RabbitMQ, wsgi is an error that names what is needed."""
+        argv = [sys.executable, '-m', 'sandbox', 'run', '--server', 'wsgi']
+        done = subprocess.run(
+            [*argv, '--', 'true'],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(1, done.returncode)
+        [line] = done.stderr.splitlines()
+        self.assertIn('sandbox: error: server wsgi needs transport', line)
 
     def test_wrong_usage_is_2(self) -> None:
         """A behaviour that does not exist is wrong usage."""

@@ -13,6 +13,7 @@
 """``check_trove_guest_rpc``, the plugin for Icinga, Nagios and their kin."""
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -30,6 +31,8 @@ import uuid
 import fixtures
 from hypothesis import given
 from hypothesis import strategies as st
+from openstack import exceptions as openstack_exceptions
+from openstack.config import OpenStackConfig
 import testtools
 import trustme
 
@@ -170,6 +173,44 @@ class RangeTest(testtools.TestCase):
                 argparse.ArgumentTypeError, thresholds.parse, text
             )
             self.assertIn('is no range', str(error))
+
+
+class MistakeTest(testtools.TestCase):
+    def test_a_warning_that_can_never_show_is_said(self) -> None:
+        """Each number of guests that it warns of is critical."""
+        for warning, critical in (
+            ('5', '2'),
+            ('5', '5'),
+            ('0', '0'),
+            ('@3:5', '2'),
+            ('3:', '@0:2'),
+            ('3:', '5:'),
+            ('0.5', '0'),
+            # No number of guests is in between.
+            ('2', '2.9999'),
+        ):
+            made = report(up(), warning=warning, critical=critical)
+            self.assertEqual(
+                f'1 of 1 guests reachable; -w {warning} never shows, since '
+                f'-c {critical} comes first',
+                made.sentence,
+            )
+
+    def test_a_warning_that_can_show_is_left_alone(self) -> None:
+        """And so is none, and one that is to warn of nothing."""
+        for warning, critical in (
+            (None, '0'),
+            ('0', '5'),
+            ('1', '@3:5'),
+            ('@2:2', '2'),
+            ('~:', '0'),
+            ('0', '~:'),
+            ('@0:0', '0'),
+            ('5:', '3:'),
+            ('4', '@0:1000000'),
+        ):
+            made = report(up(), warning=warning, critical=critical)
+            self.assertEqual('1 of 1 guests reachable', made.sentence)
 
 
 class StateTest(testtools.TestCase):
@@ -556,7 +597,8 @@ class UnknownTest(TestCase):
         server = self.serve(base.PONG)
         server.stop()
         self.assert_unknown(
-            'logging in failed: .* Unable to establish connection',
+            f'logging in failed: Keystone at {server.url} cannot be reached: '
+            'Connection refused. Check that Keystone runs, .*',
             *('--os-auth-url', server.url, '--os-project-name', 'x'),
             *('--os-username', 'x', '--os-password', 'x', GUEST),
         )
@@ -667,10 +709,13 @@ class CloudTest(TestCase):
 
     def choose(self, *argv: str) -> Cloud:
         cloud = Cloud()
+        cloud.choose(self.parsed(cloud, *argv))
+        return cloud
+
+    def parsed(self, cloud: Cloud, *argv: str) -> argparse.Namespace:
         parser = argparse.ArgumentParser()
         cloud.add_options(parser, argv)
-        cloud.choose(parser.parse_args(argv))
-        return cloud
+        return parser.parse_args(argv)
 
     def set(self, name: str, value: str) -> None:
         self.useFixture(fixtures.EnvironmentVariable(name, value))
@@ -760,6 +805,114 @@ class CloudTest(TestCase):
         client = self.choose('--os-cloud', 'a').client()
         self.assertEqual('http://trove', client.client.management_url)
 
+    def test_what_is_empty_is_not_set(self) -> None:
+        """A script leaves a variable empty that it has no value for."""
+        options = self.options(self.serve(base.PONG).url)
+        for name in ('CLOUD', 'AUTH_TYPE', 'AUTH_URL', 'REGION_NAME', 'KEY'):
+            self.set(f'OS_{name}', '')
+        for argv in (
+            ('--os-cloud', '', '--os-region-name', '', '--os-cacert='),
+            ('--os-interface=', '--os-cert', '', '--os-key', ''),
+        ):
+            status, lines = self.check(*options, GUEST, *argv)
+            self.assertEqual(0, status, str(lines))
+        for empty in (['--os-auth-type', ''], ['--os-auth-type='], []):
+            status, (line,) = self.check(GUEST, *empty)
+            self.assertEqual(3, status)
+            self.assertIn('there are no credentials. Name a cloud', line)
+
+    def test_an_empty_value_of_another_option_is_a_mistake(self) -> None:
+        """It would choose other guests, or other limits."""
+        options = self.options(self.serve(base.PONG).url)
+        for option in ('-w', '-c', '-t', '--timeout', '--from-file'):
+            status, (line,) = self.check(*options, GUEST, option, '')
+            self.assertEqual(3, status)
+            self.assertIn('(see --help)', line)
+
+    def not_found(self) -> str:
+        """Return what is said of a cloud that was not found."""
+        status, (line,) = self.check('--os-cloud', 'nosuch', GUEST)
+        self.assertEqual(3, status)
+        _, colon, said = line.partition('Cloud nosuch was not found: ')
+        self.assertTrue(colon, line)
+        return said
+
+    def test_a_missing_cloud_is_said_with_the_file_that_was_read(
+        self,
+    ) -> None:
+        """And the clouds in it."""
+        self.write_clouds({'north': {}, 'south': {}})
+        self.assertEqual(
+            f'{self.folder}/clouds.yaml has north, south', self.not_found()
+        )
+
+    def test_a_file_that_this_user_cannot_read_is_named(self) -> None:
+        """openstacksdk passes it over in silence."""
+        self.write_cloud()
+        file = self.folder / 'clouds.yaml'
+        file.chmod(0)
+        self.folder.chmod(0o755)
+        if not os.geteuid():
+            # Root can read everything.
+            os.seteuid(12345)
+            self.addCleanup(os.seteuid, 0)
+        said = f'cannot read {file} (Permission denied)'
+        with testtools.ExpectedException(
+            openstack_exceptions.ConfigException, f'.*{re.escape(said)}.*'
+        ):
+            self.choose('--os-cloud', 'a')
+
+    def test_a_folder_that_this_user_cannot_search_is_named_once(
+        self,
+    ) -> None:
+        """Not each file that may be in it."""
+        self.folder.chmod(0)
+        self.addCleanup(self.folder.chmod, 0o700)
+        if not os.geteuid():
+            # Root can search everything.
+            os.seteuid(12345)
+            self.addCleanup(os.seteuid, 0)
+        self.set('OS_CLIENT_SECURE_FILE', str(self.folder / 'secure.yaml'))
+        with testtools.ExpectedException(
+            openstack_exceptions.ConfigException,
+            f'Cloud a was not found: cannot search {self.folder}(;|$)',
+        ):
+            self.choose('--os-cloud', 'a')
+
+    def test_a_file_that_is_broken_or_missing_is_named(self) -> None:
+        """And the folders, where no file is found at all."""
+        file = self.folder / 'clouds.yaml'
+        file.write_text('{')
+        self.assertIn(f'{file} is not YAML', self.not_found())
+        _, (line,) = self.check(GUEST)
+        self.assertRegex(line, f'no credentials.*; {file} is not YAML')
+        file.unlink()
+        self.assertIn(f'there is no file {file}', self.not_found())
+
+    def test_a_cloud_is_looked_for_where_there_is_no_file(self) -> None:
+        """openstacksdk would take no notice of OS_CLOUD then."""
+        self.set('OS_CLIENT_CONFIG_FILE', '')
+        config = OpenStackConfig(config_files=['/nosuch/clouds.yaml'])
+        if config.get_cloud_names() != ['defaults']:
+            self.skipTest('this machine has a clouds.yaml of its own')
+        self.assertIn('there is no clouds.yaml in ', self.not_found())
+
+    def test_no_password_in_a_url_is_printed(self) -> None:
+        """Neither in the line, nor in a traceback."""
+        server = self.serve(base.PONG)
+        server.stop()
+        url = server.url.replace('://', '://joe:secret@')
+        for argv in ((), ('-vvv',)):
+            _, lines = self.check(
+                *('--os-auth-url', url, '--os-username', 'x', GUEST),
+                *('--os-password', 'hunter2', '--os-project-name', 'x'),
+                *argv,
+            )
+            self.assertIn('Keystone at http://127.0.0.1', lines[0])
+            for line in lines:
+                self.assertNotIn('secret', line)
+                self.assertNotIn('hunter2', line)
+
     def test_tls_is_verified_unless_told_otherwise(self) -> None:
         """By --os-cacert, or not at all by --insecure."""
         ca = trustme.CA()
@@ -805,38 +958,142 @@ class ProcessTest(TestCase):
         self.assertEqual('', stderr)
         return process.returncode, stdout
 
-    def interrupt(self, number: signal.Signals) -> tuple[int, str]:
-        """Send a signal when one of two guests is known to be bad."""
+    def start_pinging(
+        self, *argv: str, program: tuple[str, ...] = PROGRAM
+    ) -> subprocess.Popen[str]:
+        """Start it, and wait until one of two guests is known to be bad."""
         server = self.serve_one_and_hang(BROKEN)
         process = self.start(
-            *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER)
+            *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
+            *argv,
+            program=program,
         )
         # The second is asked when the first has answered.
         while len(server.requests) < 2:
             self.assertIsNone(process.poll())
             time.sleep(0.01)
-        process.send_signal(number)
-        return self.finish(process)
+        return process
 
-    def test_ctrl_c_is_unknown(self) -> None:
-        """Though a guest may be known to be bad."""
-        status, stdout = self.interrupt(signal.SIGINT)
-        self.assertEqual(3, status)
-        self.assertIn(
-            'UNKNOWN - interrupted while pinging; 0 of 2 guests reachable, '
-            '1 bad',
-            stdout,
+    def test_each_signal_that_would_kill_it_ends_it_with_its_line(
+        self,
+    ) -> None:
+        """Exit status 3, what ended it, and what is known by then."""
+        for number in (
+            *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
+            *(signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2),
+            *(signal.SIGXCPU, signal.SIGABRT, signal.SIGRTMIN),
+        ):
+            process = self.start_pinging('-vv', '--unknown', '9')
+            process.send_signal(number)
+            status, stdout = self.finish(process)
+            self.assertEqual(3, status, number.name)
+            self.assertRegex(
+                stdout,
+                rf'(?s)\ATROVE GUEST RPC UNKNOWN - ended by {number.name} '
+                r'while pinging; 0 of 2 guests reachable, 1 bad .*, '
+                r'1 unknown \(1 not-asked\) \| bad=1;.*\n'
+                r'.* "the check ended before an answer came"\n\Z',
+            )
+
+    def test_no_signal_is_forgotten(self) -> None:
+        """But for those that end no process, and for faults."""
+        program = (
+            'import signal\n'
+            'from troveclient_rpcping.export import endings\n'
+            'endings.catch()\n'
+            'print(*(signal.Signals(each).name\n'
+            '    for each in sorted(signal.valid_signals())\n'
+            '    if signal.getsignal(each) is not endings._end\n'
+            '    and each <= signal.SIGSYS))\n'
+        )
+        process = self.start(program=(sys.executable, '-c', program))
+        self.assertEqual(
+            # Python ignores SIGPIPE and SIGXFSZ.
+            'SIGILL SIGBUS SIGFPE SIGKILL SIGSEGV SIGPIPE SIGCHLD SIGCONT '
+            'SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXFSZ SIGWINCH\n',
+            self.finish(process)[1],
         )
 
-    def test_sigterm_is_unknown(self) -> None:
-        """And its end is as clean."""
-        status, stdout = self.interrupt(signal.SIGTERM)
+    def test_a_signal_may_come_twice(self) -> None:
+        """``timeout`` sends one to the process, and one to its group."""
+        process = self.start_pinging()
+        for _ in range(20):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGHUP)
+        status, stdout = self.finish(process)
         self.assertEqual(3, status)
-        self.assertIn(
-            'UNKNOWN - interrupted while pinging; 0 of 2 guests reachable, '
-            '1 bad',
-            stdout,
+        self.assertRegex(stdout, r'\A.* ended by SIG(TERM|HUP) while .*\n\Z')
+
+    def test_a_second_signal_ends_it_if_nobody_reads_its_line(self) -> None:
+        """The first one lets it print, which may take for ever."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writer, bytes(4096)):
+                pass
+        os.set_blocking(writer, True)
+        with os.fdopen(writer, 'w') as full:
+            server = self.serve(base.PONG)
+            process = self.start(
+                *(*self.options(server.url), GUEST), stdout=full
+            )
+        while not server.requests:
+            time.sleep(0.01)
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        self.assertEqual(3, process.returncode)
+
+    def test_what_its_caller_ignores_does_not_end_it(self) -> None:
+        """As with nohup."""
+        process = self.start_pinging(
+            program=('sh', '-c', 'trap "" HUP; exec "$@"', 'sh', *PROGRAM)
         )
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn('ended by SIGTERM', self.finish(process)[1])
+
+    def at_the_first_import(self, act: str) -> tuple[str, ...]:
+        """Return a program that does something before the check begins."""
+        return (
+            *PROGRAM[:2],
+            'import signal, sys\n'
+            'class Destructor:\n'
+            '    def __del__(self):\n'
+            '        signal.raise_signal(signal.SIGUSR1)\n'
+            'class Finder:\n'
+            '    def find_spec(self, name, *rest):\n'
+            '        if name == "troveclient_rpcping.export.checking":\n'
+            f'            {act}\n'
+            'sys.meta_path.insert(0, Finder())\n'
+            f'{PROGRAM[2]}',
+        )
+
+    def test_a_signal_before_the_check_begins_ends_it_with_a_line(
+        self,
+    ) -> None:
+        """There is nothing else to say by then."""
+        process = self.start(
+            program=self.at_the_first_import(
+                'signal.raise_signal(signal.SIGTERM)'
+            )
+        )
+        self.assertEqual(
+            (3, 'TROVE GUEST RPC UNKNOWN - ended by SIGTERM while starting\n'),
+            self.finish(process),
+        )
+
+    def test_a_signal_that_python_forgets_comes_again(self) -> None:
+        """It forgets what is raised in a destructor, and prints that."""
+        server = self.serve(HANGING)
+        process = self.start(
+            *(*self.options(server.url), GUEST),
+            program=self.at_the_first_import('Destructor()'),
+        )
+        status, stdout = self.finish(process)
+        self.assertEqual(3, status)
+        self.assertRegex(stdout, r'\A.* ended by SIGUSR1 while .*\n\Z')
 
     def test_the_exit_status_is_that_of_the_check(self) -> None:
         """Of the process too."""

@@ -38,7 +38,7 @@ from troveclient_rpcping import client, fixture
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.handle import Handle
 api = client.Client(session=session.Session(auth=fixture.Login('http://x')))
-handle = Handle(Access(api), 1.0, 100)
+handle = Handle(Access(api))
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 kept = []
 try:

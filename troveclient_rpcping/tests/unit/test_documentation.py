@@ -18,14 +18,18 @@ from collections.abc import Iterator
 import contextlib
 import doctest
 import importlib
+import importlib.util
 import inspect
 import io
 import os
 import pathlib
 import pkgutil
 import re
+import subprocess
+import sys
 import textwrap
 from typing import Any
+import unittest
 
 import fixtures
 from prometheus_client import parser as prometheus_parser
@@ -323,6 +327,64 @@ def python_blocks(text: str) -> list[str]:
         textwrap.dedent(block)
         for _, block in re.findall(pattern, text, re.MULTILINE)
     ]
+
+
+@unittest.skipUnless(
+    importlib.util.find_spec('openstackdocstheme'),
+    'the tools of doc/requirements.txt are not installed',
+)
+class BuiltTest(testtools.TestCase):
+    """The pages as a reader sees them."""
+
+    def build(self, *builders: str) -> dict[str, str]:
+        """Build the documentation; return the text of each file."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        for builder in builders:
+            subprocess.run(
+                [
+                    *(sys.executable, '-m', 'sphinx', '-q', '-b', builder),
+                    # What is parsed once serves each builder.
+                    *('-d', folder / 'doctrees', SOURCE, folder / builder),
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        return {
+            str(file.relative_to(folder)): file.read_text()
+            for builder in builders
+            for file in (folder / builder).rglob('*')
+            if file.suffix in ('.html', '.1')
+        }
+
+    def test_the_pages_are_what_their_sources_mean(self) -> None:
+        """No placeholder, no dash for two hyphens; the sidebar has all."""
+        files = self.build('html', 'man')
+        self.assertGreater(len(files), 20)
+        for name, text in files.items():
+            self.assertEqual([], re.findall(r'%\(\w+\)\w', text), name)
+            self.assertEqual([], re.findall(r'\u2013\w.*', text), name)
+        self.assertIn(r'\-\-all', files['man/check_trove_guest_rpc.1'])
+        sidebar = files['html/user/security.html'].partition(
+            'id="table-of-contents"'
+        )[2]
+        for page_ in ('prometheus.html', '../reference/index.html'):
+            self.assertIn(f'href="{page_}"', sidebar)
+
+
+class StartPageTest(testtools.TestCase):
+    def test_a_reader_finds_each_page_of_use_from_the_start_page(
+        self,
+    ) -> None:
+        """All those for operators, the reference and the architecture."""
+        linked = set(re.findall(r':doc:`([\w/-]+)`', page('index.rst')))
+        pages = {
+            f'{folder}/{path.stem}'
+            for folder in ('user', 'reference')
+            for path in (SOURCE / folder).glob('*.rst')
+            if path.stem != 'index'
+        }
+        self.assertEqual(set(), {*pages, 'contributor/architecture'} - linked)
 
 
 class ReadmeTest(testtools.TestCase):

@@ -31,7 +31,6 @@ from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.engine import Answer
 from troveclient_rpcping.fleet.engine import Engine
 from troveclient_rpcping.fleet.engine import Run
-from troveclient_rpcping.fleet.handle import Handle
 from troveclient_rpcping.fleet.login import Login
 from troveclient_rpcping.fleet.login import refuses_user
 from troveclient_rpcping.fleet.loop import Loop
@@ -614,21 +613,3 @@ def login_is_tried(login: Login) -> bool:
         return True
     time.sleep(0.02)
     return False
-
-
-class HandleTest(base.TestCase):
-    def test_an_error_without_a_text_is_named(self) -> None:
-        """libcurl has none for some errors of GnuTLS."""
-        api = self.connect(self.serve(base.PONG).url)
-        handle = Handle(Access(api), LONG, 100)
-        for code, words in (
-            (35, 'libcurl error 35 (ssl connect error)'),
-            (56, 'libcurl error 56 (recv error)'),
-            (999, 'libcurl error 999 (unnamed)'),
-        ):
-            outcome = handle.outcome(code, '')
-            assert isinstance(outcome, NoReply)
-            self.assertEqual(words, outcome.message)
-            told = handle.outcome(code, 'reset by peer')
-            assert isinstance(told, NoReply)
-            self.assertEqual('reset by peer', told.message)

@@ -23,6 +23,7 @@ import socket
 import threading
 import time
 from typing import Any
+import unittest
 
 import fixtures
 
@@ -36,6 +37,17 @@ from troveclient_rpcping.verdict import Verdict
 
 # Far longer than anything here takes: only a test that fails waits for it.
 LONG = 60.0
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = unittest.skipUnless(has_ipv6(), 'this machine has no IPv6')
 
 
 def observed(guests: int) -> Metrics:
@@ -138,6 +150,23 @@ class TestCase(base.TestCase):
         while threading.active_count() > count:
             self.assertLess(time.monotonic(), deadline, 'threads are left')
             time.sleep(0.01)
+
+    def resolve(self, name: str, *addresses: str) -> None:
+        """Let a name have these addresses."""
+
+        def getaddrinfo(
+            host: str, port: int, *rest: Any, **kwargs: Any
+        ) -> list[Any]:
+            return [
+                found
+                for each in (addresses if host == name else [host])
+                for found in real(each, port, *rest, **kwargs)
+            ]
+
+        real = socket.getaddrinfo
+        self.useFixture(
+            fixtures.MonkeyPatch('socket.getaddrinfo', getaddrinfo)
+        )
 
     def assert_quiet(self) -> None:
         self.assertEqual('', self.stderr.getvalue())
@@ -250,6 +279,72 @@ class LogTest(TestCase):
         self.assertEqual([], [c for c in log.output if c in '\x07\x1b'])
 
 
+class HostTest(TestCase):
+    """A page in a browser must not read the names of guests."""
+
+    def assert_status(self, status: int, address: str, *hosts: str) -> None:
+        """Ask a server that was told to listen there, under these names."""
+        with exporter.Exporter(observed(3), address, 0) as server:
+            for host in hosts:
+                for path in ('/metrics', '/'):
+                    reply, body = self.ask(
+                        server.port, path, headers={'Host': host}
+                    )
+                    self.assertEqual(status, reply.status, host)
+                    if status != 200:
+                        self.assertNotIn(b'guest', body)
+
+    def test_the_names_of_this_machine_are_answered(self) -> None:
+        """With and without the port, in any case, and IP addresses."""
+        name = socket.gethostname()
+        self.assert_status(
+            *(200, '127.0.0.1'),
+            *('localhost', 'localhost:9877', 'LOCALHOST:1', 'localhost.'),
+            *('127.0.0.1', '127.0.0.1:9877', '192.0.2.7:80', '[::1]:9877'),
+            *('[2001:db8::1]', name, f'{name}:9877', socket.getfqdn(), ''),
+        )
+
+    def test_the_name_that_it_listens_on_is_answered(self) -> None:
+        """A scraper on another machine knows it by that."""
+        self.resolve('Monitor.Example.Org', '127.0.0.1')
+        self.assert_status(200, 'Monitor.Example.Org', 'monitor.example.org:1')
+
+    def test_any_other_name_is_not_answered(self) -> None:
+        """Its owner may let it lead here (DNS rebinding)."""
+        self.assert_status(
+            *(421, '127.0.0.1'),
+            *('evil.example:9877', 'evil.example', '127.0.0.1.evil.example'),
+            *('localhost.evil.example', 'evil.example@localhost', '[evil]'),
+            *('localhost/', 'a:b:c', 'localhost:80:80', '[::1', ':', '::1'),
+        )
+
+    def test_the_answer_to_another_name_says_what_to_do(self) -> None:
+        """The owner of the scraper finds it there."""
+        port = self.start(observed(3)).port
+        _, body = self.ask(port, headers={'Host': 'evil.example'})
+        self.assertIn(b'give the name to --listen', body)
+
+    def test_two_hosts_are_not_answered(self) -> None:
+        """Whichever of them comes first."""
+        port = self.start(observed(3)).port
+        for hosts in (
+            b'Host: localhost\r\nHost: evil.example\r\n',
+            b'Host: evil.example\r\nHost: localhost\r\n',
+        ):
+            connection = self.open(
+                port, b'GET /metrics HTTP/1.1\r\n' + hosts + b'\r\n'
+            )
+            with connection.makefile('rb') as reader:
+                self.assertIn(b' 421 ', reader.readline())
+
+    def test_a_request_without_a_host_is_answered(self) -> None:
+        """HTTP/1.0 has none, and no browser speaks it."""
+        port = self.start(observed(3)).port
+        connection = self.open(port, b'GET /metrics HTTP/1.0\r\n\r\n')
+        with connection.makefile('rb') as reader:
+            self.assertIn(b' 200 ', reader.readline())
+
+
 class ListenTest(TestCase):
     def test_it_tells_where_it_listens(self) -> None:
         """Also if it was left to the kernel."""
@@ -257,17 +352,84 @@ class ListenTest(TestCase):
             self.assertNotEqual(0, server.port)
             self.assertEqual(200, self.ask(server.port)[0].status)
 
+    @needs_ipv6
     def test_it_listens_on_ipv6(self) -> None:
         """As its address says."""
-        try:
-            socket.create_server(('::1', 0), family=socket.AF_INET6).close()
-        except OSError:
-            self.skipTest('this machine has no IPv6')
         with exporter.Exporter(Metrics(), '::1', 0) as server:
             connection = http.client.HTTPConnection('::1', server.port)
             with contextlib.closing(connection):
                 connection.request('GET', '/metrics')
                 self.assertEqual(200, connection.getresponse().status)
+
+    def status_at(self, address: str, port: int) -> int:
+        connection = http.client.HTTPConnection(address, port, timeout=LONG)
+        with contextlib.closing(connection):
+            connection.request('GET', '/metrics')
+            return connection.getresponse().status
+
+    def test_a_name_is_listened_on_at_each_of_its_addresses(self) -> None:
+        """On one port, and at no other address."""
+        self.resolve('name', '127.0.0.1', '127.0.0.2', '127.0.0.1')
+        with exporter.Exporter(Metrics(), 'name', 0) as server:
+            for address in ('127.0.0.1', '127.0.0.2'):
+                self.assertEqual(200, self.status_at(address, server.port))
+            self.assertRaises(
+                ConnectionRefusedError,
+                *(self.status_at, '127.0.0.3', server.port),
+            )
+
+    @needs_ipv6
+    def test_a_name_may_have_addresses_of_both_families(self) -> None:
+        """As ``localhost`` has."""
+        self.resolve('name', '::1', '127.0.0.1')
+        with exporter.Exporter(Metrics(), 'name', 0) as server:
+            for address in ('127.0.0.1', '::1'):
+                self.assertEqual(200, self.status_at(address, server.port))
+
+    @needs_ipv6
+    def test_two_colons_are_every_address(self) -> None:
+        """Of IPv4, too."""
+        with exporter.Exporter(Metrics(), '::', 0) as server:
+            for address in ('127.0.0.1', '127.0.0.2', '::1'):
+                self.assertEqual(200, self.status_at(address, server.port))
+
+    @needs_ipv6
+    def test_every_address_of_both_families_may_be_named_twice(self) -> None:
+        """The two do not get in the way of each other."""
+        self.resolve('name', '::', '0.0.0.0')  # noqa: S104
+        with exporter.Exporter(Metrics(), 'name', 0) as server:
+            for address in ('127.0.0.1', '::1'):
+                self.assertEqual(200, self.status_at(address, server.port))
+
+    def test_an_address_of_several_may_be_missing_here(self) -> None:
+        """/etc/hosts may have that of IPv6 where there is no IPv6."""
+        self.resolve('name', '192.0.2.1', '127.0.0.1')
+        with exporter.Exporter(Metrics(), 'name', 0) as server:
+            self.assertEqual(200, self.status_at('127.0.0.1', server.port))
+
+    def test_a_port_that_is_taken_at_one_address_is_taken(self) -> None:
+        """And the others are free again."""
+        with socket.create_server(('127.0.0.2', 0)) as taken:
+            port = taken.getsockname()[1]
+            self.resolve('name', '127.0.0.1', '127.0.0.2')
+            listening = exporter.Exporter(Metrics(), 'name', port)
+            error = self.assertRaises(OSError, listening.__enter__)
+            self.assertIn('Address already in use', str(error))
+            socket.create_server(('127.0.0.1', port)).close()
+
+    def test_connections_are_bounded_at_all_addresses_together(self) -> None:
+        """One too many at one of them ends the oldest at another."""
+        self.resolve('name', '127.0.0.1', '127.0.0.2')
+        with exporter.Exporter(
+            Metrics(), 'name', 0, connections=2, patience=LONG * 9
+        ) as server:
+            oldest = self.open(server.port, b'GET ')
+            for _ in range(2):
+                connection = socket.create_connection(
+                    ('127.0.0.2', server.port), LONG
+                )
+                self.addCleanup(connection.close)
+            self.assert_hung_up(oldest)
 
     def test_a_host_that_cannot_be_one_is_said_in_a_line(self) -> None:
         """With the address that was given."""

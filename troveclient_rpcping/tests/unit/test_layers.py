@@ -27,7 +27,7 @@ PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 # From the ground up. A module imports from its own floor and those below.
 FLOORS = [
     ['durations', 'limits', 'plaintext', 'reply', 'version'],
-    ['arguments'],
+    ['arguments', 'login_failure'],
     ['verdict'],
     ['exceptions'],
     ['transport'],

@@ -182,7 +182,7 @@ class LoginTest(TestCase):
         self.setenv(**CREDENTIALS)
         self.assert_no_login('credentials are missing. Set OS_AUTH_URL.')
         self.setenv(OS_AUTH_URL='http://127.0.0.1:9', OS_USERNAME='')
-        self.assert_no_login('.*Set a username with .*OS_USERNAME.*')
+        self.assert_no_login('credentials are missing. Set OS_USERNAME.')
 
     def test_a_wrong_password_is_a_line(self) -> None:
         """It names the URL, without the password in it."""
@@ -236,7 +236,7 @@ class LoginTest(TestCase):
         cloud = {'auth': auth, 'api_timeout': 0.2}
         file.write_text(json.dumps({'clouds': {'one': cloud}}))
         self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
-        self.assert_no_login('Keystone at .* did not answer in time.')
+        self.assert_no_login(r'Keystone at .* does not answer\. Check that .*')
 
     def test_a_signal_ends_a_login_that_hangs(self) -> None:
         """Ctrl-C and SIGTERM, at once and without a word."""

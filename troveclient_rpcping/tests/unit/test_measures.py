@@ -34,6 +34,7 @@ from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.unit import test_commands
+from troveclient_rpcping.tests.unit import test_login
 
 
 class TestCase(test_commands.TestCase):
@@ -230,6 +231,42 @@ class FailedSweepTest(TestCase):
             *(self.watch, '--all', '--status', 'NONE'),
             *('--listen', '127.0.0.1:0'),
         )
+
+
+class ShellTest(test_login.TestCase):
+    def test_no_login_of_the_real_shell_is_a_failed_sweep(self) -> None:
+        """A wrong password, a Keystone that is down, an unknown region."""
+        file = self.folder / 'trove.prom'
+
+        def run(command: tuple[str, ...]) -> tuple[int, str]:
+            status, _, _ = self.openstack(
+                *command, base.GUEST, '--textfile', str(file)
+            )
+            return status, file.read_text()
+
+        self.serve_keystone()
+        status, text = run(test_login.PING)
+        self.assertEqual(0, status)
+        self.assertIn(f'_up{{instance_id="{base.GUEST}"}} 1.0', text)
+        failures = 0
+        for trouble in ('password', 'keystone', 'region'):
+            refusal = fixture.fault(401, 'error', 'No')
+            server = self.serve_keystone(
+                refusal if trouble == 'password' else None
+            )
+            if trouble == 'keystone':
+                server.stop()
+            if trouble == 'region':
+                self.setenv(OS_REGION_NAME='Nowhere')
+            for command in (test_login.PING, test_login.MONITOR):
+                failures += 1
+                status, text = run(command)
+                self.assertEqual(1, status)
+                self.assertNotIn('trove_guest_rpc_up{', text)
+                self.assertIn('_guests{verdict="unknown"} 1.0', text)
+                self.assertIn(
+                    f'_sweeps_total{{outcome="failed"}} {failures}.0', text
+                )
 
 
 class FileTest(TestCase):

@@ -73,6 +73,22 @@ class PlaintextTest(testtools.TestCase):
         ):
             self.assertEqual(text, plaintext.one_line(text))
 
+    def test_a_password_in_a_url_is_not_shown(self) -> None:
+        """Nor is the user; the rest of the URL is."""
+        for text, shown in (
+            ('http://joe:secret@host/v3', 'http://***@host/v3'),
+            ('x https://secret@host:1/ y', 'x https://***@host:1/ y'),
+            ("'http://joe:se@cret@host'", "'http://***@host'"),
+            ('http://joe:se/cret@host/', 'http://***@host/'),
+            ('http://joe:12/34@host/', 'http://joe:12/34@host/'),
+            ('http://a:b@c http://d:e@f', 'http://***@c http://***@f'),
+            ('http://host:5000/v3/joe@x', 'http://host:5000/v3/joe@x'),
+            ('http://[::1]:5000/joe@x', 'http://[::1]:5000/joe@x'),
+            ('http://host/?user=joe@x', 'http://host/?user=joe@x'),
+            ('joe@example.org', 'joe@example.org'),
+        ):
+            self.assertEqual(shown, plaintext.one_line(text))
+
     def test_a_long_line_is_cut_and_says_so(self) -> None:
         """The ellipsis counts towards the limit."""
         self.assertEqual('abcd…', plaintext.one_line('abcdefgh', 5))

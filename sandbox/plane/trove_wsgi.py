@@ -1,0 +1,114 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""trove-api as most clouds run it: each worker serves one request at a time.
+
+gunicorn's sync workers behave as uWSGI's and mod_wsgi's processes with one
+thread do: a request holds its worker, other requests wait in the listen
+socket, and each reply closes its connection. The modules are imported once,
+but each worker sets up its application after the fork (uWSGI's
+``lazy-apps``), so the workers share no connection.
+"""
+
+# mypy: disable-error-code="import-not-found, import-untyped, misc"
+# ruff: noqa: I001
+
+# Patches the standard library for eventlet: before everything else.
+import trove.cmd
+
+import os
+import socket
+import sys
+import threading
+from typing import Any
+
+import eventlet.hubs
+from gunicorn import arbiter
+from gunicorn.app import base
+
+# Importing these takes long (for 16 workers, 16 times) and opens no connection.
+import trove.cmd.common
+import trove.common.api
+import trove.common.pastedeploy  # noqa: F401
+
+from sandbox import channel
+from sandbox import plan as plan_
+from sandbox import tether
+
+# uWSGI's default ("listen").
+_BACKLOG = 100
+
+
+class _Application(base.BaseApplication):
+    """Trove's WSGI application, and how gunicorn serves it."""
+
+    def __init__(self, plan: plan_.Plan, ready: int) -> None:
+        self._plan = plan
+        self._ready = ready
+        self._master = os.getpid()
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in (
+            ('bind', f'{plan_.LOOPBACK}:{self._plan.ports.trove}'),
+            ('workers', self._plan.options.workers),
+            ('worker_class', 'sync'),
+            ('backlog', _BACKLOG),
+            # uWSGI does not kill a worker that serves a long request.
+            ('timeout', 0),
+            # Seconds. A worker that has used RabbitMQ does not end by itself.
+            ('graceful_timeout', 1),
+            ('control_socket_disable', True),
+            ('post_fork', self._post_fork),
+            ('post_worker_init', self._post_worker_init),
+        ):
+            self.cfg.set(name, value)
+
+    def _post_fork(self, server: Any, worker: Any) -> None:
+        tether.die_with_parent(self._master)
+        # The one of the master has the master's epoll and green threads.
+        eventlet.hubs.use_hub()
+
+    def _post_worker_init(self, worker: Any) -> None:
+        os.write(self._ready, b'.')
+
+    def load(self) -> Any:
+        # Trove reads the command line (trove/cmd/common.py).
+        config = str(self._plan.file('trove.conf'))
+        sys.argv = ['trove-api', '--config-file', config]
+        # Importing it sets up the application, so not before the fork.
+        from trove.cmd import app_wsgi
+
+        return app_wsgi.application
+
+
+def _announce(workers: int, ready: int, orders: socket.socket) -> None:
+    """Tell the supervisor when each worker has loaded Trove."""
+    for _ in range(workers):
+        os.read(ready, 1)
+    orders.sendall(channel.encode({}))
+
+
+def main(folder: str, orders: socket.socket) -> None:
+    """Serve until killed."""
+    plan = plan_.Plan.load(folder)
+    reader, writer = os.pipe()
+    threading.Thread(
+        target=_announce,
+        args=(plan.options.workers, reader, orders),
+        daemon=True,
+    ).start()
+    arbiter.Arbiter(_Application(plan, writer)).run()
+
+
+if __name__ == '__main__':
+    main(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))

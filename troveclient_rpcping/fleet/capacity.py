@@ -1,0 +1,310 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How many pings may be in flight, so that tenants do not notice the sweep.
+
+Many clouds run trove-api as a few workers that serve one request each at a
+time. There the ping of a dead guest holds a worker of the whole API until
+Trove gives up, for 5 or 15 seconds. So the sweep learns two numbers: how many
+quick pings the API serves side by side without a queue, and beside how many
+held ones it still answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+import statistics
+
+# Requests in flight while the usual round-trip time is measured, and how many
+# round trips that takes.
+_CALM = 2
+_FIRST = 4
+_CALM_ROUND_TRIPS = 16
+
+# Round trips of a full window up to so many usual ones are quick: no request
+# waits for another.
+_QUICK = 1.25
+
+# The fewest round trips that make a window.
+_WINDOW = 6
+
+# Controls side by side are as quick as usual below the smaller of these: so
+# many usual round trips, or so many of the fastest one. The second control of
+# a pair that shares one worker takes twice the fastest.
+_QUICK_PAIR = 1.6
+_ALONE = 1.9
+
+# Seconds, and usual round trips, after which an answer is not just slow: its
+# guest keeps Trove waiting.
+_HELD = 0.5
+_HELD_ROUND_TRIPS = 4
+
+# Quick pairs in a row before one more ping may be held.
+_LUCK = 2
+
+# Seconds until the next pair of controls after some that were not quick. The
+# first of them may have met another request.
+_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+# Seconds without any answer while requests are in flight: every worker is
+# held.
+_BLOCKED = 2.0
+
+# While no agent has answered yet: requests in flight, and one more every so
+# many seconds, up to the most. If the message bus is dead, each of them holds
+# a worker.
+_UNANSWERED = 2
+_UNANSWERED_PAUSE = 3.0
+_MOST_UNANSWERED = 5
+
+#: Seconds that Trove waits for an agent, unless it was seen to wait for less
+#: or more (agent_call_low_timeout).
+TROVE_WAITS = 15.0
+
+
+class Capacity:
+    """What is known of the API's capacity, and what is in flight.
+
+    Times are seconds on one monotonic clock, which the caller reads. One
+    object may serve one sweep after another: it keeps what it learnt.
+
+    :param most: requests in flight, at the most.
+    """
+
+    def __init__(self, most: int):
+        self.most = most
+        self._usual: float | None = None
+        self._fastest = 0.0
+        self._calm: list[float] = []
+        self._places = min(_CALM, most)
+        self._doubling = True
+        self._window: list[tuple[float, int]] = []
+        # Answers to pings of the last window that are still to come.
+        self._late = 0
+        # How many pings may be held at once, and how many never again.
+        self._holds = 1
+        self._never = most + 1
+        self._wary = False
+        self._luck = self._slow_pairs = 0
+        self._trove_waits = TROVE_WAITS
+        #: Guests that timed out when they were pinged last.
+        self.suspects: set[str] = set()
+        self.begin(0.0)
+
+    def begin(self, now: float) -> None:
+        """Start a sweep, with what earlier ones learnt."""
+        # What is in flight, the oldest first, and whether it is likely to be
+        # held.
+        self._flight: dict[Hashable, tuple[float, bool]] = {}
+        self._risky = 0
+        self._controls: set[Hashable] = set()
+        # Until when a worker is held by a request that was given up.
+        self._abandoned: list[float] = []
+        self._answered = False
+        #: The most requests that were in flight together.
+        self.peak = 0
+        self._began = self._quiet_since = self._next_pair = now
+        self._pair_burden = 0
+        # The usual time may be another one by now: it is measured anew.
+        self._calm.clear()
+        self._window.clear()
+        self._late = 0
+
+    def sent(
+        self,
+        ping: Hashable,
+        now: float,
+        *,
+        risky: bool = False,
+        control: bool = False,
+    ) -> None:
+        """Record a request.
+
+        :param ping: which one; comes back in :meth:`ended`.
+        :param risky: whether it is likely to be held: its guest is known to
+            be silent, or has a stale heartbeat.
+        :param control: whether it goes beside the guests, and takes no place
+            of theirs.
+        """
+        if not self._flight:
+            self._quiet_since = now
+        self._flight[ping] = now, risky
+        self._risky += risky
+        if control:
+            self._controls.add(ping)
+        self.peak = max(self.peak, len(self._flight))
+
+    def ended(self, ping: Hashable, now: float, rtt: float | None) -> None:
+        """Record the end of a request.
+
+        :param ping: what :meth:`sent` was told.
+        :param rtt: the round-trip time in seconds if an agent answered; None
+            for any other end.
+        """
+        burden, beside = self._burden(now), len(self._flight)
+        _, risky = self._flight.pop(ping)
+        self._controls.discard(ping)
+        self._risky -= risky
+        self._quiet_since = now
+        if rtt is None:
+            return
+        self._answered = True
+        if not burden:
+            self._learn(rtt, beside)
+
+    def timed_out(self, seconds: float) -> None:
+        """Record how long Trove waited for an agent that did not answer."""
+        self._trove_waits = seconds
+
+    def gave_up(self, sent: float, now: float) -> None:
+        """Record that a request was given up before Trove gave its answer.
+
+        Trove goes on waiting for the agent, and its worker is held.
+        """
+        end = sent + self._trove_waits
+        if end > now:
+            self._abandoned.append(end)
+
+    def has_room(self, now: float, *, risky: bool) -> bool:
+        """Whether one more guest may be pinged now.
+
+        :param risky: as for :meth:`sent`.
+        """
+        flight = len(self._flight)
+        if flight >= self.most:
+            return False
+        if not self._answered:
+            waited = int((now - self._began) / _UNANSWERED_PAUSE)
+            return flight < min(_UNANSWERED + waited, _MOST_UNANSWERED)
+        burden = self._burden(now)
+        if risky:
+            return burden < self._holds
+        if burden or self._wary:
+            # Each of them may turn out to be held.
+            guests = flight - len(self._controls) + len(self._abandoned)
+            return max(burden, guests) < self._holds
+        return flight < (
+            self._places
+            if len(self._calm) >= _FIRST
+            else min(_CALM, self.most)
+        )
+
+    def wants_pair(self, now: float) -> bool:
+        """Whether a pair of controls, side by side, would be of use.
+
+        That is so when guests wait only because more held pings may be more
+        than the API bears.
+        """
+        return (
+            bool(self._calm)
+            and now >= self._next_pair
+            and len(self._flight) + 2 <= self.most
+            and self._holds + 1 < self._never
+            and self._burden(now) >= self._holds
+        )
+
+    def pair_sent(self, now: float) -> None:
+        """Record that a pair of controls is on its way."""
+        self._pair_burden = self._burden(now)
+
+    def pair_ended(self, now: float, rtts: tuple[float, ...]) -> None:
+        """Record a pair of controls that ran side by side.
+
+        :param rtts: their round-trip times; fewer than two if one was lost.
+        """
+        if len(rtts) == 2 and max(rtts) < self._quick:
+            self._luck += 1
+            self._slow_pairs = 0
+            if self._luck >= _LUCK:
+                # Beside these, two more were served at once; one more may
+                # be held, and one place is left to others.
+                burden = min(self._pair_burden, self._burden(now))
+                most = min(self._never - 1, self.most)
+                self._holds = max(self._holds, min(burden + 1, most))
+            self._next_pair = now
+        else:
+            self._luck //= 2
+            pause = _PAUSES[min(self._slow_pairs, len(_PAUSES) - 1)]
+            self._slow_pairs += 1
+            self._next_pair = now + pause
+
+    def watch(self, now: float) -> None:
+        """Look whether every worker is held; call it now and then."""
+        if (
+            self._answered
+            and self._flight
+            and now - self._quiet_since > max(_BLOCKED, self._held_after)
+        ):
+            # As many as are in flight are too many, for good.
+            self._quiet_since = now
+            self._never = max(2, min(self._never, len(self._flight)))
+            self._holds = max(1, min(self._holds, len(self._flight) // 2))
+            self._wary = True
+            self._luck = 0
+
+    def is_held(self, sent: float, now: float) -> bool:
+        """Whether a request that was sent then keeps Trove waiting."""
+        return now - sent > self._held_after
+
+    @property
+    def usual(self) -> float | None:
+        """The usual round-trip time in seconds; None if it is not known."""
+        return self._usual
+
+    @property
+    def _held_after(self) -> float:
+        return max(_HELD, _HELD_ROUND_TRIPS * (self._usual or 0.0))
+
+    @property
+    def _quick(self) -> float:
+        return min(_QUICK_PAIR * (self._usual or 0.0), _ALONE * self._fastest)
+
+    def _burden(self, now: float) -> int:
+        """How many requests are held, or are likely to be."""
+        if self._abandoned:
+            self._abandoned = [end for end in self._abandoned if end > now]
+        held = self._risky
+        for sent, risky in self._flight.values():
+            if not self.is_held(sent, now):
+                break
+            held += not risky
+        return held + len(self._abandoned)
+
+    def _learn(self, rtt: float, beside: int) -> None:
+        """Learn from the answer to a ping, with *beside* pings in flight."""
+        if beside <= _CALM and len(self._calm) < _CALM_ROUND_TRIPS:
+            self._calm.append(rtt)
+            self._usual = statistics.median(self._calm)
+            self._fastest = min(self._calm)
+            if len(self._calm) == _FIRST:
+                self._places = max(self._places, min(2 * _CALM, self.most))
+        if len(self._calm) < _FIRST or self._usual is None:
+            return
+        if self._late:
+            self._late -= 1
+            return
+        self._window.append((rtt, beside))
+        if len(self._window) < max(_WINDOW, self._places):
+            return
+        slower = statistics.median(each for each, _ in self._window)
+        slower = max(1.0, slower / self._usual)
+        beside = round(statistics.median(each for _, each in self._window))
+        self._window.clear()
+        self._late = len(self._flight)
+        # By Little's law: as many requests as are served side by side.
+        served = beside / slower
+        if slower > _QUICK:
+            self._doubling = False
+            self._places = max(_CALM, min(round(served), self._places))
+        elif beside >= self._places - 1:
+            step = self._places if self._doubling else 1
+            self._places = min(self._places + step, self.most)

@@ -1,0 +1,144 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Controls: further pings of guests that answered.
+
+They show whether pings get through while other guests keep Trove waiting.
+Each goes by a new connection, so that together they reach all workers of
+trove-api. A control is never a result.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Hashable
+import math
+
+from troveclient_rpcping.fleet.evidence import CONTROL
+
+# Guests that take turns, at the most, and controls under way at once.
+_GUESTS = 32
+_IN_FLIGHT = 3
+
+# Seconds, and usual round trips, after which a control may be lost.
+_OVERDUE = 1.0
+_OVERDUE_ROUND_TRIPS = 4
+
+# Controls side by side that show whether two more pings find a free worker.
+_PAIR = 2
+
+
+class Controls:
+    """Which guest is pinged as a control, and when."""
+
+    def __init__(self) -> None:
+        self._guests: collections.deque[str] = collections.deque(
+            maxlen=_GUESTS
+        )
+        # Controls under way, and when each was sent.
+        self._flight: dict[Hashable, float] = {}
+        self._sent = self._free = -math.inf
+        # Controls of a pair that are to be sent, and that are under way.
+        self._unpaired = 0
+        self._pair: set[Hashable] = set()
+        self._rtts: list[float] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._guests)
+
+    def add(self, instance_id: str) -> None:
+        """Let a guest that answered quickly take turns."""
+        if instance_id not in self._guests:
+            self._guests.append(instance_id)
+
+    def remove(self, instance_id: str) -> None:
+        """Ping a guest as a control no more."""
+        if instance_id in self._guests:
+            self._guests.remove(instance_id)
+
+    def turn(self) -> str:
+        """Return the guest whose turn it is."""
+        self._guests.rotate()
+        return self._guests[0]
+
+    def is_due(self, now: float, last: float) -> bool:
+        """Whether a control is needed so that there is no silence.
+
+        :param last: when an agent answered last.
+        """
+        return (
+            bool(self._guests)
+            and len(self._flight) < _IN_FLIGHT
+            and now >= max(last, self._sent) + CONTROL
+        )
+
+    def is_free(self, now: float) -> bool:
+        """Whether one more control would do no harm.
+
+        One at a time, and the pause between two is as long as the first took:
+        so they take half the time of one worker.
+        """
+        return bool(self._guests) and not self._flight and now >= self._free
+
+    def wakes(self) -> float:
+        """Return when :meth:`is_free` may be true again."""
+        return self._free if not self._flight else math.inf
+
+    def begin_pair(self) -> None:
+        """Send two controls side by side."""
+        self._unpaired = _PAIR
+        self._pair.clear()
+        self._rtts.clear()
+
+    @property
+    def has_pair(self) -> bool:
+        """Whether a pair is under way, or about to be sent."""
+        return bool(self._unpaired or self._pair)
+
+    @property
+    def is_unpaired(self) -> bool:
+        """Whether a control of the pair is still to be sent."""
+        return self._unpaired > 0
+
+    def sent(self, control: Hashable, now: float) -> None:
+        """Record that a control was sent."""
+        self._flight[control] = self._sent = now
+        if self._unpaired:
+            self._unpaired -= 1
+            self._pair.add(control)
+
+    def ended(
+        self, control: Hashable, now: float, rtt: float | None, pause: float
+    ) -> tuple[float, ...] | None:
+        """Record the end of a control.
+
+        :param rtt: its round-trip time; None if no agent answered.
+        :param pause: seconds until the next one may follow.
+        :returns: the round-trip times of the pair that it completes, of those
+            that were answered; None if it completes none.
+        """
+        self._flight.pop(control, None)
+        self._free = now + pause
+        if control not in self._pair:
+            return None
+        self._pair.discard(control)
+        if rtt is not None:
+            self._rtts.append(rtt)
+        return None if self.has_pair else tuple(self._rtts)
+
+    def overdue(self, now: float, usual: float) -> int:
+        """Return how many controls may be lost, by the time they take.
+
+        :param usual: the usual round-trip time in seconds.
+        """
+        late = max(_OVERDUE, _OVERDUE_ROUND_TRIPS * usual)
+        return sum(now - sent > late for sent in self._flight.values())

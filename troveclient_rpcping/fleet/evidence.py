@@ -1,0 +1,248 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a timeout is worth: whether a guest may be called dead.
+
+Trove's word for a dead guest, for a broken message bus and for one worker of
+trove-api that lost its own connection to the bus is the same: its call timed
+out. So a timeout counts only if agents answered all the while. And the pings
+of the guests that answer show how many pings get lost on the way: if such a
+guest also timed out, a ping was lost. The more of them, the more timeouts in a
+row it takes. The page "Verdicts" tells the rules.
+
+A worker that serves one request at a time, and has lost the bus, is out of
+reach while a lost ping holds it: what answers meanwhile went through other
+workers, and says nothing of it. So a ping counts for the verdict on a silent
+guest only if no timeout was under way when it was sent.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import math
+
+#: Seconds after the last answer of an agent when a control is due.
+CONTROL = 1.0
+
+#: A live guest may be called dead in fewer than this share of all sweeps,
+#: whatever share of the pings gets lost.
+RISK = 0.001
+
+#: Timeouts of one guest in a row, at the most.
+MOST_TIMEOUTS = 5
+
+#: Answered pings without which no row of timeouts proves anything. One worker
+#: of five that is cut off hides from 50 pings once in 70,000 times.
+ENOUGH = 50
+
+# More controls than this are not reasonable for one verdict.
+_MOST_CONTROLS = 400
+
+# So many lost pings show what share of them gets lost.
+_LOST = 3
+
+# Seconds without an answer of any agent that leave doubt about the bus. With
+# a control every second there are none while it works; a RabbitMQ node takes
+# longer than this to restart, and loses the calls that it had in hand.
+_SILENCE = 2.5
+
+# A rate limit makes answers rarer: then this many of them may be missing.
+_MISSED = 3
+
+# In how many sweeps there is a live guest with a stale heartbeat though the
+# heartbeats of the others are fresh: in fewer than this share. An agent sends
+# one every 30 s, and three in a row must be missing.
+_STALE_BUT_ALIVE = 0.05
+
+
+class Evidence:
+    """What one sweep has seen of the message bus.
+
+    Times are seconds on one monotonic clock, which the caller reads.
+    """
+
+    def __init__(self) -> None:
+        #: Pings that an agent answered.
+        self.answered = 0
+        #: Pings that timed out though their guest answers.
+        self.lost = 0
+        #: Controls under way that take so long that they may be lost.
+        self.overdue = 0
+        #: When an agent answered last; None if none has yet.
+        self.last: float | None = None
+        #: Seconds between two pings under the rate limit; 0 without one.
+        self.spacing = 0.0
+        self._live = {False: 0, True: 0}
+        self._silences: list[tuple[float, float]] = []
+        # When the answered pings were sent that count, in order.
+        self._counted: list[float] = []
+
+    def answer(
+        self, sent: float, now: float, *, new: bool, stale: bool
+    ) -> None:
+        """Record that an agent answered a ping.
+
+        :param sent: when the ping was sent.
+        :param now: when the answer arrived.
+        :param new: whether its guest had not answered before in this sweep.
+        :param stale: whether the heartbeat of that guest is stale.
+        """
+        self.answered += 1
+        bisect.insort(self._counted, sent)
+        self._live[stale] += new
+        before = -math.inf if self.last is None else self.last
+        if now - before > _SILENCE:
+            self._silences.append((before, now))
+        self.last = now
+
+    def timeout(self, sent: float, now: float) -> None:
+        """Record a ping that timed out, and may have held a worker."""
+        begin = bisect.bisect_right(self._counted, sent)
+        end = bisect.bisect_left(self._counted, now)
+        del self._counted[begin:end]
+
+    def lose(self, pings: int = 1) -> None:
+        """Record pings that timed out though their guest answers."""
+        self.lost += pings
+
+    def silent_for(self, now: float) -> float:
+        """Return the seconds since an agent answered; infinite if none did."""
+        return math.inf if self.last is None else now - self.last
+
+    def steady(self, sent: float, now: float, *, stale: bool = False) -> bool:
+        """Whether agents answered all the while from *sent* until *now*.
+
+        :param stale: whether the heartbeat of the guest that was waited for
+            is stale. Then half of the wait may pass before the first answer
+            of all: the listing has to be read before a witness can answer.
+        """
+        silence = max(_SILENCE, _MISSED * self.spacing)
+        if self.last is None or now - self.last > silence:
+            return False
+        first = max(silence, (now - sent) / 2) if stale else silence
+        return all(
+            end - max(begin, sent)
+            <= (first if begin == -math.inf else silence)
+            for begin, end in self._silences
+        )
+
+    def proves(self, timeouts: int, *, stale: bool) -> bool:
+        """Whether a guest is dead after so many timeouts in a row.
+
+        :param timeouts: how many, while agents answered all the while.
+        :param stale: whether its heartbeat is stale.
+        """
+        if timeouts < (1 if stale else 2):
+            return False
+        return self.missing(timeouts, stale=stale) == 0
+
+    def missing(self, timeouts: int, *, stale: bool) -> int | None:
+        """Return how many more answered pings that many timeouts need.
+
+        :returns: None for more than is reasonable.
+        """
+        # The stale heartbeat is a second sign, which no worker can hide.
+        counted = self.answered if stale else len(self._counted)
+        return _missing(counted, self._missed, timeouts, self._alike(stale))
+
+    def wants_controls(self, timeouts: int, *, stale: bool) -> bool:
+        """Whether controls should come before the next ping of a guest.
+
+        :param timeouts: how many that guest will have then, if it is dead.
+        """
+        if self.overdue:
+            # It may hide a worker, and will be answered or lost soon.
+            return True
+        if self.lost and not stale:
+            # Further timeouts tell more than controls that get lost, too.
+            return len(self._counted) < ENOUGH
+        return bool(self.missing(timeouts, stale=stale))
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many pings get lost that timeouts prove nothing."""
+        if self.lost < _LOST:
+            return False
+        share = self.lost / (self.answered + self.lost)
+        return self._alike(stale=False) * share**MOST_TIMEOUTS >= RISK
+
+    @property
+    def _missed(self) -> int:
+        return self.lost + self.overdue
+
+    def _alike(self, stale: bool) -> float:
+        """How many live guests there are with such a heartbeat."""
+        if stale:
+            return max(_STALE_BUT_ALIVE, self._live[True])
+        return max(1, self._live[False])
+
+
+@functools.lru_cache(maxsize=4096)
+def _missing(
+    answered: int, lost: int, timeouts: int, alike: float
+) -> int | None:
+    """Return how many more answered pings are needed; None for too many.
+
+    :param alike: how many live guests could be taken for the dead one.
+    """
+    least = max(0, ENOUGH - answered) if alike >= 1 else 0
+
+    def suffices(more: int) -> bool:
+        pings = answered + lost + more
+        return alike * _chance(pings, lost, timeouts) < RISK
+
+    # The chance falls with each further ping.
+    if not suffices(_MOST_CONTROLS):
+        return None
+    return bisect.bisect_left(
+        range(_MOST_CONTROLS), True, lo=least, key=suffices
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _chance(pings: int, lost: int, timeouts: int) -> float:
+    """Return how likely bad luck is, at the worst.
+
+    It is the largest probability, over all shares of pings that get lost,
+    that a live guest loses *timeouts* pings in a row while no more than
+    *lost* of the *pings* are seen to get lost.
+    """
+    if lost >= pings:
+        return 1.0
+    # The logarithm of that probability has one maximum between these two.
+    low, high = lost / pings, 1.0
+    for _ in range(40):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if _luck(left, pings, lost, timeouts) < _luck(
+            right, pings, lost, timeouts
+        ):
+            low = left
+        else:
+            high = right
+    return math.exp(_luck(low, pings, lost, timeouts))
+
+
+def _luck(share: float, pings: int, lost: int, timeouts: int) -> float:
+    """The logarithm of a probability; see :func:`_chance`."""
+    if not 0.0 < share < 1.0:
+        return -math.inf
+    # No more than *lost* of *pings*: the sum of a binomial distribution.
+    term = pings * math.log1p(-share)
+    odds = math.log(share) - math.log1p(-share)
+    terms = [term]
+    for number in range(lost):
+        term += math.log(pings - number) - math.log(number + 1) + odds
+        terms.append(term)
+    most = max(terms)
+    tail = most + math.log(sum(math.exp(each - most) for each in terms))
+    return timeouts * math.log(share) + min(0.0, tail)

@@ -1,0 +1,162 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""A sweep over HTTP: instances in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Generator
+from collections.abc import Iterable
+import contextlib
+import dataclasses
+import time
+from typing import Any
+
+from troveclient_rpcping.fleet import descriptors
+from troveclient_rpcping.fleet import inventory
+from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.engine import Engine
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.fleet.questions import Answer
+from troveclient_rpcping.fleet.questions import Purpose
+from troveclient_rpcping.fleet.questions import Question
+from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.fleet.repeat import Repeat
+from troveclient_rpcping.fleet.sweep import Sweep
+from troveclient_rpcping.limits import Limits
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.verdict import PingResult
+
+
+def ping(
+    api: Any,
+    guests: Iterable[Guest],
+    limits: Limits,
+    repeat: Repeat,
+    capacity: Capacity | None = None,
+    on_throttle: Callable[[float, float], None] | None = None,
+    *,
+    listing: Collection[Instance] | None = None,
+) -> Generator[PingResult]:
+    """Ping each guest, and yield the results as they come.
+
+    :param api: a ``troveclient.v1.client.Client`` with a session.
+    :param guests: which guests.
+    :param limits: how to go about it.
+    :param repeat: whether to ping a guest more than once.
+    :param capacity: what earlier sweeps learnt of the API.
+    :param on_throttle: is told, whenever the rate limit of the server has
+        refused a ping, how many a second seem to get through, and after how
+        many seconds the next one may.
+    :param listing: the instances of the cloud, if the caller has listed them.
+    :raises SessionRequired: if the client was made without a session.
+    :raises keystoneauth1.exceptions.ClientException: no token at the start.
+    """
+    access = Access(api)
+    gate = Gate(limits.rate, on_throttle)
+    now = time.monotonic()
+    deadline = None if limits.deadline is None else now + limits.deadline
+    sweep = Sweep(
+        guests,
+        repeat,
+        capacity or Capacity(descriptors.flight(limits.concurrency)),
+        timeout=limits.timeout,
+        now=now,
+        spacing=lambda: 1 / gate.rate if gate.rate else 0.0,
+        listing=listing,
+    )
+    engine = Engine(
+        access, sweep, gate=gate, deadline=deadline, patient=repeat.patient
+    )
+    return _results(engine, sweep)
+
+
+def _results(engine: Engine, sweep: Sweep) -> Generator[PingResult]:
+    try:
+        with contextlib.closing(engine.run()) as turns:
+            for _ in turns:
+                yield from sweep.take()
+        sweep.finish()
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # Interrupted: what is known is not to be lost.
+        sweep.finish()
+        yield from sweep.take()
+        raise
+    yield from sweep.take()
+
+
+def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
+    """Return what sends the GETs of a listing.
+
+    :param api: a ``troveclient.v1.client.Client`` with a session.
+    :param deadline: seconds for all of them; None for no limit.
+    :raises SessionRequired: if it was made without a session.
+    """
+    access = Access(api)
+    end = None if deadline is None else time.monotonic() + deadline
+
+    def fetch(path: str) -> Reply | NoReply:
+        page = _Page(path)
+        engine = Engine(access, page, deadline=end)
+        with contextlib.closing(engine.run()) as turns:
+            for _ in turns:
+                pass
+        return page.reply or NoReply(NoReply.NOT_ASKED, 'It was not asked')
+
+    return fetch
+
+
+@dataclasses.dataclass(slots=True)
+class _Page:
+    """The agenda of one GET."""
+
+    path: str
+    reply: Reply | NoReply | None = None
+    _sent: bool = False
+    _due: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.reply is not None
+
+    def next(self, now: float) -> Question | None:
+        if self._sent or now < self._due:
+            return None
+        return Question(
+            Purpose.LISTING,
+            self.path,
+            timeout=inventory.TIMEOUT,
+            limit=inventory.PAGE_LIMIT,
+        )
+
+    def wakes(self, now: float) -> float:
+        return now + inventory.TIMEOUT if self._sent else self._due
+
+    def sent(self, question: Question, now: float) -> None:
+        self._sent = True
+
+    def unsent(self, question: Question, now: float, pause: float) -> None:
+        self._sent = False
+        self._due = now + pause
+
+    def answered(self, answer: Answer) -> None:
+        self.reply = answer.reply
+
+    def end(self, why: str, now: float) -> None:
+        self.reply = self.reply or NoReply(NoReply.NOT_ASKED, why)

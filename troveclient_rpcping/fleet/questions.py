@@ -1,0 +1,111 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a sweep asks the API, and what comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Protocol
+
+from troveclient_rpcping.reply import BODY_LIMIT
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+
+
+class Purpose(enum.Enum):
+    """Why a request is sent."""
+
+    #: To learn of a guest that the caller asked for.
+    GUEST = enum.auto()
+    #: To see whether pings of a guest that answered get through.
+    CONTROL = enum.auto()
+    #: To see whether any agent answers: a guest that nobody asked for.
+    WITNESS = enum.auto()
+    #: To learn which instances there are.
+    LISTING = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One request. Two of them are never equal.
+
+    :param purpose: why it is sent.
+    :param path: path and query, from the endpoint on.
+    :param instance_id: the instance that is pinged; empty for a listing.
+    :param fresh: whether it needs a new connection. A kept one leads to the
+        same worker of trove-api again.
+    :param timeout: seconds for the request, in all.
+    :param limit: how much of the body is kept, in bytes.
+    """
+
+    purpose: Purpose
+    path: str
+    instance_id: str = ''
+    fresh: bool = False
+    timeout: float = 30.0
+    limit: int = BODY_LIMIT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of one request.
+
+    :param question: the request.
+    :param reply: the reply, or why there is none.
+    :param rtt: seconds from sending the request to the end of the reply;
+        None if there was no reply.
+    :param sent: when it was sent, on the clock of ``time.monotonic``.
+    :param arrived: when its end was seen, on that clock.
+    """
+
+    question: Question
+    reply: Reply | NoReply
+    rtt: float | None
+    sent: float
+    arrived: float
+
+
+class Agenda(Protocol):
+    """Decides what is asked, and learns from the answers.
+
+    Times are seconds on the clock of ``time.monotonic``.
+    """
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is to be asked or awaited."""
+
+    def next(self, now: float) -> Question | None:
+        """Return the next request to send now; None for none yet."""
+
+    def wakes(self, now: float) -> float:
+        """Return when to call :meth:`next` again if nothing ends before."""
+
+    def sent(self, question: Question, now: float) -> None:
+        """Record that a request was sent."""
+
+    def unsent(self, question: Question, now: float, pause: float) -> None:
+        """Record that the API refused a request, and did not work on it.
+
+        :param pause: seconds until it may be sent again.
+        """
+
+    def answered(self, answer: Answer) -> None:
+        """Record the end of a request."""
+
+    def end(self, why: str, now: float) -> None:
+        """Give up everything that is not answered.
+
+        :param why: the reason, in a sentence.
+        """

@@ -1,0 +1,169 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which guest is pinged next."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+import dataclasses
+import heapq
+import itertools
+import math
+import random
+
+from troveclient_rpcping.fleet.inventory import Instance
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guest:
+    """One guest to ping.
+
+    :param instance_id: its ID.
+    :param row: its row in the listing, if there was a listing.
+    """
+
+    instance_id: str
+    row: Instance | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """One ping of a guest that is to be sent.
+
+    :param guest: the guest.
+    :param extra: whether it is sent for more evidence only: a further ping of
+        a guest that is silent.
+    :param first: whether the guest was not pinged before.
+    """
+
+    guest: Guest
+    extra: bool = False
+    first: bool = False
+
+
+class Queue:
+    """The guests that wait for a ping.
+
+    Guests that are likely to keep Trove waiting are suspects: they come last.
+
+    :param guests: all guests. A sequence is sorted: the freshest heartbeat
+        comes first. Anything else is read as the pings go out.
+    :param is_suspect: tells whether a guest is one.
+    """
+
+    def __init__(
+        self, guests: Iterable[Guest], is_suspect: Callable[[Guest], bool]
+    ):
+        self._is_suspect = is_suspect
+        self._dice = random.Random(0)  # noqa: S311 -- it guards no secret
+        self._numbers = itertools.count()
+        # The guests that were not pinged yet, the next one last.
+        self._todo: list[Guest] = []
+        self._more: Iterator[Guest] = iter(())
+        if isinstance(guests, Sequence):
+            self._todo = list(guests)
+            self._todo.sort(key=_age)
+            self._todo.reverse()
+        else:
+            self._more = iter(guests)
+        self._suspects: collections.deque[Task] = collections.deque()
+        # Pings that are due at a certain time: a heap.
+        self._later: list[tuple[float, int, Task]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._suspects or self._later or self._peek())
+
+    def next(
+        self, now: float, has_room: Callable[[bool], bool]
+    ) -> Task | None:
+        """Remove and return the next ping to send now; None for none.
+
+        :param has_room: tells whether one more ping may be in flight, of a
+            suspect (True) or of another guest.
+        """
+        task = self._due(now, has_room)
+        if task is not None:
+            return task
+        while (guest := self._peek()) is not None:
+            if self._is_suspect(guest):
+                self._suspects.append(Task(self._todo.pop(), first=True))
+            elif has_room(False):
+                return Task(self._todo.pop(), first=True)
+            else:
+                return None
+        if self._suspects and has_room(True):
+            return self._suspects.popleft()
+        return None
+
+    def _due(
+        self, now: float, has_room: Callable[[bool], bool]
+    ) -> Task | None:
+        while self._later and self._later[0][0] <= now:
+            task = self._later[0][2]
+            if self._is_suspect(task.guest):
+                self._suspects.append(task)
+            elif has_room(False):
+                heapq.heappop(self._later)
+                return task
+            else:
+                return None
+            heapq.heappop(self._later)
+        return None
+
+    def put(self, task: Task, due: float | None = None) -> None:
+        """Add a ping.
+
+        :param due: when to send it at the earliest; None for last of all.
+        """
+        if due is None:
+            self._suspects.append(task)
+        else:
+            heapq.heappush(self._later, (due, next(self._numbers), task))
+
+    def wakes(self) -> float:
+        """Return when the next ping is due; infinite if none waits for it."""
+        return self._later[0][0] if self._later else math.inf
+
+    def mix(self) -> None:
+        """Shuffle the guests that were not pinged yet, the fresh ones first.
+
+        Guests that fail together, those of one host say, may stand together.
+        """
+        self._dice.shuffle(self._todo)
+        self._todo.sort(
+            key=lambda guest: bool(guest.row and guest.row.is_fresh)
+        )
+
+    def rest(self) -> Iterator[Task]:
+        """Remove and return all that is left, whenever it is due."""
+        while self._later:
+            yield heapq.heappop(self._later)[2]
+        yield from self._suspects
+        self._suspects.clear()
+        while self._peek() is not None:
+            yield Task(self._todo.pop(), first=True)
+
+    def _peek(self) -> Guest | None:
+        if not self._todo:
+            self._todo.extend(itertools.islice(self._more, 1))
+        return self._todo[-1] if self._todo else None
+
+
+def _age(guest: Guest) -> float:
+    """The age of the last heartbeat; without one the order stays."""
+    age = guest.row.heartbeat_age if guest.row else None
+    return 0.0 if age is None else max(0.0, age)

@@ -1,0 +1,177 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Guests that timed out and have not answered since, and what comes next."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from troveclient_rpcping.fleet.evidence import Evidence
+from troveclient_rpcping.fleet.evidence import MOST_TIMEOUTS
+from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+_UNPROVEN = (
+    "Trove's call timed out, and the sweep ended before that could be proven"
+)
+_LOSSES = (
+    "Trove's call timed out, but so did {lost} of {pings} pings of guests "
+    'that answer'
+)
+_NOT_STEADY = (
+    "Trove's call timed out, but meanwhile the agents of other guests did not "
+    'answer either'
+)
+_NOBODY = "Trove's call timed out, and the agent of no guest answers"
+_BUSY = 'The agent does not answer while the guest has status {status}'
+
+
+class Next(enum.Enum):
+    """What a silent guest needs."""
+
+    #: It is dead.
+    DEAD = enum.auto()
+    #: It is dead on Trove's word alone: no other guest can be asked.
+    DEAD_UNCONFIRMED = enum.auto()
+    #: A further ping.
+    PING = enum.auto()
+    #: Further controls.
+    CONTROLS = enum.auto()
+    #: Trove itself would not ask its agent now.
+    NOT_READY = enum.auto()
+    #: Too many pings get lost for a verdict.
+    LOSSES = enum.auto()
+    #: No agent answered while Trove waited.
+    NOT_STEADY = enum.auto()
+
+
+@dataclasses.dataclass(slots=True)
+class Silent:
+    """A guest that timed out, and has not answered since.
+
+    :param guest: the guest.
+    :param result: the latest timeout.
+    :param held: its timeouts that are results, and have no verdict yet.
+    :param asked: how often it was pinged since it fell silent.
+    :param timeouts: how many of these timed out while agents answered.
+    :param wait: how long Trove waited for it the last time, in seconds.
+    :param queued: whether a further ping of it waits, or is under way.
+    """
+
+    guest: Guest
+    result: PingResult
+    held: list[PingResult] = dataclasses.field(default_factory=list)
+    asked: int = 0
+    timeouts: int = 0
+    wait: float = 0.0
+    queued: bool = False
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its heartbeat is stale in the listing."""
+        return self.guest.row is not None and self.guest.row.is_stale
+
+    def needs(self, evidence: Evidence, *, has_controls: bool) -> Next:
+        """Return what comes next, if agents answered in this sweep.
+
+        :param evidence: what the sweep has seen.
+        :param has_controls: whether there are guests for controls.
+        """
+        stale = self.is_stale
+        row = self.guest.row
+        if row is not None and row.is_busy:
+            return Next.NOT_READY
+        if evidence.proves(self.timeouts, stale=stale):
+            return Next.DEAD
+        may_ping = self.asked < MOST_TIMEOUTS and not (
+            evidence.hopeless and self.asked > 1
+        )
+        # The controls come first: the ping must not hide a worker from them.
+        timeouts = self.timeouts + may_ping
+        if not stale:
+            timeouts = max(2, timeouts)
+        if has_controls and evidence.wants_controls(timeouts, stale=stale):
+            return Next.CONTROLS
+        if may_ping:
+            return Next.PING
+        return Next.LOSSES if evidence.lost else Next.NOT_STEADY
+
+    def needs_alone(self) -> Next:
+        """Return what comes next if there is no other guest to ask."""
+        row = self.guest.row
+        if row is not None and row.is_busy:
+            return Next.NOT_READY
+        return Next.PING if self.asked < 2 else Next.DEAD_UNCONFIRMED
+
+
+def dead(result: PingResult, *, confirmed: bool) -> PingResult:
+    """Return the result of a guest that is dead.
+
+    :param result: its latest timeout.
+    :param confirmed: whether other guests answered meanwhile.
+    """
+    if confirmed:
+        return result
+    text = result.message.rstrip('.')
+    judgement = dataclasses.replace(
+        result.judgement, message=f'{text}; no other guest confirms it'
+    )
+    return dataclasses.replace(result, judgement=judgement)
+
+
+def not_ready(silent: Silent) -> PingResult:
+    """Return the result of a silent guest that Trove would not ask now."""
+    row = silent.guest.row
+    text = _BUSY.format(status=row.status if row else None)
+    return _unknown(silent.result, Reason.NOT_READY, text)
+
+
+def losses(result: PingResult, evidence: Evidence) -> PingResult:
+    """Return the result of a guest whose pings may have got lost."""
+    text = _LOSSES.format(
+        lost=evidence.lost, pings=evidence.lost + evidence.answered
+    )
+    return _unknown(result, Reason.MESSAGE_BUS, text)
+
+
+def not_steady(result: PingResult) -> PingResult:
+    """Return the result of a guest during whose wait no agent answered."""
+    return _unknown(result, Reason.MESSAGE_BUS, _NOT_STEADY)
+
+
+def nobody(result: PingResult) -> PingResult:
+    """Return the result of a guest that is silent like all the others."""
+    return _unknown(result, Reason.MESSAGE_BUS, _NOBODY)
+
+
+def unproven(result: PingResult) -> PingResult:
+    """Return the result of a guest that there was no time to prove dead."""
+    return _unknown(result, Reason.TIMEOUT, _UNPROVEN)
+
+
+def lost(result: PingResult) -> PingResult:
+    """Return the result of a ping whose guest answered another one."""
+    return _unknown(
+        result,
+        Reason.MESSAGE_BUS,
+        "Trove's call timed out, but the agent answered another ping",
+    )
+
+
+def _unknown(result: PingResult, reason: Reason, text: str) -> PingResult:
+    judgement = Judgement(Verdict.UNKNOWN, reason, text)
+    return dataclasses.replace(result, judgement=judgement)

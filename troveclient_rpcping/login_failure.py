@@ -1,0 +1,194 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Why there is no login, in one line that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import dataclasses
+import re
+from typing import Any
+
+from keystoneauth1 import exceptions as ksa_exceptions
+
+from troveclient_rpcping import plaintext
+
+_WHAT_TO_GIVE = (
+    'Name a cloud of clouds.yaml (--os-cloud or OS_CLOUD), or set '
+    'OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME.'
+)
+_CHECK_URL = (
+    'Check that Keystone runs, the URL (OS_AUTH_URL, or auth_url in '
+    'clouds.yaml), and the way there: proxies and certificates.'
+)
+_CHECK_CATALOG = (
+    'Check the region (OS_REGION_NAME) and the interface (OS_INTERFACE).'
+)
+
+# Without any of these there are no credentials at all.
+_CREDENTIALS = {'auth_url', 'username', 'user_id', 'token', 'endpoint'}
+
+# Kinds of login that need none.
+_NO_LOGIN = ('none', 'noauth')
+
+# What osc_lib and openstacksdk say of an option that is not set.
+_MISSING = re.compile(r'Missing value ([\w-]+) required for auth plugin \S+')
+
+# What Python says of an option that a kind of login does not know.
+_UNFIT = re.compile(r".*got an unexpected keyword argument '(\w+)'")
+
+# The last thing that urllib3 says of a connection.
+_ERRNO = re.compile(r'\[Errno -?\d+\] ([^"\'\])]+)')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoginFailure:
+    """Why there is no login.
+
+    :param text: that, and what to do; not cleaned.
+    :param mistake: whether only the user can mend it, and no time.
+    """
+
+    text: str
+    mistake: bool = False
+
+
+def missing(auth_type: str, auth: Mapping[str, Any]) -> LoginFailure | None:
+    """Say which credentials are missing, before Keystone is asked.
+
+    :param auth_type: the kind of the login, as in clouds.yaml.
+    :param auth: the settings of the login.
+    :returns: None if there is nothing to say.
+    """
+    if auth_type in _NO_LOGIN:
+        return None
+    given = {name for name, value in auth.items() if value not in (None, '')}
+    if _CREDENTIALS.isdisjoint(given):
+        return LoginFailure(
+            f'there are no credentials. {_WHAT_TO_GIVE}', mistake=True
+        )
+    url = str(auth.get('auth_url') or '')
+    if url and not url.startswith(('http://', 'https://')):
+        return LoginFailure(
+            f'the URL of Keystone, {url}, does not begin with http:// or '
+            'https://. Set OS_AUTH_URL, or auth_url in clouds.yaml.',
+            mistake=True,
+        )
+    if auth_type not in ('password', 'v3password'):
+        return None
+    lacking = [
+        name
+        for name, others in (
+            ('auth_url', ()),
+            ('username', ('user_id',)),
+            ('password', ()),
+        )
+        if given.isdisjoint((name, *others))
+    ]
+    return _lacking(lacking) if lacking else None
+
+
+def _lacking(names: list[str]) -> LoginFailure:
+    variables = ', '.join(
+        f'OS_{name.upper().replace("-", "_")}' for name in names
+    )
+    return LoginFailure(
+        f'credentials are missing. Set {variables}.', mistake=True
+    )
+
+
+def explained(
+    error: BaseException, auth_type: str, auth: Mapping[str, Any]
+) -> LoginFailure | None:
+    """Say why a login failed, and what to do.
+
+    :param error: what the login raised.
+    :param auth_type: the kind of the login, as in clouds.yaml.
+    :param auth: the settings of the login.
+    :returns: None if that is not known.
+    """
+    for each in _chain(error):
+        found = _of_keystone(each, keystone(auth))
+        if found is not None:
+            return found
+    found = missing(auth_type, auth)
+    if found is not None:
+        return found
+    said = ' '.join(str(error).split())
+    if isinstance(error, ksa_exceptions.MissingRequiredOptions):
+        return _lacking([option.dest for option in error.options])
+    if names := _MISSING.findall(said):
+        return _lacking(names)
+    unfit = _UNFIT.fullmatch(said)
+    if isinstance(error, TypeError) and unfit:
+        return LoginFailure(
+            f'a login of the type {auth_type} does not take {unfit[1]}.',
+            mistake=True,
+        )
+    return None
+
+
+def keystone(auth: Mapping[str, Any]) -> str:
+    """Return what is asked for a login, in words.
+
+    :param auth: the settings of the login.
+    """
+    url = plaintext.one_line(str(auth.get('auth_url') or ''))
+    # A user and a password are hidden there.
+    return f'Keystone at {url.replace("***@", "")}' if url else 'Keystone'
+
+
+def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
+    """Say what Keystone, or the way to it, did."""
+    said = ' '.join(str(error).split())
+    if isinstance(error, ksa_exceptions.Unauthorized):
+        return LoginFailure(
+            f'{asked} refuses these credentials (HTTP 401). Check the '
+            'user, the password, the project, and the domains of both.'
+        )
+    if isinstance(error, ksa_exceptions.NotFound):
+        return LoginFailure(f'{asked} is not there (HTTP 404). {_CHECK_URL}')
+    if isinstance(error, ksa_exceptions.HttpError):
+        return LoginFailure(f'{asked} answered: {said.rstrip(".")}.')
+    if isinstance(error, ksa_exceptions.ConnectTimeout):
+        return LoginFailure(f'{asked} does not answer. {_CHECK_URL}')
+    if isinstance(error, ksa_exceptions.ConnectionError):
+        through = ' through the proxy' if 'ProxyError' in said else ''
+        why = _ERRNO.findall(said)
+        return LoginFailure(
+            f'{asked} cannot be reached{through}: '
+            f'{why[-1] if why else said}. {_CHECK_URL}'
+        )
+    if isinstance(error, ksa_exceptions.EmptyCatalog):
+        return LoginFailure(
+            'the token is not for a project. Set OS_PROJECT_NAME or '
+            'OS_PROJECT_ID.',
+            mistake=True,
+        )
+    if isinstance(error, ksa_exceptions.EndpointNotFound):
+        return LoginFailure(f'{said.rstrip(".")}. {_CHECK_CATALOG}')
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Return an error, and what caused it.
+
+    A failed discovery hides what it failed for: the last cause says most.
+    """
+    found: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in found:
+        found.append(each)
+        each = each.__cause__ or each.__context__
+    return reversed(found)

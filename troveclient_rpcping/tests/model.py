@@ -1,0 +1,373 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""A model of a cloud under a sweep, on a clock of its own.
+
+It runs the package's own :class:`Sweep` against simulated workers of
+trove-api, a simulated message bus and simulated guests, many thousand sweeps a
+minute. From a shell::
+
+    python3 -m troveclient_rpcping.tests.model --sweeps 100000
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+import dataclasses
+import enum
+import heapq
+import itertools
+import json
+import random
+import uuid
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.questions import Answer
+from troveclient_rpcping.fleet.questions import Purpose
+from troveclient_rpcping.fleet.questions import Question
+from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.fleet.repeat import Repeat
+from troveclient_rpcping.fleet.repeat import Times
+from troveclient_rpcping.fleet.sweep import Sweep
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Verdict
+
+_LIVE = fixture.reachable()
+_DEAD = fixture.agent_timeout()
+
+
+class Kind(enum.Enum):
+    """How a guest behaves."""
+
+    LIVE = enum.auto()
+    #: Its answers take 1.2 s.
+    SLOW = enum.auto()
+    DEAD = enum.auto()
+
+
+class Server(enum.Enum):
+    """How trove-api is served."""
+
+    #: Each worker serves one request at a time.
+    SYNC = enum.auto()
+    #: Each worker serves many, and its processor is what runs out.
+    EVENT = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """A guest of the model.
+
+    :param kind: how it behaves.
+    :param age: the age of its heartbeat in the listing, in seconds.
+    """
+
+    kind: Kind = Kind.LIVE
+    age: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """What the model simulates.
+
+    :param guests: the guests that are asked for.
+    :param others: further guests of the cloud.
+    :param listed: whether the caller has the rows of the listing.
+    :param server: how trove-api is served.
+    :param workers: how many workers it has.
+    :param low: seconds that Trove waits for an agent.
+    :param service: seconds for a request that waits for nobody.
+    :param cut: workers that lost their connection to the bus.
+    :param loss: the share of all calls that the bus loses.
+    :param outages: when the bus is down: begin and end, in seconds. Calls in
+        hand are lost, and later ones wait for its end.
+    :param frozen: when all agents stand still: begin and end.
+    :param stopped: when worker 0 stands still: begin and end.
+    """
+
+    guests: tuple[Fleet, ...]
+    others: tuple[Fleet, ...] = ()
+    listed: bool = True
+    server: Server = Server.EVENT
+    workers: int = 2
+    low: float = 15.0
+    service: float = 0.03
+    cut: int = 0
+    loss: float = 0.0
+    outages: tuple[tuple[float, float], ...] = ()
+    frozen: tuple[tuple[float, float], ...] = ()
+    stopped: tuple[tuple[float, float], ...] = ()
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a simulated sweep brought.
+
+    :param results: the results of each guest.
+    :param seconds: how long it took.
+    :param requests: requests by purpose.
+    :param waits: how long another caller's requests took, in seconds; one is
+        sent every 0.25 s.
+    """
+
+    results: dict[int, list[PingResult]]
+    seconds: float
+    requests: collections.Counter[Purpose]
+    waits: list[float]
+
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts of the guests, in their order."""
+        return [self.results[key][-1].verdict for key in sorted(self.results)]
+
+
+def _id(number: int) -> str:
+    return str(uuid.UUID(int=number))
+
+
+def _row(number: int, guest: Fleet) -> Instance:
+    return Instance(
+        _id(number), status='ACTIVE', heartbeat_age=guest.age, has_server=True
+    )
+
+
+class _Simulation:
+    def __init__(self, cloud: Cloud, seed: int, sweep: Sweep, *, tenant: bool):
+        self.cloud = cloud
+        self.sweep = sweep
+        self.now = 0.0
+        self.dice = random.Random(seed)
+        self.order = itertools.count()
+        self.events: list[tuple[float, int, Callable[[], None]]] = []
+        self.fleet = [*cloud.guests, *cloud.others]
+        self.results: dict[int, list[PingResult]] = {}
+        self.requests: collections.Counter[Purpose] = collections.Counter()
+        self.waits: list[float] = []
+        self.queue: collections.deque[Callable[[int], None]] = (
+            collections.deque()
+        )
+        self.free = list(range(cloud.workers))
+        self.idle: list[int] = []
+        if tenant:
+            self.at(0.13, self.tenant)
+
+    def at(self, delay: float, act: Callable[[], None]) -> None:
+        event = (self.now + delay, next(self.order), act)
+        heapq.heappush(self.events, event)
+
+    def run(self) -> Outcome:
+        self.pump()
+        while not self.sweep.done:
+            wakes = self.sweep.wakes(self.now)
+            if self.events and self.events[0][0] <= wakes:
+                self.now, _, act = heapq.heappop(self.events)
+                act()
+            else:
+                self.now = wakes
+            self.pump()
+            self.take()
+            if self.now > 100_000:
+                raise AssertionError(f'the sweep does not end: {self.cloud}')
+        self.sweep.finish()
+        self.take()
+        return Outcome(self.results, self.now, self.requests, self.waits)
+
+    def take(self) -> None:
+        for result in self.sweep.take():
+            number = uuid.UUID(result.instance_id).int
+            self.results.setdefault(number, []).append(result)
+
+    def pump(self) -> None:
+        while (question := self.sweep.next(self.now)) is not None:
+            self.requests[question.purpose] += 1
+            self.sweep.sent(question, self.now)
+            self.submit(question)
+
+    def tenant(self) -> None:
+        sent = self.now
+        self.serve(
+            lambda worker: self.work(
+                0.0, worker, lambda: self.waits.append(self.now - sent)
+            )
+        )
+        self.at(0.25, self.tenant)
+
+    def submit(self, question: Question) -> None:
+        sent = self.now
+        connection = None
+        if self.cloud.server is Server.EVENT:
+            # A kept connection leads to the same worker again.
+            if self.idle and not question.fresh:
+                connection = self.idle.pop()
+            else:
+                connection = self.dice.randrange(self.cloud.workers)
+
+        def answer(reply: Reply | NoReply) -> None:
+            if connection is not None and not question.fresh:
+                self.idle.append(connection)
+            rtt = self.now - sent if isinstance(reply, Reply) else None
+            self.sweep.answered(Answer(question, reply, rtt, sent, self.now))
+
+        def begin(worker: int) -> None:
+            worker = worker if connection is None else connection
+            hold, reply = self.call(question, worker)
+            self.work(hold, worker, lambda: answer(reply))
+
+        self.serve(begin)
+
+    def serve(self, begin: Callable[[int], None]) -> None:
+        self.queue.append(begin)
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        while self.free and self.queue:
+            at = self.dice.randrange(len(self.free))
+            self.queue.popleft()(self.free.pop(at))
+
+    def work(self, hold: float, worker: int, done: Callable[[], None]) -> None:
+        service = self.cloud.service * self.dice.uniform(0.8, 1.4)
+        pause = 0.0
+        for begin, end in self.cloud.stopped:
+            if (
+                worker == 0
+                and self.now < end
+                and (self.now + service + hold > begin)
+            ):
+                pause = max(pause, end - max(begin, self.now))
+
+        def release() -> None:
+            self.free.append(worker)
+            self.dispatch()
+
+        def both() -> None:
+            release()
+            done()
+
+        if self.cloud.server is Server.SYNC:
+            self.at(service + hold + pause, both)
+        else:
+            # Half of the time is the processor's.
+            self.at(service / 2, release)
+            self.at(service + hold + pause, done)
+
+    def call(
+        self, question: Question, worker: int
+    ) -> tuple[float, Reply | NoReply]:
+        """Return how long a call takes, besides the service, and its end."""
+        cloud = self.cloud
+        if question.purpose is Purpose.LISTING:
+            return 0.5, self.listing()
+        guest = self.fleet[uuid.UUID(question.instance_id).int]
+        takes = 1.2 if guest.kind is Kind.SLOW else 0.0
+        begin = self.now
+        for down, up in cloud.outages:
+            if down <= begin < up:
+                # trove-api hangs until the bus is back.
+                begin = up
+            elif begin < down <= begin + takes + cloud.service:
+                return cloud.low, _DEAD
+        wait = begin - self.now
+        if wait > question.timeout:
+            return question.timeout, NoReply(NoReply.TIMEOUT, 'No answer')
+        if (
+            guest.kind is Kind.DEAD
+            or worker < cloud.cut
+            or self.dice.random() < cloud.loss
+            or any(a <= begin < b - cloud.low for a, b in cloud.frozen)
+        ):
+            return wait + cloud.low, _DEAD
+        for still, on in cloud.frozen:
+            if still <= begin < on:
+                takes = max(takes, on - begin)
+        for still, on in cloud.stopped:
+            # The timer of the call ran out while the worker stood still.
+            if (
+                worker == 0
+                and begin <= still
+                and begin + takes > still
+                and (on - begin > cloud.low)
+            ):
+                return cloud.low, _DEAD
+        return wait + takes, _LIVE
+
+    def listing(self) -> Reply:
+        rows = [
+            {
+                'id': _id(number),
+                'status': 'ACTIVE',
+                'server': {},
+                'service_status_updated': f'2026-01-01T00:{m:02}:{s:02}',
+            }
+            for number, guest in enumerate(self.fleet)
+            for m, s in [divmod(1800 - int(guest.age), 60)]
+        ]
+        body = json.dumps({'instances': rows}).encode()
+        date = 'Thu, 01 Jan 2026 00:30:00 GMT'
+        return Reply(200, {'date': date}, body)
+
+
+def sweep(
+    cloud: Cloud,
+    seed: int = 0,
+    *,
+    repeat: Repeat | None = None,
+    capacity: Capacity | None = None,
+    tenant: bool = False,
+) -> Outcome:
+    """Simulate one sweep.
+
+    :param cloud: what is simulated.
+    :param seed: of all that is left to chance.
+    :param repeat: how often each guest is pinged; once by default.
+    :param capacity: what earlier sweeps learnt.
+    :param tenant: whether another caller sends requests, too.
+    """
+    guests = [
+        Guest(_id(number), _row(number, guest) if cloud.listed else None)
+        for number, guest in enumerate(cloud.guests)
+    ]
+    made = Sweep(
+        guests,
+        repeat or Times(1, 1.0),
+        capacity or Capacity(64),
+        timeout=30.0,
+        now=0.0,
+        listing=(
+            [
+                _row(number, guest)
+                for number, guest in enumerate([*cloud.guests, *cloud.others])
+            ]
+            if cloud.listed
+            else None
+        ),
+    )
+    return _Simulation(cloud, seed, made, tenant=tenant).run()
+
+
+STALE = 3600.0
+
+
+def fleet(
+    dice: random.Random, live: int, dead: int, *, deaf: int = 0
+) -> tuple[Fleet, ...]:
+    """Return guests in a random order: live, dead, and dead with a pulse."""
+    guests = [
+        *(Fleet(Kind.LIVE, dice.uniform(0, 45)) for _ in range(live)),
+        *(Fleet(Kind.DEAD, STALE) for _ in range(dead)),
+        *(Fleet(Kind.DEAD, dice.uniform(0, 45)) for _ in range(deaf)),
+    ]
+    dice.shuffle(guests)
+    return tuple(guests)

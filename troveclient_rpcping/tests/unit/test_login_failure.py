@@ -1,0 +1,176 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Why there is no login: one line that says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keystoneauth1 import exceptions as ksa_exceptions
+from keystoneauth1 import session as ksa_session
+from keystoneauth1.identity import generic
+from keystoneauth1.identity import v3
+
+from troveclient_rpcping import login_failure
+from troveclient_rpcping.tests import base
+
+
+class MissingTest(base.TestCase):
+    def said(self, auth_type: str = 'password', **auth: Any) -> str | None:
+        failure = login_failure.missing(auth_type, auth)
+        if failure is None:
+            return None
+        self.assertTrue(failure.mistake)
+        return failure.text
+
+    def test_no_credentials_at_all_are_said(self) -> None:
+        """With every way to give them."""
+        for auth in ({}, {'project_name': 'x'}, {'auth_url': ''}):
+            said = self.said(**auth) or ''
+            for word in ('--os-cloud', 'OS_CLOUD', 'OS_AUTH_URL'):
+                self.assertIn(word, said)
+
+    def test_missing_credentials_are_named(self) -> None:
+        """By their variables, and none that is given."""
+        url = 'https://keystone'
+        for auth, names in (
+            ({'auth_url': url}, 'OS_USERNAME, OS_PASSWORD'),
+            ({'auth_url': url, 'username': 'x'}, 'OS_PASSWORD'),
+            ({'auth_url': url, 'user_id': 'x'}, 'OS_PASSWORD'),
+            ({'auth_url': url, 'password': 'x'}, 'OS_USERNAME'),
+            ({'username': 'x', 'password': 'x'}, 'OS_AUTH_URL'),
+        ):
+            self.assertEqual(
+                f'credentials are missing. Set {names}.', self.said(**auth)
+            )
+
+    def test_a_url_without_a_scheme_is_said(self) -> None:
+        """keystoneauth would look for a service of that name."""
+        said = self.said(auth_url='keystone:5000/v3', username='x')
+        self.assertIn('does not begin with http:// or https://', said or '')
+
+    def test_what_suffices_is_not_complained_of(self) -> None:
+        """Other kinds of login take other credentials."""
+        for auth_type, auth in (
+            ('password', {'username': 'x', 'password': 'x'}),
+            ('v3applicationcredential', {'application_credential_id': 'x'}),
+            ('v3token', {'token': 'x'}),
+        ):
+            auth['auth_url'] = 'http://keystone'
+            self.assertIsNone(self.said(auth_type, **auth))
+        self.assertIsNone(self.said('none'))
+        self.assertIsNone(
+            self.said('admin_token', token='x', endpoint='http://trove')  # noqa: S106
+        )
+
+
+class ExplainedTest(base.TestCase):
+    def login(self, url: str, kind: Any = v3.Password) -> str:
+        """Log in there, which must fail; return what is said of it."""
+        auth = {'auth_url': url, 'username': 'joe', 'password': 'secret'}
+        error = self.assertRaises(
+            ksa_exceptions.ClientException,
+            ksa_session.Session(
+                auth=kind(**auth, project_name='x'), timeout=2
+            ).get_token,
+        )
+        failure = login_failure.explained(error, 'password', auth)
+        assert failure is not None
+        self.assertFalse(failure.mistake)
+        self.assertNotIn('secret', failure.text)
+        return failure.text
+
+    def test_a_wrong_password_says_what_to_check(self) -> None:
+        """And who refused it."""
+        url = self.serve(base.raw('401 Unauthorized')).url
+        self.assertEqual(
+            f'Keystone at {url} refuses these credentials (HTTP 401). Check '
+            'the user, the password, the project, and the domains of both.',
+            self.login(url),
+        )
+
+    def test_a_keystone_that_is_gone_is_said_in_few_words(self) -> None:
+        """Also where the version of its API would be looked up."""
+        server = self.serve(base.PONG)
+        server.stop()
+        for kind in (v3.Password, generic.Password):
+            self.assertTrue(
+                self.login(server.url, kind).startswith(
+                    f'Keystone at {server.url} cannot be reached: Connection '
+                    'refused. Check that Keystone runs, '
+                )
+            )
+
+    def test_a_name_that_has_no_address_is_said(self) -> None:
+        """As the name server says it."""
+        self.assertIn(
+            'Keystone at http://nosuch.invalid cannot be reached: ',
+            self.login('http://nosuch.invalid'),
+        )
+
+    def test_a_keystone_that_hangs_does_not_answer(self) -> None:
+        """Here for two seconds."""
+        url = self.serve(b'').url
+        self.assertIn(f'{url} does not answer', self.login(url))
+
+    def test_what_is_not_a_keystone_is_said(self) -> None:
+        """A URL that lacks its path, or one of another service."""
+        url = self.serve(base.raw('404 Not Found')).url
+        self.assertIn(f'{url} is not there (HTTP 404)', self.login(url))
+
+    def test_a_keystone_that_fails_says_how(self) -> None:
+        """With its status."""
+        url = self.serve(base.raw('503 Service Unavailable')).url
+        self.assertIn(f'{url} answered: ', self.login(url))
+        self.assertIn('HTTP 503', self.login(url))
+
+    def test_a_catalog_without_trove_says_what_to_check(self) -> None:
+        """It is a matter of the region, mostly."""
+        error = ksa_exceptions.EndpointNotFound(
+            'public endpoint for database service in North region not found'
+        )
+        failure = login_failure.explained(error, 'token', {'token': 'x'})
+        assert failure is not None
+        self.assertIn('in North region not found. Check', failure.text)
+        self.assertIn('OS_REGION_NAME', failure.text)
+
+    def test_a_token_without_a_project_is_said(self) -> None:
+        """It has no catalog."""
+        error = ksa_exceptions.EmptyCatalog()
+        failure = login_failure.explained(error, 'token', {'token': 'x'})
+        assert failure is not None
+        self.assertIn('OS_PROJECT_NAME', failure.text)
+
+    def test_an_option_that_is_missing_or_does_not_fit_is_named(self) -> None:
+        """In the words of whichever library found it."""
+        for error, words in (
+            (
+                Exception('Missing value auth-url required for auth plugin x'),
+                'Set OS_AUTH_URL',
+            ),
+            (
+                TypeError("f() got an unexpected keyword argument 'tenant'"),
+                'a login of the type token does not take tenant',
+            ),
+        ):
+            failure = login_failure.explained(error, 'token', {'token': 'x'})
+            assert failure is not None
+            self.assertTrue(failure.mistake)
+            self.assertIn(words, failure.text)
+
+    def test_what_is_not_about_a_login_is_left_to_others(self) -> None:
+        """A bug, or a listing that fails."""
+        for error in (ValueError('a bug'), OSError('no'), TypeError('no')):
+            self.assertIsNone(
+                login_failure.explained(error, 'token', {'token': 'x'})
+            )
