@@ -23,6 +23,7 @@ import dataclasses
 import time
 from typing import Any
 
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.capacity import Capacity
@@ -72,7 +73,7 @@ def ping(
     sweep = Sweep(
         guests,
         repeat,
-        capacity or Capacity(limits.concurrency),
+        capacity or Capacity(descriptors.flight(limits.concurrency)),
         timeout=limits.timeout,
         now=now,
         spacing=lambda: 1 / gate.rate if gate.rate else 0.0,

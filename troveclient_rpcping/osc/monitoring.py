@@ -31,6 +31,7 @@ from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet.capacity import Capacity
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.summary import Summary
@@ -67,7 +68,7 @@ class Monitoring:
         self._doubts: set[str] = set()
         self._begun = False
         self._late = False
-        self._capacity = Capacity(arguments.concurrency)
+        self._capacity = Capacity(descriptors.flight(arguments.concurrency))
         self._measures = measures.Measures(
             arguments.textfile,
             arguments.label,

@@ -31,7 +31,7 @@ FLOORS = [
     ['verdict'],
     ['exceptions'],
     ['transport'],
-    ['fleet.repeat', 'fleet.series'],
+    ['fleet.descriptors', 'fleet.repeat', 'fleet.series'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
     ['targets'],
     ['fleet.watch'],
