@@ -42,8 +42,8 @@ _HEAD_LIMIT = 300 * 1024
 # CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl has no name for it either.
 _SUPPRESS_CONNECT_HEADERS = 265
 
-# CURLOPT_QUICK_EXIT, since libcurl 7.87: an end does not wait for a name server
-# that keeps silent.
+# CURLOPT_QUICK_EXIT, since libcurl 7.87: an end does not wait for a name
+# server that keeps silent.
 _QUICK_EXIT = 322
 
 # Seconds that libcurl can count as milliseconds, in 32 bits.

@@ -14,11 +14,11 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-import collections
 import dataclasses
 import heapq
 import itertools

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series

@@ -21,7 +21,6 @@ minute. From a shell::
 
 from __future__ import annotations
 
-import argparse
 import collections
 from collections.abc import Callable
 import dataclasses
@@ -29,11 +28,7 @@ import enum
 import heapq
 import itertools
 import json
-import multiprocessing
 import random
-import sys
-import time
-from typing import Any
 import uuid
 
 from troveclient_rpcping import fixture
@@ -154,7 +149,7 @@ class _Simulation:
         self.cloud = cloud
         self.sweep = sweep
         self.now = 0.0
-        self.dice = random.Random(seed)  # noqa: S311 -- no secret
+        self.dice = random.Random(seed)
         self.order = itertools.count()
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.fleet = [*cloud.guests, *cloud.others]

@@ -290,7 +290,8 @@ class SelectTest(TestCase):
     def test_nothing_selected_is_an_error(self) -> None:
         """Never a silent success."""
         self.assert_error(
-            'No instance fits. There are these statuses: "ACTIVE", "SHUTDOWN".',
+            'No instance fits. There are these statuses: "ACTIVE", '
+            '"SHUTDOWN".',
             self.directory.select,
             statuses=['x'],
         )
