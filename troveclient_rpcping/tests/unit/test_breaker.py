@@ -73,14 +73,16 @@ class BreakerTest(testtools.TestCase):
         """What is in flight together times out together: eight at least."""
         for peak, enough in ((1, 8), (8, 8), (12, 12), (16, 16), (64, 16)):
             self.assertEqual(
-                enough, self.end(*[SILENT] * 100, peak=peak), peak
+                enough, self.end(*[SILENT] * 100, peak=peak), str(peak)
             )
 
     def test_a_short_timeout_makes_no_silence_of_the_api(self) -> None:
         """Whoever waits for less than Trove cannot tell dead guests."""
         for timeout, enough in ((30.0, 16), (20.5, 16), (20.0, 80), (5.0, 80)):
             self.assertEqual(
-                enough, self.end(*[SILENT] * 100, timeout=timeout), timeout
+                enough,
+                self.end(*[SILENT] * 100, timeout=timeout),
+                str(timeout),
             )
 
     def test_the_count_begins_at_nothing(self) -> None:

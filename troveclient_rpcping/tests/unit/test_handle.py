@@ -17,7 +17,6 @@ from unittest import mock
 
 import pycurl
 
-from troveclient_rpcping.fleet import handle
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.handle import Handle
 from troveclient_rpcping.fleet.loop import Loop
@@ -107,7 +106,7 @@ class HandleTest(base.TestCase):
                     raise pycurl.error('unknown option')
 
             curl.setopt.side_effect = setopt
-            self.patch(handle.pycurl, 'Curl', lambda curl=curl: curl)
+            self.patch(pycurl, 'Curl', lambda curl=curl: curl)
             Handle(self.access)
             self.assertIn(mock.call(QUICK_EXIT, 1), curl.setopt.call_args_list)
 

@@ -108,8 +108,10 @@ class LayersTest(testtools.TestCase):
 
     def test_what_decides_sends_nothing(self) -> None:
         """So a model can run it, on a clock of its own."""
-        decides = ('breaker', 'capacity', 'controls', 'evidence', 'queue')
-        decides += ('questions', 'repeat', 'silence', 'sweep', 'witnesses')
+        decides = [
+            *('breaker', 'capacity', 'controls', 'evidence', 'queue'),
+            *('questions', 'repeat', 'silence', 'sweep', 'witnesses'),
+        ]
         known = modules()
         for name in decides:
             for imported in imports(known[f'fleet.{name}']):
