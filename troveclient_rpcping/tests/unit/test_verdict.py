@@ -51,7 +51,7 @@ BUS_ERRORS = (
     "Exchange.declare: (403) ACCESS_REFUSED - access to exchange 'x' in vhost "
     "'/' refused for user 'y'.",
     "Queue.declare: (404) NOT_FOUND - no queue 'reply_1' in vhost '/'.",
-    "(0, 0): (403) ACCESS_REFUSED - Login was refused using authentication "
+    '(0, 0): (403) ACCESS_REFUSED - Login was refused using authentication '
     'mechanism AMQPLAIN.',
     'Unable to connect to AMQP server on 127.0.0.1:5672 after 1 tries: '
     '[Errno 111] ECONNREFUSED.',
