@@ -19,6 +19,7 @@ from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterable
 from typing import Any
+from typing import TYPE_CHECKING
 import uuid
 
 from troveclient import base
@@ -29,11 +30,14 @@ from troveclient_rpcping import limits
 from troveclient_rpcping import transport
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet import repeat
-from troveclient_rpcping.fleet.capacity import Capacity
 from troveclient_rpcping.fleet.queue import Guest
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
+
+if TYPE_CHECKING:
+    # It costs more imports than troveclient.
+    from troveclient_rpcping.fleet.capacity import Capacity
 
 
 class Management(management.Management):  # type: ignore[misc]

@@ -34,11 +34,15 @@ _TAG = re.compile(r'<[^<>]*>')
 # Header fields of caches, and how they look on a reply that was fetched just
 # now. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
 # 9211; the others are Squid's and Varnish's, and those of large networks.
-_NO_HIT = re.compile(r'\A(?!.*\bhit\b)', re.IGNORECASE | re.DOTALL)
+_NO_HIT = re.compile(
+    # "TCP_HIT" and "RefreshHit" as well; nginx may serve what is stale.
+    r'\A(?!.*(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b)',
+    re.IGNORECASE | re.DOTALL,
+)
 _FRESH = {
     'age': re.compile(r'\A0(?:, 0)*\Z'),
     'warning': re.compile(r'\A(?!.*\b11[0-3]\b)', re.DOTALL),
-    'cache-status': _NO_HIT,
+    'cache-status': re.compile(r'\A(?!.*; *hit\b)', re.DOTALL),
     'x-cache': _NO_HIT,
     'x-cache-status': _NO_HIT,
     'x-cache-lookup': _NO_HIT,

@@ -99,7 +99,7 @@ class Engine:
         :raises keystoneauth1.exceptions.ClientException: no token can be had
             at the start.
         """
-        self._login = Login(self._access)
+        self._login = Login(self._access, self._clock)
         self._loop = Loop()
         try:
             self._fill(self._clock())

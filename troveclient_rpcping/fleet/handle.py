@@ -172,7 +172,12 @@ class Handle:
         return NoReply(NoReply.CONNECTION, message)
 
     def _timeout_message(self) -> str:
-        if self.curl.getinfo(pycurl.CONNECT_TIME) or self._header_lines:
+        # A kept connection takes no time to connect.
+        if (
+            self.curl.getinfo(pycurl.CONNECT_TIME)
+            or self.curl.getinfo(pycurl.PRETRANSFER_TIME)
+            or self._header_lines
+        ):
             return f'No answer from the API within {self._timeout:g} s'
         return f'No connection to the API within {self._timeout:g} s'
 

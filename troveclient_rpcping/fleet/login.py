@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import time
 
@@ -55,11 +56,15 @@ class Login:
     """Gets tokens: one at the start, and another when that has expired.
 
     :param access: whose session logs in.
+    :param clock: tells the time in seconds.
     :raises keystoneauth1.exceptions.ClientException: no token can be had.
     """
 
-    def __init__(self, access: Access):
+    def __init__(
+        self, access: Access, clock: Callable[[], float] = time.monotonic
+    ):
         self._access = access
+        self._clock = clock
         # It may be older than this program: it is not fresh.
         self.token = Token(access.headers(), fresh=False)
         self._refusals: dict[str, int] = {}
@@ -87,7 +92,7 @@ class Login:
             begin = self._not_before
             if refused.fresh:
                 begin = self._not_before_if_fresh
-            if time.monotonic() < begin:
+            if self._clock() < begin:
                 return False
             self._renew()
         self._refusals[key] = refusals + 1
@@ -107,8 +112,8 @@ class Login:
             self._access.renew()
             self.token = Token(self._access.headers(), fresh=True)
         except ksa_exceptions.ClientException:
-            self._not_before = time.monotonic() + _PAUSE
+            self._not_before = self._clock() + _PAUSE
             raise
         self._logins += 1
-        self._not_before_if_fresh = time.monotonic() + self._pause
+        self._not_before_if_fresh = self._clock() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -194,6 +194,15 @@ def timeouts_until_25(message_id: str) -> tuple[str, str]:
     )
 
 
+TOO_OLD = 'Endpoint does not support RPC method rpc_ping.'
+REFUSED = (
+    "Exchange.declare: (403) ACCESS_REFUSED - access to exchange 'x' in vhost "
+    "'/' refused for user 'y'"
+)
+CLOSED = 'Socket closed'
+TRACEBACK = 'Traceback (most recent call last)'
+
+
 def said(text: str) -> Verdict:
     """Read the message of a 400 once more, in another way."""
     words = re.sub(r'\s+', ' ', text).strip()
@@ -210,6 +219,12 @@ def said(text: str) -> Verdict:
         )
         if hexadecimal and rest in timeouts_until_25(word):
             return Verdict.UNREACHABLE
+    if rest.startswith(TOO_OLD):
+        return Verdict.REACHABLE
+    if TRACEBACK not in rest and (
+        rest == CLOSED or rest.startswith('Exchange.declare: (403) ')
+    ):
+        return Verdict.UNKNOWN
     return Verdict.ERROR
 
 
@@ -254,13 +269,20 @@ _KNOWN = (
     *timeouts_until_25('0123456789abcdef' * 2),
     PREFIX + TODAY,
     timeout_2014(GUEST),
-    PREFIX + 'Endpoint does not support RPC method rpc_ping.',
+    PREFIX + TOO_OLD,
+    TOO_OLD,
+    *(PREFIX + text for text in (REFUSED, CLOSED)),
+    *(f'{PREFIX}{text}\n{TRACEBACK}' for text in (REFUSED, CLOSED)),
+    REFUSED,
     PREFIX + 'disk is full\nTraceback (most recent call last):\n  x',
     'nova is broken (HTTP 500)',
     f'Resource {GUEST} cannot be found.',
     'User does not have admin privileges.',
     'This request was rate-limited.',
 )
+
+# What says of a guest that it is dead, or in error.
+_CLEAR = (TODAY, PREFIX + timeout_2014(GUEST), PREFIX + 'disk is full')
 
 #: Messages: Trove's own, others, and Trove's within others.
 texts: SearchStrategy[str] = strategies.one_of(
@@ -344,7 +366,8 @@ def bodies(
     if kind == 2:
         # A message at the right place of it would be strange.
         return json.dumps(draw(_JSON)).encode(), Verdict.UNKNOWN
-    text = draw(texts)
+    clear = plain and draw(strategies.booleans())
+    text = draw(strategies.sampled_from(_CLEAR) if clear else texts)
     if kind == 3:
         shape, says = draw(strategies.sampled_from(_OTHER)), Verdict.UNKNOWN
     else:
@@ -392,6 +415,8 @@ _LINES: tuple[tuple[bytes, bool], ...] = (
     (b'Content-Type: multipart/mixed; boundary=x', True),
     (b'Content-Encoding: gzip', True),
     (b'Content-Encoding: gzip, gzip, gzip', True),
+    (b'Age: 0', True),
+    (b'X-Cache: MISS from proxy.example', True),
     (b'Connection: close', True),
     (b'Connection: keep-alive, upgrade', True),
     (b'Upgrade: h2c', True),
@@ -843,6 +868,8 @@ def heads(draw: strategies.DrawFn) -> dict[str, str]:
         'content-length': ('0', '', '5', '-1', '0, 0', ' 0 ', '00', '\xb2'),
         'transfer-encoding': ('chunked', 'Chunked', 'gzip', '', 'identity'),
         'retry-after': PAUSES,
+        'age': ('0', '0, 0', '1', '60', ''),
+        'x-cache': ('MISS', 'HIT', 'TCP_HIT from proxy.example'),
         'x-openstack-request-id': ('req-1', '', *EVIL),
     }.items():
         if draw(strategies.integers(0, 3)) == 0:
@@ -860,6 +887,10 @@ def judged(reply: Reply, says: Verdict) -> Verdict:
     length = reply.headers.get('content-length')
     coding = reply.headers.get('transfer-encoding')
     if not reply.complete:
+        return Verdict.UNKNOWN
+    if set(reply.headers.get('age', '0').split(', ')) != {'0'}:
+        return Verdict.UNKNOWN
+    if 'HIT' in reply.headers.get('x-cache', '').upper():
         return Verdict.UNKNOWN
     if reply.status == 204:
         bare = coding is None and (length is None or length.strip() == '0')

@@ -34,82 +34,79 @@ SILENT = result(Verdict.UNKNOWN, Reason.TIMEOUT)
 
 
 class BreakerTest(testtools.TestCase):
-    def results_until_the_end(
-        self, breaker: Breaker, *results: PingResult
+    def end(
+        self, *results: PingResult, timeout: float = 30.0, peak: int = 64
     ) -> int | None:
+        """Return after how many of the results it ends; None for never."""
+        breaker = Breaker(timeout)
         for number, each in enumerate(results, 1):
-            if breaker.saw(each):
+            if breaker.saw(each, peak):
                 return number
         return None
 
     def test_a_control_plane_that_fails_ends_it(self) -> None:
-        """After more failures in a row than were in flight together."""
+        """After sixteen more failures in a row than were in flight."""
         for reason in (
             Reason.API_ERROR,
             Reason.BAD_RESPONSE,
             Reason.COMPUTE_ERROR,
             Reason.CONNECTION,
+            Reason.DENIED,
             Reason.GATEWAY,
+            Reason.MESSAGE_BUS,
         ):
             failure = result(Verdict.UNKNOWN, reason)
-            end = self.results_until_the_end(
-                Breaker(64, 30), *[failure] * 1000
-            )
-            self.assertIsNotNone(end, reason)
-            self.assertGreater(end or 0, 64)
-            self.assertLess(end or 0, 128)
+            for peak in (1, 64):
+                self.assertEqual(
+                    peak + 16, self.end(*[failure] * 1000, peak=peak), reason
+                )
+
+    def test_the_most_in_flight_may_grow_meanwhile(self) -> None:
+        """The sweep learns how many may be: those of now count."""
+        breaker = Breaker(30.0)
+        for _ in range(19):
+            self.assertIsNone(breaker.saw(REFUSED, 4))
+        self.assertIsNone(breaker.saw(REFUSED, 5))
+        self.assertIsNotNone(breaker.saw(REFUSED, 5))
 
     def test_silence_ends_it_after_one_timeout(self) -> None:
-        """What is in flight together times out together."""
-        end = self.results_until_the_end(Breaker(64, 30), *[SILENT] * 64)
-        self.assertIsNotNone(end)
-        self.assertEqual(1, self.results_until_the_end(Breaker(1, 30), SILENT))
+        """What is in flight together times out together: eight at least."""
+        for peak, enough in ((1, 8), (8, 8), (12, 12), (16, 16), (64, 16)):
+            self.assertEqual(
+                enough, self.end(*[SILENT] * 100, peak=peak), str(peak)
+            )
 
-    def test_sixteen_more_than_in_flight_make_a_pattern(self) -> None:
-        """Of failures; of silence sixteen are enough."""
-        for timeout, silent in ((30.0, 16), (20.5, 16), (20.0, 80), (5.0, 80)):
-            for failure, count in ((REFUSED, 80), (SILENT, silent)):
-                self.assertEqual(
-                    count,
-                    self.results_until_the_end(
-                        Breaker(64, timeout), *[failure] * 100
-                    ),
-                )
+    def test_a_short_timeout_makes_no_silence_of_the_api(self) -> None:
+        """Whoever waits for less than Trove cannot tell dead guests."""
+        for timeout, enough in ((30.0, 16), (20.5, 16), (20.0, 80), (5.0, 80)):
+            self.assertEqual(
+                enough,
+                self.end(*[SILENT] * 100, timeout=timeout),
+                str(timeout),
+            )
 
     def test_the_count_begins_at_nothing(self) -> None:
         """After a good answer, and for silence after another failure."""
         for before in (UP, REFUSED):
-            self.assertEqual(
-                17,
-                self.results_until_the_end(
-                    Breaker(64, 30), before, *[SILENT] * 100
-                ),
-            )
-        self.assertEqual(
-            82,
-            self.results_until_the_end(
-                Breaker(64, 30), REFUSED, UP, *[REFUSED] * 100
-            ),
-        )
+            self.assertEqual(17, self.end(before, *[SILENT] * 100))
+        self.assertEqual(82, self.end(REFUSED, UP, *[REFUSED] * 100))
 
     def test_a_streak_of_dead_guests_does_not_end_it(self) -> None:
         """Trove answered for each of them."""
-        self.assertIsNone(
-            self.results_until_the_end(Breaker(64, 30), *[DEAD] * 10_000)
-        )
-
-    def test_dead_guests_that_look_silent_do_not_end_it_early(self) -> None:
-        """Who waits for less than Trove does cannot tell them apart."""
-        self.assertIsNone(
-            self.results_until_the_end(Breaker(64, 5), *[SILENT] * 70, UP)
-        )
+        self.assertIsNone(self.end(*[DEAD] * 10_000))
 
     def test_one_good_answer_starts_it_all_over(self) -> None:
         """A part of the API may be well."""
-        mixed = [*[REFUSED] * 60, UP] * 100
-        self.assertIsNone(self.results_until_the_end(Breaker(64, 30), *mixed))
-        mixed = [*[SILENT] * 15, DEAD] * 100
-        self.assertIsNone(self.results_until_the_end(Breaker(64, 30), *mixed))
+        self.assertIsNone(self.end(*[*[REFUSED] * 60, UP] * 100))
+        self.assertIsNone(self.end(*[*[SILENT] * 15, DEAD] * 100))
+
+    def test_an_answer_to_any_ping_starts_it_all_over(self) -> None:
+        """A control is no result, but an agent answered it."""
+        breaker = Breaker(30.0)
+        for number in range(1000):
+            if number % 15 == 0:
+                breaker.heard()
+            self.assertIsNone(breaker.saw(SILENT, 64))
 
     def test_what_is_said_of_an_instance_is_no_failure(self) -> None:
         """Neither a missing one nor one that is not ready."""
@@ -117,15 +114,16 @@ class BreakerTest(testtools.TestCase):
             Reason.NOT_FOUND,
             Reason.NOT_READY,
             Reason.RATE_LIMITED,
+            Reason.NOT_ASKED,
         ):
             each = result(Verdict.UNKNOWN, reason)
-            self.assertIsNone(
-                self.results_until_the_end(Breaker(4, 30), *[each] * 1000)
-            )
+            self.assertIsNone(self.end(*[each] * 1000, peak=4), reason)
 
     def test_the_reason_is_given(self) -> None:
         """With what the last failure said."""
-        breaker = Breaker(1, 30)
+        breaker = Breaker(30.0)
+        for _ in range(7):
+            breaker.saw(SILENT, 1)
         self.assertEqual(
-            'The 1 pings before it all failed: why', breaker.saw(SILENT)
+            'The 8 pings before it all failed: why', breaker.saw(SILENT, 1)
         )

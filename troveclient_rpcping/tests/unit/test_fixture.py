@@ -12,6 +12,7 @@
 
 """The fixture that users test their own code with."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -53,6 +54,22 @@ class RepliesTest(testtools.TestCase):
         """It is as dead as one of today."""
         judgement = judge(fixture.agent_timeout_before_26(), GUEST)
         self.assertIs(Verdict.UNREACHABLE, judgement.verdict)
+
+    def test_an_old_agent_is_reachable(self) -> None:
+        """It answers that it does not know the ping."""
+        judgement = judge(fixture.no_such_method(), GUEST)
+        self.assertIs(Verdict.REACHABLE, judgement.verdict)
+
+    def test_the_words_of_a_broken_bus_can_be_chosen(self) -> None:
+        """By default RabbitMQ refuses the rights of Trove."""
+        for reply in (
+            fixture.message_bus_error(),
+            fixture.message_bus_error('Socket closed'),
+        ):
+            self.assertIs(Reason.MESSAGE_BUS, judge(reply, GUEST).reason)
+        self.assertIn(
+            'ACCESS_REFUSED', fixture.message_bus_error().fault or ''
+        )
 
     def test_the_timeout_of_2014_is_that_of_one_guest(self) -> None:
         """Asked of another one it is an error, and not a dead guest."""
@@ -109,14 +126,19 @@ class TroveTest(testtools.TestCase):
         return result
 
     def test_what_it_is_told_arrives(self) -> None:
-        """Every reason, over HTTP, with the text that Trove gives."""
+        """Every reason, over HTTP, with the text that Trove gives.
+
+        What nobody else confirms has that added.
+        """
         for reason in set(Reason) - CANNOT_BE_SENT - {Reason.RATE_LIMITED}:
             answer = fixture.for_reason(reason)
             result = self.outcome(answer)
             self.assertIs(reason, result.reason)
             if isinstance(answer, Reply):
+                judgement = judge(answer, GUEST)
                 self.assertEqual(answer.status, result.http_status)
-                self.assertEqual(judge(answer, GUEST), result.judgement)
+                self.assertIs(judgement.verdict, result.verdict)
+                self.assertIn(judgement.message.rstrip('.'), result.message)
 
     def test_a_throttled_ping_is_sent_again(self) -> None:
         """As a sweep does after the pause that the server names."""
@@ -168,9 +190,40 @@ class TroveTest(testtools.TestCase):
             datastore='mysql 8.0',
             status='SHUTDOWN',
             last_heartbeat='2026-11-22T10:00:00',
+            has_server=True,
         )
         self.trove.add(guest)
-        self.assertEqual([guest], self.manager.list_all())
+        (listed,) = self.manager.list_all()
+        self.assertIsNotNone(listed.heartbeat_age)
+        self.assertEqual(
+            guest, dataclasses.replace(listed, heartbeat_age=None)
+        )
+
+    def test_a_heartbeat_has_the_age_that_it_is_given(self) -> None:
+        """So a guest can have a stale one, whenever the test runs."""
+        self.trove.add(Instance(GUEST, heartbeat_age=3600.0))
+        self.trove.add(Instance(OTHER))
+        stale, unheard = self.manager.list_all()
+        self.assertEqual(3600.0, stale.heartbeat_age)
+        self.assertTrue(stale.is_stale)
+        self.assertIsNone(unheard.heartbeat_age)
+        self.assertFalse(unheard.has_server)
+
+    def test_a_stale_heartbeat_makes_a_dead_guest_dead_sooner(self) -> None:
+        """One timeout is enough, beside guests that answer."""
+        self.trove.add(GUEST)
+        self.trove.add(
+            Instance(OTHER, status='ACTIVE', heartbeat_age=3600.0),
+            fixture.agent_timeout(),
+        )
+        results = {
+            result.instance_id: result.verdict
+            for result in self.manager.rpc_ping_each(self.manager.list_all())
+        }
+        self.assertEqual(
+            {GUEST: Verdict.REACHABLE, OTHER: Verdict.UNREACHABLE}, results
+        )
+        self.assertEqual(1, self.trove.pinged.count(OTHER))
 
     def test_its_pages_are_as_long_as_troves(self) -> None:
         """Twenty rows, unless more are asked for."""

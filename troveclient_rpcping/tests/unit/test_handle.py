@@ -10,15 +10,112 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What came of one transfer of libcurl."""
+"""One request on one libcurl handle."""
+
+from typing import Any
+from unittest import mock
+
+import pycurl
 
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.handle import Handle
+from troveclient_rpcping.fleet.loop import Loop
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
+
+# CURLOPT_QUICK_EXIT, in curl.h since 7.87.
+QUICK_EXIT = 322
+# Seconds that no request here takes.
+LONG = 60.0
 
 
 class HandleTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.serve(base.PONG)
+        self.access = Access(self.connect(self.server.url))
+        self.loop = Loop()
+        self.addCleanup(self.loop.close)
+
+    def send(self, handle: Handle, **kwargs: Any) -> Reply | NoReply:
+        """Send one request, and wait for its end."""
+        handle.prepare(
+            self.server.url, [], **{'timeout': LONG, 'limit': 1000, **kwargs}
+        )
+        self.loop.start(handle)
+        while True:
+            for ended, code, message in self.loop.wait(LONG):
+                return ended.outcome(code, message)
+
+    def test_a_connection_is_kept_for_the_next_request(self) -> None:
+        """Of the same handle, or of another one."""
+        handle = Handle(self.access)
+        for _ in range(3):
+            self.send(handle)
+        self.send(Handle(self.access))
+        self.assertEqual(1, self.server.connections)
+
+    def test_a_fresh_request_has_a_connection_of_its_own(self) -> None:
+        """It neither takes the one that is kept, nor leaves one behind."""
+        handle = Handle(self.access)
+        self.send(handle)
+        self.send(handle, fresh=True)
+        self.send(handle, fresh=True)
+        self.assertEqual(3, self.server.connections)
+        self.send(handle)
+        self.assertEqual(3, self.server.connections, 'the first was kept')
+
+    def test_timeout_and_limit_are_those_of_each_request(self) -> None:
+        """A listing is longer than a ping, and takes longer."""
+        self.server.answer = lambda request: base.raw('200 OK', b'x' * 50)
+        handle = Handle(self.access)
+        for limit, complete in ((10, False), (50, True)):
+            reply = self.send(handle, limit=limit)
+            assert isinstance(reply, Reply)
+            self.assertEqual(
+                (complete, limit), (reply.complete, len(reply.body))
+            )
+
+    def test_a_timeout_says_whether_there_was_a_connection(self) -> None:
+        """A new one or a kept one, to an API that keeps silent."""
+
+        def silent(request: base.Request) -> None:
+            self.server.done.wait()
+
+        handle = Handle(self.access)
+        self.send(handle)
+        self.server.answer = silent
+        for fresh in (False, True):
+            self.assertEqual(
+                NoReply(
+                    NoReply.TIMEOUT, 'No answer from the API within 0.5 s'
+                ),
+                self.send(handle, timeout=0.5, fresh=fresh),
+            )
+
+    def test_an_end_does_not_wait_for_a_silent_name_server(self) -> None:
+        """Where libcurl has the option for it; older ones do without."""
+        for supported in (True, False):
+            curl = mock.Mock()
+
+            def setopt(
+                option: int, value: object, supported: bool = supported
+            ) -> None:
+                if option == QUICK_EXIT and not supported:
+                    raise pycurl.error('unknown option')
+
+            curl.setopt.side_effect = setopt
+            self.patch(pycurl, 'Curl', lambda curl=curl: curl)
+            Handle(self.access)
+            self.assertIn(mock.call(QUICK_EXIT, 1), curl.setopt.call_args_list)
+
+    def test_this_libcurl_knows_the_option(self) -> None:
+        """The number is right, if it is new enough."""
+        if pycurl.version_info()[2] < 0x075700:
+            self.skipTest('libcurl is older than 7.87')
+        pycurl.Curl().setopt(QUICK_EXIT, 1)
+
     def test_an_error_without_a_text_is_named(self) -> None:
         """libcurl has none for some errors of GnuTLS."""
         api = self.connect(self.serve(base.PONG).url)

@@ -54,6 +54,7 @@ from troveclient_rpcping.tests.hostile import Ending
 from troveclient_rpcping.tests.hostile import Script
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
 # Seconds for a reply that ends by itself: no machine is so busy.
@@ -119,7 +120,8 @@ class TestCase(base.TestCase):
             )
         self.assertEqual(GUEST, result.instance_id)
         self.assertEqual(
-            result.verdict is Verdict.REACHABLE, result.reason is None
+            result.verdict is Verdict.REACHABLE,
+            result.reason in (None, Reason.NO_SUCH_METHOD),
         )
         self.assert_clean_text(result)
         return result
@@ -178,7 +180,7 @@ class BothWaysTest(TestCase):
         """A clean one is read right, both ways; any other never wrong."""
         seen: collections.Counter[Verdict] = collections.Counter()
 
-        @hostile.settings(150)
+        @hostile.settings(250)
         @hypothesis.given(hostile.scripts())
         def judge_both_ways(script: Script) -> None:
             # A rate limit is waited for, and 413 and 429 are one.
@@ -271,6 +273,17 @@ class BothWaysTest(TestCase):
         """A 204 that has one is not clean."""
         head = b'HTTP/1.1 204 No Content\r\nContent-Length:\r\n 5\r\n\r\n'
         self.assert_both(head + b'alive', Verdict.UNKNOWN)
+
+    def test_what_a_cache_answers_is_unknown(self) -> None:
+        """However well, or dead, it says that the guest is."""
+        for message in (base.PONG, base.DEAD):
+            head, _, body = message.partition(b'\r\n\r\n')
+            for line in (b'Age: 7', b'X-Cache: HIT', b'Warning: 110 - "x"'):
+                self.assert_both(
+                    b'\r\n'.join([head, line, b'', body]), Verdict.UNKNOWN
+                )
+        head = base.PONG.partition(b'\r\n\r\n')[0]
+        self.assert_both(head + b'\r\nAge: 0\r\n\r\n', Verdict.REACHABLE)
 
     def test_no_redirect_is_followed(self) -> None:
         """Nor any other word on where to go instead."""
@@ -541,7 +554,7 @@ class JudgeTest(testtools.TestCase):
         if not detail.isprintable() or len(detail) > 200:
             self.fail(repr(detail))
         if judgement.verdict is Verdict.REACHABLE:
-            self.assertIsNone(judgement.reason)
+            self.assertIn(judgement.reason, (None, Reason.NO_SUCH_METHOD))
             return
         self.assertIsNotNone(judgement.reason)
         error: Any = exceptions.from_judgement(judgement, reply, 'x')

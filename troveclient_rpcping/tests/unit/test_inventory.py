@@ -235,6 +235,100 @@ class ListInstancesTest(testtools.TestCase):
         )
 
 
+class InstanceTest(testtools.TestCase):
+    """What the sweep reads out of a row."""
+
+    def listed(
+        self, headers: dict[str, str], **fields: Any
+    ) -> inventory.Instance:
+        body = json.dumps({'instances': [row(7, **fields)]}).encode()
+        (instance,) = inventory.list_instances(
+            lambda path: Reply(200, headers, body)
+        )
+        return instance
+
+    def test_a_heartbeat_is_as_old_as_trove_says(self) -> None:
+        """By the Date of the reply, not by the clock of this machine."""
+        date = {'date': 'Sun, 22 Nov 2026 10:01:30 GMT'}
+        for text, age in (
+            ('2026-11-22T10:00:00', 90.0),
+            ('2026-11-22T10:01:29.500000', 0.5),
+            ('2026-11-22T10:01:00+00:00', 30.0),
+            ('2026-11-22T12:01:00+02:00', 30.0),
+            ('2026-11-22T10:02:00', -30.0),
+        ):
+            instance = self.listed(date, service_status_updated=text)
+            self.assertEqual(age, instance.heartbeat_age, text)
+            self.assertEqual(text, instance.last_heartbeat)
+
+    def test_without_both_times_there_is_no_age(self) -> None:
+        """And no guess: neither stale nor fresh."""
+        good = 'Sun, 22 Nov 2026 10:01:30 GMT'
+        for headers, heartbeat in (
+            ({}, '2026-11-22T10:00:00'),
+            ({'date': 'now'}, '2026-11-22T10:00:00'),
+            ({'date': ''}, '2026-11-22T10:00:00'),
+            ({'date': good}, None),
+            ({'date': good}, 'yesterday'),
+            ({'date': good}, 1_700_000_000),
+            ({'date': 'Sun, 22 Nov 2026 10:01:30'}, '2026-11-22T10:00:00'),
+        ):
+            instance = self.listed(headers, service_status_updated=heartbeat)
+            self.assertIsNone(instance.heartbeat_age, str(headers))
+            self.assertFalse(instance.is_stale or instance.is_fresh)
+
+    def test_after_three_missed_heartbeats_it_is_stale(self) -> None:
+        """An agent sends one every 30 s."""
+        for age, stale in ((0.0, False), (90.0, False), (90.1, True)):
+            instance = inventory.Instance('x', 'x', heartbeat_age=age)
+            self.assertIs(stale, instance.is_stale, str(age))
+            self.assertIs(not stale, instance.is_fresh, str(age))
+
+    def test_where_trove_records_no_heartbeats_none_is_stale(self) -> None:
+        """In RESTART_REQUIRED its time stands still while the agent runs."""
+        for status, stale in (('RESTART_REQUIRED', False), ('ACTIVE', True)):
+            instance = inventory.Instance(
+                'x', status=status, heartbeat_age=3600.0
+            )
+            self.assertIs(stale, instance.is_stale, status)
+            self.assertFalse(instance.is_fresh)
+
+    def test_a_heartbeat_in_the_future_is_neither_fresh_nor_stale(
+        self,
+    ) -> None:
+        """The clocks differ, so its age says nothing."""
+        instance = inventory.Instance('x', heartbeat_age=-0.1)
+        self.assertFalse(instance.is_fresh or instance.is_stale)
+
+    def test_trove_does_not_ask_a_busy_guest(self) -> None:
+        """By its status in the listing."""
+        for status in (
+            *('BUILD', 'REBOOT', 'RESIZE', 'PROMOTE', 'EJECT', 'UPGRADE'),
+        ):
+            self.assertTrue(inventory.Instance('x', status=status).is_busy)
+        for status in ('ACTIVE', 'ERROR', 'RESTART_REQUIRED', 'build', None):
+            self.assertFalse(inventory.Instance('x', status=status).is_busy)
+
+    def test_a_shutdown_counts_only_with_a_server(self) -> None:
+        """Trove fakes it for a server that it does not find in Nova."""
+        for server, busy in (({'id': 'x'}, True), (None, False), ('x', False)):
+            instance = self.listed({}, status='SHUTDOWN', server=server)
+            self.assertIs(busy, instance.has_server)
+            self.assertIs(busy, instance.is_busy)
+
+
+class ReadListingTest(testtools.TestCase):
+    def test_the_reading_says_what_to_get_and_takes_what_came(self) -> None:
+        """It sends nothing itself: a sweep reads the listing so."""
+        trove = Trove([row(number) for number in range(3)])
+        reading = inventory.read_listing()
+        path = next(reading)
+        self.assertIn('/mgmt/instances?', path)
+        self.assertEqual([], trove.paths)
+        end = self.assertRaises(StopIteration, reading.send, trove(path))
+        self.assertEqual(3, len(end.value))
+
+
 class IsIdTest(testtools.TestCase):
     def test_a_canonical_uuid_is_an_id_and_all_else_a_name(self) -> None:
         """In either case, but with its hyphens and nothing more."""

@@ -25,6 +25,7 @@ import troveclient_rpcping
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 
 # From the ground up. A module imports from its own floor and those below.
+# What decides a sweep is below what sends it, and knows nothing of it.
 FLOORS = [
     ['durations', 'limits', 'plaintext', 'reply', 'version'],
     ['arguments', 'login_failure'],
@@ -33,12 +34,15 @@ FLOORS = [
     ['transport'],
     ['fleet.descriptors', 'fleet.repeat', 'fleet.series'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
+    ['fleet.breaker', 'fleet.capacity', 'fleet.evidence', 'fleet.questions'],
     ['targets'],
-    ['fleet.watch'],
-    ['fleet.breaker', 'fleet.handle', 'fleet.login', 'fleet.proof'],
+    ['fleet.controls', 'fleet.queue', 'fleet.watch'],
+    ['fleet.silence', 'fleet.witnesses'],
+    ['fleet.sweep'],
+    ['fleet.handle', 'fleet.login'],
     ['fleet.loop'],
     ['fleet.engine'],
-    ['fleet.sweep'],
+    ['fleet.pinging'],
     ['management'],
     ['client'],
     ['fixture'],
@@ -90,6 +94,29 @@ class LayersTest(testtools.TestCase):
                     self.assertLessEqual(
                         floor(inner), floor(name), f'{name} -> {inner}'
                     )
+
+    def test_what_sends_knows_nothing_of_what_decides(self) -> None:
+        """The engine knows the protocol between them, and no guest."""
+        known = modules()
+        sends = ('access', 'handle', 'login', 'loop', 'pacing', 'engine')
+        both = {'fleet.questions', *(f'fleet.{name}' for name in sends)}
+        for name in sends:
+            for imported in imports(known[f'fleet.{name}']):
+                inner = imported.removeprefix('troveclient_rpcping.')
+                if inner.startswith('fleet.'):
+                    self.assertIn('.'.join(inner.split('.')[:2]), both, name)
+
+    def test_what_decides_sends_nothing(self) -> None:
+        """So a model can run it, on a clock of its own."""
+        decides = [
+            *('breaker', 'capacity', 'controls', 'evidence', 'queue'),
+            *('questions', 'repeat', 'silence', 'sweep', 'witnesses'),
+        ]
+        known = modules()
+        for name in decides:
+            for imported in imports(known[f'fleet.{name}']):
+                root = imported.partition('.')[0]
+                self.assertNotIn(root, ('pycurl', 'time', 'socket'), name)
 
     def test_only_the_commands_know_cliff_and_osc_lib(self) -> None:
         """And nothing prints but through them."""

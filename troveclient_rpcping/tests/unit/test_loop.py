@@ -45,8 +45,8 @@ class LoopTest(base.TestCase):
     def test_an_interrupt_in_a_callback_is_raised(self) -> None:
         """pycurl would print and forget it."""
         server = self.serve(base.DEAD)
-        handle = Interrupted(Access(self.connect(server.url)), LONG, 1000)
-        handle.prepare(server.url, [])
+        handle = Interrupted(Access(self.connect(server.url)))
+        handle.prepare(server.url, [], timeout=LONG, limit=1000)
         loop = self.loop()
         hook = sys.excepthook
         loop.start(handle)
@@ -117,8 +117,8 @@ class LoopTest(base.TestCase):
     def test_a_high_timeout_is_no_error(self) -> None:
         """The selector counts milliseconds in 32 bits."""
         server = self.serve(base.PONG)
-        handle = Handle(Access(self.connect(server.url)), LONG, 1000)
-        handle.prepare(server.url, [])
+        handle = Handle(Access(self.connect(server.url)))
+        handle.prepare(server.url, [], timeout=LONG, limit=1000)
         loop = self.loop()
         loop.start(handle)
         ended: list[tuple[Handle, int, str]] = []

@@ -13,7 +13,7 @@
 """What the commands are made of, without a server."""
 
 import argparse
-import datetime
+import dataclasses
 import io
 
 import testtools
@@ -54,6 +54,7 @@ UP = result(Verdict.REACHABLE, rtt=0.03)
 DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout', 15.0)
 FAILED = result(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full', 0.1)
 LOST = result(Verdict.UNKNOWN, Reason.CONNECTION, 'refused')
+ON_BUS = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, 'Half of all are lost')
 
 
 def series(*results: PingResult) -> Series:
@@ -314,9 +315,28 @@ class RowsTest(testtools.TestCase):
         )
         self.assertEqual('1 of 3 pings lost: Timeout', cells['Detail'])
 
-    def test_who_was_waited_for_and_came_has_no_loss(self) -> None:
+    def test_whoever_was_waited_for_and_came_has_no_loss(self) -> None:
         """That it took several pings is what waiting is."""
-        self.assertEqual('', report.detail(UP, series(DEAD, UP)))
+        pings = series(DEAD, UP)
+        self.assertEqual('1 of 2 pings lost', report.detail(UP, pings))
+        pings.awaited = True
+        self.assertEqual('', report.detail(UP, pings))
+
+    def test_a_guest_that_lost_a_ping_is_reachable_and_says_so(self) -> None:
+        """The sweep pinged it again, and it answered."""
+        lost = dataclasses.replace(UP, lost=2)
+        self.assertEqual(
+            '2 of 3 pings lost', report.detail(lost, series(lost))
+        )
+        self.assertEqual('reachable', str(self.row(lost)[2]))
+
+    def test_an_old_agent_is_reachable_and_says_so(self) -> None:
+        """Its image cannot answer the ping, but RPC works."""
+        text = 'Endpoint does not support RPC method rpc_ping.'
+        old = result(Verdict.REACHABLE, Reason.NO_SUCH_METHOD, text, 0.04)
+        self.assertEqual(text, report.detail(old, series(old)))
+        self.assertEqual('reachable', str(self.row(old)[2]))
+        self.assertEqual(0, exits.of({old.verdict}))
 
 
 class RecordsTest(testtools.TestCase):
@@ -413,8 +433,8 @@ class ReportTest(testtools.TestCase):
             report.sentence(target, DEAD, series(DEAD)),
         )
         self.assertIn(
-            f'Guest {GUEST} is in error: The guest agent, or the message '
-            'bus, failed the ping: "disk is full".',
+            f'Guest {GUEST} is in error: The guest agent failed the ping: '
+            '"disk is full". Look into the log of the agent in the guest.',
             report.sentence(target, FAILED, series(FAILED)),
         )
         self.assertIn(
@@ -441,36 +461,45 @@ class ReportTest(testtools.TestCase):
             self.assertEqual(told, '1 of 2 pings were lost' in said, said)
             self.assertEqual(told, 'lost' in said, said)
 
-    def test_nobody_answering_points_at_the_bus(self) -> None:
-        """Not at the guests."""
-        self.assertIn('message bus', self.advice(DEAD, DEAD, LOST))
+    def test_lost_calls_point_at_the_bus(self) -> None:
+        """And at the workers of trove-api: no guest is to be repaired."""
+        for said in (
+            report.sentence(Target(GUEST), ON_BUS, series(ON_BUS)),
+            self.advice(UP, ON_BUS),
+        ):
+            self.assertIn('The guest may be well', said)
+            self.assertIn('message bus (RabbitMQ), and repair no guest.', said)
+        self.assertIn('1 of 2 guests: Half of all', self.advice(UP, ON_BUS))
 
-    def test_one_answer_takes_the_suspicion_off_the_bus(self) -> None:
-        """An agent that fails, or is too old, answered as well."""
+    def test_dead_guests_alone_do_not_point_at_the_bus(self) -> None:
+        """They are proven to be dead: the sweep has looked at the bus."""
         self.assertEqual('', self.advice(DEAD, DEAD, UP))
+        self.assertEqual('', self.advice(DEAD, DEAD))
         self.assertEqual('', self.advice(DEAD, DEAD, FAILED))
 
-    def test_a_deaf_agent_is_told_from_a_dead_one(self) -> None:
-        """Its heartbeat is fresh, so it lives and can send."""
-        now = datetime.datetime.now(datetime.UTC)
-        for status, beat, deaf in (
-            ('ACTIVE', now, True),
-            ('ACTIVE', now.replace(tzinfo=None), True),
-            ('ACTIVE', now - datetime.timedelta(minutes=5), False),
-            ('SHUTDOWN', now, False),
+    def test_a_heartbeat_that_contradicts_a_death_is_told(self) -> None:
+        """With its age when Trove listed it, and no more than that."""
+        for status, age, deaf in (
+            ('ACTIVE', 12.0, True),
+            ('ACTIVE', 0.0, True),
+            ('ACTIVE', 300.0, False),
+            ('ACTIVE', -30.0, False),
+            ('SHUTDOWN', 12.0, False),
             ('ACTIVE', None, False),
         ):
-            self.instance = Instance(
-                GUEST,
-                status=status,
-                last_heartbeat=beat.isoformat() if beat else 'never',
-            )
+            self.instance = Instance(GUEST, status=status, heartbeat_age=age)
             target = Target(GUEST, None, self.instance)
             for said in (
                 report.sentence(target, DEAD, series(DEAD)),
                 self.advice(UP, DEAD),
             ):
-                self.assertEqual(deaf, 'does not hear' in said, said)
+                self.assertEqual(deaf, 'last heartbeat' in said, said)
+        self.instance = Instance(GUEST, status='ACTIVE', heartbeat_age=12.0)
+        target = Target(GUEST, None, self.instance)
+        said = report.sentence(target, DEAD, series(DEAD))
+        self.assertIn('its last heartbeat was 12.0 s old when Trove', said)
+        for other in (UP, FAILED, LOST):
+            self.assertNotIn('heartbeat', self.advice(other, other))
 
     def test_troubles_of_the_control_plane_are_named_once(self) -> None:
         """With how many guests they hit."""

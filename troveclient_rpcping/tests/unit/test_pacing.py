@@ -254,17 +254,28 @@ class GateTest(testtools.TestCase):
         self.assertLessEqual(gate.pause(0.0), 300)
 
     def test_a_server_that_refuses_everything_is_given_up(self) -> None:
-        """A limiter lets something through, sooner or later."""
+        """A limiter lets something through, sooner or later.
+
+        Not even if it asks for patience each time.
+        """
+        for pause in ('0', '1', '5', '30', '100'):
+            gate, now = Gate(), 0.0
+            while not gate.starved(now):
+                gate.refused(now, gate.sent(now), refusal(pause))
+                self.assertFalse(gate.starved(now))
+                now += max(gate.pause(now), 0.1)
+                self.assertLess(now, 2 * pacing.STARVED, pause)
+            self.assertGreater(now, pacing.STARVED, pause)
+
+    def test_one_request_that_gets_through_is_enough(self) -> None:
+        """The count of the seconds begins anew with the next refusal."""
         gate = Gate()
-        for now in (0.0, 50.0, 100.0):
-            gate.refused(now, gate.sent(now), refusal())
-            self.assertFalse(gate.starved(now))
-        self.assertTrue(gate.starved(pacing.STARVED + 1))
-        # While the server itself asks for patience, it has it.
-        gate.refused(149.0, gate.sent(149.0), refusal('100'))
+        gate.refused(0.0, gate.sent(0.0), refusal())
+        gate.admitted(gate.sent(140.0))
         self.assertFalse(gate.starved(pacing.STARVED + 1))
-        gate.admitted(gate.sent(120.0))
-        self.assertFalse(gate.starved(pacing.STARVED + 1))
+        gate.refused(200.0, gate.sent(200.0), refusal())
+        self.assertFalse(gate.starved(200.0 + pacing.STARVED))
+        self.assertTrue(gate.starved(200.1 + pacing.STARVED))
 
     def test_a_rate_of_the_user_is_kept(self) -> None:
         """Evenly, and neither a refusal nor its absence raises it."""

@@ -12,6 +12,7 @@
 
 """When guests are pinged again, and what comes of it."""
 
+import dataclasses
 import threading
 import time
 from typing import Any
@@ -92,6 +93,13 @@ class TimesTest(testtools.TestCase):
         self.assertFalse(Once().patient)
         self.assertIsNone(Once().due(DEAD, 0.0, 0.1))
 
+    def test_only_several_pings_are_several_results(self) -> None:
+        """One ping of each guest has one result, whatever the sweep needs."""
+        self.assertTrue(Times(2, 1.0).repeats)
+        self.assertFalse(Times(1, 1.0).repeats)
+        self.assertFalse(Once().repeats)
+        self.assertTrue(UntilReachable(1, 1.0).repeats)
+
     def test_nonsense_is_refused(self) -> None:
         """Before any ping."""
         for count, interval in ((0, 1.0), (1, 0.0), (1, float('nan'))):
@@ -169,6 +177,36 @@ class SeriesTest(testtools.TestCase):
         self.assertIs(later, series.worst)
         self.assertIs(FAILED, series.last)
 
+    def test_lost_pings_of_a_guest_that_answered_count(self) -> None:
+        """They are no results, but they were sent and not answered."""
+        series = self.series(dataclasses.replace(result(), lost=2))
+        self.assertEqual(
+            (3, 1, 2), (series.sent, series.received, series.lost)
+        )
+        self.assertEqual(1, series.in_a_row)
+        assert series.worst is not None
+        self.assertIs(Verdict.REACHABLE, series.worst.verdict)
+
+    def test_further_pings_of_a_dead_guest_are_no_loss(self) -> None:
+        """They were sent for more evidence only, and nobody counts them."""
+        series = self.series(dataclasses.replace(DEAD, lost=4))
+        self.assertEqual((1, 0), (series.sent, series.received))
+
+    def test_a_lost_ping_is_no_verdict_on_a_guest_that_answers_later(
+        self,
+    ) -> None:
+        """It is one while no answer follows."""
+        lost = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
+        self.assertIs(lost, self.series(result(), lost).worst)
+        answer = result()
+        series = self.series(lost, answer)
+        self.assertIs(answer, series.worst)
+        self.assertEqual(
+            (2, 1, 1), (series.sent, series.received, series.lost)
+        )
+        self.assertIs(FAILED, self.series(FAILED, lost, answer).worst)
+        self.assertIs(lost, self.series(CUT, lost).worst)
+
     def test_it_begins_with_nothing(self) -> None:
         """There is one for each guest, so it is small as well."""
         series = Series()
@@ -201,6 +239,10 @@ class RepeatedSweepTest(base.TestCase):
     def manager(self, answer: Any) -> Any:
         self.server = self.serve(answer)
         return self.connect(self.server.url).mgmt_instances
+
+    def pings(self, guest: str) -> int:
+        """Return how often a guest was pinged."""
+        return [guest in each[0] for each in self.server.requests].count(True)
 
     def test_each_guest_is_pinged_so_many_times(self) -> None:
         """And each ping has a result."""
@@ -241,20 +283,55 @@ class RepeatedSweepTest(base.TestCase):
         self.assertEqual([Verdict.REACHABLE] * 2, [r.verdict for r in results])
 
     def test_a_guest_that_stays_dead_is_unreachable(self) -> None:
-        """On Trove's word, if no other guest ever answered."""
+        """On Trove's word, if no other guest ever answered.
+
+        Each result says that nobody confirms it.
+        """
         results = list(
             self.manager(base.DEAD).rpc_ping_each(
                 [GUEST], count=3, interval=0.01
             )
         )
-        self.assertEqual(3, len(results))
-        self.assertEqual(Verdict.UNREACHABLE, results[-1].verdict)
+        self.assertEqual(
+            [Verdict.UNREACHABLE] * 3, [each.verdict for each in results]
+        )
+        for each in results:
+            self.assertIn('no other guest confirms it', each.detail)
+
+    def test_pings_that_were_lost_are_told(self) -> None:
+        """One result for each ping, though none says that it is dead."""
+        answers = iter([base.DEAD, base.PONG, base.PONG])
+        results = list(
+            self.manager(
+                lambda request: (
+                    next(answers) if GUEST in request[0] else base.PONG
+                )
+            ).rpc_ping_each([GUEST], count=3, interval=0.01)
+        )
+        self.assertCountEqual(
+            [Reason.MESSAGE_BUS, None, None], [r.reason for r in results]
+        )
+        self.assertEqual({0}, {each.lost for each in results})
+        self.assertEqual(3, self.pings(GUEST))
+
+    def test_an_answer_after_a_timeout_is_the_one_result(self) -> None:
+        """It says how many pings were lost before."""
+        answers = iter([base.DEAD, base.PONG])
+        (only,) = self.manager(
+            lambda request: next(answers) if GUEST in request[0] else base.PONG
+        ).rpc_ping_each([GUEST])
+        self.assertEqual(
+            (Verdict.REACHABLE, None, 1),
+            (only.verdict, only.reason, only.lost),
+        )
 
     def test_waiting_ends_with_the_last_guest(self) -> None:
         """Nova may fail, and the guest be dead, before it answers."""
         gateway = base.raw('502 Bad Gateway')
         answers = iter([NOVA, gateway, base.DEAD, base.PONG])
-        manager = self.manager(lambda request: next(answers))
+        manager = self.manager(
+            lambda request: next(answers) if GUEST in request[0] else NOVA
+        )
         results = list(
             manager.rpc_ping_until_reachable(
                 [GUEST], interval=0.01, deadline=LONG
@@ -265,6 +342,8 @@ class RepeatedSweepTest(base.TestCase):
             [Reason.COMPUTE_ERROR, Reason.GATEWAY],
             [r.reason for r in results[:2]],
         )
+        # One timeout, and nobody else that answers, prove nothing.
+        self.assertIs(Verdict.UNKNOWN, results[2].verdict)
 
     def test_waiting_does_not_ask_who_has_answered(self) -> None:
         """Only the guest that is awaited is pinged again."""

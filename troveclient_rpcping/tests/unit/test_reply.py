@@ -87,6 +87,59 @@ class ReplyTest(testtools.TestCase):
             reply = Reply(204, headers)
             self.assertIs(announced, reply.announces_body, str(headers))
 
+    def test_a_cache_that_answers_says_so(self) -> None:
+        """By its age, by a warning, or by what caches say of a hit."""
+        for name, value in (
+            ('age', '1'),
+            ('age', '0, 7'),
+            ('age', '3600'),
+            ('age', 'old'),
+            ('warning', '110 - "Response is Stale"'),
+            ('warning', '199 - "x", 110 proxy "Response is Stale"'),
+            ('warning', '111 - "Revalidation Failed"'),
+            ('warning', '112 - "Disconnected Operation"'),
+            ('warning', '113 - "Heuristic Expiration"'),
+            ('x-cache', 'HIT'),
+            ('x-cache', 'MISS from a, Hit from cloudfront'),
+            ('x-cache', 'RefreshHit from cloudfront'),
+            ('x-cache', 'TCP_HIT from a23-1-2-3.deploy.example'),
+            ('x-cache', 'TCP_MEM_HIT'),
+            ('x-cache-lookup', 'HIT from squid:3128'),
+            ('x-cache-status', 'HIT'),
+            ('x-cache-status', 'STALE'),
+            ('x-cache-status', 'UPDATING'),
+            ('x-cache-status', 'REVALIDATED'),
+            ('x-proxy-cache', 'HIT'),
+            ('cf-cache-status', 'HIT'),
+            ('cache-status', 'ExampleCache; hit'),
+            ('x-varnish', '32770 3'),
+        ):
+            reply = Reply(204, {name: value})
+            self.assertEqual(f'{name}: {value}', reply.cached)
+
+    def test_a_cache_that_let_a_reply_pass_is_no_matter(self) -> None:
+        """It says so as well; and most replies know of no cache."""
+        for name, value in (
+            ('age', '0'),
+            ('age', '0, 0'),
+            ('warning', '199 - "Miscellaneous Warning"'),
+            ('warning', '214 - "Transformation Applied"'),
+            ('x-cache', 'MISS'),
+            ('x-cache', 'Miss from cloudfront'),
+            ('x-cache-lookup', 'MISS from squid:3128'),
+            ('x-cache-status', 'BYPASS'),
+            ('x-cache', 'TCP_MISS'),
+            ('x-cache', 'MISS from white-hitch.example'),
+            ('cf-cache-status', 'DYNAMIC'),
+            ('cache-status', 'ExampleCache; fwd=miss'),
+            ('cache-status', 'ExampleCache; fwd=stale'),
+            ('x-varnish', '32770'),
+            ('cache-control', 'max-age=10'),
+            ('date', 'Thu, 01 Jan 2026 00:30:00 GMT'),
+        ):
+            self.assertEqual('', Reply(204, {name: value}).cached, value)
+        self.assertEqual('', Reply(204).cached)
+
     def test_what_is_kept_of_a_body_is_64_kib(self) -> None:
         """More than Trove's longest genuine reply, and not much more."""
         self.assertEqual(65_536, BODY_LIMIT)

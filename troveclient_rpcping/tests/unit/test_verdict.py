@@ -46,6 +46,27 @@ TIMEOUT_2014 = (
     'RPC method: "rpc_ping" info: "<unknown>".'
 )
 
+# What kombu, amqp and oslo.messaging say, each as it was seen.
+BUS_ERRORS = (
+    "Exchange.declare: (403) ACCESS_REFUSED - access to exchange 'x' in vhost "
+    "'/' refused for user 'y'.",
+    "Queue.declare: (404) NOT_FOUND - no queue 'reply_1' in vhost '/'.",
+    '(0, 0): (403) ACCESS_REFUSED - Login was refused using authentication '
+    'mechanism AMQPLAIN.',
+    'Unable to connect to AMQP server on 127.0.0.1:5672 after 1 tries: '
+    '[Errno 111] ECONNREFUSED.',
+    'Server unexpectedly closed connection',
+    'Socket closed',
+    'Too many heartbeats missed',
+    'basic_publish: timed out',
+    'connection already closed',
+    'Connection was closed by the broker',
+    '[Errno 111] ECONNREFUSED',
+    '[Errno 104] Connection reset by peer',
+    '[Errno 113] No route to host',
+    '[Errno 32] Broken pipe',
+)
+
 
 class JudgeTest(testtools.TestCase):
     def assert_judged(
@@ -156,16 +177,65 @@ class JudgeTest(testtools.TestCase):
             Reason.API_ERROR,
         )
 
-    def test_an_old_agent_is_an_error_of_its_own(self) -> None:
-        """An agent that knows no rpc_ping is alive, and too old."""
+    def test_an_old_agent_is_reachable(self) -> None:
+        """It answers that it does not know the ping: RPC works."""
         for text in (
             'Endpoint does not support RPC method rpc_ping.',
             'Endpoint does not support RPC version 1.3. Attempted method: '
             'rpc_ping',
         ):
             self.assert_judged(
-                guest_error(text), Verdict.ERROR, Reason.NO_SUCH_METHOD
+                guest_error(text), Verdict.REACHABLE, Reason.NO_SUCH_METHOD
             )
+
+    def test_only_the_words_for_the_ping_make_an_agent_old(self) -> None:
+        """Not those for another method, nor those inside of other words."""
+        old = 'Endpoint does not support RPC method rpc_ping.'
+        for text in (
+            'Endpoint does not support RPC method backup.',
+            f'disk is full: {old}',
+        ):
+            self.assert_judged(
+                guest_error(text), Verdict.ERROR, Reason.AGENT_ERROR
+            )
+        self.assert_unknown(trove(400, old), Reason.API_ERROR)
+
+    def test_a_bus_that_trove_cannot_use_is_unknown(self) -> None:
+        """Trove takes it for an error of a guest, which was never asked."""
+        for text in BUS_ERRORS:
+            judgement = self.assert_unknown(
+                guest_error(text), Reason.MESSAGE_BUS
+            )
+            self.assertIn(judgement.detail, text)
+
+    def test_a_guest_that_quotes_a_broken_bus_is_in_error(self) -> None:
+        """It has a traceback, or other words before those of the bus."""
+        traceback = '\nTraceback (most recent call last):\n  File "x.py"'
+        for text in BUS_ERRORS:
+            for quoted in (text + traceback, f'backup failed: {text}'):
+                self.assert_judged(
+                    guest_error(quoted), Verdict.ERROR, Reason.AGENT_ERROR
+                )
+
+    def test_the_words_of_the_bus_alone_are_no_word_of_trove(self) -> None:
+        """They count as what Trove says of its call, and nowhere else."""
+        for text in BUS_ERRORS:
+            self.assert_unknown(trove(400, text), Reason.API_ERROR)
+
+    def test_what_came_out_of_a_cache_is_unknown(self) -> None:
+        """Good or bad: it says nothing of the guest now."""
+        for reply in (
+            Reply(204, {'age': '12'}),
+            dataclasses.replace(
+                trove(400, 'Timeout trying to connect to the Guest Agent.'),
+                headers={'x-cache': 'HIT from proxy'},
+            ),
+            dataclasses.replace(
+                guest_error('disk is full'), headers={'warning': '110 - "x"'}
+            ),
+        ):
+            judgement = self.assert_unknown(reply, Reason.BAD_RESPONSE)
+            self.assertIn('out of a cache', judgement.message)
 
     def test_an_exception_of_the_agent_is_an_error(self) -> None:
         """Its detail is the first line, without Trove's introduction."""
