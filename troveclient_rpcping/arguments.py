@@ -71,8 +71,8 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         nargs='*',
         type=name,
         help=(
-            'Instance(s) to ping (name or ID; "db-*" for all names of this '
-            'form)'
+            'Instance(s) to ping (name, ID, or a pattern of names as in '
+            '"db-?")'
         ),
     )
     parser.add_argument(

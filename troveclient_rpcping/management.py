@@ -109,6 +109,7 @@ class Management(management.Management):  # type: ignore[misc]
         deadline: float | None = None,
         count: int = 1,
         interval: float = limits.INTERVAL,
+        listing: Collection[inventory.Instance] | None = None,
         capacity: Capacity | None = None,
         on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
@@ -135,6 +136,8 @@ class Management(management.Management):  # type: ignore[misc]
         :param count: pings for each instance.
         :param interval: seconds from one ping of an instance to its next,
             however long others take to answer.
+        :param listing: what :meth:`list_all` returned, if the caller has it.
+            Otherwise the sweep reads the listing once, if guests are silent.
         :param capacity: what earlier sweeps learnt of the API, in place of
             *concurrency*: hand the same object to each sweep of a monitor.
         :param on_throttle: is told, whenever the rate limit of the server
@@ -160,6 +163,7 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.Times(count, interval),
+            listing,
             capacity,
             on_throttle,
         )
@@ -174,6 +178,7 @@ class Management(management.Management):  # type: ignore[misc]
         concurrency: int = limits.CONCURRENCY,
         timeout: float = limits.TIMEOUT,
         rate: float | None = None,
+        listing: Collection[inventory.Instance] | None = None,
         on_throttle: Callable[[float, float], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping instances until all are reachable, or the time is up.
@@ -192,6 +197,7 @@ class Management(management.Management):  # type: ignore[misc]
         :param concurrency: see :meth:`rpc_ping_each`, as for the others.
         :param timeout: seconds for each ping, in all.
         :param rate: pings a second, at the most.
+        :param listing: see :meth:`rpc_ping_each`.
         :param on_throttle: is told when the server limits the rate.
         :returns: an iterator of :class:`PingResult`, one for each ping; the
             last one of each instance is how it stood at the end. With
@@ -213,6 +219,7 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.UntilReachable(stable, interval),
+            listing,
             None,
             on_throttle,
         )
@@ -222,6 +229,7 @@ class Management(management.Management):  # type: ignore[misc]
         instances: Iterable[Any],
         bounds: limits.Limits,
         again: repeat.Repeat,
+        listing: Collection[inventory.Instance] | None,
         capacity: Capacity | None,
         on_throttle: Callable[[float, float], None] | None,
     ) -> Generator[PingResult]:
@@ -232,12 +240,9 @@ class Management(management.Management):  # type: ignore[misc]
             # Each letter would be an ID.
             raise TypeError(f'not a list of instances, but one: {instances!r}')
         guests: Iterable[Guest] = map(_guest, instances)
-        can_list = True
         if isinstance(instances, Collection):
             # Before the first ping, if they are there already.
             guests = list(guests)
-            # A caller that has every row has read the listing.
-            can_list = not all(guest.row for guest in guests)
         return pinging.ping(
             self.api,
             guests,
@@ -245,7 +250,7 @@ class Management(management.Management):  # type: ignore[misc]
             again,
             capacity,
             on_throttle,
-            can_list=can_list,
+            listing=listing,
         )
 
     def list_all(

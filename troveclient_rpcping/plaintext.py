@@ -19,6 +19,7 @@ stands in a URL.
 """
 
 import re
+import unicodedata
 
 #: How much of a text is shown in a line, in characters.
 LINE_LIMIT = 200
@@ -33,6 +34,18 @@ _ESCAPES = re.compile(
     r'|\x1b[ -/]{0,8}[0-~]'
 )
 
+# Marks on one letter: more would stand in other lines. Hebrew and
+# Vietnamese need up to three.
+_MARKS = 3
+
+# What str.isprintable() takes for printable, and nobody sees: fillers of
+# Hangul, the empty pattern of Braille, joiners and selectors of variants.
+_BLANK = frozenset(
+    '\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0'
+    '\U0001d159'
+    + ''.join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+
 # A user and a password in a URL, also if the password has a slash in it that
 # should be escaped. A port is none.
 _USER_IN_URL = re.compile(
@@ -44,10 +57,29 @@ _WORD = re.compile(r'[\w.:-]+')
 
 
 def _printable(text: str) -> str:
-    # str.isprintable() is false for control and format characters (bidi
-    # overrides, zero width), surrogates, unassigned, line separators, and
-    # every space but U+0020.
-    return ''.join(c if c.isprintable() else ' ' for c in text)
+    """Return *text* with nothing in it that a person cannot see.
+
+    What would be a blank or a break becomes a space. What would be invisible
+    becomes U+FFFD, so that two texts that differ look different.
+    """
+    if text.isascii():
+        return ''.join(c if c.isprintable() else ' ' for c in text)
+    shown: list[str] = []
+    # At the beginning a mark would stand on what is before the text.
+    marks = _MARKS
+    for c in text:
+        category = unicodedata.category(c)
+        marks = marks + 1 if category in ('Mn', 'Me') else 0
+        if c in _BLANK or category in ('Cf', 'Cs', 'Co', 'Cn'):
+            c = '\ufffd'
+        elif marks > _MARKS:
+            # One stands for all the rest of a pile.
+            c = '\ufffd' if marks == _MARKS + 1 else ''
+        elif not c.isprintable():
+            # A control character, a line separator, or another space.
+            c = ' '
+        shown.append(c)
+    return ''.join(shown)
 
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:

@@ -14,11 +14,16 @@
 
 gunicorn's sync workers behave as uWSGI's and mod_wsgi's processes with one
 thread do: a request holds its worker, other requests wait in the listen
-socket, and each reply closes its connection. Each worker loads Trove after
-the fork (uWSGI's ``lazy-apps``), so the workers share no connection.
+socket, and each reply closes its connection. The modules are imported once,
+but each worker sets up its application after the fork (uWSGI's
+``lazy-apps``), so the workers share no connection.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
+# ruff: noqa: I001
+
+# Patches the standard library for eventlet: before everything else.
+import trove.cmd
 
 import os
 import socket
@@ -26,8 +31,14 @@ import sys
 import threading
 from typing import Any
 
+import eventlet.hubs
 from gunicorn import arbiter
 from gunicorn.app import base
+
+# Importing these takes long (for 16 workers, 16 times) and opens no connection.
+import trove.cmd.common
+import trove.common.api
+import trove.common.pastedeploy  # noqa: F401
 
 from sandbox import channel
 from sandbox import plan as plan_
@@ -54,6 +65,8 @@ class _Application(base.BaseApplication):
             ('backlog', _BACKLOG),
             # uWSGI does not kill a worker that serves a long request.
             ('timeout', 0),
+            # Seconds. A worker that has used RabbitMQ does not end by itself.
+            ('graceful_timeout', 1),
             ('control_socket_disable', True),
             ('post_fork', self._post_fork),
             ('post_worker_init', self._post_worker_init),
@@ -62,6 +75,8 @@ class _Application(base.BaseApplication):
 
     def _post_fork(self, server: Any, worker: Any) -> None:
         tether.die_with_parent(self._master)
+        # The one of the master has the master's epoll and green threads.
+        eventlet.hubs.use_hub()
 
     def _post_worker_init(self, worker: Any) -> None:
         os.write(self._ready, b'.')
@@ -70,7 +85,7 @@ class _Application(base.BaseApplication):
         # Trove reads the command line (trove/cmd/common.py).
         config = str(self._plan.file('trove.conf'))
         sys.argv = ['trove-api', '--config-file', config]
-        # It loads and configures Trove, so not before the fork.
+        # Importing it sets up the application, so not before the fork.
         from trove.cmd import app_wsgi
 
         return app_wsgi.application

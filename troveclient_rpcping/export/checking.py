@@ -39,6 +39,7 @@ from troveclient_rpcping.export import plugin
 from troveclient_rpcping.export.cloud import Cloud
 from troveclient_rpcping.export.thresholds import State
 from troveclient_rpcping.export.thresholds import Thresholds
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.targets import Target
 from troveclient_rpcping.verdict import PingResult
 
@@ -72,6 +73,7 @@ class Check:
         self._stage = _LOGIN[0]
         self._cloud: Cloud | None = None
         self._asked: list[Target] | None = None
+        self._listing: list[Instance] | None = None
         self._results: dict[str | None, PingResult] = {}
         self._failure: BaseException | None = None
         # What ended it early; empty for nothing, and for the time.
@@ -168,6 +170,7 @@ class Check:
                 for target in asked
                 if target.instance_id
             ],
+            listing=self._listing,
             concurrency=options.concurrency,
             timeout=options.timeout,
             rate=options.rate,
@@ -186,7 +189,7 @@ class Check:
     ) -> list[Target]:
         asked = targets.chosen(
             self._options,
-            lambda: manager.list_all(self._time_for_work),
+            lambda: self._list(manager),
             stdin=sys.stdin,
             project_id=cloud.project_id,
             # A tenant may give an instance a name that is watched.
@@ -197,6 +200,10 @@ class Check:
             file = plaintext.one_line(str(self._options.from_file))
             raise NoTargetError(f'{file} names no instance')
         return asked
+
+    def _list(self, manager: management.Management) -> list[Instance]:
+        self._listing = manager.list_all(self._time_for_work)
+        return self._listing
 
     def _result(self, target: Target) -> PingResult:
         result = self._results.get(target.instance_id)

@@ -106,6 +106,7 @@ class Capacity:
         # held.
         self._flight: dict[Hashable, tuple[float, bool]] = {}
         self._risky = 0
+        self._controls: set[Hashable] = set()
         # Until when a worker is held by a request that was given up.
         self._abandoned: list[float] = []
         self._answered = False
@@ -118,17 +119,28 @@ class Capacity:
         self._window.clear()
         self._late = 0
 
-    def sent(self, ping: Hashable, now: float, *, risky: bool) -> None:
+    def sent(
+        self,
+        ping: Hashable,
+        now: float,
+        *,
+        risky: bool = False,
+        control: bool = False,
+    ) -> None:
         """Record a request.
 
         :param ping: which one; comes back in :meth:`ended`.
         :param risky: whether it is likely to be held: its guest is known to
             be silent, or has a stale heartbeat.
+        :param control: whether it goes beside the guests, and takes no place
+            of theirs.
         """
         if not self._flight:
             self._quiet_since = now
         self._flight[ping] = now, risky
         self._risky += risky
+        if control:
+            self._controls.add(ping)
         self.peak = max(self.peak, len(self._flight))
 
     def ended(self, ping: Hashable, now: float, rtt: float | None) -> None:
@@ -140,6 +152,7 @@ class Capacity:
         """
         burden, beside = self._burden(now), len(self._flight)
         _, risky = self._flight.pop(ping)
+        self._controls.discard(ping)
         self._risky -= risky
         self._quiet_since = now
         if rtt is None:
@@ -177,7 +190,8 @@ class Capacity:
             return burden < self._holds
         if burden or self._wary:
             # Each of them may turn out to be held.
-            return flight + len(self._abandoned) < self._holds
+            guests = flight - len(self._controls) + len(self._abandoned)
+            return max(burden, guests) < self._holds
         return flight < (
             self._places
             if len(self._calm) >= _FIRST

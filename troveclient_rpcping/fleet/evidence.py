@@ -155,6 +155,19 @@ class Evidence:
         counted = self.answered if stale else len(self._counted)
         return _missing(counted, self._missed, timeouts, self._alike(stale))
 
+    def wants_controls(self, timeouts: int, *, stale: bool) -> bool:
+        """Whether controls should come before the next ping of a guest.
+
+        :param timeouts: how many that guest will have then, if it is dead.
+        """
+        if self.overdue:
+            # It may hide a worker, and will be answered or lost soon.
+            return True
+        if self.lost and not stale:
+            # Further timeouts tell more than controls that get lost, too.
+            return len(self._counted) < ENOUGH
+        return bool(self.missing(timeouts, stale=stale))
+
     @property
     def hopeless(self) -> bool:
         """Whether so many pings get lost that timeouts prove nothing."""

@@ -19,6 +19,7 @@ import re
 
 import pycurl
 
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -42,7 +43,7 @@ _HEAD_LIMIT = 300 * 1024
 # CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl has no name for it either.
 _SUPPRESS_CONNECT_HEADERS = 265
 
-# CURLOPT_QUICK_EXIT, since libcurl 7.87: an end does not wait for a name
+# CURLOPT_QUICK_EXIT, since libcurl 7.87: closing does not wait for a name
 # server that keeps silent.
 _QUICK_EXIT = 322
 
@@ -144,8 +145,13 @@ class Handle:
         """Return what came of the request.
 
         :param code: libcurl's error code; 0 for none.
-        :param message: libcurl's error message.
+        :param message: libcurl's error message; empty where libcurl leaves it
+            out, as some errors of GnuTLS.
         """
+        if code == pycurl.E_COULDNT_CONNECT:
+            system = self.curl.getinfo(pycurl.OS_ERRNO)
+            message = descriptors.shortage(system) or message
+        message = message or _named(code)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return NoReply(NoReply.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)
@@ -161,7 +167,7 @@ class Handle:
                 complete=not overlong,
             )
         if self._header_lines or code in _BAD_RESPONSE:
-            message = message or 'The answer is no HTTP'
+            message = message or 'The answer is not HTTP'
             return NoReply(NoReply.BAD_RESPONSE, message)
         return NoReply(NoReply.CONNECTION, message)
 
@@ -174,6 +180,20 @@ class Handle:
         ):
             return f'No answer from the API within {self._timeout:g} s'
         return f'No connection to the API within {self._timeout:g} s'
+
+
+def _named(code: int) -> str:
+    """Return an error of libcurl in words; empty for none."""
+    if not code:
+        return ''
+    names = (
+        name.removeprefix('E_').replace('_', ' ').lower()
+        for name, value in vars(pycurl).items()
+        if name.startswith('E_')
+        and not name.startswith('E_MULTI')
+        and value == code
+    )
+    return f'libcurl error {code} ({next(names, "unnamed")})'
 
 
 # libcurl takes "HTTP/1.1 2040 x" for a 204; it is no HTTP.

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterable
 import contextlib
@@ -22,10 +23,12 @@ import dataclasses
 import time
 from typing import Any
 
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.fleet.access import Access
 from troveclient_rpcping.fleet.capacity import Capacity
 from troveclient_rpcping.fleet.engine import Engine
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.pacing import Gate
 from troveclient_rpcping.fleet.questions import Answer
 from troveclient_rpcping.fleet.questions import Purpose
@@ -47,7 +50,7 @@ def ping(
     capacity: Capacity | None = None,
     on_throttle: Callable[[float, float], None] | None = None,
     *,
-    can_list: bool = True,
+    listing: Collection[Instance] | None = None,
 ) -> Generator[PingResult]:
     """Ping each guest, and yield the results as they come.
 
@@ -59,7 +62,7 @@ def ping(
     :param on_throttle: is told, whenever the rate limit of the server has
         refused a ping, how many a second seem to get through, and after how
         many seconds the next one may.
-    :param can_list: whether the listing may be read to find witnesses.
+    :param listing: the instances of the cloud, if the caller has listed them.
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
@@ -70,11 +73,11 @@ def ping(
     sweep = Sweep(
         guests,
         repeat,
-        capacity or Capacity(limits.concurrency),
+        capacity or Capacity(descriptors.flight(limits.concurrency)),
         timeout=limits.timeout,
         now=now,
         spacing=lambda: 1 / gate.rate if gate.rate else 0.0,
-        can_list=can_list,
+        listing=listing,
     )
     engine = Engine(
         access, sweep, gate=gate, deadline=deadline, patient=repeat.patient

@@ -104,7 +104,7 @@ class Silent:
         timeouts = self.timeouts + may_ping
         if not stale:
             timeouts = max(2, timeouts)
-        if has_controls and evidence.missing(timeouts, stale=stale):
+        if has_controls and evidence.wants_controls(timeouts, stale=stale):
             return Next.CONTROLS
         if may_ping:
             return Next.PING

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
@@ -82,6 +83,7 @@ _TOO_SHORT = (
     'one longer than --timeout: raise it'
 )
 _NO_ANSWER = '{detail}. Check trove-api and the message bus (RabbitMQ) first'
+_NOBODY = 'No guest answers: check the message bus (RabbitMQ) and trove-api'
 _SAME = '{count} guests fail with this same text: {text}'
 
 
@@ -103,7 +105,8 @@ class Sweep:
     :param now: the time.
     :param spacing: tells how many seconds the rate limit puts between two
         requests.
-    :param can_list: whether the listing may be read to find witnesses.
+    :param listing: the instances of the cloud, if the caller has listed them.
+        Otherwise the sweep reads the listing, if it needs one.
     """
 
     def __init__(
@@ -115,16 +118,23 @@ class Sweep:
         timeout: float,
         now: float,
         spacing: Callable[[], float] = lambda: 0.0,
-        can_list: bool = True,
+        listing: Collection[Instance] | None = None,
     ):
         self.evidence = Evidence()
+        # Of a list, all guests are known: none of them is a witness.
+        if isinstance(guests, Collection):
+            guests = list(guests)
+            listed = {guest.instance_id for guest in guests}
+        else:
+            listed = set()
+        self._listed = frozenset(listed)
         self._queue = Queue(guests, self._is_suspect)
         self._repeat = repeat
         self._capacity = capacity
         self._timeout = timeout
         self._spacing = spacing
         self._controls = Controls()
-        self._witnesses = Witnesses(can_list=can_list)
+        self._witnesses = Witnesses(listing)
         self._breaker = Breaker(timeout)
         self._results: collections.deque[PingResult] = collections.deque()
         # What is under way; of that, how many pings of guests.
@@ -180,9 +190,7 @@ class Sweep:
 
     def wakes(self, now: float) -> float:
         """See :class:`Agenda`."""
-        wakes = [self._queue.wakes()]
-        if self._flight or self._silent:
-            wakes.append(self._look_next)
+        wakes = [self._queue.wakes(), self._look_next]
         if self._wants_controls:
             wakes.append(self._controls.wakes())
         # What is due already waits for room, and so for an answer.
@@ -201,7 +209,12 @@ class Sweep:
             self._pinged += task.first
             if self.evidence.last is None:
                 self._asked.add(question.instance_id)
-        self._capacity.sent(question, now, risky=risky)
+        self._capacity.sent(
+            question,
+            now,
+            risky=risky,
+            control=question.purpose is not Purpose.GUEST,
+        )
 
     def unsent(self, question: Question, now: float, pause: float) -> None:
         """See :class:`Agenda`."""
@@ -224,10 +237,7 @@ class Sweep:
         sent = self._flight.pop(question)
         if question.purpose is Purpose.LISTING:
             self._capacity.ended(question, now, None)
-            self._witnesses.read(
-                answer.reply, self._asked | self._silent.keys()
-            )
-            self._fill_in_rows()
+            self._witnesses.read(answer.reply, self._no_witnesses())
             return
         result = PingResult.of(answer.reply, question.instance_id, answer.rtt)
         heard = result.verdict is Verdict.REACHABLE
@@ -253,8 +263,8 @@ class Sweep:
             return
         self.finish()
         reply = NoReply(NoReply.NOT_ASKED, why)
-        for sent in self._flight.values():
-            if sent.task is not None:
+        for question, sent in self._flight.items():
+            if sent.task is not None and question.purpose is Purpose.GUEST:
                 self._not_asked(sent.task, reply)
         for task in self._queue.rest():
             self._not_asked(task, reply)
@@ -333,7 +343,7 @@ class Sweep:
         """Return the request for the next page of the listing."""
         if self._witnesses.listing is Listing.UNREAD and not self._wants_rows:
             return None
-        path = self._witnesses.page()
+        path = self._witnesses.page(self._no_witnesses())
         if path is None:
             return None
         return Question(
@@ -360,6 +370,10 @@ class Sweep:
             fresh=fresh,
             timeout=self._timeout,
         )
+
+    def _no_witnesses(self) -> set[str]:
+        """Return the guests that are asked anyway, or are silent already."""
+        return self._asked | self._silent.keys() | self._listed
 
     def _is_suspect(self, guest: Guest) -> bool:
         """Whether a guest is likely to keep Trove waiting."""
@@ -461,7 +475,7 @@ class Sweep:
         if result.reason is Reason.AGENT_TIMEOUT:
             self._timed_out(task, result, sent, now, repeated=due is not None)
         else:
-            self._not_timed_out(result, sent)
+            self._not_timed_out(result, now)
         why = self._breaker.saw(result, self._capacity.peak)
         if why and not self._repeat.patient:
             self.end(why, now)
@@ -504,7 +518,7 @@ class Sweep:
         self._emit(result or silence.unproven(silent.result))
         silent.held.clear()
 
-    def _not_timed_out(self, result: PingResult, sent: float) -> None:
+    def _not_timed_out(self, result: PingResult, now: float) -> None:
         silent = self._silent.pop(result.instance_id, None)
         if silent is not None and result.verdict is Verdict.REACHABLE:
             self.evidence.lose(silent.asked)
@@ -519,7 +533,7 @@ class Sweep:
             for each in silent.held[: None if self._repeat.repeats else 0]:
                 self._emit(silence.unproven(each))
         if result.reason is Reason.TIMEOUT:
-            self._unheard.append((result, sent))
+            self._unheard.append((result, now))
             if self.evidence.last is not None or self._repeat.patient:
                 self._release_unheard(self.evidence.last)
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
@@ -532,8 +546,9 @@ class Sweep:
 
         :param last: when an agent answered last; None if none did.
         """
-        for result, sent in self._unheard:
-            text = _TOO_SHORT if last and last > sent else _NO_ANSWER
+        for result, ended in self._unheard:
+            heard = last is not None and last > ended - _NEXT_ANSWER
+            text = _TOO_SHORT if heard else _NO_ANSWER
             text = text.format(detail=result.message.rstrip('.'))
             judgement = dataclasses.replace(result.judgement, message=text)
             self._emit(dataclasses.replace(result, judgement=judgement))
@@ -574,6 +589,8 @@ class Sweep:
 
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that can be decided."""
+        for silent in self._silent.values():
+            self._fill_in_row(silent)
         evidence = self.evidence
         evidence.spacing = self._spacing()
         usual = self._capacity.usual or 0.0
@@ -604,7 +621,7 @@ class Sweep:
     def _give_up(self, now: float) -> None:
         for silent in list(self._silent.values()):
             self._settle(silent, silence.nobody(silent.result))
-        self.end('The agent of no guest answers', now)
+        self.end(_NOBODY, now)
 
     def _decide(self, silent: Silent, now: float) -> None:
         if silent.guest.row is None and self._witnesses.listing in (
@@ -718,11 +735,6 @@ class Sweep:
             if stale and self.evidence.missing(1, stale=True):
                 return True
         return False
-
-    def _fill_in_rows(self) -> None:
-        """Give the silent guests the rows of the listing."""
-        for silent in self._silent.values():
-            self._fill_in_row(silent)
 
     def _fill_in_row(self, silent: Silent) -> None:
         row: Instance | None = silent.guest.row or self._witnesses.row(

@@ -53,11 +53,12 @@ class Listing(enum.Enum):
 class Witnesses:
     """Reads the listing, and says which guest to ask as a witness.
 
-    :param can_list: whether the listing may be read.
+    :param rows: the listing, if it was read already.
     """
 
-    def __init__(self, *, can_list: bool):
-        self.listing = Listing.UNREAD if can_list else Listing.FAILED
+    def __init__(self, rows: Collection[Instance] | None = None):
+        self.listing = Listing.UNREAD
+        self._given = rows
         self._reading: inventory.Reading | None = None
         self._path: str | None = None
         self._rows: dict[str, Instance] = {}
@@ -70,9 +71,15 @@ class Witnesses:
         """Return the row of an instance, if the listing was read."""
         return self._rows.get(instance_id)
 
-    def page(self) -> str | None:
-        """Return the path of the next page to get, once; begin if need be."""
-        if self.listing is Listing.UNREAD:
+    def page(self, asked: Collection[str]) -> str | None:
+        """Return the path of the next page to get, once; begin if need be.
+
+        :param asked: the IDs that were asked for: no witnesses.
+        """
+        if self.listing is Listing.UNREAD and self._given is not None:
+            self.listing = Listing.READ
+            self._list(self._given, asked)
+        elif self.listing is Listing.UNREAD:
             self.listing = Listing.READING
             self._reading = inventory.read_listing()
             self._path = next(self._reading)
@@ -100,7 +107,9 @@ class Witnesses:
                 Listing.MISSING if _has_no_listing(reply) else Listing.FAILED
             )
 
-    def _list(self, rows: list[Instance], asked: Collection[str]) -> None:
+    def _list(
+        self, rows: Collection[Instance], asked: Collection[str]
+    ) -> None:
         self._rows = {row.id: row for row in rows}
         others = [
             row for row in rows if row.id not in asked and not row.is_busy

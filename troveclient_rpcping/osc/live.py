@@ -24,7 +24,6 @@ from typing import Self
 
 from rich import box
 from rich import console
-from rich import live
 from rich import table
 from rich import text
 
@@ -34,6 +33,7 @@ from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Bad
 from troveclient_rpcping.fleet.watch import Trouble
 from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.verdict import Verdict
@@ -54,6 +54,9 @@ _STYLES = {
     Verdict.UNKNOWN: 'yellow',
 }
 
+# What is drawn beside ASCII.
+CHARACTERS = '▁▂▃▄▅▆▇█●─…'
+
 _BARS = '▁▂▃▄▅▆▇█'
 
 
@@ -72,21 +75,19 @@ class Screen:
         self._bad: list[Bad] = []
         self._summary: Summary | None = None
         self._status = 'the first sweep begins'
+        # When what is shown was true, and since when it is not known.
+        self._known: datetime.datetime | None = None
+        self._known_at = self._failing_since = 0.0
         self._guests = self._done = 0
         self._begun = time.monotonic()
         self._median: collections.deque[float] = collections.deque(
             maxlen=_DRAWN
         )
         self._slow: collections.deque[float] = collections.deque(maxlen=_DRAWN)
-        self._live = live.Live(
-            console=self._screen,
-            get_renderable=self.picture,
-            refresh_per_second=2,
-            transient=True,
-        )
+        self._below = below.Below(self._screen, self.picture)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._below.start()
         return self
 
     def __exit__(
@@ -95,7 +96,7 @@ class Screen:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        self._below.stop()
 
     def begins(self, guests: int) -> None:
         """See :meth:`View.begins`."""
@@ -110,9 +111,11 @@ class Screen:
         """See :meth:`View.swept`."""
         self.failed(watch)
         self._summary = summary
-        now = datetime.datetime.now().astimezone()
+        # As in the lines above the view.
+        self._known = datetime.datetime.now(datetime.UTC)
+        self._known_at = time.monotonic()
         took = durations.human(seconds)
-        self._status = f'swept at {now:%H:%M:%S} in {took}'
+        self._status = f'swept at {self._known:%H:%M:%S}Z in {took}'
         if summary.rtts:
             self._median.append(summary.percentile(50))
             self._slow.append(summary.percentile(95))
@@ -120,39 +123,55 @@ class Screen:
     def failed(self, watch: Watch) -> None:
         """See :meth:`View.failed`."""
         self._guests = 0
+        if watch.trouble is not None and self._trouble is None:
+            self._failing_since = time.monotonic()
         self._trouble, self._bad = watch.trouble, watch.bad
+        self._status = 'the last sweep failed'
 
     def line(self, line: str) -> None:
         """See :meth:`View.line`."""
-        self._screen.print(line, markup=False, soft_wrap=True)
+        self._below.line(line)
 
     def remark(self, words: str) -> None:
         """See :meth:`View.remark`."""
-        self._screen.print(words, markup=False, soft_wrap=True, style='dim')
+        self._below.line(words, style='dim')
 
     def picture(self) -> console.Group:
         """Return what is shown now."""
         parts: list[console.RenderableType] = [self._head()]
+        if self._trouble is not None:
+            parts.append(self._failing(self._trouble))
         if self._summary is not None:
-            parts.append(_numbers(self._summary))
-        if self._median:
+            parts.append(_numbers(self._summary, stale=self._is_stale))
+        if self._median and not self._is_stale:
             parts.append(_times('p50', self._median))
             parts.append(_times('p95', self._slow))
-        if self._trouble is not None:
-            said = f'control plane failing: {events.trouble(self._trouble)}'
-            parts.append(text.Text(said, style='bold yellow'))
         if self._bad:
             parts.append(self._list(self._bad))
         return console.Group(*parts)
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether what is shown of the guests is only what was last known."""
+        return self._trouble is not None and self._trouble.reason is None
+
+    def _failing(self, trouble: Trouble) -> text.Text:
+        lasts = durations.compact(time.monotonic() - self._failing_since)
+        said = f'control plane failing for {lasts}: {events.trouble(trouble)}'
+        if self._known is not None and self._is_stale:
+            said += f'; last known at {self._known:%H:%M:%S}Z:'
+        return text.Text(said, style='bold yellow')
 
     def _head(self) -> text.Text:
         head = text.Text('Trove guest RPC', style='bold')
         status = self._status
         if self._guests:
             status = f'sweeping: {self._done} of {self._guests}'
+            if self._is_stale:
+                status += ', after a sweep that failed'
         else:
             due = self._begun + self._interval - time.monotonic()
-            if self._summary is not None and due > 0:
+            if due > 0 and self._status != 'the first sweep begins':
                 status += f', again in {durations.compact(due)}'
         return head.append(f'  {status}', style='not bold dim')
 
@@ -166,7 +185,8 @@ class Screen:
         rows.add_column('For', min_width=6, no_wrap=True)
         rows.add_column('Detail', no_wrap=True)
         room = max(3, self._screen.height - _HEADROOM)
-        now = time.monotonic()
+        # No clock goes on for what is not known any more.
+        now = self._known_at if self._is_stale else time.monotonic()
         for each in bad[-room:][::-1]:
             verdict = each.result.verdict
             id_ = plaintext.one_line(each.instance_id)
@@ -174,19 +194,23 @@ class Screen:
                 text.Text(plaintext.one_line(each.name or '') or id_),
                 *([text.Text(id_)] if wide else []),
                 text.Text(verdict, style=_STYLES[verdict]),
-                durations.compact(now - each.since),
+                durations.compact(max(0.0, now - each.since)),
                 text.Text(each.result.detail),
             )
         if len(bad) > room:
-            rows.caption = f'and {len(bad) - room} more, for longer'
+            shortest = bad[-room].since
+            longer = all(each.since < shortest for each in bad[:-room])
+            more = f'and {len(bad) - room} more'
+            rows.caption = f'{more}, for longer' if longer else more
         return rows
 
 
-def _numbers(summary: Summary) -> text.Text:
+def _numbers(summary: Summary, *, stale: bool) -> text.Text:
+    """Return the counts by verdict; without colours if they are not of now."""
     line = text.Text(f'{report.guests(summary.guests)}  ')
     for verdict in Verdict:
         count = summary.verdicts[verdict]
-        style = _STYLES[verdict] if count else 'dim'
+        style = _STYLES[verdict] if count and not stale else 'dim'
         line.append(f'● {count} {verdict}  ', style=style)
     return line
 

@@ -91,8 +91,9 @@ def _set_up(app: Any) -> None:
 
 
 def _ask(manager: Any, seconds: float) -> Any:
-    # When nobody waits for it any more, it must still come to an end.
-    with bounded(manager.session, seconds):
+    # When nobody waits for it any more, it must still come to an end, and not
+    # before that.
+    with bounded(manager.session, seconds + 1.0):
         return manager.auth_ref
 
 

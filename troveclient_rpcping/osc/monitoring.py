@@ -31,7 +31,9 @@ from troveclient_rpcping import targets
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.fleet import descriptors
 from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Change
 from troveclient_rpcping.fleet.watch import Shift
@@ -66,7 +68,7 @@ class Monitoring:
         self._doubts: set[str] = set()
         self._begun = False
         self._late = False
-        self._capacity = Capacity(arguments.concurrency)
+        self._capacity = Capacity(descriptors.flight(arguments.concurrency))
         self._measures = measures.Measures(
             arguments.textfile,
             arguments.label,
@@ -163,11 +165,12 @@ class Monitoring:
         """Return which guests are watched, and what came of each."""
         arguments = self._arguments
         manager = self._logged_in()
+        self._listing: list[Instance] | None = None
         try:
             asked = choice.targets_of(
                 self._app,
                 arguments,
-                manager.list_all,
+                lambda: self._list(manager),
                 # For the labels of the metrics.
                 always_list=self._measures.metrics is not None,
                 known=self._names,
@@ -188,6 +191,7 @@ class Monitoring:
         self._view.begins(len(guests))
         pings = manager.rpc_ping_each(
             guests,
+            listing=self._listing,
             capacity=self._capacity,
             timeout=arguments.timeout,
             rate=arguments.rate,
@@ -203,6 +207,10 @@ class Monitoring:
             results.get(target.instance_id) or targets.unanswered(target)
             for target in asked
         ]
+
+    def _list(self, manager: management.Management) -> list[Instance]:
+        self._listing = manager.list_all()
+        return self._listing
 
     def _log_in_early(self) -> None:
         """Log in before there is a view, since that may ask for a password.

@@ -60,6 +60,7 @@ class Pinging:
         self._arguments = arguments
         self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
+        self._listing: list[Instance] | None = None
         self._interrupted: int | None = None
         self._started = time.monotonic()
         self._measures = measures.Measures(arguments.textfile, arguments.label)
@@ -141,7 +142,7 @@ class Pinging:
                 return choice.targets_of(
                     self._app,
                     arguments,
-                    lambda: manager.list_all(self._left()),
+                    lambda: self._list(manager),
                     always_list=arguments.textfile is not None
                     or not rows.LISTED_COLUMNS.isdisjoint(self._columns),
                 )
@@ -153,6 +154,10 @@ class Pinging:
                     self._say(f'waiting: {error.__cause__}')
                     said = True
                 time.sleep(pause)
+
+    def _list(self, manager: management.Management) -> list[Instance]:
+        self._listing = manager.list_all(self._left())
+        return self._listing
 
     def _is_awaited(self, error: TargetError) -> bool:
         """Whether it may pass that guests cannot be found."""
@@ -218,6 +223,7 @@ class Pinging:
             'rate': arguments.rate,
             'deadline': deadline,
             'interval': arguments.interval or limits.INTERVAL,
+            'listing': self._listing,
             'on_throttle': on_throttle,
         }
         if arguments.wait is None:

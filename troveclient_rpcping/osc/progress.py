@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import datetime
 import itertools
 import time
 from types import TracebackType
@@ -23,11 +24,15 @@ from typing import Any
 from typing import Self
 
 from rich import console
-from rich import progress
+from rich import progress_bar
+from rich import table
+from rich import text
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.osc import below
+from troveclient_rpcping.osc import exits
 from troveclient_rpcping.targets import Target
 
 # A wait that is shorter than this, in seconds, needs no word.
@@ -36,6 +41,12 @@ _LONG = 5.0
 # Who is awaited is said every so many seconds, and of how many by name.
 _NAME_AFTER = 2.0
 _NAMED = 5
+
+# What is drawn beside ASCII.
+_CHARACTERS = '━╸╺…'
+
+# The most columns that the bar itself takes.
+_BAR = 40
 
 
 class Progress:
@@ -65,32 +76,33 @@ class Progress:
         self._stable = arguments.stable or 1
         self._pings = len(self._awaited) * (arguments.count or 1)
         self._done = 0
+        self._bad: set[str] = set()
+        self._begun = time.monotonic()
         self._end = None if deadline is None else time.monotonic() + deadline
         # None: it is closed.
         self._quiet = app.stderr is None or not app.options.verbose_level
         self._said = False
         self._named = 0
         self._name_next = time.monotonic() + _NAME_AFTER
-        self._bar = progress.Progress(
-            progress.TextColumn('{task.description}'),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            console=console.Console(file=app.stderr),
-            transient=True,
-            disable=self._quiet
-            or (self._pings < 2 and not self._waits)
-            or not app.stderr.isatty()
+        self._description = 'pings'
+        # Why it takes long, how many pings a second there are, and from when.
+        self._slow: tuple[str, float, float] | None = None
+        self._screen = console.Console(file=app.stderr, highlight=False)
+        self._below: below.Below | None = None
+        if (
+            not self._quiet
+            and (self._pings > 1 or self._waits)
+            and below.can_show(app.stderr, _CHARACTERS)
             # Log lines would break it up.
-            or bool(app.options.debug),
-        )
-        self._task = self._bar.add_task('pings', total=self._pings)
+            and not app.options.debug
+        ):
+            self._below = below.Below(self._screen, self._picture)
         if arguments.rate:
-            self._slow('limited by --rate', arguments.rate, 0.0)
+            self._slows('limited by --rate', arguments.rate, 0.0)
 
     def __enter__(self) -> Self:
-        if not self._bar.disable:
-            self._bar.start()
+        if self._below is not None:
+            self._below.start()
             if self._waits:
                 self._name_the_awaited()
         return self
@@ -101,9 +113,9 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Before rich 15 it ends with an empty line, disabled or not.
-        if not self._bar.disable:
-            self._bar.stop()
+        if self._below is not None:
+            self._below.draw()
+            self._below.stop()
 
     def saw(self, instance_id: str, series: Series) -> None:
         """Take in one more result.
@@ -112,10 +124,12 @@ class Progress:
         :param series: all of that guest.
         """
         if not self._waits:
-            self._advance()
+            self._done += 1
+            if series.last and exits.is_bad(series.last.verdict):
+                self._bad.add(instance_id)
         elif series.in_a_row >= self._stable:
             self._awaited.pop(instance_id, None)
-            self._advance()
+            self._done += 1
         if self._waits and time.monotonic() >= self._name_next:
             self._name_the_awaited()
 
@@ -125,11 +139,35 @@ class Progress:
         :param rate: pings a second that seem to get through.
         :param pause: seconds until the next one may.
         """
-        self._slow('rate limit of the server', rate, pause)
+        self._slows('rate limit of the server', rate, pause)
 
-    def _advance(self) -> None:
-        self._done += 1
-        self._bar.advance(self._task)
+    def _picture(self) -> console.RenderableType:
+        elapsed = datetime.timedelta(
+            seconds=int(time.monotonic() - self._begun)
+        )
+        count = f'{self._done}/{self._pings}'
+        width = self._screen.width
+        bar = min(_BAR, width // 4)
+        # The count and the clock stay, however long the words are.
+        room = width - bar - len(count) - len(str(elapsed)) - 4
+        words = text.Text(self._words(), no_wrap=True)
+        words.truncate(max(1, room), overflow='ellipsis')
+        line = table.Table.grid(padding=(0, 1))
+        line.add_row(
+            words,
+            progress_bar.ProgressBar(self._pings, self._done, width=bar),
+            text.Text(count, style='green'),
+            text.Text(str(elapsed), style='yellow'),
+        )
+        return line
+
+    def _words(self) -> str:
+        words = self._description
+        if self._slow is not None and not self._waits:
+            words = self._slowness()
+        if self._bad:
+            words = f'{len(self._bad)} bad so far; {words}'
+        return words
 
     def _name_the_awaited(self) -> None:
         self._name_next = time.monotonic() + _NAME_AFTER
@@ -138,31 +176,31 @@ class Progress:
         first = itertools.islice(self._awaited.items(), _NAMED)
         names = [self._named_guest(id_, name) for id_, name in first]
         rest = len(self._awaited) - len(names)
-        text = f'waiting for {", ".join(names)}'
+        words = f'waiting for {", ".join(names)}'
         if rest:
-            text += f' and {rest} more'
-        self._bar.update(self._task, description=text)
+            words += f' and {rest} more'
+        self._description = words
         # Without a bar, one line for each change.
-        if self._bar.disable and len(self._awaited) != self._named:
+        if self._below is None and len(self._awaited) != self._named:
             self._named = len(self._awaited)
-            self._say(text)
+            self._say(words)
 
     def _named_guest(self, id_: str, name: str | None) -> str:
         if not name:
             return plaintext.word(id_)
-        if not self._bar.disable:
+        if self._below is not None:
             # The bar has little room, and nothing parses it.
             return plaintext.quoted(name)
         return f'{plaintext.word(id_)} {plaintext.quoted(name)}'
 
-    def _slow(self, cause: str, rate: float, pause: float) -> None:
-        seconds = pause + (self._pings - self._done) / rate
-        text = f'{cause}: about {durations.human(seconds)} to go'
-        self._bar.update(self._task, description=text)
+    def _slows(self, cause: str, rate: float, pause: float) -> None:
+        self._slow = cause, rate, time.monotonic() + pause
+        seconds = self._seconds_to_go()
         if self._said or self._quiet or seconds < _LONG:
             return
         self._said = True
-        self._say(text)
+        if self._below is None:
+            self._say(self._slowness())
         if self._end is None:
             return
         left = max(0.0, self._end - time.monotonic())
@@ -173,7 +211,20 @@ class Progress:
                 f'{self._pings - self._done} pings will still be sent'
             )
 
-    def _say(self, text: str) -> None:
-        self._bar.console.print(
-            text, markup=False, highlight=False, soft_wrap=True
-        )
+    def _slowness(self) -> str:
+        cause = self._slow[0] if self._slow else ''
+        to_go = durations.human(self._seconds_to_go())
+        return f'{cause}: about {to_go} to go'
+
+    def _seconds_to_go(self) -> float:
+        if self._slow is None:
+            return 0.0
+        _, rate, begin = self._slow
+        pause = max(0.0, begin - time.monotonic())
+        return pause + (self._pings - self._done) / rate
+
+    def _say(self, words: str) -> None:
+        if self._below is not None:
+            self._below.line(words)
+        else:
+            self._screen.print(words, markup=False, soft_wrap=True)

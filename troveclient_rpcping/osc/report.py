@@ -260,6 +260,8 @@ def _explanation(result: PingResult) -> str:
     text = _EXPLANATIONS_OF_STATUS.get(
         result.http_status or 0, _EXPLANATIONS[result.reason]
     )
+    if result.message.startswith('This machine has no '):
+        text = 'The API was not asked: "{detail}".'
     if is_about_project(result.message):
         text = f'The API refuses the request: "{{detail}}". {PROJECT_HINT}'
     return text.format(detail=detail)

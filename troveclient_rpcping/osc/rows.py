@@ -52,6 +52,9 @@ LISTED_COLUMNS = frozenset(
     {'Project ID', 'Datastore', 'Status', 'Last Heartbeat'}
 )
 
+# What says nothing new of a single ping.
+_OF_SEVERAL = frozenset({'Sent', 'Received', 'RTT Min', 'RTT Avg', 'RTT Max'})
+
 _BEST_FIRST = list(
     map(
         str,
@@ -115,8 +118,16 @@ def columns_of(arguments: argparse.Namespace) -> list[str]:
 
     :param arguments: with what cliff's Lister adds.
     """
+    several = arguments.count is not None or arguments.wait is not None
+    picks = arguments.columns or arguments.sort_columns
     if arguments.long:
-        return list(LONG_COLUMNS)
+        # For people; a program finds every column in every run.
+        table = arguments.formatter == 'table' and not picks
+        return [
+            name
+            for name in LONG_COLUMNS
+            if several or not table or name not in _OF_SEVERAL
+        ]
     named = {
         _normal(name) for name in (*arguments.columns, *arguments.sort_columns)
     }

@@ -135,10 +135,28 @@ class PingDatabaseInstances(command.Lister):
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
-        """Print the rows; nothing at all for a table without a row."""
+        """Print the rows; nothing at all for a table without a row.
+
+        A table of --long that is wider than the terminal becomes records.
+        """
+        from troveclient_rpcping.osc import records
+
         rows = list(data)
         table = parsed_args.formatter == 'table'
         if table and not rows and not parsed_args.print_empty:
             # cliff would print an empty line.
+            return 0
+        width = records.width_of(self.app.stdout)
+        if (
+            table
+            and rows
+            and parsed_args.long
+            and not (parsed_args.columns or parsed_args.sort_columns)
+            and not (parsed_args.fit_width or parsed_args.max_width)
+            and width is not None
+            and records.table_width(column_names, rows) > width
+        ):
+            lines = records.text(column_names, rows, width)
+            self.app.stdout.write(f'{lines}\n')
             return 0
         return super().produce_output(parsed_args, column_names, rows)

@@ -127,8 +127,11 @@ def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
     lines = Lines(output, None if quiet else app.stderr)
     if quiet or arguments.json or app.options.debug or not output.isatty():
         return lines
+    from troveclient_rpcping.osc import below
     from troveclient_rpcping.osc import live
 
+    if not below.can_show(output, live.CHARACTERS):
+        return lines
     return live.Screen(output, arguments.interval)
 
 

@@ -345,7 +345,14 @@ def sweep(
         capacity or Capacity(64),
         timeout=30.0,
         now=0.0,
-        can_list=not cloud.listed,
+        listing=(
+            [
+                _row(number, guest)
+                for number, guest in enumerate([*cloud.guests, *cloud.others])
+            ]
+            if cloud.listed
+            else None
+        ),
     )
     return _Simulation(cloud, seed, made, tenant=tenant).run()
 

@@ -144,7 +144,7 @@ class CheckTest(base.TestCase):
                 *('--all', '--project', project, '--unknown', '2'),
             )
         for project, why in (
-            ('service', 'No instance fits'),
+            ('service', 'No instance fits. .*'),
             ('nosuch', 'No Project found for nosuch'),
         ):
             self.assert_outcome(

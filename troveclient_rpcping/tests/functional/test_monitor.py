@@ -189,7 +189,7 @@ class MonitorTest(base.TestCase):
                 ('--all', '--textfile', '/nonexistent/x.prom'),
                 'Cannot write /nonexistent/x.prom: .*',
             ),
-            (('--all', '--status', 'NONE'), 'No instance fits'),
+            (('--all', '--status', 'NONE'), r'No instance fits\. .*'),
         ):
             run = base.Run.of(self.start(*MONITOR, *arguments))
             self.assert_lines(run.stderr.splitlines(), [words])

@@ -293,8 +293,8 @@ class LookupTest(base.TestCase):
 
     def test_hostile_arguments_reach_no_other_route(self) -> None:
         """They are names, and nobody bears them."""
-        hostile = ['../x', 'a/b?c', '..', ' ', '\n', '🐘', "'", '"', 'ä%2f']
-        run = self.ping(*hostile, stderr=['9 guests: .* 9 unknown .*'])
+        hostile = ['../x', 'a/b?c', '..', '🐘', "'", '"', 'ä%2f']
+        run = self.ping(*hostile, stderr=['7 guests: .* 7 unknown .*'])
         self.assertEqual(1, run.status)
         self.assertEqual(
             {'No instance bears this name'},

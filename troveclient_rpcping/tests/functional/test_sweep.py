@@ -78,7 +78,8 @@ class AllTest(base.TestCase):
     def test_nothing_selected_is_an_error(self) -> None:
         """Exit status 1, and not a silent 0."""
         for arguments in (('--status', 'nosuch'), ('--datastore', 'x')):
-            run = self.ping('--all', *arguments, stderr=['No instance fits'])
+            words = r'No instance fits\. There are these \w+: .*'
+            run = self.ping('--all', *arguments, stderr=[words])
             self.assertEqual((1, ''), (run.status, run.stdout))
 
     def test_a_project_that_does_not_exist_is_named(self) -> None:

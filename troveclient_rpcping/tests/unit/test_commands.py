@@ -18,9 +18,12 @@ import errno
 import io
 import json
 import logging
+import os
 import pathlib
+import pty
 import re
 import shutil
+import termios
 import threading
 import time
 import types
@@ -355,6 +358,35 @@ class PingTest(TestCase):
             self.assertEqual(0, self.ping(*file, *options))
         self.assertEqual(0, self.ping(base.GUEST, *file))
         self.assertEqual([base.GUEST], self.trove.pinged)
+
+    def test_a_table_of_one_ping_has_no_columns_of_several(self) -> None:
+        """They would repeat the RTT. A program finds every column."""
+        self.trove.add('db-7')
+        for options, there in (
+            (('--long',), False),
+            (('--long', '--count', '1'), True),
+            (('--long', '-f', 'json'), True),
+            (('--long', '-c', 'RTT Min', '-c', 'Sent'), True),
+        ):
+            self.stdout = io.StringIO()
+            self.assertEqual(0, self.ping('db-7', *options))
+            for name in ('RTT Min', 'Sent'):
+                self.assertEqual(there, name in self.printed(), str(options))
+
+    def test_a_table_that_is_too_wide_becomes_records(self) -> None:
+        """On a terminal: each row as lines that a person can read."""
+        self.trove.add('db-7', fixture.agent_timeout())
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        termios.tcsetwinsize(theirs, (24, 80))
+        with open(theirs, 'w') as terminal:
+            self.stdout = terminal  # type: ignore[assignment]
+            self.ping('db-7', '--long')
+        lines = os.read(ours, 10_000).decode().splitlines()
+        self.assertEqual('ID              db-7', lines[0])
+        self.assertIn('Verdict         unreachable', lines)
+        self.assertIn('Status          ACTIVE', lines)
+        self.assertEqual([], [line for line in lines if len(line) > 80])
 
     def test_the_two_narrower_lists_exclude_each_other(self) -> None:
         """A command line that asks for both does not say what to repair."""

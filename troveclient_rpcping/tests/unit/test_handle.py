@@ -115,3 +115,19 @@ class HandleTest(base.TestCase):
         if pycurl.version_info()[2] < 0x075700:
             self.skipTest('libcurl is older than 7.87')
         pycurl.Curl().setopt(QUICK_EXIT, 1)
+
+    def test_an_error_without_a_text_is_named(self) -> None:
+        """libcurl has none for some errors of GnuTLS."""
+        api = self.connect(self.serve(base.PONG).url)
+        handle = Handle(Access(api))
+        for code, words in (
+            (35, 'libcurl error 35 (ssl connect error)'),
+            (56, 'libcurl error 56 (recv error)'),
+            (999, 'libcurl error 999 (unnamed)'),
+        ):
+            outcome = handle.outcome(code, '')
+            assert isinstance(outcome, NoReply)
+            self.assertEqual(words, outcome.message)
+            told = handle.outcome(code, 'reset by peer')
+            assert isinstance(told, NoReply)
+            self.assertEqual('reset by peer', told.message)

@@ -32,7 +32,7 @@ FLOORS = [
     ['verdict'],
     ['exceptions'],
     ['transport'],
-    ['fleet.repeat', 'fleet.series'],
+    ['fleet.descriptors', 'fleet.repeat', 'fleet.series'],
     ['fleet.access', 'fleet.inventory', 'fleet.pacing', 'fleet.summary'],
     ['fleet.breaker', 'fleet.capacity', 'fleet.evidence', 'fleet.questions'],
     ['targets'],

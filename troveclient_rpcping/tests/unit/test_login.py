@@ -224,6 +224,20 @@ class LoginTest(TestCase):
             r'within \d\.\d s\.\n\Z',
         )
 
+    def test_a_shorter_time_of_the_user_is_obeyed(self) -> None:
+        """As clouds.yaml has one for each request."""
+        server = self.serve(lambda request: fixture.silence())
+        file = self.folder / 'clouds.yaml'
+        auth = {
+            name.removeprefix('OS_').lower(): value
+            for name, value in CREDENTIALS.items()
+        }
+        auth['auth_url'] = f'{server.url}/v3'
+        cloud = {'auth': auth, 'api_timeout': 0.2}
+        file.write_text(json.dumps({'clouds': {'one': cloud}}))
+        self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
+        self.assert_no_login(r'Keystone at .* does not answer\. Check that .*')
+
     def test_a_signal_ends_a_login_that_hangs(self) -> None:
         """Ctrl-C and SIGTERM, at once and without a word."""
         for command in (PING, MONITOR):

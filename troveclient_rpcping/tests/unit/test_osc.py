@@ -14,6 +14,7 @@
 
 import argparse
 import dataclasses
+import io
 
 import testtools
 
@@ -23,6 +24,7 @@ from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.series import Series
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import records
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.targets import Target
@@ -335,6 +337,38 @@ class RowsTest(testtools.TestCase):
         self.assertEqual(text, report.detail(old, series(old)))
         self.assertEqual('reachable', str(self.row(old)[2]))
         self.assertEqual(0, exits.of({old.verdict}))
+
+
+class RecordsTest(testtools.TestCase):
+    names = ('ID', 'Detail', 'Status')
+
+    def test_a_row_is_lines_of_a_name_and_a_value(self) -> None:
+        """Empty ones are left out, long ones go on below, rows stand apart."""
+        rows_ = [('1', 'a b ' * 12, ''), ('2', '', 'ACTIVE')]
+        self.assertEqual(
+            'ID      1\n'
+            'Detail  a b a b a b a b a b a b a b a b\n'
+            '        a b a b a b a b\n'
+            '\n'
+            'ID      2\n'
+            'Status  ACTIVE',
+            records.text(self.names, rows_, 39),
+        )
+
+    def test_the_width_of_a_table_is_that_of_its_longest_cells(self) -> None:
+        """As cliff draws it: with a border, and a space around each cell."""
+        self.assertEqual(
+            len('| ID | Detail | Status |'),
+            records.table_width(self.names, [('1', '', '')]),
+        )
+        self.assertEqual(
+            len('| 12345 | Detail | Status |'),
+            records.table_width(self.names, [('12345', '', ''), ('', '', '')]),
+        )
+
+    def test_what_is_not_a_terminal_has_no_width(self) -> None:
+        """A pipe gets the table, whatever its width."""
+        self.assertIsNone(records.width_of(io.StringIO()))
 
 
 class SummaryTest(testtools.TestCase):

@@ -36,16 +36,41 @@ class PlaintextTest(testtools.TestCase):
         ):
             self.assertEqual('ab', plaintext.one_line(f'a{escape}b'), escape)
 
-    def test_control_and_format_characters_become_spaces(self) -> None:
-        """Neither bells, line breaks nor changes of direction get through."""
-        for character in '\0\a\b\t\n\v\f\r\x7f\x85\u2028\u202e\u2066\ud800':
+    def test_control_characters_and_blanks_become_spaces(self) -> None:
+        """Neither bells nor line breaks get through."""
+        for character in '\0\a\b\t\n\v\f\r\x7f\x85\xa0\u2003\u2028\u3000':
             self.assertEqual(
                 'a b', plaintext.one_line(f'a{character}b'), repr(character)
             )
 
+    def test_what_nobody_sees_is_shown(self) -> None:
+        """Two names that differ look different, and none is blank."""
+        for character in (
+            # Changes of direction, and what has no width.
+            *'\u202e\u2066\u200b\u200d\u2060\ufeff\u00ad\U000e0041',
+            # Fillers, joiners, selectors of variants.
+            *'\u3164\u115f\u1160\uffa0\u2800\u034f\ufe0f\U000e0100',
+            # Letters that no font has.
+            *'\ud800\ue000\U0010ffff',
+        ):
+            shown = plaintext.one_line(f'db-7{character}')
+            self.assertEqual('db-7\ufffd', shown, repr(character))
+            self.assertEqual('\ufffd', plaintext.one_line(character))
+
+    def test_a_pile_of_marks_stays_in_its_line(self) -> None:
+        """No letter has more than three, and none stands before the first."""
+        self.assertEqual(
+            'a\u0301\u0302\u0303\ufffdb',
+            plaintext.one_line('a\u0301\u0302\u0303' + '\u0304' * 99 + 'b'),
+        )
+        self.assertEqual('\ufffda', plaintext.one_line('\u0301a'))
+
     def test_letters_of_all_scripts_stay(self) -> None:
-        """Only what is not printable is taken out."""
-        for text in ('größe', 'данные', '数据库', 'قاعدة', '🐘'):
+        """Only what nobody sees is taken out."""
+        for text in (
+            *('größe', 'данные', '数据库', 'قاعدة', '🐘', 'ฐานข้อมูล'),
+            *('Cơ sở dữ liệu', 'בָּרָא', 'é', 'ＡＢ'),
+        ):
             self.assertEqual(text, plaintext.one_line(text))
 
     def test_a_password_in_a_url_is_not_shown(self) -> None:

@@ -353,6 +353,6 @@ class LogTest(base.TestCase):
         )
         self.assertIn('disk is full', logger.output)
         self.assertIn('| Traceback', logger.output)
-        self.assertIn('| evil', logger.output)
+        self.assertIn('| \ufffdevil', logger.output)
         self.assertNotIn('token-1', logger.output)
         self.assertNotRegex(logger.output, '[\x1b\x07\u202e]')

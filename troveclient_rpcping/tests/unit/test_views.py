@@ -17,13 +17,19 @@ import errno
 import io
 import os
 import pty
+import re
+import signal
+import termios
 import types
 from typing import Any
 
+import fixtures
+from rich import console
 import testtools
 
 from troveclient_rpcping.fleet.summary import Summary
 from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.targets import Target
@@ -86,6 +92,62 @@ class ScreenTest(testtools.TestCase):
         self.assertNotIn('\x1b]0', shown)
         self.assertIn('[red]what changed', shown)
 
+    def outage(self) -> tuple[live.Screen, Terminal]:
+        """Return a view of an outage, after a sweep with a dead guest."""
+        terminal = Terminal()
+        screen = live.Screen(terminal, 60.0)
+        watch = Watch()
+        asked, came = results('db-7')
+        watch.swept(asked, came, 0.0)
+        screen.swept(watch, Summary.of(came), 6.4)
+        watch.failed('refused', 1.0)
+        screen.failed(watch)
+        return screen, terminal
+
+    def test_an_outage_shows_what_was_last_known_as_such(self) -> None:
+        """With the time of that, in UTC as in the lines; no clock goes on."""
+        screen, terminal = self.outage()
+        screen._screen.print(screen.picture())
+        plain = re.sub(r'\x1b\[[0-9;]*m', '', terminal.getvalue())
+        shown = ' '.join(plain.split())
+        self.assertIn('the last sweep failed', shown)
+        self.assertRegex(
+            shown,
+            r'control plane failing for 0s: no sweep: "refused"; last known '
+            r'at \d\d:\d\d:\d\dZ: 1 guest ● 0 reachable ● 1 unreachable',
+        )
+        self.assertNotIn('swept at', shown)
+        self.assertNotIn('RTT', shown)
+
+    def test_the_counts_of_an_outage_have_no_colours(self) -> None:
+        """Green would say that all is well now."""
+        screen, terminal = self.outage()
+        screen._screen = console.Console(file=terminal, force_terminal=True)
+        with fixtures.EnvironmentVariable('TERM', 'xterm'):
+            screen._screen.print(screen.picture())
+        shown = terminal.getvalue()
+        self.assertNotIn('\x1b[32m', shown)
+        self.assertNotRegex(shown, r'\x1b\[1;31m● ')
+
+    def test_only_a_guest_that_is_down_for_longer_is_said_to_be(self) -> None:
+        """Where all began together there is no order."""
+        names = [f'db-{number}' for number in range(100)]
+        self.assertNotIn('for longer', self.shown(*names))
+        terminal = Terminal()
+        screen = live.Screen(terminal, 60.0)
+        watch = Watch()
+        asked, came = results('db-x')
+        watch.swept(asked, came, 0.0)
+        # As many as leave no room for the one above.
+        room = max(3, screen._screen.height - live._HEADROOM)
+        asked, came = results(
+            'db-x', *(f'db-{number}' for number in range(room))
+        )
+        watch.swept(asked, came, 9.0)
+        screen.swept(watch, Summary.of(came), 6.4)
+        screen._screen.print(screen.picture())
+        self.assertIn('and 1 more, for longer', terminal.getvalue())
+
     def test_a_thousand_dead_guests_leave_room(self) -> None:
         """The latest are listed, and how many there are besides."""
         shown = self.shown(*(f'db-{number}' for number in range(1000)))
@@ -95,6 +157,10 @@ class ScreenTest(testtools.TestCase):
 
 
 class ViewTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.EnvironmentVariable('TERM', 'xterm'))
+
     def view(self, stdout: Any, **options: Any) -> views.View:
         output = views.Output(stdout, None, expendable=False)
         return views.view(
@@ -116,6 +182,17 @@ class ViewTest(testtools.TestCase):
             self.assertIsInstance(
                 self.view(Terminal(), **options), views.Lines
             )
+
+    def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
+        """So does one that cannot print what the view is drawn with."""
+        for term in ('dumb', 'unknown', ''):
+            with fixtures.EnvironmentVariable('TERM', term):
+                self.assertIsInstance(self.view(Terminal()), views.Lines)
+
+        class Latin(Terminal):
+            encoding = 'latin-1'
+
+        self.assertIsInstance(self.view(Latin()), views.Lines)
 
     def test_each_line_is_there_at_once(self) -> None:
         """Who reads the pipe waits for it."""
@@ -185,3 +262,76 @@ class OutputTest(testtools.TestCase):
         self.assertFalse(output.isatty())
         output.write('abc')
         output.flush()
+
+
+class BelowTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.terminal = Terminal()
+        self.screen = console.Console(
+            file=self.terminal,
+            width=40,
+            height=10,
+            force_terminal=True,
+            highlight=False,
+        )
+        self.picture = 'one\ntwo'
+        self.below = below.Below(self.screen, lambda: self.picture)
+
+    def drawn(self) -> str:
+        """Return what was written since this was last asked."""
+        text = self.terminal.getvalue()
+        self.terminal.seek(0)
+        self.terminal.truncate()
+        return text
+
+    def test_a_line_takes_the_place_of_the_picture(self) -> None:
+        """And the picture stands below it again."""
+        self.below.draw()
+        self.drawn()
+        self.below.line('changed')
+        self.assertEqual(
+            '\r\x1b[2A\x1b[Jchanged\n\r\x1b[Jone\ntwo\n', self.drawn()
+        )
+
+    def test_another_size_leaves_no_copy_behind(self) -> None:
+        """Where the old picture is then depends on the terminal."""
+        self.below.line('changed')
+        self.drawn()
+        self.screen.size = console.ConsoleDimensions(20, 10)
+        self.below.draw()
+        self.assertEqual('\x1b[H\x1b[2Jchanged\none\ntwo\n', self.drawn())
+        self.below.draw()
+        self.assertNotIn('\x1b[2J', self.drawn())
+
+    def test_a_picture_that_is_too_high_is_cut(self) -> None:
+        """What has left the screen cannot be taken away again."""
+        self.picture = '\n'.join(map(str, range(50)))
+        self.below.draw()
+        self.drawn()
+        self.below.draw()
+        self.assertTrue(self.drawn().startswith('\r\x1b[8A\x1b[J0\n'))
+
+    def test_the_cursor_and_the_echo_come_back(self) -> None:
+        """Whatever is typed meanwhile does not tear the picture up."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        with open(theirs, 'w') as terminal:
+            shown = below.Below(
+                console.Console(file=terminal, force_terminal=True),
+                lambda: 'picture',
+            )
+
+            def echoes() -> bool:
+                return bool(termios.tcgetattr(theirs)[3] & termios.ECHO)
+
+            before = signal.getsignal(signal.SIGTSTP)
+            self.assertTrue(echoes())
+            shown.start()
+            self.assertFalse(echoes())
+            shown.stop()
+            self.assertTrue(echoes())
+            self.assertIs(before, signal.getsignal(signal.SIGTSTP))
+        said = os.read(ours, 10_000)
+        self.assertIn(b'\x1b[?25l', said)
+        self.assertTrue(said.endswith(b'\x1b[?25h'))

@@ -1,0 +1,140 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How far a ping is, on a terminal and elsewhere."""
+
+import argparse
+import io
+import re
+import types
+from typing import Any
+
+import fixtures
+from rich import console
+import testtools
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.osc import progress
+from troveclient_rpcping.targets import Target
+from troveclient_rpcping.verdict import PingResult
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def series(*results: PingResult) -> Series:
+    found = Series()
+    for result in results:
+        found.add(result)
+    return found
+
+
+UP = fixture.ping_result(fixture.reachable())
+DEAD = fixture.ping_result(fixture.agent_timeout())
+
+
+class ProgressTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.EnvironmentVariable('TERM', 'xterm'))
+        self.stderr: io.StringIO = Terminal()
+
+    def showing(self, guests: int = 40, **options: Any) -> progress.Progress:
+        app = types.SimpleNamespace(
+            stderr=self.stderr,
+            options=types.SimpleNamespace(verbose_level=1, debug=False),
+        )
+        given = {'wait': None, 'stable': None, 'count': None, 'rate': None}
+        deadline = options.pop('deadline', None)
+        return progress.Progress(
+            app,
+            [Target(f'id-{n}', f'database-{n}') for n in range(guests)],
+            argparse.Namespace(**{**given, **options}),
+            deadline,
+        )
+
+    def picture(self, shown: progress.Progress, width: int) -> str:
+        """Return the line that a terminal of this width shows."""
+        shown._screen.size = console.ConsoleDimensions(width, 24)
+        with shown._screen.capture() as captured:
+            shown._screen.print(shown._picture())
+        return re.sub(r'\x1b\[[0-9;]*m', '', captured.get())
+
+    def said(self) -> str:
+        return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', self.stderr.getvalue())
+
+    def test_the_count_and_the_clock_stay_on_any_width(self) -> None:
+        """However long the names of the awaited guests are."""
+        with self.showing(wait=60.0) as shown:
+            shown.saw('id-0', series(UP))
+            for width in (40, 80, 120, 200):
+                line = self.picture(shown, width)
+                self.assertRegex(
+                    line, r'\Awaiting for .* 1/40 0:\d\d:\d\d *\n\Z'
+                )
+                self.assertLessEqual(len(line.rstrip()), width)
+
+    def test_the_time_to_go_moves_on(self) -> None:
+        """With each answer; it stands on the bar alone."""
+        with self.showing(rate=0.1) as shown:
+            self.assertIn('about 6 min 40 s to go', self.picture(shown, 120))
+            for number in range(30):
+                shown.saw(f'id-{number}', series(UP))
+            self.assertIn('about 1 min 40 s to go', self.picture(shown, 120))
+        self.assertNotIn('to go\n', self.said())
+
+    def test_a_throttled_sweep_counts_its_pause_down(self) -> None:
+        """The pause is a part of the time to go, until it is over."""
+        with self.showing() as shown:
+            shown.throttled(40.0, 100_000.0)
+            line = self.picture(shown, 120)
+            self.assertIn('rate limit of the server: about 27 h 46 min', line)
+            shown.throttled(40.0, 0.0)
+            self.assertIn('about 1.0 s to go', self.picture(shown, 120))
+
+    def test_bad_guests_are_counted_as_they_come(self) -> None:
+        """A long sweep need not be waited for; each guest counts once."""
+        with self.showing() as shown:
+            self.assertNotIn('bad', self.picture(shown, 80))
+            shown.saw('id-0', series(UP))
+            for _ in range(2):
+                shown.saw('id-1', series(DEAD))
+            self.assertRegex(
+                self.picture(shown, 80), r'\A1 bad so far; pings '
+            )
+
+    def test_without_a_bar_the_time_to_go_is_a_line(self) -> None:
+        """In a pipe, and on a terminal without a cursor."""
+        for terminal, term in (
+            (io.StringIO(), 'xterm'),
+            (Terminal(), 'dumb'),
+        ):
+            self.stderr = terminal
+            with (
+                fixtures.EnvironmentVariable('TERM', term),
+                self.showing(rate=0.1),
+            ):
+                pass
+            self.assertEqual(
+                'limited by --rate: about 6 min 40 s to go\n', self.said()
+            )
+
+    def test_a_deadline_that_comes_before_is_said_in_any_case(self) -> None:
+        """A bar alone would not tell."""
+        with self.showing(rate=0.1, deadline=100.0):
+            pass
+        self.assertIn(
+            '--deadline comes before that: about 9 of 40 pings', self.said()
+        )
