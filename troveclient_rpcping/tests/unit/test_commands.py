@@ -516,7 +516,7 @@ class MonitorTest(TestCase):
             def write(self, text: str) -> int:
                 raise OSError(errno.ENOSPC, 'No space left on device')
 
-        self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
+        self.trove.add('db-7', fixture.agent_error(), fixture.reachable())
         self.stdout = Full()
         self.stderr = Script(nothing, nothing, interrupt)
         status = self.watch('--all', '--textfile', str(self.textfile))
