@@ -479,7 +479,7 @@ class Sweep:
         if result.reason is Reason.AGENT_TIMEOUT:
             self._timed_out(task, result, sent, now, repeated=due is not None)
         else:
-            self._not_timed_out(result, now)
+            self._not_timed_out(task, result, now)
         why = self._breaker.saw(result, self._capacity.peak)
         if why and not self._repeat.patient:
             self.end(why, now)
@@ -522,21 +522,22 @@ class Sweep:
         self._emit(result or silence.unproven(silent.result))
         silent.held.clear()
 
-    def _not_timed_out(self, result: PingResult, now: float) -> None:
+    def _not_timed_out(
+        self, task: Task, result: PingResult, now: float
+    ) -> None:
         silent = self._silent.pop(result.instance_id, None)
-        if silent is not None and result.verdict is Verdict.REACHABLE:
-            # What the silence of all agents explains is no loss.
-            self.evidence.lose(silent.timeouts)
-            held = silent.held
-            if not self._repeat.repeats:
-                # The caller expects one result.
-                result = dataclasses.replace(result, lost=silent.asked)
-                held = []
+        if silent is not None:
+            # A ping for more evidence stands for the last that was asked for.
+            held = silent.held[:-1] if task.extra else silent.held
+            explain = silence.unproven
+            if result.verdict is Verdict.REACHABLE:
+                explain = silence.lost
+                # What the silence of all agents explains is no loss.
+                self.evidence.lose(silent.timeouts)
+                lost = silent.asked - len(held)
+                result = dataclasses.replace(result, lost=lost)
             for each in held:
-                self._emit(silence.lost(each))
-        elif silent is not None:
-            for each in silent.held[: None if self._repeat.repeats else 0]:
-                self._emit(silence.unproven(each))
+                self._emit(explain(each))
         if result.reason is Reason.TIMEOUT:
             self._unheard.append((result, now))
             if self.evidence.last is not None or self._repeat.patient:
