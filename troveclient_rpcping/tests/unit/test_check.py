@@ -657,12 +657,12 @@ class UnknownTest(TestCase):
         """That guest is unknown, with the IDs; a dead one stays critical."""
         with fixture.Trove() as cloud:
             for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
-                cloud.add(Instance(id=id_, name=name), fixture.agent_timeout())
+                cloud.add(Instance(id=id_, name=name), fixture.agent_error())
             status, lines = self.check(
                 *self.options(cloud.url), 'a', 'b', '-vv'
             )
         self.assertEqual(2, status)
-        self.assertIn('1 bad (1 agent-timeout), 1 unknown', lines[0])
+        self.assertIn('1 bad (1 agent-error), 1 unknown', lines[0])
         self.assertEqual(
             r'- unknown: not-found: "2 instances are named \"a\": 1, 2. Ask '
             'for one of them by its ID." "a"',
