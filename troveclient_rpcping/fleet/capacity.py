@@ -34,12 +34,16 @@ _CALM_ROUND_TRIPS = 16
 # waits for another.
 _QUICK = 1.25
 
+# The first round trips of all may meet workers that just wake up: a window of
+# less than this share of them is the usual case.
+_WOKEN = 0.8
+
 # The fewest round trips that make a window.
 _WINDOW = 6
 
 # If two controls side by side share one worker, the second takes twice as long
-# as the first. If it takes no more than so many times as long, and no more than
-# so many usual round trips, the two had a worker each.
+# as the first. If it takes no more than so many times as long, and at most so
+# many usual round trips, the two had a worker each.
 _APART = 1.5
 _SLOW_PAIR = 2.0
 
@@ -299,8 +303,8 @@ class Capacity:
         if len(self._window) < max(_WINDOW, self._places):
             return
         took = statistics.median(each for each, _ in self._window)
-        # The first round trips of all may meet workers that just wake up.
-        self._usual = min(self._usual, took)
+        if took < _WOKEN * self._usual:
+            self._usual = took
         slower = took / self._usual
         beside = round(statistics.median(each for _, each in self._window))
         self._window.clear()
