@@ -22,6 +22,7 @@ held ones it still answers at once.
 from __future__ import annotations
 
 from collections.abc import Hashable
+import math
 import statistics
 
 # Requests in flight while the usual round-trip time is measured, and how many
@@ -37,11 +38,12 @@ _QUICK = 1.25
 # The fewest round trips that make a window.
 _WINDOW = 6
 
-# Controls side by side are as quick as usual below the smaller of these: so
-# many usual round trips, or so many of the fastest one. The second control of
-# a pair that shares one worker takes twice the fastest.
-_QUICK_PAIR = 1.6
-_ALONE = 1.9
+# If two controls side by side share one worker, the second takes longer by a
+# whole round trip: by the fastest one, at the least. A pair whose controls
+# differ by less than this share of it, and take no more than so many usual
+# round trips, had two workers.
+_APART = 0.8
+_SLOW_PAIR = 2.0
 
 # Seconds, and usual round trips, after which an answer is not just slow: its
 # guest keeps Trove waiting.
@@ -83,7 +85,6 @@ class Capacity:
     def __init__(self, most: int):
         self.most = most
         self._usual: float | None = None
-        self._fastest = 0.0
         self._calm: list[float] = []
         self._places = min(_CALM, most)
         self._doubling = True
@@ -116,6 +117,7 @@ class Capacity:
         self._pair_burden = 0
         # The usual time may be another one by now: it is measured anew.
         self._calm.clear()
+        self._fastest = math.inf
         self._window.clear()
         self._late = 0
 
@@ -158,6 +160,7 @@ class Capacity:
         if rtt is None:
             return
         self._answered = True
+        self._fastest = min(self._fastest, rtt)
         if not burden:
             self._learn(rtt, beside)
 
@@ -221,7 +224,7 @@ class Capacity:
 
         :param rtts: their round-trip times; fewer than two if one was lost.
         """
-        if len(rtts) == 2 and max(rtts) < self._quick:
+        if len(rtts) == 2 and self._is_quick(*rtts):
             self._luck += 1
             self._slow_pairs = 0
             if self._luck >= _LUCK:
@@ -264,9 +267,11 @@ class Capacity:
     def _held_after(self) -> float:
         return max(_HELD, _HELD_ROUND_TRIPS * (self._usual or 0.0))
 
-    @property
-    def _quick(self) -> float:
-        return min(_QUICK_PAIR * (self._usual or 0.0), _ALONE * self._fastest)
+    def _is_quick(self, one: float, other: float) -> bool:
+        """Whether two controls side by side had a worker each."""
+        return abs(one - other) < _APART * self._fastest and max(
+            one, other
+        ) < _SLOW_PAIR * (self._usual or 0.0)
 
     def _burden(self, now: float) -> int:
         """How many requests are held, or are likely to be."""
@@ -284,7 +289,6 @@ class Capacity:
         if beside <= _CALM and len(self._calm) < _CALM_ROUND_TRIPS:
             self._calm.append(rtt)
             self._usual = statistics.median(self._calm)
-            self._fastest = min(self._calm)
             if len(self._calm) == _FIRST:
                 self._places = max(self._places, min(2 * _CALM, self.most))
         if len(self._calm) < _FIRST or self._usual is None:
