@@ -20,6 +20,7 @@ import testtools
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.questions import Answer
 from troveclient_rpcping.fleet.questions import Purpose
 from troveclient_rpcping.fleet.questions import Question
@@ -136,6 +137,21 @@ class EndTest(testtools.TestCase):
         play.end('The deadline passed')
         self.assertEqual({'a': None, 'b': Reason.TIMEOUT}, play.reasons())
         self.assertEqual(Verdict.UNKNOWN, play.results[-1].verdict)
+
+    def test_a_witness_has_no_result(self) -> None:
+        """Neither when it answers nor when the sweep ends before."""
+        for answers in (True, False):
+            play = Play('a', listing=[Instance('x'), Instance('a')])
+            play.ask()
+            for _ in range(3):
+                play.now += 1.0
+                play.ask()
+            _, witness = play.flight
+            self.assertIs(Purpose.WITNESS, witness.purpose)
+            if answers:
+                play.answer(witness, PONG)
+            play.end('why')
+            self.assertEqual({'a': Reason.NOT_ASKED}, play.reasons())
 
     def test_an_end_does_not_lose_a_guest_in_error(self) -> None:
         """It was held back, for others might have failed like it."""

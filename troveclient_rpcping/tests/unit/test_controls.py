@@ -55,32 +55,39 @@ class DueTest(testtools.TestCase):
     def test_one_is_due_a_second_after_the_last_answer(self) -> None:
         """Of any agent: then there is no silence."""
         found = controls('a')
-        self.assertFalse(found.is_due(10.0 + CONTROL - 0.01, 10.0))
-        self.assertTrue(found.is_due(10.0 + CONTROL, 10.0))
+        self.assertFalse(found.is_due(10.0 + CONTROL - 0.01, 10.0, 0.0))
+        self.assertTrue(found.is_due(10.0 + CONTROL, 10.0, 0.0))
+
+    def test_a_rate_limit_makes_controls_rarer(self) -> None:
+        """Every other request that it lets through is for the guests."""
+        found = controls('a')
+        for spacing, pause in ((0.3, CONTROL), (0.5, CONTROL), (2.0, 4.0)):
+            self.assertFalse(found.is_due(10.0 + pause - 0.01, 10.0, spacing))
+            self.assertTrue(found.is_due(10.0 + pause, 10.0, spacing))
 
     def test_without_a_guest_that_answered_none_is_due(self) -> None:
         """Nor is there a free one."""
         found = controls()
-        self.assertFalse(found.is_due(99.0, 1.0))
+        self.assertFalse(found.is_due(99.0, 1.0, 0.0))
         self.assertFalse(found.is_free(99.0))
 
     def test_the_next_is_due_a_second_after_the_one_before(self) -> None:
         """Also while that is awaited; it may be lost."""
         found = controls('a')
         found.sent('first', 11.0)
-        self.assertFalse(found.is_due(11.9, 10.0))
-        self.assertTrue(found.is_due(12.0, 10.0))
+        self.assertFalse(found.is_due(11.9, 10.0, 0.0))
+        self.assertTrue(found.is_due(12.0, 10.0, 0.0))
 
     def test_three_are_under_way_at_the_most(self) -> None:
         """A worker that lost the bus would hold them all."""
         found = controls('a')
         for number in range(3):
             now = 11.0 + number
-            self.assertTrue(found.is_due(now, 10.0))
+            self.assertTrue(found.is_due(now, 10.0, 0.0))
             found.sent(number, now)
-        self.assertFalse(found.is_due(60.0, 10.0))
+        self.assertFalse(found.is_due(60.0, 10.0, 0.0))
         found.ended(1, 60.0, None, 0.0)
-        self.assertTrue(found.is_due(60.0, 10.0))
+        self.assertTrue(found.is_due(60.0, 10.0, 0.0))
 
     def test_free_controls_go_one_by_one_with_pauses(self) -> None:
         """So they take half the time of one worker."""
