@@ -189,10 +189,10 @@ class Sweep:
             return None
         return (
             self._needed_control(now)
+            or self._page(now)
+            or self._witness(now)
             or self._guest(now)
             or self._pair(now)
-            or self._witness(now)
-            or self._page(now)
             or self._further_control(now)
         )
 
