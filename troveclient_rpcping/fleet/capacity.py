@@ -22,7 +22,6 @@ held ones it still answers at once.
 from __future__ import annotations
 
 from collections.abc import Hashable
-import math
 import statistics
 
 # Requests in flight while the usual round-trip time is measured, and how many
@@ -35,14 +34,17 @@ _CALM_ROUND_TRIPS = 16
 # waits for another.
 _QUICK = 1.25
 
+# The first round trips of all may meet workers that just wake up: a window of
+# less than this share of them is the usual case.
+_WOKEN = 0.8
+
 # The fewest round trips that make a window.
 _WINDOW = 6
 
-# If two controls side by side share one worker, the second takes longer by a
-# whole round trip: by the fastest one, at the least. A pair whose controls
-# differ by less than this share of it, and take no more than so many usual
-# round trips, had two workers.
-_APART = 0.8
+# If two controls side by side share one worker, the second takes twice as long
+# as the first. If it takes no more than so many times as long, and at most so
+# many usual round trips, the two had a worker each.
+_APART = 1.5
 _SLOW_PAIR = 2.0
 
 # Seconds, and usual round trips, after which an answer is not just slow: its
@@ -50,12 +52,14 @@ _SLOW_PAIR = 2.0
 _HELD = 0.5
 _HELD_ROUND_TRIPS = 4
 
-# Quick pairs in a row before one more ping may be held.
+# Quick pairs in a row before one more ping may be held; and after a pair that
+# was not quick, which may be the sign that only one worker is left.
 _LUCK = 2
+_MORE_LUCK = 3
 
 # Seconds until the next pair of controls after some that were not quick. The
 # first of them may have met another request.
-_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 # Seconds without any answer while requests are in flight: every worker is
 # held.
@@ -117,7 +121,6 @@ class Capacity:
         self._pair_burden = 0
         # The usual time may be another one by now: it is measured anew.
         self._calm.clear()
-        self._fastest = math.inf
         self._window.clear()
         self._late = 0
 
@@ -160,7 +163,6 @@ class Capacity:
         if rtt is None:
             return
         self._answered = True
-        self._fastest = min(self._fastest, rtt)
         if not burden:
             self._learn(rtt, beside)
 
@@ -226,8 +228,8 @@ class Capacity:
         """
         if len(rtts) == 2 and self._is_quick(*rtts):
             self._luck += 1
-            self._slow_pairs = 0
-            if self._luck >= _LUCK:
+            if self._luck >= (_MORE_LUCK if self._slow_pairs else _LUCK):
+                self._luck = self._slow_pairs = 0
                 # Beside these, two more were served at once; one more may
                 # be held, and one place is left to others.
                 burden = min(self._pair_burden, self._burden(now))
@@ -235,7 +237,7 @@ class Capacity:
                 self._holds = max(self._holds, min(burden + 1, most))
             self._next_pair = now
         else:
-            self._luck //= 2
+            self._luck = 0
             pause = _PAUSES[min(self._slow_pairs, len(_PAUSES) - 1)]
             self._slow_pairs += 1
             self._next_pair = now + pause
@@ -269,9 +271,10 @@ class Capacity:
 
     def _is_quick(self, one: float, other: float) -> bool:
         """Whether two controls side by side had a worker each."""
-        return abs(one - other) < _APART * self._fastest and max(
-            one, other
-        ) < _SLOW_PAIR * (self._usual or 0.0)
+        slower = max(one, other)
+        return slower < min(
+            _APART * min(one, other), _SLOW_PAIR * (self._usual or 0.0)
+        )
 
     def _burden(self, now: float) -> int:
         """How many requests are held, or are likely to be."""
@@ -299,8 +302,10 @@ class Capacity:
         self._window.append((rtt, beside))
         if len(self._window) < max(_WINDOW, self._places):
             return
-        slower = statistics.median(each for each, _ in self._window)
-        slower = max(1.0, slower / self._usual)
+        took = statistics.median(each for each, _ in self._window)
+        if took < _WOKEN * self._usual:
+            self._usual = took
+        slower = took / self._usual
         beside = round(statistics.median(each for _, each in self._window))
         self._window.clear()
         self._late = len(self._flight)
