@@ -195,8 +195,7 @@ class Capacity:
             return burden < self._holds
         if burden or self._wary:
             # Each of them may turn out to be held.
-            guests = flight - len(self._controls) + len(self._abandoned)
-            return max(burden, guests) < self._holds
+            return max(burden, self._guests) < self._holds
         return flight < (
             self._places
             if len(self._calm) >= _FIRST
@@ -207,14 +206,17 @@ class Capacity:
         """Whether a pair of controls, side by side, would be of use.
 
         That is so when guests wait only because more held pings may be more
-        than the API bears.
+        than the API bears, and nothing is in flight that the pair might have
+        to wait for.
         """
+        burden = self._burden(now)
         return (
             bool(self._calm)
             and now >= self._next_pair
             and len(self._flight) + 2 <= self.most
             and self._holds + 1 < self._never
-            and self._burden(now) >= self._holds
+            and burden >= self._holds
+            and burden >= len(self._flight) + len(self._abandoned)
         )
 
     def pair_sent(self, now: float) -> None:
@@ -249,10 +251,12 @@ class Capacity:
             and self._flight
             and now - self._quiet_since > max(_BLOCKED, self._held_after)
         ):
-            # As many as are in flight are too many, for good.
+            # As many guests as are in flight are too many, for good. Controls
+            # are not held: they wait.
             self._quiet_since = now
-            self._never = max(2, min(self._never, len(self._flight)))
-            self._holds = max(1, min(self._holds, len(self._flight) // 2))
+            guests = self._guests
+            self._never = max(2, min(self._never, guests))
+            self._holds = max(1, min(self._holds, guests // 2))
             self._wary = True
             self._luck = 0
 
@@ -268,6 +272,12 @@ class Capacity:
     @property
     def _held_after(self) -> float:
         return max(_HELD, _HELD_ROUND_TRIPS * (self._usual or 0.0))
+
+    @property
+    def _guests(self) -> int:
+        """How many pings of guests may hold a worker."""
+        in_flight = len(self._flight) - len(self._controls)
+        return in_flight + len(self._abandoned)
 
     def _is_quick(self, one: float, other: float) -> bool:
         """Whether two controls side by side had a worker each."""
