@@ -44,6 +44,8 @@ class Controls:
         self._guests: collections.deque[str] = collections.deque(
             maxlen=_GUESTS
         )
+        # The guests that missed their last turn.
+        self._missed: set[str] = set()
         # Controls under way, and when each was sent.
         self._flight: dict[Hashable, float] = {}
         self._sent = self._free = -math.inf
@@ -60,9 +62,17 @@ class Controls:
         if instance_id not in self._guests:
             self._guests.append(instance_id)
 
-    def remove(self, instance_id: str) -> None:
-        """Ping a guest as a control no more."""
-        if instance_id in self._guests:
+    def heard(self, instance_id: str, *, answered: bool) -> None:
+        """Record how a guest did as a control.
+
+        A guest that misses two in a row may be dead: it takes no more turns.
+        The last one goes on: it shows when the message bus works again.
+        """
+        if answered:
+            self._missed.discard(instance_id)
+        elif instance_id not in self._missed:
+            self._missed.add(instance_id)
+        elif instance_id in self._guests and len(self._guests) > 1:
             self._guests.remove(instance_id)
 
     def turn(self) -> str:
@@ -107,6 +117,19 @@ class Controls:
         """Whether a pair is under way, or about to be sent."""
         return bool(self._unpaired or self._pair)
 
+    def give_up_pair(self, now: float, usual: float) -> bool:
+        """Wait no longer for a pair of which a control may be lost.
+
+        :param usual: the usual round-trip time in seconds.
+        :returns: whether there was one.
+        """
+        late = self._late(usual)
+        if not any(now - self._flight[each] > late for each in self._pair):
+            return False
+        self._unpaired = 0
+        self._pair.clear()
+        return True
+
     @property
     def is_unpaired(self) -> bool:
         """Whether a control of the pair is still to be sent."""
@@ -143,5 +166,8 @@ class Controls:
 
         :param usual: the usual round-trip time in seconds.
         """
-        late = max(_OVERDUE, _OVERDUE_ROUND_TRIPS * usual)
+        late = self._late(usual)
         return sum(now - sent > late for sent in self._flight.values())
+
+    def _late(self, usual: float) -> float:
+        return max(_OVERDUE, _OVERDUE_ROUND_TRIPS * usual)

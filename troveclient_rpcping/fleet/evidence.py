@@ -170,7 +170,8 @@ class Evidence:
             return True
         if self.lost:
             # Further timeouts tell more than controls that get lost, too.
-            return not stale and len(self._counted) < ENOUGH
+            few = self.lost < _LOST and len(self._counted) < ENOUGH
+            return few and not stale
         return bool(self.missing(timeouts, stale=stale))
 
     @property

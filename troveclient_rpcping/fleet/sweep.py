@@ -314,6 +314,9 @@ class Sweep:
         last, spacing = self.evidence.last, self.evidence.spacing
         if last is None or not self._controls.is_due(now, last, spacing):
             return None
+        if self.evidence.hopeless and not self._repeat.patient:
+            # Nothing can be proven any more, and lost controls hold workers.
+            return None
         return self._control() if self._keeps_waiting(now) else None
 
     def _pair(self, now: float) -> Question | None:
@@ -423,6 +426,7 @@ class Sweep:
         return (
             self.evidence.last is not None
             and not self._repeat.patient
+            and not self.evidence.hopeless
             and bool(self._flight or self._silent)
             and self.evidence.silent_for(now)
             > max(_STALLED, 4 * self.evidence.spacing)
@@ -461,8 +465,7 @@ class Sweep:
         heard = result.verdict is Verdict.REACHABLE
         if result.reason in (Reason.AGENT_TIMEOUT, Reason.TIMEOUT):
             self.evidence.lose()
-        if not heard:
-            self._controls.remove(question.instance_id)
+        self._controls.heard(question.instance_id, answered=heard)
         rtt = result.rtt if heard else None
         self._control_ended(question, now, rtt, (rtt or 0.2) / 2)
 
@@ -605,9 +608,11 @@ class Sweep:
         evidence.spacing = self._spacing()
         usual = self._capacity.usual or 0.0
         evidence.overdue = self._controls.overdue(now, usual)
+        if self._controls.give_up_pair(now, usual):
+            self._capacity.pair_ended(now, ())
         if evidence.last is None:
             self._look_for_an_answer(now)
-        elif evidence.silent_for(now) > _LOST and self._is_stalled(now):
+        elif evidence.silent_for(now) > _LOST and not self._repeat.patient:
             self._give_up(now)
         self._wants_controls = False
         if self._repeat.patient:
