@@ -297,6 +297,21 @@ class QuestionTest(testtools.TestCase):
         ][:1]
         self.assertEqual('a', control.instance_id)
 
+    def test_without_controls_further_guests_are_asked(self) -> None:
+        """Only they can show that agents answer again after a silence."""
+        play = Play('abc', most=1)
+        (first,) = play.ask()
+        play.answer(first, PONG)
+        (second,) = play.ask()
+        play.now += 1.5
+        (control,) = play.ask()
+        self.assertIs(Purpose.CONTROL, control.purpose)
+        play.answer(control, DEAD, 15.0)
+        play.answer(second, DEAD, 0.1)
+        (third,) = play.ask()
+        self.assertEqual('c', third.instance_id)
+        self.assertIs(Purpose.GUEST, third.purpose)
+
     def test_a_control_of_the_last_guest_is_not_waited_for(self) -> None:
         """The sweep is done when every guest has its result."""
         play = Play('ab')
