@@ -294,7 +294,8 @@ class Sweep:
 
     def _guest(self, now: float) -> Question | None:
         """Return the ping of the next guest."""
-        if self._is_stalled(now):
+        # Without controls only the guests can show that agents answer again.
+        if self._controls and self._is_stalled(now):
             return None
         while True:
             task = self._queue.next(

@@ -51,12 +51,13 @@ class Play:
         repeat: Repeat | None = None,
         most: int = 64,
         listing: Any = (),
+        capacity: Capacity | None = None,
     ):
         self.now = 100.0
         self.sweep = Sweep(
             [Guest(each) for each in guests],
             repeat or Times(1, 1.0),
-            Capacity(most),
+            capacity or Capacity(most),
             timeout=30.0,
             now=self.now,
             listing=listing,
@@ -276,6 +277,40 @@ class QuestionTest(testtools.TestCase):
         play.answer(ping, DEAD, 15.0)
         (page,) = play.ask()
         self.assertEqual((30.0, 120.0), (ping.timeout, page.timeout))
+
+    def test_a_guest_that_answers_slowly_is_a_control_for_want_of_others(
+        self,
+    ) -> None:
+        """The API may be slower than in the sweep before."""
+        capacity = Capacity(64)
+        before = Play('abcd', capacity=capacity)
+        while before.ask() or before.flight:
+            before.answer(before.flight[0], PONG, 0.001)
+        capacity.suspects.add('e')
+        play = Play('ae', capacity=capacity)
+        play.ask()
+        (first,) = [each for each in play.flight if each.instance_id == 'a']
+        play.answer(first, PONG, 0.2)
+        play.now += 1.5
+        (control,) = [
+            each for each in play.ask() if each.purpose is Purpose.CONTROL
+        ][:1]
+        self.assertEqual('a', control.instance_id)
+
+    def test_without_controls_further_guests_are_asked(self) -> None:
+        """Only they can show that agents answer again after a silence."""
+        play = Play('abc', most=1)
+        (first,) = play.ask()
+        play.answer(first, PONG)
+        (second,) = play.ask()
+        play.now += 1.5
+        (control,) = play.ask()
+        self.assertIs(Purpose.CONTROL, control.purpose)
+        play.answer(control, DEAD, 15.0)
+        play.answer(second, DEAD, 0.1)
+        (third,) = play.ask()
+        self.assertEqual('c', third.instance_id)
+        self.assertIs(Purpose.GUEST, third.purpose)
 
     def test_a_control_of_the_last_guest_is_not_waited_for(self) -> None:
         """The sweep is done when every guest has its result."""
