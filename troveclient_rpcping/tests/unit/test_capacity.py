@@ -121,6 +121,28 @@ class RulesTest(testtools.TestCase):
                 capacity.pair_ended(6.1, (0.03, 0.03))
         self.assertFalse(capacity.has_room(6.1, risky=True))
 
+    def test_a_pair_is_quick_though_its_workers_share_a_processor(
+        self,
+    ) -> None:
+        """It takes three usual round trips, but both as long."""
+        capacity = self.flying(0)
+        capacity.sent('stale', 1.0, risky=True)
+        for _ in range(2):
+            capacity.pair_sent(1.0)
+            capacity.pair_ended(1.1, (0.09, 0.1))
+        self.assertTrue(capacity.has_room(1.1, risky=True))
+
+    def test_single_pings_say_nothing_about_the_places(self) -> None:
+        """One at a time, as controls are, they meet no queue."""
+        capacity = self.flying(0)
+        for rtt in (0.02, 0.06):
+            for number in range(20):
+                capacity.sent(number, 1.0)
+                capacity.ended(number, 1.0 + rtt, rtt)
+        for number in range(4):
+            self.assertTrue(capacity.has_room(2.0, risky=False))
+            capacity.sent(number, 2.0)
+
     def test_slow_pairs_come_less_and_less_often(self) -> None:
         """They take a worker, too."""
         capacity = self.flying(0)
