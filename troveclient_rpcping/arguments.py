@@ -110,8 +110,8 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=(
             'With --all: only instances in this status, as in "ACTIVE" (may '
-            'be repeated). After an upgrade, Trove may list instances that '
-            'run as "SHUTDOWN"'
+            'be repeated). After an upgrade Trove may list a running instance '
+            'as "SHUTDOWN"'
         ),
     )
     parser.add_argument(
@@ -198,7 +198,7 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
         '--stable',
         metavar='<number>',
         type=times,
-        help='With --wait: reachable so many times in a row (default: 1)',
+        help='With --wait: reachable this many times in a row (default: 1)',
     )
     parser.add_argument(
         '--interval',

@@ -70,8 +70,8 @@ _BLOCKED = 2.0
 # many seconds, up to the most. If the message bus is dead, each of them holds
 # a worker.
 _UNANSWERED = 2
-_UNANSWERED_PAUSE = 3.0
-_MOST_UNANSWERED = 5
+_UNANSWERED_PAUSE = 1.0
+_MOST_UNANSWERED = 4
 
 #: Seconds that Trove waits for an agent, unless it was seen to wait for less
 #: or more (agent_call_low_timeout).

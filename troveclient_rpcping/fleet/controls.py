@@ -52,8 +52,8 @@ class Controls:
         self._pair: set[Hashable] = set()
         self._rtts: list[float] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._guests)
+    def __len__(self) -> int:
+        return len(self._guests)
 
     def add(self, instance_id: str) -> None:
         """Let a guest that answered quickly take turns."""

@@ -168,9 +168,9 @@ class Evidence:
         if self.overdue:
             # It may hide a worker, and will be answered or lost soon.
             return True
-        if self.lost and not stale:
+        if self.lost:
             # Further timeouts tell more than controls that get lost, too.
-            return len(self._counted) < ENOUGH
+            return not stale and len(self._counted) < ENOUGH
         return bool(self.missing(timeouts, stale=stale))
 
     @property

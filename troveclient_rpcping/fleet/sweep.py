@@ -76,6 +76,11 @@ _LONG = 0.5
 # Seconds between two looks at the guests that are silent.
 _LOOK = 0.1
 
+# Guests that answer within so many usual round trips make good controls; if
+# there are only a few, any will do.
+_QUICK = 2
+_FEW = 4
+
 # So many guests in error with one and the same text, and this share of those
 # that answered at all, point at the message bus.
 _SAME_ERRORS = 5
@@ -184,10 +189,10 @@ class Sweep:
             return None
         return (
             self._needed_control(now)
+            or self._page(now)
+            or self._witness(now)
             or self._guest(now)
             or self._pair(now)
-            or self._witness(now)
-            or self._page(now)
             or self._further_control(now)
         )
 
@@ -445,7 +450,8 @@ class Sweep:
         self._capacity.suspects.discard(id_)
         self._answers += new
         usual = self._capacity.usual or math.inf
-        if new and (result.rtt or 0.0) <= 2 * usual:
+        quick = (result.rtt or 0.0) <= _QUICK * usual
+        if new and (quick or len(self._controls) < _FEW):
             self._controls.add(id_)
         self._release_unheard(now)
 

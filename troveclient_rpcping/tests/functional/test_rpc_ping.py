@@ -130,7 +130,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             self.id_of('db-healthy'),
             1,
-            'Guest .* is unknown: .* Nova does not know its server.*',
+            'Guest .* is unknown: .* its server is gone.*',
             Verdict='unknown',
         )
 

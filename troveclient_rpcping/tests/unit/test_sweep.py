@@ -526,7 +526,7 @@ class ProofTest(base.TestCase):
         return [guest in each[0] for each in self.server.requests].count(True)
 
     def test_a_dead_guest_beside_a_living_one_is_dead(self) -> None:
-        """After two timeouts, while controls were answered.
+        """After two timeouts or more, while controls were answered.
 
         An agent that is too old to know the ping is a living one.
         """
@@ -544,9 +544,10 @@ class ProofTest(base.TestCase):
             )
             self.assertNotIn('confirms', results[OTHER].detail)
             self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
-            self.assertEqual(2, self.pings(OTHER))
+            # A control that a busy machine delays may be a lost one.
+            self.assertGreaterEqual(self.pings(OTHER), 2)
             self.assertGreaterEqual(self.pings(GUEST), 50)
-            self.assertEqual(1, results[OTHER].lost)
+            self.assertEqual(self.pings(OTHER) - 1, results[OTHER].lost)
 
     def test_a_guest_that_answers_another_ping_is_alive(self) -> None:
         """The first one was lost, and that is told."""
