@@ -252,12 +252,10 @@ class Capacity:
             and self._flight
             and now - self._quiet_since > max(_BLOCKED, self._held_after)
         ):
-            # As many guests as are in flight are too many, for good. Controls
-            # are not held: they wait.
+            # As many as are in flight are too many, for good.
             self._quiet_since = now
-            guests = self._guests
-            self._never = max(2, min(self._never, guests))
-            self._holds = max(1, min(self._holds, guests // 2))
+            self._never = max(2, min(self._never, len(self._flight)))
+            self._holds = max(1, min(self._holds, len(self._flight) // 2))
             self._wary = True
             self._luck = 0
 

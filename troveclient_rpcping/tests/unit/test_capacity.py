@@ -100,27 +100,6 @@ class RulesTest(testtools.TestCase):
         capacity.ended(0, 0.2, 0.03)
         self.assertTrue(capacity.wants_pair(0.2))
 
-    def test_held_guests_that_block_the_api_are_too_many(self) -> None:
-        """As many are never held again; controls waited, and do not count."""
-        capacity = self.flying(0)
-        for held in range(3):
-            capacity.sent(f'stale {held}', 1.0, risky=True)
-            for _ in range(2):
-                capacity.pair_sent(1.0)
-                capacity.pair_ended(1.1, (0.03, 0.03))
-        capacity.sent('control', 2.0, control=True)
-        capacity.watch(4.0)
-        for held in range(3):
-            capacity.ended(f'stale {held}', 6.0, None)
-        capacity.ended('control', 6.0, 4.0)
-        for held in range(2):
-            self.assertTrue(capacity.has_room(6.0, risky=True))
-            capacity.sent(f'stale {held}', 6.0, risky=True)
-            for _ in range(3):
-                capacity.pair_sent(6.0)
-                capacity.pair_ended(6.1, (0.03, 0.03))
-        self.assertFalse(capacity.has_room(6.1, risky=True))
-
     def test_a_pair_is_quick_though_its_workers_share_a_processor(
         self,
     ) -> None:
