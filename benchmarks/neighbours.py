@@ -20,22 +20,19 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
-import http.client
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
-import threading
 import time
 from typing import Any
 from typing import Self
-import urllib.parse
 
 from keystoneauth1 import session
 from keystoneauth1 import token_endpoint
 
 from benchmarks import arguments
+from benchmarks import beside
 from benchmarks import cloud
 from benchmarks import programs
 from benchmarks.error import BenchmarkError
@@ -48,13 +45,8 @@ from troveclient_rpcping.fleet.capacity import Capacity
 # Seconds that Trove waits for an agent (its option agent_call_low_timeout).
 _AGENT_TIMEOUT = 5
 
-# Seconds between two requests of the other caller, and for how long it sends
-# some before the sweep.
-_EACH = 0.25
+# Seconds for which the other caller sends requests before the sweep.
 _CALM = 10.0
-
-# Seconds after which a wait of the other caller is too long.
-_LONG = 1.0
 
 # Constant numbers in flight that ours is compared with, and how many times.
 _CONSTANTS = (2, 4, 8, 16, 64)
@@ -135,142 +127,6 @@ def _plan() -> list[str]:
 _QUICK = ['sweep-wsgi-3-20-3-random-stale']
 
 
-class Caller:
-    """Another caller: sends GETs on time, whether or not others are answered.
-
-    :param url: what it asks for.
-    :param token: a token of its own.
-    """
-
-    def __init__(self, url: str, token: str):
-        self._url = urllib.parse.urlsplit(url)
-        self._token = token
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run)]
-        #: When each GET was sent, and how long it took.
-        self.waits: list[tuple[float, float]] = []
-        self.failures: list[str] = []
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        # The first one ends before the list is read on.
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        due = time.monotonic()
-        while not self._ended.wait(max(0.0, due - time.monotonic())):
-            self._threads.append(threading.Thread(target=self.get))
-            self._threads[-1].start()
-            due += _EACH
-
-    def get(self) -> None:
-        """Send one, by a new connection."""
-        sent = time.monotonic()
-        connection = http.client.HTTPConnection(self._url.netloc, timeout=120)
-        try:
-            headers = {'X-Auth-Token': self._token}
-            connection.request('GET', self._url.path, headers=headers)
-            reply = connection.getresponse()
-            reply.read()
-            if reply.status not in (200, 204):
-                self.failures.append(f'HTTP {reply.status}')
-        except OSError as exc:
-            self.failures.append(str(exc))
-        finally:
-            connection.close()
-        self.waits.append((sent, time.monotonic() - sent))
-
-    def summary(self, begin: float, end: float) -> dict[str, float]:
-        """Say how long it waited for what it sent between two times."""
-        found = [one for one in sorted(self.waits) if begin <= one[0] <= end]
-        if self.failures or not found:
-            raise BenchmarkError(f'The other caller: {self.failures[:3]}')
-        ordered = sorted(seconds for _, seconds in found)
-        # Stretches of time in which something waits too long.
-        stretches, until = 0, 0.0
-        for sent, seconds in found:
-            if seconds > _LONG:
-                stretches += sent > until
-                until = max(until, sent + seconds)
-        return {
-            'gets': len(found),
-            'p50': round(statistics.median(ordered), 3),
-            'p99': round(ordered[int(0.99 * (len(ordered) - 1) + 0.5)], 3),
-            'max': round(ordered[-1], 3),
-            'stretches': stretches,
-        }
-
-
-@dataclasses.dataclass
-class Span:
-    """One sweep, by the log of its command."""
-
-    begin: float
-    first_ping: float = 0.0
-    end: float = 0.0
-    gets: int = 0
-    flight: int = 0
-    peak: int = 0
-
-    def take(self, line: str, now: float) -> None:
-        """Take in a line of the log, of a request or of its reply."""
-        if line.rpartition(' ')[0] == 'GET':
-            self.gets += 1
-            self.flight += 1
-            self.peak = max(self.peak, self.flight)
-            if line.endswith('/rpc_ping'):
-                self.first_ping = self.first_ping or now
-        else:
-            self.flight -= 1
-            self.end = now
-
-
-class Command:
-    """Runs an ``openstack database instance`` command to its end.
-
-    :param argv: the rest of its command line.
-    :param sweeps: after so many sweeps it is terminated.
-    """
-
-    def __init__(self, box: Sandbox, argv: list[str], sweeps: int = 1000):
-        self.spans: list[Span] = []
-        begun = time.monotonic()
-        with subprocess.Popen(  # noqa: S603
-            [programs.openstack(), '--debug', 'database', 'instance', *argv],
-            env=box.env(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                for line in process.stderr or ():
-                    self._take(line.rstrip(), time.monotonic())
-                    if len(self.spans) > sweeps:
-                        process.terminate()
-                        break
-                # The output of both is short enough for a pipe.
-                self.output, _ = process.communicate()
-            except BaseException:
-                process.kill()
-                raise
-        self.wall = time.monotonic() - begun
-        self.status = process.returncode
-
-    def _take(self, line: str, now: float) -> None:
-        if not line.startswith('GET http') or '/mgmt/instances' not in line:
-            return
-        # It begins with the listing.
-        lists = line.rpartition(' ')[0] == 'GET' and '?' in line
-        if lists and (not self.spans or self.spans[-1].first_ping):
-            self.spans.append(Span(now))
-        self.spans[-1].take(line, now)
-
-
 class Fixed(Capacity):
     """As many pings in flight as it was told, whatever happens."""
 
@@ -338,16 +194,16 @@ class Measuring:
     def _beside_another(self) -> dict[str, Any]:
         cell = self._cell
         service = self._service()
-        before = Caller(*self._other)
+        before = beside.Caller(*self._other)
         with before:
             time.sleep(_CALM)
         monitors = cell.kind == 'monitor'
         argv = ['rpc', 'ping', '--all', '-f', 'json']
         if monitors:
             argv = ['rpc', 'monitor', '--all', '--interval', '5', '--json']
-        beside = Caller(*self._other)
-        with beside:
-            command = Command(self._box, argv, 2 if monitors else 1)
+        meanwhile = beside.Caller(*self._other)
+        with meanwhile:
+            command = beside.Command(self._box, argv, 2 if monitors else 1)
         span = command.spans[1 if monitors else 0]
         bound = self._bound(service)
         seconds = span.end - span.first_ping
@@ -361,14 +217,14 @@ class Measuring:
             'gets': span.gets,
             'peak': span.peak,
             'before': before.summary(0.0, time.monotonic()),
-            'beside': beside.summary(span.begin, span.end),
+            'beside': meanwhile.summary(span.begin, span.end),
         }
 
     def _service(self) -> float:
         """Return how long a ping takes if it is alone."""
         alive = self._box.guests['db-healthy'].id
         url = f'{self._endpoint}/mgmt/instances/{alive}/rpc_ping'
-        caller = Caller(url, self._admin)
+        caller = beside.Caller(url, self._admin)
         for _ in range(20):
             caller.get()
         return caller.summary(0.0, time.monotonic())['p50']
@@ -393,7 +249,7 @@ class Measuring:
             pass
         return time.monotonic() - begun
 
-    def _wrong(self, command: Command) -> list[str]:
+    def _wrong(self, command: beside.Command) -> list[str]:
         """Return each verdict that is wrong, and a wrong exit status."""
         wanted = 3 if self._dead else 1
         if self._cell.kind == 'monitor':
@@ -425,7 +281,7 @@ def _met(cell: Cell, found: dict[str, Any]) -> str:
     elif cell.heartbeat == 'fresh':
         too_many = waits['stretches'] > 1 and cell.workers >= 5
         missed += ['waits'] * too_many
-    elif waits['p99'] > 2 * before['p99'] + 0.2 or waits['max'] > _LONG:
+    elif waits['p99'] > 2 * before['p99'] + 0.2 or waits['max'] > beside.LONG:
         missed.append('waits')
     if cell.dead and cell.heartbeat == 'stale':
         most = 1.15 if cell.server == 'eventlet' else 1.25

@@ -42,10 +42,11 @@ _WOKEN = 0.8
 _WINDOW = 6
 
 # If two controls side by side share one worker, the second takes twice as long
-# as the first. If it takes no more than so many times as long, and at most so
-# many usual round trips, the two had a worker each.
+# as the first. If it takes no more than so many times as long, the two had a
+# worker each; unless they took more than so many usual round trips: then both
+# waited. Workers that share a processor are slow, too.
 _APART = 1.5
-_SLOW_PAIR = 2.0
+_SLOW_PAIR = 4.0
 
 # Seconds, and usual round trips, after which an answer is not just slow: its
 # guest keeps Trove waiting.
@@ -251,12 +252,10 @@ class Capacity:
             and self._flight
             and now - self._quiet_since > max(_BLOCKED, self._held_after)
         ):
-            # As many guests as are in flight are too many, for good. Controls
-            # are not held: they wait.
+            # As many as are in flight are too many, for good.
             self._quiet_since = now
-            guests = self._guests
-            self._never = max(2, min(self._never, guests))
-            self._holds = max(1, min(self._holds, guests // 2))
+            self._never = max(2, min(self._never, len(self._flight)))
+            self._holds = max(1, min(self._holds, len(self._flight) // 2))
             self._wary = True
             self._luck = 0
 
@@ -313,17 +312,20 @@ class Capacity:
         if len(self._window) < max(_WINDOW, self._places):
             return
         took = statistics.median(each for each, _ in self._window)
-        if took < _WOKEN * self._usual:
-            self._usual = took
-        slower = took / self._usual
         beside = round(statistics.median(each for _, each in self._window))
         self._window.clear()
         self._late = len(self._flight)
+        if beside < self._places - 1:
+            # It was not full: that shows nothing.
+            return
+        if took < _WOKEN * self._usual:
+            self._usual = took
+        slower = took / self._usual
         # By Little's law: as many requests as are served side by side.
         served = beside / slower
         if slower > _QUICK:
             self._doubling = False
             self._places = max(_CALM, min(round(served), self._places))
-        elif beside >= self._places - 1:
+        else:
             step = self._places if self._doubling else 1
             self._places = min(self._places + step, self.most)

@@ -100,26 +100,27 @@ class RulesTest(testtools.TestCase):
         capacity.ended(0, 0.2, 0.03)
         self.assertTrue(capacity.wants_pair(0.2))
 
-    def test_held_guests_that_block_the_api_are_too_many(self) -> None:
-        """As many are never held again; controls waited, and do not count."""
+    def test_a_pair_is_quick_though_its_workers_share_a_processor(
+        self,
+    ) -> None:
+        """It takes three usual round trips, but both as long."""
         capacity = self.flying(0)
-        for held in range(3):
-            capacity.sent(f'stale {held}', 1.0, risky=True)
-            for _ in range(2):
-                capacity.pair_sent(1.0)
-                capacity.pair_ended(1.1, (0.03, 0.03))
-        capacity.sent('control', 2.0, control=True)
-        capacity.watch(4.0)
-        for held in range(3):
-            capacity.ended(f'stale {held}', 6.0, None)
-        capacity.ended('control', 6.0, 4.0)
-        for held in range(2):
-            self.assertTrue(capacity.has_room(6.0, risky=True))
-            capacity.sent(f'stale {held}', 6.0, risky=True)
-            for _ in range(3):
-                capacity.pair_sent(6.0)
-                capacity.pair_ended(6.1, (0.03, 0.03))
-        self.assertFalse(capacity.has_room(6.1, risky=True))
+        capacity.sent('stale', 1.0, risky=True)
+        for _ in range(2):
+            capacity.pair_sent(1.0)
+            capacity.pair_ended(1.1, (0.09, 0.1))
+        self.assertTrue(capacity.has_room(1.1, risky=True))
+
+    def test_single_pings_say_nothing_about_the_places(self) -> None:
+        """One at a time, as controls are, they meet no queue."""
+        capacity = self.flying(0)
+        for rtt in (0.02, 0.06):
+            for number in range(20):
+                capacity.sent(number, 1.0)
+                capacity.ended(number, 1.0 + rtt, rtt)
+        for number in range(4):
+            self.assertTrue(capacity.has_room(2.0, risky=False))
+            capacity.sent(number, 2.0)
 
     def test_slow_pairs_come_less_and_less_often(self) -> None:
         """They take a worker, too."""
