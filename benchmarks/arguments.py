@@ -21,7 +21,8 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 #: Where the page about performance has its figures.
 RECORDED = _ROOT / 'doc' / 'source' / 'contributor' / 'performance'
 
-_SCRATCH = _ROOT / 'build' / 'benchmarks'
+#: Where they go otherwise.
+SCRATCH = _ROOT / 'build' / 'benchmarks'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,6 @@ def parse(argv: list[str]) -> Arguments:
         parser.error('the record wants the figures of the sandbox, too')
     return Arguments(
         quick=parsed.quick,
-        folder=RECORDED if parsed.record else _SCRATCH,
+        folder=RECORDED if parsed.record else SCRATCH,
         sandbox=not parsed.no_sandbox,
     )

@@ -56,11 +56,11 @@ def measured(
             for name, guest in sorted(box.guests.items())
             if name.startswith('guest-')
         ]
-        token, project = _token(programs, box)
+        issued, project = token(programs.openstack, box.env())
         endpoint = f'{box.trove_url}/v1.0/{project}'
 
         def make(case: Case, pings: int, into: pathlib.Path) -> Workload:
-            return workload.write(into, endpoint, ids[:pings], token=token)
+            return workload.write(into, endpoint, ids[:pings], token=issued)
 
         prepare = once_each(make, folder)
         say('warming up: each guest once')
@@ -73,20 +73,24 @@ def measured(
         return compared, _single(programs, box, ids[0], plan.single)
 
 
-def _token(programs: Programs, box: Sandbox) -> tuple[str, str]:
-    """Log in as the administrator; return a token, and its project."""
+def token(openstack: str, env: dict[str, str]) -> tuple[str, str]:
+    """Log in; return a token, and its project.
+
+    :param openstack: the command.
+    :param env: its environment, which says who logs in where.
+    """
     issued = subprocess.run(  # noqa: S603
         [
-            *(programs.openstack, 'token', 'issue', '-f', 'value'),
+            *(openstack, 'token', 'issue', '-f', 'value'),
             *('-c', 'id', '-c', 'project_id'),
         ],
-        env=box.env(),
+        env=env,
         capture_output=True,
         text=True,
         check=True,
     )
-    token, project = issued.stdout.split()
-    return token, project
+    issued_token, project = issued.stdout.split()
+    return issued_token, project
 
 
 def _single(

@@ -26,6 +26,7 @@ from benchmarks import capacity
 from benchmarks import cloud
 from benchmarks import machine
 from benchmarks import memory
+from benchmarks import neighbours
 from benchmarks import plan as plan_
 from benchmarks import programs as programs_
 from benchmarks import record
@@ -45,9 +46,11 @@ from sandbox.error import SandboxError
 
 def main(argv: list[str]) -> int:
     """Run what the command line says; return the exit status."""
-    said = arguments.parse(argv)
     # What is under way is cleaned up on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if argv[:1] == ['neighbours']:
+        return neighbours.main(argv[1:], _teller())
+    said = arguments.parse(argv)
     plan = plan_.quick() if said.quick else plan_.full()
     try:
         _require_matplotlib()

@@ -59,21 +59,28 @@ def find() -> Programs:
             'The benchmarks start an nginx of their own; that of the system '
             'may be stopped.'
         )
-    # The one of this environment, so that it is this project's.
-    openstack = pathlib.Path(sys.executable).parent / 'openstack'
-    if not openstack.exists():
-        raise BenchmarkError(
-            f'No openstack command beside {sys.executable}: install this '
-            'project into its environment, or run tox -e bench.'
-        )
     return Programs(
         nginx=str(found['nginx']),
         echo_module=pathlib.Path(str(module)),
         wrk=str(found['wrk']),
         curl=str(found['curl']),
         openssl=str(found['openssl']),
-        openstack=str(openstack),
+        openstack=openstack(),
     )
+
+
+def openstack() -> str:
+    """Find the command of this environment, so that it is this project's.
+
+    :raises BenchmarkError: says what to do if it is missing.
+    """
+    path = pathlib.Path(sys.executable).parent / 'openstack'
+    if not path.exists():
+        raise BenchmarkError(
+            f'No openstack command beside {sys.executable}: install this '
+            'project into its environment, or run tox -e bench.'
+        )
+    return str(path)
 
 
 def _which(name: str) -> str | None:

@@ -21,14 +21,14 @@ show "${ping[@]}" db-healthy
 chapter 'A dead one: Trove asks, and waits (3 s here, 15 s by default).'
 show "${ping[@]}" db-dead
 
-chapter 'An agent that is alive, but too old to know the ping.'
+chapter 'An agent too old to know the ping: it answers, so RPC works.'
 show "${ping[@]}" db-old
 
 chapter 'An agent that fails, with a traceback and terminal escapes.'
 show "${ping[@]}" db-failing
 
 chapter 'Several at once, for people and for programs.'
-show "${ping[@]}" db-healthy db-dead db-old db-slow
+show "${ping[@]}" db-healthy db-dead db-old db-failing
 show "${ping[@]}" -f json -c Name -c Verdict -c RTT db-healthy db-dead
 
 chapter 'Nova breaks: Trove answers 400 as well, but no guest is blamed.'

@@ -110,7 +110,8 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=(
             'With --all: only instances in this status, as in "ACTIVE" (may '
-            'be repeated)'
+            'be repeated). After an upgrade Trove may list a running instance '
+            'as "SHUTDOWN"'
         ),
     )
     parser.add_argument(
@@ -142,9 +143,12 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         type=concurrency,
         default=limits.CONCURRENCY,
         help=(
-            'The most pings in flight; the sweep finds out how many the API '
-            'serves without harm to others, up to this number (default: '
-            '%(default)d)'
+            'The most pings in flight (default: %(default)d): the sweep '
+            'finds out how many requests the API serves side by side, leaves '
+            'a worker to others, and asks guests with a stale heartbeat last '
+            'and few at a time. That matters where trove-api runs in uWSGI or '
+            'mod_wsgi with one thread in each process, since there a dead '
+            'guest holds a whole process until Trove gives up'
         ),
     )
     parser.add_argument(
@@ -194,7 +198,7 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
         '--stable',
         metavar='<number>',
         type=times,
-        help='With --wait: reachable so many times in a row (default: 1)',
+        help='With --wait: reachable this many times in a row (default: 1)',
     )
     parser.add_argument(
         '--interval',

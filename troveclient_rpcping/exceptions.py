@@ -60,7 +60,10 @@ __all__ = [
 
 
 class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
-    """Trove asked the guest agent, waited, and got no answer.
+    """Trove says that its call to the guest agent timed out.
+
+    That is the word of one call. ``rpc_ping_each`` looks for proof before it
+    calls a guest dead.
 
     A ``BadRequest``, so that what handles the 400 of the plain API today
     goes on working.
@@ -70,7 +73,7 @@ class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
 
 
 class GuestError(exceptions.BadRequest):  # type: ignore[misc]
-    """The guest agent, or the message bus, failed the ping.
+    """The guest agent failed the ping.
 
     ``reason`` is :attr:`Reason.AGENT_ERROR`.
     """

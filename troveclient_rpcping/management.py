@@ -65,7 +65,10 @@ class Management(management.Management):  # type: ignore[misc]
     ) -> None:
         """Ask the guest agent of one instance for an answer, and wait.
 
-        The caller must be an administrator.
+        One GET, and Trove's word: no other guest confirms a timeout, as it
+        does for :meth:`rpc_ping_each`. The caller must be an administrator of
+        Trove (policy rule ``context_is_admin``), with a token for the project
+        in the URL.
 
         :param instance: an ID, or an ``Instance`` of troveclient.
         :param timeout: seconds to wait: for the connection, for each piece
@@ -73,9 +76,10 @@ class Management(management.Management):  # type: ignore[misc]
             of the session.
         :returns: None: the agent answered.
         :raises troveclient_rpcping.exceptions.GuestUnreachable:
-            the agent did not answer Trove.
+            Trove says that its call to the agent timed out. One call alone
+            is no proof: the message bus may have lost it.
         :raises troveclient_rpcping.exceptions.GuestError:
-            the agent, or the message bus, failed the ping.
+            the agent failed the ping.
         :raises troveclient_rpcping.exceptions.InvalidInstanceID:
             the text cannot be the ID of an instance.
         :raises troveclient_rpcping.exceptions.SessionRequired:
@@ -183,11 +187,11 @@ class Management(management.Management):  # type: ignore[misc]
     ) -> Generator[PingResult]:
         """Ping instances until all are reachable, or the time is up.
 
-        Who is reachable is not asked again. The iterator ends when the last
-        one is, and goes on while the control plane fails: nobody is called
-        unreachable for that. What is given up at once is an instance that
-        Trove does not know, and all of them if the caller is no
-        administrator.
+        A reachable instance is not pinged again, except as a control. The
+        iterator ends when the last one is reachable, and goes on while the
+        control plane fails: no instance is called unreachable for that. It
+        gives up at once an instance that Trove does not know, and all of them
+        if the caller is not an administrator.
 
         :param instances: see :meth:`rpc_ping_each`.
         :param deadline: seconds for all; None for no limit.

@@ -12,11 +12,11 @@
 
 """What one ping says of a guest: the verdict, its reason, and the judging.
 
-The rule above all others: only a guest of which Trove itself says that its
-agent did not answer is ``unreachable``, and only a guest whose agent answered
-is ``reachable``. Whatever is not recognised is ``unknown``: automation reboots
-what it believes to be dead. One reply alone is judged here; whether a timeout
-may be believed is decided by the sweep.
+The rule above all others: a guest is ``unreachable`` only if Trove itself says
+that its agent did not answer, and ``reachable`` only if its agent answered.
+Whatever is not recognised is ``unknown``: automation reboots what it believes
+to be dead. One reply alone is judged here. The sweep decides whether a timeout
+may be believed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Verdict(enum.StrEnum):
 
     #: The guest agent answered.
     REACHABLE = 'reachable'
-    #: Trove asked, waited, and the guest agent did not answer.
+    #: The guest agent is proven not to answer: Trove asked and waited, other
+    #: guests answered meanwhile, and a stale heartbeat or further timeouts
+    #: confirm it. One call of ``rpc_ping`` has Trove's word alone.
     UNREACHABLE = 'unreachable'
     #: The guest agent failed the ping.
     ERROR = 'error'
@@ -60,7 +62,8 @@ class Reason(enum.StrEnum):
     #: the guest is silent, and in a status in which Trove itself would not
     #: ask its agent (BUILD, REBOOT, RESIZE, ...).
     NOT_READY = 'not-ready'
-    #: The caller is no administrator, or the credentials are refused.
+    #: The caller is not an administrator (Trove's policy rule
+    #: ``context_is_admin`` decides), or the credentials are refused.
     DENIED = 'denied'
     #: The server's rate limit refused the request.
     RATE_LIMITED = 'rate-limited'
@@ -80,7 +83,8 @@ class Reason(enum.StrEnum):
     MESSAGE_BUS = 'message-bus'
     #: No connection to the API, or one that broke.
     CONNECTION = 'connection'
-    #: The answer is not one that Trove gives.
+    #: The answer is not one that Trove gives. Or a cache answered in place of
+    #: Trove, and the answer is old.
     BAD_RESPONSE = 'bad-response'
     #: The sweep ended before this guest's turn, or before its answer.
     NOT_ASKED = 'not-asked'
@@ -134,7 +138,9 @@ class PingResult:
     :param rtt: the round-trip time in seconds, from sending the request to
         the end of the reply; None if there was no reply.
     :param http_status: the HTTP status; None if there was no reply.
-    :param request_id: the ID of the request in the API's log, if it has one.
+    :param request_id: the ID that the reply bears, if it bears one. Trove
+        writes another ID into its own log (trove/common/wsgi.py,
+        ContextMiddleware).
     :param lost: how many pings of this guest timed out before this one. With
         a verdict of ``reachable`` they were lost on the way: the guest is
         alive.

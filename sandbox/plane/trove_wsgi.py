@@ -35,7 +35,7 @@ import eventlet.hubs
 from gunicorn import arbiter
 from gunicorn.app import base
 
-# Importing these takes long (for 16 workers, 16 times) and opens no connection.
+# Importing these takes long, 16 times for 16 workers, and opens no connection.
 import trove.cmd.common
 import trove.common.api
 import trove.common.pastedeploy  # noqa: F401

@@ -37,9 +37,9 @@ _EPILOG = """\
 A range is [@][start:]end, as with any monitoring plugin: 5 alerts above 5,
 @5:10 from 5 to 10; ~: never alerts.
 
-Exit status: 0 OK; 1 WARNING; 2 CRITICAL: so many guests are known to be bad,
-whatever is unknown of others; 3 UNKNOWN: too many guests are unknown, or the
-check itself failed, for any reason.
+Exit status: 0 OK; 1 WARNING; 2 CRITICAL: too many guests are known to be bad,
+however many others are unknown; 3 UNKNOWN: too many guests are unknown, or the
+check itself failed, for any reason. A timeout alone makes no guest bad.
 """
 
 
@@ -122,7 +122,7 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         '--warning',
         metavar='<range>',
         type=thresholds.parse,
-        help='WARNING for so many bad guests (default: none)',
+        help='WARNING for this number of bad guests (default: none)',
     )
     parser.add_argument(
         '-c',
@@ -131,8 +131,8 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         type=thresholds.parse,
         default='0',
         help=(
-            'CRITICAL for so many bad guests, those that are unreachable or '
-            'in error (default: %(default)s: for any)'
+            'CRITICAL for this number of bad guests, those that are '
+            'unreachable or in error (default: %(default)s: for any)'
         ),
     )
     parser.add_argument(
@@ -141,8 +141,8 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         type=_tolerance,
         default=1,
         help=(
-            'UNKNOWN for so many guests of whom nothing is known, or more '
-            '(default: %(default)d)'
+            'UNKNOWN for this number of unknown guests, or more (default: '
+            '%(default)d)'
         ),
     )
 

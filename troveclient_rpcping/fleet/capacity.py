@@ -34,26 +34,32 @@ _CALM_ROUND_TRIPS = 16
 # waits for another.
 _QUICK = 1.25
 
+# The first round trips of all may meet workers that just wake up: a window of
+# less than this share of them is the usual case.
+_WOKEN = 0.8
+
 # The fewest round trips that make a window.
 _WINDOW = 6
 
-# Controls side by side are as quick as usual below the smaller of these: so
-# many usual round trips, or so many of the fastest one. The second control of
-# a pair that shares one worker takes twice the fastest.
-_QUICK_PAIR = 1.6
-_ALONE = 1.9
+# If two controls side by side share one worker, the second takes twice as long
+# as the first. If it takes no more than so many times as long, and at most so
+# many usual round trips, the two had a worker each.
+_APART = 1.5
+_SLOW_PAIR = 2.0
 
 # Seconds, and usual round trips, after which an answer is not just slow: its
 # guest keeps Trove waiting.
 _HELD = 0.5
 _HELD_ROUND_TRIPS = 4
 
-# Quick pairs in a row before one more ping may be held.
+# Quick pairs in a row before one more ping may be held; and after a pair that
+# was not quick, which may be the sign that only one worker is left.
 _LUCK = 2
+_MORE_LUCK = 3
 
 # Seconds until the next pair of controls after some that were not quick. The
 # first of them may have met another request.
-_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 # Seconds without any answer while requests are in flight: every worker is
 # held.
@@ -63,8 +69,8 @@ _BLOCKED = 2.0
 # many seconds, up to the most. If the message bus is dead, each of them holds
 # a worker.
 _UNANSWERED = 2
-_UNANSWERED_PAUSE = 3.0
-_MOST_UNANSWERED = 5
+_UNANSWERED_PAUSE = 1.0
+_MOST_UNANSWERED = 4
 
 #: Seconds that Trove waits for an agent, unless it was seen to wait for less
 #: or more (agent_call_low_timeout).
@@ -83,7 +89,6 @@ class Capacity:
     def __init__(self, most: int):
         self.most = most
         self._usual: float | None = None
-        self._fastest = 0.0
         self._calm: list[float] = []
         self._places = min(_CALM, most)
         self._doubling = True
@@ -190,8 +195,7 @@ class Capacity:
             return burden < self._holds
         if burden or self._wary:
             # Each of them may turn out to be held.
-            guests = flight - len(self._controls) + len(self._abandoned)
-            return max(burden, guests) < self._holds
+            return max(burden, self._guests) < self._holds
         return flight < (
             self._places
             if len(self._calm) >= _FIRST
@@ -202,14 +206,17 @@ class Capacity:
         """Whether a pair of controls, side by side, would be of use.
 
         That is so when guests wait only because more held pings may be more
-        than the API bears.
+        than the API bears, and nothing is in flight that the pair might have
+        to wait for.
         """
+        burden = self._burden(now)
         return (
             bool(self._calm)
             and now >= self._next_pair
             and len(self._flight) + 2 <= self.most
             and self._holds + 1 < self._never
-            and self._burden(now) >= self._holds
+            and burden >= self._holds
+            and burden >= len(self._flight) + len(self._abandoned)
         )
 
     def pair_sent(self, now: float) -> None:
@@ -221,10 +228,10 @@ class Capacity:
 
         :param rtts: their round-trip times; fewer than two if one was lost.
         """
-        if len(rtts) == 2 and max(rtts) < self._quick:
+        if len(rtts) == 2 and self._is_quick(*rtts):
             self._luck += 1
-            self._slow_pairs = 0
-            if self._luck >= _LUCK:
+            if self._luck >= (_MORE_LUCK if self._slow_pairs else _LUCK):
+                self._luck = self._slow_pairs = 0
                 # Beside these, two more were served at once; one more may
                 # be held, and one place is left to others.
                 burden = min(self._pair_burden, self._burden(now))
@@ -232,7 +239,7 @@ class Capacity:
                 self._holds = max(self._holds, min(burden + 1, most))
             self._next_pair = now
         else:
-            self._luck //= 2
+            self._luck = 0
             pause = _PAUSES[min(self._slow_pairs, len(_PAUSES) - 1)]
             self._slow_pairs += 1
             self._next_pair = now + pause
@@ -244,10 +251,12 @@ class Capacity:
             and self._flight
             and now - self._quiet_since > max(_BLOCKED, self._held_after)
         ):
-            # As many as are in flight are too many, for good.
+            # As many guests as are in flight are too many, for good. Controls
+            # are not held: they wait.
             self._quiet_since = now
-            self._never = max(2, min(self._never, len(self._flight)))
-            self._holds = max(1, min(self._holds, len(self._flight) // 2))
+            guests = self._guests
+            self._never = max(2, min(self._never, guests))
+            self._holds = max(1, min(self._holds, guests // 2))
             self._wary = True
             self._luck = 0
 
@@ -265,8 +274,17 @@ class Capacity:
         return max(_HELD, _HELD_ROUND_TRIPS * (self._usual or 0.0))
 
     @property
-    def _quick(self) -> float:
-        return min(_QUICK_PAIR * (self._usual or 0.0), _ALONE * self._fastest)
+    def _guests(self) -> int:
+        """How many pings of guests may hold a worker."""
+        in_flight = len(self._flight) - len(self._controls)
+        return in_flight + len(self._abandoned)
+
+    def _is_quick(self, one: float, other: float) -> bool:
+        """Whether two controls side by side had a worker each."""
+        slower = max(one, other)
+        return slower < min(
+            _APART * min(one, other), _SLOW_PAIR * (self._usual or 0.0)
+        )
 
     def _burden(self, now: float) -> int:
         """How many requests are held, or are likely to be."""
@@ -284,7 +302,6 @@ class Capacity:
         if beside <= _CALM and len(self._calm) < _CALM_ROUND_TRIPS:
             self._calm.append(rtt)
             self._usual = statistics.median(self._calm)
-            self._fastest = min(self._calm)
             if len(self._calm) == _FIRST:
                 self._places = max(self._places, min(2 * _CALM, self.most))
         if len(self._calm) < _FIRST or self._usual is None:
@@ -295,8 +312,10 @@ class Capacity:
         self._window.append((rtt, beside))
         if len(self._window) < max(_WINDOW, self._places):
             return
-        slower = statistics.median(each for each, _ in self._window)
-        slower = max(1.0, slower / self._usual)
+        took = statistics.median(each for each, _ in self._window)
+        if took < _WOKEN * self._usual:
+            self._usual = took
+        slower = took / self._usual
         beside = round(statistics.median(each for _, each in self._window))
         self._window.clear()
         self._late = len(self._flight)

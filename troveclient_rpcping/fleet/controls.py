@@ -52,8 +52,8 @@ class Controls:
         self._pair: set[Hashable] = set()
         self._rtts: list[float] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._guests)
+    def __len__(self) -> int:
+        return len(self._guests)
 
     def add(self, instance_id: str) -> None:
         """Let a guest that answered quickly take turns."""
@@ -70,15 +70,18 @@ class Controls:
         self._guests.rotate()
         return self._guests[0]
 
-    def is_due(self, now: float, last: float) -> bool:
+    def is_due(self, now: float, last: float, spacing: float) -> bool:
         """Whether a control is needed so that there is no silence.
 
         :param last: when an agent answered last.
+        :param spacing: seconds between two requests under the rate limit. It
+            gives every other request to the guests.
         """
+        pause = max(CONTROL, 2 * spacing)
         return (
             bool(self._guests)
             and len(self._flight) < _IN_FLIGHT
-            and now >= max(last, self._sent) + CONTROL
+            and now >= max(last, self._sent) + pause
         )
 
     def is_free(self, now: float) -> bool:

@@ -41,6 +41,9 @@ RISK = 0.001
 #: Timeouts of one guest in a row, at the most.
 MOST_TIMEOUTS = 5
 
+# So many come only of a guest that is waited for.
+_MANY_TIMEOUTS = 10
+
 #: Answered pings without which no row of timeouts proves anything. One worker
 #: of five that is cut off hides from 50 pings once in 70,000 times.
 ENOUGH = 50
@@ -151,8 +154,10 @@ class Evidence:
 
         :returns: None for more than is reasonable.
         """
-        # The stale heartbeat is a second sign, which no worker can hide.
-        counted = self.answered if stale else len(self._counted)
+        # A stale heartbeat is a second sign, and a long row of timeouts one
+        # more: no worker hides behind them.
+        enough = stale or timeouts >= _MANY_TIMEOUTS
+        counted = self.answered if enough else len(self._counted)
         return _missing(counted, self._missed, timeouts, self._alike(stale))
 
     def wants_controls(self, timeouts: int, *, stale: bool) -> bool:
@@ -163,9 +168,9 @@ class Evidence:
         if self.overdue:
             # It may hide a worker, and will be answered or lost soon.
             return True
-        if self.lost and not stale:
+        if self.lost:
             # Further timeouts tell more than controls that get lost, too.
-            return len(self._counted) < ENOUGH
+            return not stale and len(self._counted) < ENOUGH
         return bool(self.missing(timeouts, stale=stale))
 
     @property

@@ -56,8 +56,8 @@ _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}', re.IGNORECASE
 )
 
-# Trove turns what Nova says to too long a URL into a 403; a caller who is no
-# administrator gets a 401.
+# Trove turns what Nova says to too long a URL into a 403; a caller who is not
+# an administrator gets a 401.
 _REFUSED = (403, 414, 500)
 
 Fetch = Callable[[str], Reply | NoReply]
@@ -87,7 +87,8 @@ class Instance:
     :param name: the name, which its tenant chose. Neither unique nor clean.
     :param project_id: the project that it belongs to.
     :param datastore: type and version, as in ``mysql 8.0``.
-    :param status: Trove's status, as in ``ACTIVE``.
+    :param status: Trove's status, as in ``ACTIVE``. Trove fakes SHUTDOWN for
+        an instance whose server it does not find in Nova.
     :param last_heartbeat: when Trove last heard from the agent, in UTC, in
         the form in which Trove gives it.
     :param heartbeat_age: how many seconds before the listing that was, by

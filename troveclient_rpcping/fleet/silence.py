@@ -57,6 +57,8 @@ class Next(enum.Enum):
     LOSSES = enum.auto()
     #: No agent answered while Trove waited.
     NOT_STEADY = enum.auto()
+    #: There is too little evidence.
+    UNPROVEN = enum.auto()
 
 
 @dataclasses.dataclass(slots=True)
@@ -100,15 +102,19 @@ class Silent:
         may_ping = self.asked < MOST_TIMEOUTS and not (
             evidence.hopeless and self.asked > 1
         )
-        # The controls come first: the ping must not hide a worker from them.
-        timeouts = self.timeouts + may_ping
-        if not stale:
-            timeouts = max(2, timeouts)
-        if has_controls and evidence.wants_controls(timeouts, stale=stale):
-            return Next.CONTROLS
+        least = 1 if stale else 2
+        for timeouts in (self.timeouts, self.timeouts + may_ping):
+            # Controls may be enough, and take less time than a timeout. And
+            # they come before a ping, which may hide a worker from them.
+            if has_controls and evidence.wants_controls(
+                max(least, timeouts), stale=stale
+            ):
+                return Next.CONTROLS
         if may_ping:
             return Next.PING
-        return Next.LOSSES if evidence.lost else Next.NOT_STEADY
+        if evidence.lost:
+            return Next.LOSSES
+        return Next.NOT_STEADY if self.timeouts < least else Next.UNPROVEN
 
     def needs_alone(self) -> Next:
         """Return what comes next if there is no other guest to ask."""

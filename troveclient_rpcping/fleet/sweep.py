@@ -71,8 +71,16 @@ _MUTE = 8
 _STALLED = 5.0
 _LOST = 60.0
 
+# Seconds after which a guest keeps Trove waiting.
+_LONG = 0.5
+
 # Seconds between two looks at the guests that are silent.
 _LOOK = 0.1
+
+# Guests that answer within so many usual round trips make good controls; if
+# there are only a few, any will do.
+_QUICK = 2
+_FEW = 4
 
 # So many guests in error with one and the same text, and this share of those
 # that answered at all, point at the message bus.
@@ -182,10 +190,10 @@ class Sweep:
             return None
         return (
             self._needed_control(now)
+            or self._page(now)
+            or self._witness(now)
             or self._guest(now)
             or self._pair(now)
-            or self._witness(now)
-            or self._page()
             or self._further_control(now)
         )
 
@@ -316,8 +324,8 @@ class Sweep:
         """Return a control without which there would be a silence."""
         if self._controls.is_unpaired:
             return self._control()
-        last = self.evidence.last
-        if last is None or not self._controls.is_due(now, last):
+        last, spacing = self.evidence.last, self.evidence.spacing
+        if last is None or not self._controls.is_due(now, last, spacing):
             return None
         return self._control() if self._keeps_waiting(now) else None
 
@@ -352,9 +360,10 @@ class Sweep:
             return None
         return self._ping(Purpose.WITNESS, Task(guest), fresh=True)
 
-    def _page(self) -> Question | None:
+    def _page(self, now: float) -> Question | None:
         """Return the request for the next page of the listing."""
-        if self._witnesses.listing is Listing.UNREAD and not self._wants_rows:
+        unread = self._witnesses.listing is Listing.UNREAD
+        if unread and not self._wants_rows(now):
             return None
         path = self._witnesses.page(self._no_witnesses())
         if path is None:
@@ -413,7 +422,7 @@ class Sweep:
 
     def _keeps_waiting(self, now: float) -> bool:
         """Whether a guest keeps Trove waiting, or did so before."""
-        return bool(self._silent) or self._oldest_wait(now) > 0.5
+        return bool(self._silent) or self._oldest_wait(now) > _LONG
 
     def _oldest_wait(self, now: float) -> float:
         """Seconds since the oldest ping of a guest under way was sent."""
@@ -454,7 +463,8 @@ class Sweep:
         self._capacity.suspects.discard(id_)
         self._answers += new
         usual = self._capacity.usual or math.inf
-        if new and (result.rtt or 0.0) <= 2 * usual:
+        quick = (result.rtt or 0.0) <= _QUICK * usual
+        if new and (quick or len(self._controls) < _FEW):
             self._controls.add(id_)
         self._release_unheard(now)
 
@@ -488,7 +498,7 @@ class Sweep:
         if result.reason is Reason.AGENT_TIMEOUT:
             self._timed_out(task, result, sent, now, repeated=due is not None)
         else:
-            self._not_timed_out(result, now)
+            self._not_timed_out(task, result, now)
         why = self._breaker.saw(result, self._capacity.peak)
         if why and not self._repeat.patient:
             self.end(why, now)
@@ -531,20 +541,22 @@ class Sweep:
         self._emit(result or silence.unproven(silent.result))
         silent.held.clear()
 
-    def _not_timed_out(self, result: PingResult, now: float) -> None:
+    def _not_timed_out(
+        self, task: Task, result: PingResult, now: float
+    ) -> None:
         silent = self._silent.pop(result.instance_id, None)
-        if silent is not None and result.verdict is Verdict.REACHABLE:
-            self.evidence.lose(silent.asked)
-            held = silent.held
-            if not self._repeat.repeats:
-                # The caller expects one result.
-                result = dataclasses.replace(result, lost=silent.asked)
-                held = []
+        if silent is not None:
+            # A ping for more evidence stands for the last that was asked for.
+            held = silent.held[:-1] if task.extra else silent.held
+            explain = silence.unproven
+            if result.verdict is Verdict.REACHABLE:
+                explain = silence.lost
+                # What the silence of all agents explains is no loss.
+                self.evidence.lose(silent.timeouts)
+                lost = silent.asked - len(held)
+                result = dataclasses.replace(result, lost=lost)
             for each in held:
-                self._emit(silence.lost(each))
-        elif silent is not None:
-            for each in silent.held[: None if self._repeat.repeats else 0]:
-                self._emit(silence.unproven(each))
+                self._emit(explain(each))
         if result.reason is Reason.TIMEOUT:
             self._unheard.append((result, now))
             if self.evidence.last is not None or self._repeat.patient:
@@ -579,10 +591,8 @@ class Sweep:
 
     # What becomes of silent guests.
 
-    @property
-    def _wants_rows(self) -> bool:
+    def _wants_rows(self, now: float) -> bool:
         """Whether the listing is needed."""
-        now = self._look_next
         if any(silent.guest.row is None for silent in self._silent.values()):
             return True
         if self.evidence.last is None:
@@ -592,7 +602,7 @@ class Sweep:
                 or self._oldest_wait(now) > _FIRST_ANSWER
             )
         if self.evidence.silent_for(now) > _NEXT_ANSWER:
-            return bool(self._silent) or self._oldest_wait(now) > 0.5
+            return self._keeps_waiting(now)
         return any(
             sent.task is not None
             and sent.task.guest.row is None
@@ -628,12 +638,19 @@ class Sweep:
             self._mixed = True
             self._queue.mix()
         mute = len(self._silent) + self._witnesses.mute
-        if mute >= _MUTE and not self._repeat.patient:
+        if (
+            mute >= _MUTE
+            and self._witnesses.exhausted
+            and not self._repeat.patient
+        ):
             self._give_up(now)
 
     def _give_up(self, now: float) -> None:
+        explain = silence.not_steady
+        if self.evidence.last is None:
+            explain = silence.nobody
         for silent in list(self._silent.values()):
-            self._settle(silent, silence.nobody(silent.result))
+            self._settle(silent, explain(silent.result))
         self.end(_NOBODY, now)
 
     def _decide(self, silent: Silent, now: float) -> None:

@@ -121,8 +121,10 @@ class Below:
 
     def _go_on(self) -> None:
         while not self._over.wait(_PAUSE):
-            with contextlib.suppress(OSError, ValueError):
-                self.draw()
+            with contextlib.suppress(OSError, ValueError), self._lock:
+                # It may have ended while this waited for the lock.
+                if not self._over.is_set():
+                    self.draw()
 
     def _rendered(self, what: Any, style: str = '') -> str:
         with self._screen.capture() as captured:

@@ -82,7 +82,7 @@ _EXPLANATIONS = {
     ),
     Reason.API_ERROR: (
         'The Trove API failed, and the guest may not have been asked: '
-        '"{detail}". Look for the request in the log of trove-api.'
+        '"{detail}". Look for the ID of the guest in the log of trove-api.'
     ),
     Reason.GATEWAY: (
         'What stands in front of the Trove API answered in its place: '
@@ -107,7 +107,7 @@ _EXPLANATIONS = {
 
 # Where the status tells more than the reason.
 _EXPLANATIONS_OF_STATUS = {
-    # Trove itself says 401 to who is no administrator.
+    # Trove itself answers 401 to a user who is not an administrator.
     403: (
         'The API, or a proxy in front of it, refuses the request: "{detail}". '
         'Check the credentials in use, and what stands between here and the '
@@ -171,7 +171,8 @@ def notes(target: Target, request_id: str | None = None) -> str:
     """Return what ends a sentence about a guest: its name comes last.
 
     :param target: which guest.
-    :param request_id: the ID of its ping in the log of trove-api.
+    :param request_id: the ID that the reply to its ping bears. trove-api has
+        another one in its log.
     """
     found = []
     if request_id:

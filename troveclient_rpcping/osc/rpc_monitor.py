@@ -35,11 +35,11 @@ def _listen(text: str) -> tuple[str, int]:
 class MonitorDatabaseInstances(command.Command):
     """Ping guests again and again, and print what changes.
 
-    For administrators. Every so many seconds the same guests are pinged; with
-    --all, new instances come in and deleted ones go. A line is printed for
-    each guest whose verdict changes. While the control plane fails, that is
-    said instead, once, and no guest is called anything for it. On a terminal
-    the lines scroll above a view of how things are.
+    For administrators. Every --interval seconds the same guests are pinged;
+    with --all, new instances come in and deleted ones go. A line is printed
+    for each guest whose verdict changes. While the control plane fails, or
+    loses pings, one line reports that instead, and the guests stay what they
+    were. On a terminal the lines scroll above a view of how things are.
 
     Runs until it is interrupted (exit status 130) or terminated (143).
     """

@@ -32,9 +32,11 @@ class PingDatabaseInstances(command.Lister):
     """Ask whether the control plane can reach the agent in a guest.
 
     For administrators. Each guest gets one of four verdicts: "reachable" (the
-    agent answered), "unreachable" (Trove asked, and the agent did not answer),
-    "error" (the agent failed the ping) or "unknown" (the question was not
-    answered: nothing is known of the guest).
+    agent answered), "unreachable" (the agent is proven not to answer), "error"
+    (the agent failed the ping) or "unknown" (the question was not answered:
+    nothing is known of the guest). A timeout alone makes no guest unreachable:
+    a stale heartbeat or further timeouts must confirm it, while other guests
+    answer.
 
     Exit status: 0 if every guest is reachable; 3 if at least one is
     unreachable or in error; 1 if none is known to be bad, but at least one is

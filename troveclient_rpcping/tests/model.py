@@ -21,14 +21,20 @@ minute. From a shell::
 
 from __future__ import annotations
 
+import argparse
 import collections
 from collections.abc import Callable
 import dataclasses
+import datetime
+import email.utils
 import enum
 import heapq
 import itertools
 import json
+import multiprocessing
 import random
+import sys
+from typing import Any
 import uuid
 
 from troveclient_rpcping import fixture
@@ -45,6 +51,8 @@ from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
+
+_NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 _LIVE = fixture.reachable()
 _DEAD = fixture.agent_timeout()
@@ -309,14 +317,14 @@ class _Simulation:
                 'id': _id(number),
                 'status': 'ACTIVE',
                 'server': {},
-                'service_status_updated': f'2026-01-01T00:{m:02}:{s:02}',
+                'service_status_updated': (
+                    _NOW - datetime.timedelta(seconds=guest.age)
+                ).isoformat(),
             }
             for number, guest in enumerate(self.fleet)
-            for m, s in [divmod(1800 - int(guest.age), 60)]
         ]
         body = json.dumps({'instances': rows}).encode()
-        date = 'Thu, 01 Jan 2026 00:30:00 GMT'
-        return Reply(200, {'date': date}, body)
+        return Reply(200, {'date': email.utils.format_datetime(_NOW)}, body)
 
 
 def sweep(
@@ -359,15 +367,164 @@ def sweep(
 
 STALE = 3600.0
 
+# One live guest in 1,000 has a stale heartbeat.
+_STALE_BUT_ALIVE = 0.001
+
 
 def fleet(
     dice: random.Random, live: int, dead: int, *, deaf: int = 0
 ) -> tuple[Fleet, ...]:
     """Return guests in a random order: live, dead, and dead with a pulse."""
     guests = [
-        *(Fleet(Kind.LIVE, dice.uniform(0, 45)) for _ in range(live)),
+        *(
+            Fleet(Kind.LIVE, STALE if dice.random() < _STALE_BUT_ALIVE else 9)
+            for _ in range(live)
+        ),
         *(Fleet(Kind.DEAD, STALE) for _ in range(dead)),
         *(Fleet(Kind.DEAD, dice.uniform(0, 45)) for _ in range(deaf)),
     ]
     dice.shuffle(guests)
     return tuple(guests)
+
+
+class Trouble(enum.StrEnum):
+    """What is wrong with a cloud of the model."""
+
+    NONE = 'nothing is wrong'
+    CUT_2 = 'one worker of 2 lost the bus'
+    CUT_5 = 'one worker of 5 lost the bus'
+    CUT_16 = 'one worker of 16 lost the bus'
+    LOSS = 'a share of all calls gets lost'
+    OUTAGE = 'the bus is down for some seconds'
+    FROZEN = 'all agents stand still'
+    STOPPED = 'one worker stands still for longer than Trove waits'
+
+
+def cloud_in(trouble: Trouble, dice: random.Random) -> Cloud:
+    """Return a cloud of 3 to 40 guests in a certain trouble, by chance."""
+    live = dice.choice((2, 5, 12, 38))
+    guests = fleet(dice, live, dice.randrange(2), deaf=dice.choice((0, 0, 1)))
+    workers = {
+        Trouble.CUT_5: 5,
+        Trouble.CUT_16: 16,
+    }.get(trouble, 2)
+    settings: dict[str, Any] = {}
+    if workers > 2 or trouble is Trouble.CUT_2:
+        settings['cut'] = 1
+    elif trouble is Trouble.LOSS:
+        settings['loss'] = dice.choice((0.005, 0.02, 0.05, 0.1, 0.2, 0.4))
+    elif trouble is Trouble.OUTAGE:
+        down = dice.uniform(-5, 10)
+        settings['outages'] = ((down, down + dice.uniform(0.5, 20)),)
+    elif trouble is Trouble.FROZEN:
+        settings['frozen'] = ((dice.uniform(-1, 1), 1000.0),)
+    elif trouble is Trouble.STOPPED:
+        guests = tuple(
+            dataclasses.replace(guest, kind=Kind.SLOW)
+            if guest.kind is Kind.LIVE
+            else guest
+            for guest in guests
+        )
+        begin = dice.uniform(0, 5)
+        settings['stopped'] = ((begin, begin + 16),)
+    listed = dice.random() < 0.7
+    return Cloud(
+        guests,
+        others=() if listed else fleet(dice, dice.choice((0, 10)), 1),
+        listed=listed,
+        server=dice.choice(list(Server)),
+        workers=workers,
+        **settings,
+    )
+
+
+@dataclasses.dataclass
+class Tally:
+    """What many sweeps came to.
+
+    :param sweeps: how many.
+    :param false: sweeps that called a live guest dead.
+    :param alive: sweeps that called a dead guest alive.
+    :param dead: dead guests that were asked for.
+    :param proven: those of them that were called dead.
+    :param live: live guests that were asked for.
+    :param unknown: those of them that stayed unknown.
+    """
+
+    sweeps: int = 0
+    false: int = 0
+    alive: int = 0
+    dead: int = 0
+    proven: int = 0
+    live: int = 0
+    unknown: int = 0
+
+    def __iadd__(self, other: Tally) -> Tally:
+        for field in dataclasses.fields(self):
+            total = getattr(self, field.name) + getattr(other, field.name)
+            setattr(self, field.name, total)
+        return self
+
+
+def tally(trouble: Trouble, seed: int) -> Tally:
+    """Simulate one sweep of a cloud in trouble."""
+    dice = random.Random(f'{trouble} {seed}')
+    cloud = cloud_in(trouble, dice)
+    verdicts = sweep(cloud, seed).verdicts()
+    dead = [
+        verdict
+        for guest, verdict in zip(cloud.guests, verdicts, strict=True)
+        if guest.kind is Kind.DEAD
+    ]
+    live = [
+        verdict
+        for guest, verdict in zip(cloud.guests, verdicts, strict=True)
+        if guest.kind is not Kind.DEAD
+    ]
+    return Tally(
+        sweeps=1,
+        false=Verdict.UNREACHABLE in live,
+        alive=Verdict.REACHABLE in dead,
+        dead=len(dead),
+        proven=dead.count(Verdict.UNREACHABLE),
+        live=len(live),
+        unknown=live.count(Verdict.UNKNOWN),
+    )
+
+
+def _tally_many(job: tuple[Trouble, range]) -> tuple[Trouble, Tally]:
+    trouble, seeds = job
+    total = Tally()
+    for seed in seeds:
+        total += tally(trouble, seed)
+    return trouble, total
+
+
+def main() -> None:
+    """Simulate many sweeps in each trouble, and print what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--sweeps', type=int, default=1000, help='of each')
+    parser.add_argument('--first', type=int, default=0, help='first seed')
+    options = parser.parse_args()
+    seeds = range(options.first, options.first + options.sweeps)
+    step = 50
+    jobs = [
+        (trouble, seeds[at : at + step])
+        for at in range(0, len(seeds), step)
+        for trouble in Trouble
+    ]
+    totals = {trouble: Tally() for trouble in Trouble}
+    with multiprocessing.Pool() as pool:
+        for trouble, part in pool.imap_unordered(_tally_many, jobs):
+            totals[trouble] += part
+    for trouble, total in totals.items():
+        sys.stdout.write(
+            f'{trouble}: {total.sweeps} sweeps, {total.false} with a live '
+            f'guest called dead, {total.alive} with a dead one called alive; '
+            f'{total.proven} of {total.dead} dead guests proven, '
+            f'{total.unknown} of {total.live} live ones unknown\n'
+        )
+
+
+if __name__ == '__main__':
+    main()

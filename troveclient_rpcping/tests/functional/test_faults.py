@@ -159,7 +159,7 @@ class MiddleTest(faults.SweepTest):
             run,
             'api-error',
             'The Trove API failed, and the guest may not have been asked: '
-            r'".*"\. Look for the request in the log of trove-api\.',
+            r'".*"\. Look for the ID of the guest in the log of trove-api\.',
         )
 
     def test_without_keystone_a_sweep_goes_on(self) -> None:

@@ -518,18 +518,29 @@ class CheckTest(TestCase):
         self.assertIn('1 of 1 guests reachable', lines[0])
 
     def test_what_is_known_when_the_time_is_up_counts(self) -> None:
-        """A dead guest is critical, though another has not answered."""
-        server = self.serve_one_and_hang(base.DEAD)
+        """A guest in error is critical, though another has not answered."""
+        server = self.serve_one_and_hang(BROKEN)
         status, lines = self.check(
             *self.options(server.url), GUEST, OTHER, '-t', TIME, '-vv'
         )
         self.assertIn(
-            'CRITICAL - 0 of 2 guests reachable, 1 bad (1 agent-timeout), '
+            'CRITICAL - 0 of 2 guests reachable, 1 bad (1 agent-error), '
             '1 unknown (1 not-asked) |',
             lines[0],
         )
         self.assertEqual(2, status)
         self.assertEqual(3, len(lines))
+
+    def test_a_timeout_that_nothing_proves_is_not_critical(self) -> None:
+        """Trove said so once, and the time was up: nobody is dead."""
+        server = self.serve_one_and_hang(base.DEAD)
+        status, lines = self.check(
+            *self.options(server.url), GUEST, OTHER, '-t', '4', '-vv'
+        )
+        self.assertIn(
+            'UNKNOWN - 0 of 2 guests reachable, 2 unknown (', lines[0]
+        )
+        self.assertEqual(3, status)
 
 
 class UnknownTest(TestCase):
@@ -646,12 +657,12 @@ class UnknownTest(TestCase):
         """That guest is unknown, with the IDs; a dead one stays critical."""
         with fixture.Trove() as cloud:
             for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
-                cloud.add(Instance(id=id_, name=name), fixture.agent_timeout())
+                cloud.add(Instance(id=id_, name=name), fixture.agent_error())
             status, lines = self.check(
                 *self.options(cloud.url), 'a', 'b', '-vv'
             )
         self.assertEqual(2, status)
-        self.assertIn('1 bad (1 agent-timeout), 1 unknown', lines[0])
+        self.assertIn('1 bad (1 agent-error), 1 unknown', lines[0])
         self.assertEqual(
             r'- unknown: not-found: "2 instances are named \"a\": 1, 2. Ask '
             'for one of them by its ID." "a"',
@@ -961,8 +972,8 @@ class ProcessTest(TestCase):
     def start_pinging(
         self, *argv: str, program: tuple[str, ...] = PROGRAM
     ) -> subprocess.Popen[str]:
-        """Start it, and wait until one of two guests is known to be bad."""
-        server = self.serve_one_and_hang(BROKEN)
+        """Start it, and wait until one of two guests has answered."""
+        server = self.serve_one_and_hang(base.PONG)
         process = self.start(
             *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
             *argv,
@@ -990,8 +1001,8 @@ class ProcessTest(TestCase):
             self.assertRegex(
                 stdout,
                 rf'(?s)\ATROVE GUEST RPC UNKNOWN - ended by {number.name} '
-                r'while pinging; 0 of 2 guests reachable, 1 bad .*, '
-                r'1 unknown \(1 not-asked\) \| bad=1;.*\n'
+                r'while pinging; 1 of 2 guests reachable, '
+                r'1 unknown \(1 not-asked\): .* \| bad=0;.*\n'
                 r'.* "the check ended before an answer came"\n\Z',
             )
 

@@ -516,7 +516,7 @@ class MonitorTest(TestCase):
             def write(self, text: str) -> int:
                 raise OSError(errno.ENOSPC, 'No space left on device')
 
-        self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
+        self.trove.add('db-7', fixture.agent_error(), fixture.reachable())
         self.stdout = Full()
         self.stderr = Script(nothing, nothing, interrupt)
         status = self.watch('--all', '--textfile', str(self.textfile))
@@ -588,10 +588,10 @@ class MonitorTest(TestCase):
             self.trove.add(
                 Instance(id='evil', name='db-7'), fixture.reachable()
             )
-            self.trove.add('db-8', fixture.agent_timeout())
+            self.trove.add('db-8', fixture.agent_error('disk is full'))
 
         def die() -> None:
-            self.trove.add('db-7', fixture.agent_timeout())
+            self.trove.add('db-7', fixture.agent_error('no such file'))
 
         self.trove.add('db-7')
         self.trove.add('db-8')
@@ -600,8 +600,8 @@ class MonitorTest(TestCase):
         self.assertEqual(exits.INTERRUPTED, self.watch('db-7', 'db-8'))
         self.assertRegex(
             self.printed(),
-            r'\A\S+ db-8 reachable -> unreachable after \w+ "db-8"\n'
-            r'\S+ db-7 reachable -> unreachable after \w+ "db-7"\n\Z',
+            r'\A\S+ db-8 reachable -> error after \w+ \(.*\) "db-8"\n'
+            r'\S+ db-7 reachable -> error after \w+ \(.*\) "db-7"\n\Z',
         )
         self.assertRegex(
             self.stderr.getvalue(),

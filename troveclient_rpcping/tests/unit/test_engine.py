@@ -187,10 +187,12 @@ class EngineTest(base.TestCase):
         self.assertIsNone(lost.rtt)
         self.assertFalse(hasattr(good, '__dict__'), 'there are many')
 
-    def test_answers_that_came_together_arrived_at_the_same_time(
-        self,
-    ) -> None:
-        """However long the agenda takes over each of them."""
+    def three_together(self) -> tuple[Any, type[Script]]:
+        """Return how a server answers, and a kind of agenda.
+
+        The answers to "b", "c" and "d" are all there when the agenda has
+        taken that to "a".
+        """
         asked = threading.Barrier(4)
         first_taken = threading.Event()
         sent = threading.Semaphore(0)
@@ -215,7 +217,14 @@ class EngineTest(base.TestCase):
                 while time.monotonic() <= now:
                     time.sleep(0.001)
 
-        agenda = self.run_all(answer, Slow('abcd', most=4))
+        return answer, Slow
+
+    def test_answers_that_came_together_arrived_at_the_same_time(
+        self,
+    ) -> None:
+        """However long the agenda takes over each of them."""
+        answer, slow = self.three_together()
+        agenda = self.run_all(answer, slow('abcd', most=4))
         self.assertEqual('a', agenda.keys()[0])
         self.assertEqual(1, len({each.arrived for each in agenda.answers[1:]}))
 
@@ -292,6 +301,19 @@ class EngineTest(base.TestCase):
         agenda = self.run_all(answer, Hasty('ab', most=2))
         self.assertEqual(['a'], agenda.keys())
         self.assertEqual(1, len(agenda.flight))
+
+    def test_what_came_together_with_the_end_is_not_told(self) -> None:
+        """The agenda has made its results of it by then."""
+        answer, slow = self.three_together()
+
+        class Ending(slow):  # type: ignore[valid-type, misc]
+            def answered(self, answer: Answer) -> None:
+                super().answered(answer)
+                if len(self.answers) == 2:
+                    self.end('It is enough', answer.arrived)
+
+        agenda = self.run_all(answer, Ending('abcd', most=4))
+        self.assertEqual(2, len(agenda.answers))
 
     def test_closing_it_ends_what_is_under_way(self) -> None:
         """No request follows."""

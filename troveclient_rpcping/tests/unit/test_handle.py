@@ -59,12 +59,13 @@ class HandleTest(base.TestCase):
     def test_a_fresh_request_has_a_connection_of_its_own(self) -> None:
         """It neither takes the one that is kept, nor leaves one behind."""
         handle = Handle(self.access)
-        self.send(handle)
         self.send(handle, fresh=True)
-        self.send(handle, fresh=True)
-        self.assertEqual(3, self.server.connections)
         self.send(handle)
-        self.assertEqual(3, self.server.connections, 'the first was kept')
+        self.assertEqual(2, self.server.connections, 'none was left')
+        self.send(handle, fresh=True)
+        self.assertEqual(3, self.server.connections, 'none was taken')
+        self.send(handle)
+        self.assertEqual(3, self.server.connections, 'the second was kept')
 
     def test_timeout_and_limit_are_those_of_each_request(self) -> None:
         """A listing is longer than a ping, and takes longer."""

@@ -98,7 +98,10 @@ class LayersTest(testtools.TestCase):
     def test_what_sends_knows_nothing_of_what_decides(self) -> None:
         """The engine knows the protocol between them, and no guest."""
         known = modules()
-        sends = ('access', 'handle', 'login', 'loop', 'pacing', 'engine')
+        sends = [
+            *('access', 'descriptors', 'engine', 'handle', 'login', 'loop'),
+            'pacing',
+        ]
         both = {'fleet.questions', *(f'fleet.{name}' for name in sends)}
         for name in sends:
             for imported in imports(known[f'fleet.{name}']):

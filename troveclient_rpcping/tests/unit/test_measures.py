@@ -321,7 +321,7 @@ class LabelTest(TestCase):
         self,
     ) -> None:
         """Both are made of the same metrics."""
-        self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
+        self.trove.add('db-7', fixture.agent_error(), fixture.reachable())
         self.stdout = test_commands.Script(
             test_commands.nothing, test_commands.interrupt
         )

@@ -28,6 +28,7 @@ from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
 from troveclient_rpcping import management
 from troveclient_rpcping.fleet import access
+from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
@@ -501,92 +502,186 @@ class AllIsLostTest(base.TestCase):
 
 
 class ProofTest(base.TestCase):
-    """A dead guest is told from one that a dying bus cut off.
+    """A dead guest is told from one whose pings got lost.
 
-    Trove takes 15 s to call a guest dead, and this server no time: what only
-    time can show is shown of Proof itself, and on a real broker.
+    Trove takes 15 s to call a guest dead, and this server no time. What only
+    time can show is shown by the model, and on a real broker.
     """
 
-    def sweep(self, answer: Any, instances: list[str]) -> dict[str, Any]:
+    def sweep(
+        self, answer: Any, instances: list[str], **kwargs: Any
+    ) -> dict[str, PingResult]:
         self.server = self.serve(answer)
-        trove = self.connect(self.server.url)
-        return {
-            result.instance_id: (result.verdict, result.reason)
-            for result in trove.mgmt_instances.rpc_ping_each(
-                instances, concurrency=1
+        results = list(
+            self.connect(self.server.url).mgmt_instances.rpc_ping_each(
+                instances, **kwargs
             )
-        }
-
-    def test_a_dead_guest_after_a_living_one_is_dead(self) -> None:
-        """The bus worked a moment ago: nobody is asked twice."""
-        results = self.sweep(
-            lambda request: base.PONG if GUEST in request[0] else base.DEAD,
-            [GUEST, OTHER],
         )
-        self.assertEqual(
-            (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT), results[OTHER]
-        )
-        self.assertEqual(2, len(self.server.requests))
+        by_id = {result.instance_id: result for result in results}
+        self.assertEqual(len(by_id), len(results), 'one result for each')
+        return by_id
 
-    def test_without_proof_a_guest_is_asked_a_second_time(self) -> None:
-        """Only a second silence, now beside a living guest, is its death.
+    def pings(self, guest: str) -> int:
+        """Return how often a guest was pinged."""
+        return [guest in each[0] for each in self.server.requests].count(True)
+
+    def test_a_dead_guest_beside_a_living_one_is_dead(self) -> None:
+        """After two timeouts or more, while controls were answered.
 
         An agent that is too old to know the ping is a living one.
         """
         too_old = fixture.encode(fixture.no_such_method())
-        for living, second, expected in (
-            (base.PONG, base.DEAD, Verdict.UNREACHABLE),
-            (base.PONG, base.PONG, Verdict.REACHABLE),
-            (too_old, base.DEAD, Verdict.UNREACHABLE),
-            (too_old, base.PONG, Verdict.REACHABLE),
-        ):
-            asked: list[str] = []
+        for living in (base.PONG, too_old):
+            results = self.sweep(
+                lambda request, living=living: (
+                    living if GUEST in request[0] else base.DEAD
+                ),
+                [GUEST, OTHER],
+            )
+            self.assertEqual(
+                (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT),
+                (results[OTHER].verdict, results[OTHER].reason),
+            )
+            self.assertNotIn('confirms', results[OTHER].detail)
+            self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
+            # A control that a busy machine delays may be a lost one.
+            self.assertGreaterEqual(self.pings(OTHER), 2)
+            self.assertGreaterEqual(self.pings(GUEST), 50)
+            self.assertEqual(self.pings(OTHER) - 1, results[OTHER].lost)
 
-            def answer(
-                request: base.Request,
-                asked: list[str] = asked,
-                living: bytes = living,
-                second: bytes = second,
-            ) -> bytes:
-                asked.append(request[0])
-                if OTHER not in request[0]:
-                    return living
-                return base.DEAD if len(asked) == 1 else second
+    def test_a_guest_that_answers_another_ping_is_alive(self) -> None:
+        """The first one was lost, and that is told."""
+        answers = iter([base.DEAD])
+        results = self.sweep(
+            lambda request: (
+                next(answers, base.PONG) if OTHER in request[0] else base.PONG
+            ),
+            [OTHER, GUEST],
+        )
+        self.assertEqual(
+            (Verdict.REACHABLE, 1),
+            (results[OTHER].verdict, results[OTHER].lost),
+        )
+        self.assertEqual(
+            (Verdict.REACHABLE, 0),
+            (results[GUEST].verdict, results[GUEST].lost),
+        )
 
-            results = self.sweep(answer, [OTHER, GUEST])
-            self.assertEqual(expected, results[OTHER][0])
-            self.assertEqual(3, len(asked))
+    def test_silent_guests_and_controls_have_new_connections(self) -> None:
+        """A kept one leads to the same worker of trove-api again."""
+        self.sweep(
+            lambda request: base.PONG if GUEST in request[0] else base.DEAD,
+            [GUEST, OTHER],
+            concurrency=1,
+        )
+        # The first pings of both guests and the listing may share one.
+        asked = len(self.server.requests)
+        self.assertGreaterEqual(self.server.connections, asked - 2)
 
-    def test_guests_that_are_all_dead_are_dead_on_troves_word(self) -> None:
-        """Nobody answered before either: there is nothing against it."""
+    def test_an_api_without_a_listing_is_taken_at_its_word(self) -> None:
+        """All timed out twice, and there is nobody else to ask.
+
+        Each sentence says that nobody confirms it.
+        """
         results = self.sweep(base.DEAD, ids(3))
+        for result in results.values():
+            self.assertIs(Verdict.UNREACHABLE, result.verdict)
+            self.assertIn('no other guest confirms it', result.detail)
+        self.assertEqual([2] * 3, [self.pings(each) for each in ids(3)])
+        self.assertEqual(7, len(self.server.requests), 'and the listing once')
+
+    def test_a_witness_confirms_a_death(self) -> None:
+        """It is a guest of the listing that nobody asked for: no result."""
+        trove = self.enterContext(fixture.Trove())
+        trove.add(OTHER, fixture.agent_timeout())
+        trove.add(GUEST)
+        (only,) = trove.client().mgmt_instances.rpc_ping_each([OTHER])
+        self.assertIs(Verdict.UNREACHABLE, only.verdict)
+        self.assertNotIn('confirms', only.detail)
+        self.assertIn(GUEST, trove.pinged)
+
+    def test_if_no_agent_answers_nobody_is_dead(self) -> None:
+        """Neither the guests nor the witnesses: it is the message bus."""
+        trove = self.enterContext(fixture.Trove())
+        for guest in (OTHER, GUEST, *ids(3)):
+            trove.add(guest, fixture.agent_timeout())
+        results = list(
+            trove.client().mgmt_instances.rpc_ping_each([OTHER, GUEST])
+        )
         self.assertEqual(
-            {(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)},
-            set(results.values()),
+            [(Verdict.UNKNOWN, Reason.MESSAGE_BUS)] * 2,
+            [(each.verdict, each.reason) for each in results],
         )
-        self.assertEqual(3, len(self.server.requests))
+        self.assertTrue({*ids(3)} <= {*trove.pinged}, 'the witnesses')
 
-    def test_no_login_for_the_second_round_loses_nothing(self) -> None:
-        """Who is not proven is unknown, and the others stay."""
-        server = self.serve(
-            lambda request: base.PONG if GUEST in request[0] else base.DEAD
-        )
-        trove = self.connect(server.url)
-        tokens = iter(['token'])
+    def test_a_whole_fleet_is_not_dead(self) -> None:
+        """The rest of it is not even asked."""
+        instances = ids(100)
+        results = self.sweep(base.DEAD, instances)
+        self.assertCountEqual(instances, results)
+        reasons = {result.reason for result in results.values()}
+        self.assertEqual({Reason.MESSAGE_BUS, Reason.NOT_ASKED}, reasons)
+        self.assertLess(len(self.server.requests), 50)
 
-        def once(session: Any) -> str:
-            for token in tokens:
-                return token
-            raise ksa_exceptions.ConnectFailure('Keystone is gone')
+    def test_many_guests_with_one_error_point_at_the_bus(self) -> None:
+        """What Trove calls an error of the guest may be one of the bus."""
+        for broken, texts, expected in (
+            (5, 1, {(Verdict.UNKNOWN, Reason.MESSAGE_BUS)}),
+            (4, 1, {(Verdict.ERROR, Reason.AGENT_ERROR)}),
+            (5, 5, {(Verdict.ERROR, Reason.AGENT_ERROR)}),
+        ):
+            trove = self.enterContext(fixture.Trove())
+            trove.add(GUEST)
+            for number, guest in enumerate(ids(broken)):
+                text = f'disk {number % texts} is full'
+                trove.add(guest, fixture.agent_error(text))
+            results = {
+                each.instance_id: (each.verdict, each.reason)
+                for each in trove.client().mgmt_instances.rpc_ping_each(
+                    [GUEST, *ids(broken)]
+                )
+            }
+            self.assertEqual((Verdict.REACHABLE, None), results.pop(GUEST))
+            self.assertEqual(expected, set(results.values()))
 
-        trove.client.session.auth.get_token = once
-        results = trove.mgmt_instances.rpc_ping_each(
-            [OTHER, GUEST], concurrency=1
-        )
-        self.assertEqual(
-            {GUEST: Verdict.REACHABLE, OTHER: Verdict.UNKNOWN},
-            {result.instance_id: result.verdict for result in results},
-        )
+    def test_a_silent_guest_that_trove_would_not_ask_is_not_ready(
+        self,
+    ) -> None:
+        """Its status in the listing says so, and it is not called dead."""
+        trove = self.enterContext(fixture.Trove())
+        trove.add(GUEST)
+        trove.add(Instance(OTHER, status='REBOOT'), fixture.agent_timeout())
+        manager = trove.client().mgmt_instances
+        for instances in ([GUEST, OTHER], manager.list_all()):
+            results = {
+                each.instance_id: each
+                for each in manager.rpc_ping_each(instances)
+            }
+            self.assertEqual(
+                (Verdict.UNKNOWN, Reason.NOT_READY),
+                (results[OTHER].verdict, results[OTHER].reason),
+            )
+            self.assertIn('REBOOT', results[OTHER].detail)
+
+    def test_a_timeout_of_our_own_is_no_death(self) -> None:
+        """It says what to look at: it depends on whether others answer."""
+
+        def answer(request: base.Request) -> bytes | None:
+            if GUEST in request[0]:
+                return base.PONG
+            self.server.done.wait()
+            return None
+
+        for instances, words in (
+            ([OTHER, GUEST], 'raise it'),
+            ([OTHER], 'Check trove-api and the message bus'),
+        ):
+            results = self.sweep(answer, instances, timeout=0.5)
+            self.assertEqual(
+                (Verdict.UNKNOWN, Reason.TIMEOUT),
+                (results[OTHER].verdict, results[OTHER].reason),
+            )
+            self.assertIn(words, results[OTHER].detail)
 
     def test_a_control_plane_that_is_lost_leaves_no_proof(self) -> None:
         """Who timed out just before is unknown like the rest."""
@@ -596,7 +691,7 @@ class ProofTest(base.TestCase):
 
         results = self.sweep(answer, [GUEST, *ids(100)])
         self.assertEqual(
-            {Verdict.UNKNOWN}, {verdict for verdict, _ in results.values()}
+            {Verdict.UNKNOWN}, {each.verdict for each in results.values()}
         )
 
     def test_an_interrupt_does_not_lose_what_is_not_proven(self) -> None:
@@ -621,17 +716,17 @@ class ProofTest(base.TestCase):
             self.fail('the interrupt is lost')
 
     def test_while_the_last_ones_are_awaited_the_bus_is_watched(self) -> None:
-        """A guest that answered is asked now and then; that is no result."""
-        checks = threading.Event()
+        """Controls are pings of a guest that answered, and are no results."""
+        controlled = threading.Event()
 
         def answer(request: base.Request) -> bytes:
             if OTHER in request[0]:
                 # Until somebody else was asked a third time.
-                checks.wait(60)
+                controlled.wait(60)
                 return base.DEAD
             asked = [r for r in self.server.requests if GUEST in r[0]]
             if len(asked) == 3:
-                checks.set()
+                controlled.set()
             return base.PONG
 
         self.server = self.serve(answer)
@@ -645,28 +740,25 @@ class ProofTest(base.TestCase):
             [(r.instance_id, r.verdict) for r in results],
         )
 
-    def test_a_check_that_hangs_does_not_hold_the_sweep(self) -> None:
+    def test_a_control_that_hangs_does_not_hold_the_sweep(self) -> None:
         """Nobody waits for it once the last guest has answered."""
-        checked = threading.Event()
+        controlled = threading.Event()
 
         def answer(request: base.Request) -> bytes | None:
             if OTHER in request[0]:
-                checked.wait(60)
-                return base.DEAD
-            if [r for r in self.server.requests if GUEST in r[0]][1:]:
-                checked.set()
+                controlled.wait(60)
+            elif self.pings(GUEST) > 1:
+                controlled.set()
                 self.server.done.wait()
                 return None
             return base.PONG
 
-        self.server = self.serve(answer)
         started = time.monotonic()
-        results = list(
-            self.connect(self.server.url).mgmt_instances.rpc_ping_each(
-                [GUEST, OTHER], timeout=300
-            )
+        results = self.sweep(answer, [GUEST, OTHER], timeout=300)
+        self.assertTrue(controlled.is_set())
+        self.assertEqual(
+            [Verdict.REACHABLE] * 2, [r.verdict for r in results.values()]
         )
-        self.assertEqual(2, len(results))
         self.assertLess(time.monotonic() - started, 120)
 
 

@@ -1,0 +1,315 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The sweep as an agenda: what it asks next, by hand and on no clock."""
+
+from collections.abc import Iterable
+import json
+from typing import Any
+
+import testtools
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.questions import Answer
+from troveclient_rpcping.fleet.questions import Purpose
+from troveclient_rpcping.fleet.questions import Question
+from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.fleet.repeat import Repeat
+from troveclient_rpcping.fleet.repeat import Times
+from troveclient_rpcping.fleet.repeat import UntilReachable
+from troveclient_rpcping.fleet.sweep import Sweep
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+PONG = fixture.reachable()
+DEAD = fixture.agent_timeout()
+
+
+class Play:
+    """A sweep, and what a test makes of its questions.
+
+    :param guests: their IDs, one letter each.
+    """
+
+    def __init__(
+        self,
+        guests: Iterable[str],
+        repeat: Repeat | None = None,
+        most: int = 64,
+        listing: Any = (),
+    ):
+        self.now = 100.0
+        self.sweep = Sweep(
+            [Guest(each) for each in guests],
+            repeat or Times(1, 1.0),
+            Capacity(most),
+            timeout=30.0,
+            now=self.now,
+            listing=listing,
+        )
+        self.flight: list[Question] = []
+        self.results: list[PingResult] = []
+
+    def ask(self) -> list[Question]:
+        """Send what is to be sent now."""
+        sent = []
+        while (question := self.sweep.next(self.now)) is not None:
+            self.sweep.sent(question, self.now)
+            sent.append(question)
+        self.flight += sent
+        return sent
+
+    def answer(
+        self, question: Question, reply: Reply | NoReply, after: float = 0.03
+    ) -> None:
+        """Let a request end, so many seconds from now."""
+        self.flight.remove(question)
+        self.now += after
+        rtt = None if isinstance(reply, NoReply) else after
+        self.sweep.answered(
+            Answer(question, reply, rtt, self.now - after, self.now)
+        )
+        self.take()
+
+    def refuse(self, question: Question, pause: float) -> None:
+        """Let the rate limit refuse a request."""
+        self.flight.remove(question)
+        self.sweep.unsent(question, self.now, pause)
+
+    def take(self) -> None:
+        self.results += self.sweep.take()
+
+    def end(self, why: str) -> None:
+        self.sweep.end(why, self.now)
+        self.take()
+
+    def reasons(self) -> dict[str, Reason | None]:
+        return {each.instance_id: each.reason for each in self.results}
+
+
+def names(questions: Iterable[Question]) -> str:
+    return ''.join(each.instance_id for each in questions)
+
+
+class EndTest(testtools.TestCase):
+    def test_an_end_is_a_result_for_each_guest_once(self) -> None:
+        """Answered, under way, to be sent again, and not asked yet."""
+        play = Play('abcdef', most=2)
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.refuse(second, 60.0)
+        play.ask()
+        self.assertTrue(play.flight)
+        play.end('first')
+        play.end('second')
+        self.assertTrue(play.sweep.done)
+        self.assertEqual([], play.ask())
+        self.assertCountEqual(
+            'abcdef', [each.instance_id for each in play.results]
+        )
+        reasons = play.reasons()
+        self.assertIsNone(reasons.pop('a'))
+        self.assertEqual({Reason.NOT_ASKED}, set(reasons.values()))
+        self.assertEqual(
+            {'', 'first'}, {each.message for each in play.results}
+        )
+
+    def test_an_end_calls_nobody_dead(self) -> None:
+        """Whoever is silent was not proven to be dead by then."""
+        play = Play('ab')
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.answer(second, DEAD, 15.0)
+        play.end('The deadline passed')
+        self.assertEqual({'a': None, 'b': Reason.TIMEOUT}, play.reasons())
+        self.assertEqual(Verdict.UNKNOWN, play.results[-1].verdict)
+
+    def test_a_witness_has_no_result(self) -> None:
+        """Neither when it answers nor when the sweep ends before."""
+        for answers in (True, False):
+            play = Play('a', listing=[Instance('x'), Instance('a')])
+            play.ask()
+            for _ in range(3):
+                play.now += 1.0
+                play.ask()
+            _, witness = play.flight
+            self.assertIs(Purpose.WITNESS, witness.purpose)
+            if answers:
+                play.answer(witness, PONG)
+            play.end('why')
+            self.assertEqual({'a': Reason.NOT_ASKED}, play.reasons())
+
+    def test_an_end_does_not_lose_a_guest_in_error(self) -> None:
+        """It was held back, for others might have failed like it."""
+        play = Play('ab')
+        first, _ = play.ask()
+        play.answer(first, fixture.agent_error())
+        self.assertEqual([], play.results)
+        play.end('why')
+        self.assertEqual(
+            {'a': Reason.AGENT_ERROR, 'b': Reason.NOT_ASKED}, play.reasons()
+        )
+
+    def test_an_end_takes_no_result_back(self) -> None:
+        """A guest with a result is not also called not asked."""
+        play = Play('ab', Times(2, 60.0))
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.end('why')
+        self.assertEqual({'a': None, 'b': Reason.NOT_ASKED}, play.reasons())
+        self.assertEqual(2, len(play.results))
+
+    def test_a_sweep_of_nobody_is_done(self) -> None:
+        """It asks nothing."""
+        play = Play('')
+        self.assertTrue(play.sweep.done)
+        self.assertEqual([], play.ask())
+
+    def test_what_the_breaker_sees_ends_it(self) -> None:
+        """The rest of the fleet is not asked."""
+        play = Play(map(str, range(1000)))
+        refused = NoReply(NoReply.CONNECTION, 'refused')
+        while play.ask() or play.flight:
+            if play.sweep.done:
+                break
+            play.answer(play.flight[0], refused)
+        self.assertEqual(1000, len(play.results))
+        reasons = [each.reason for each in play.results]
+        self.assertLess(reasons.count(Reason.CONNECTION), 50)
+
+
+class RefusedTest(testtools.TestCase):
+    def test_a_refused_ping_is_sent_again_after_its_pause(self) -> None:
+        """Others are not held up by it, and it is no result."""
+        play = Play('abc', most=1)
+        (first,) = play.ask()
+        play.refuse(first, 5.0)
+        (second,) = play.ask()
+        self.assertEqual('b', second.instance_id)
+        play.answer(second, PONG)
+        (third,) = play.ask()
+        play.answer(third, PONG)
+        self.assertEqual([], play.ask())
+        self.assertFalse(play.sweep.done)
+        self.assertLessEqual(play.sweep.wakes(play.now), 105.0)
+        play.now = 105.0
+        (again,) = play.ask()
+        self.assertEqual('a', again.instance_id)
+        play.answer(again, PONG)
+        self.assertEqual({'a': None, 'b': None, 'c': None}, play.reasons())
+        self.assertEqual({0}, {each.lost for each in play.results})
+        self.assertTrue(play.sweep.done)
+
+    def test_a_refused_control_is_neither_lost_nor_an_answer(self) -> None:
+        """It was not worked on, and says nothing of the bus."""
+        play = Play('ab')
+        first, _ = play.ask()
+        play.answer(first, PONG)
+        play.now += 1.5
+        (control,) = play.ask()
+        self.assertIs(Purpose.CONTROL, control.purpose)
+        play.refuse(control, 1.0)
+        evidence = play.sweep.evidence
+        self.assertEqual((1, 0), (evidence.answered, evidence.lost))
+        play.now += 1.5
+        (control,) = play.ask()
+        self.assertEqual(
+            (Purpose.CONTROL, 'a'), (control.purpose, control.instance_id)
+        )
+
+    def test_a_refused_page_of_the_listing_is_got_again(self) -> None:
+        """The listing is needed as before."""
+        play = Play('a', listing=None)
+        (ping,) = play.ask()
+        play.answer(ping, DEAD, 15.0)
+        (page,) = play.ask()
+        self.assertIs(Purpose.LISTING, page.purpose)
+        play.refuse(page, 0.0)
+        (again,) = play.ask()
+        self.assertEqual(page.path, again.path)
+
+
+class QuestionTest(testtools.TestCase):
+    def test_what_is_no_id_is_a_result_and_no_question(self) -> None:
+        """The others are asked."""
+        play = Play(['..', 'a', 'x/y'])
+        self.assertEqual('a', names(play.ask()))
+        play.take()
+        self.assertEqual(
+            {'..': Reason.NOT_FOUND, 'x/y': Reason.NOT_FOUND}, play.reasons()
+        )
+
+    def test_only_first_pings_share_connections(self) -> None:
+        """A control, a witness and a further ping need new ones."""
+        rows = json.dumps({'instances': [{'id': 'x'}, {'id': 'a'}]}).encode()
+        play = Play('a', listing=None)
+        (ping,) = play.ask()
+        self.assertFalse(ping.fresh)
+        play.now += 2
+        (page,) = play.ask()
+        self.assertFalse(page.fresh)
+        play.answer(page, Reply(200, {}, rows))
+        (witness,) = play.ask()
+        self.assertEqual(
+            (Purpose.WITNESS, 'x', True),
+            (witness.purpose, witness.instance_id, witness.fresh),
+        )
+
+    def test_the_timeout_is_that_of_the_caller(self) -> None:
+        """Of each ping; a page of the listing has its own."""
+        play = Play('a', listing=None)
+        (ping,) = play.ask()
+        play.answer(ping, DEAD, 15.0)
+        (page,) = play.ask()
+        self.assertEqual((30.0, 120.0), (ping.timeout, page.timeout))
+
+    def test_a_control_of_the_last_guest_is_not_waited_for(self) -> None:
+        """The sweep is done when every guest has its result."""
+        play = Play('ab')
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.now += 1.5
+        (control,) = play.ask()
+        self.assertIs(Purpose.CONTROL, control.purpose)
+        play.answer(second, PONG)
+        self.assertTrue(play.sweep.done)
+        self.assertEqual([control], play.flight)
+        self.assertEqual('ab', ''.join(play.reasons()))
+
+    def test_no_control_goes_out_while_no_guest_keeps_trove_waiting(
+        self,
+    ) -> None:
+        """A fleet that is well costs one ping for each guest."""
+        play = Play('abcdefgh', most=2)
+        asked = []
+        while questions := play.ask() or play.flight:
+            asked += [each.purpose for each in questions[:1]]
+            play.answer(play.flight[0], PONG)
+        self.assertEqual(8, len(play.results))
+        self.assertEqual({Purpose.GUEST}, set(asked))
+
+    def test_those_who_wait_for_guests_get_a_result_for_each_ping(
+        self,
+    ) -> None:
+        """A timeout at once, as it looks by then, and no guest is dead."""
+        play = Play('ab', UntilReachable(1, 1.0))
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.answer(second, DEAD, 15.0)
+        self.assertEqual(2, len(play.results))
+        self.assertIs(Verdict.UNKNOWN, play.results[-1].verdict)
+        self.assertFalse(play.sweep.done)

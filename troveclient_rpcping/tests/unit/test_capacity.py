@@ -1,0 +1,266 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How many pings may be in flight: the rules, and a model of servers.
+
+Model times are simulated: no busy machine can miss them.
+"""
+
+import random
+
+import testtools
+
+from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.tests import model
+from troveclient_rpcping.tests.model import Cloud
+from troveclient_rpcping.tests.model import Kind
+from troveclient_rpcping.tests.model import Server
+from troveclient_rpcping.verdict import Verdict
+
+SERVICE = 0.03
+
+
+def fleet(
+    live: int, dead: int = 0, *, deaf: int = 0, seed: int = 1
+) -> tuple[model.Fleet, ...]:
+    return model.fleet(random.Random(seed), live, dead, deaf=deaf)
+
+
+def quantile(waits: list[float], share: float) -> float:
+    return sorted(waits)[int(share * len(waits)) - 1]
+
+
+class RulesTest(testtools.TestCase):
+    def flying(self, count: int, *, answered: bool = True) -> Capacity:
+        """Return a capacity with pings that were sent at 0."""
+        capacity = Capacity(64)
+        if answered:
+            for number in range(4):
+                capacity.sent(f'calm {number}', 0.0)
+                capacity.ended(f'calm {number}', 0.03, 0.03)
+        for number in range(count):
+            capacity.sent(number, 0.0)
+        return capacity
+
+    def test_a_sweep_begins_with_two(self) -> None:
+        """Until it knows how long an answer takes."""
+        capacity = Capacity(64)
+        for number in range(2):
+            self.assertTrue(capacity.has_room(0.0, risky=False))
+            capacity.sent(number, 0.0)
+        self.assertFalse(capacity.has_room(0.0, risky=False))
+
+    def test_the_user_sets_the_most(self) -> None:
+        """Also where the API would serve more."""
+        capacity = Capacity(1)
+        capacity.sent('a', 0.0)
+        self.assertFalse(capacity.has_room(0.0, risky=False))
+
+    def test_one_guest_is_held_before_there_is_proof(self) -> None:
+        """A second one may take the last worker."""
+        capacity = self.flying(0)
+        self.assertTrue(capacity.has_room(1.0, risky=True))
+        capacity.sent('stale', 1.0, risky=True)
+        self.assertFalse(capacity.has_room(1.0, risky=True))
+
+    def test_two_quick_pairs_in_a_row_make_room_for_one_more(self) -> None:
+        """One pair may be lucky."""
+        capacity = self.flying(0)
+        capacity.sent('stale', 1.0, risky=True)
+        self.assertTrue(capacity.wants_pair(1.0))
+        for expected in (False, True):
+            capacity.pair_sent(1.0)
+            capacity.pair_ended(1.1, (0.03, 0.035))
+            self.assertEqual(expected, capacity.has_room(1.1, risky=True))
+
+    def test_a_pair_that_waits_for_one_worker_makes_no_room(self) -> None:
+        """Nor does one of which a control was lost."""
+        for rtts in ((0.03, 0.06), (0.03,), ()):
+            capacity = self.flying(0)
+            capacity.sent('stale', 1.0, risky=True)
+            for _ in range(3):
+                capacity.pair_sent(1.0)
+                capacity.pair_ended(1.1, rtts)
+            self.assertFalse(capacity.has_room(1.1, risky=True))
+
+    def test_a_pair_goes_when_nothing_else_is_in_flight(self) -> None:
+        """It would measure how long it waits for the others."""
+        capacity = self.flying(1)
+        capacity.sent('stale', 0.1, risky=True)
+        self.assertFalse(capacity.wants_pair(0.1))
+        capacity.ended(0, 0.2, 0.03)
+        self.assertTrue(capacity.wants_pair(0.2))
+
+    def test_held_guests_that_block_the_api_are_too_many(self) -> None:
+        """As many are never held again; controls waited, and do not count."""
+        capacity = self.flying(0)
+        for held in range(3):
+            capacity.sent(f'stale {held}', 1.0, risky=True)
+            for _ in range(2):
+                capacity.pair_sent(1.0)
+                capacity.pair_ended(1.1, (0.03, 0.03))
+        capacity.sent('control', 2.0, control=True)
+        capacity.watch(4.0)
+        for held in range(3):
+            capacity.ended(f'stale {held}', 6.0, None)
+        capacity.ended('control', 6.0, 4.0)
+        for held in range(2):
+            self.assertTrue(capacity.has_room(6.0, risky=True))
+            capacity.sent(f'stale {held}', 6.0, risky=True)
+            for _ in range(3):
+                capacity.pair_sent(6.0)
+                capacity.pair_ended(6.1, (0.03, 0.03))
+        self.assertFalse(capacity.has_room(6.1, risky=True))
+
+    def test_slow_pairs_come_less_and_less_often(self) -> None:
+        """They take a worker, too."""
+        capacity = self.flying(0)
+        capacity.sent('stale', 0.0, risky=True)
+        now, pauses = 1.0, []
+        for _ in range(6):
+            capacity.pair_sent(now)
+            capacity.pair_ended(now, ())
+            begun = now
+            while not capacity.wants_pair(now):
+                now += 0.01
+            pauses.append(now - begun)
+        self.assertEqual(sorted(pauses), pauses)
+        self.assertGreater(pauses[-1], 1.0)
+
+    def test_a_ping_that_keeps_trove_waiting_makes_the_sweep_careful(
+        self,
+    ) -> None:
+        """Each further guest may turn out to be dead, too."""
+        capacity = self.flying(1)
+        self.assertTrue(capacity.has_room(0.1, risky=False))
+        self.assertFalse(capacity.has_room(0.9, risky=False))
+
+    def test_a_ping_that_was_given_up_still_holds_a_worker(self) -> None:
+        """Trove goes on waiting for the agent, for 15 s or as was seen."""
+        capacity = self.flying(1)
+        capacity.ended(0, 2.0, None)
+        capacity.gave_up(0.0, 2.0)
+        self.assertFalse(capacity.has_room(14.9, risky=True))
+        self.assertTrue(capacity.has_room(15.1, risky=True))
+
+    def test_a_silent_cloud_gets_a_few_pings_at_a_time(self) -> None:
+        """If the message bus is dead, each holds a worker."""
+        capacity = self.flying(2, answered=False)
+        self.assertFalse(capacity.has_room(0.9, risky=False))
+        self.assertTrue(capacity.has_room(1.1, risky=False))
+        capacity = self.flying(4, answered=False)
+        self.assertFalse(capacity.has_room(1000.0, risky=False))
+
+    def test_controls_take_no_place_of_guests(self) -> None:
+        """They go beside, or a control would keep the last guest waiting."""
+        capacity = self.flying(0)
+        capacity.sent('stale', 1.0, risky=True)
+        capacity.sent('control', 1.0, control=True)
+        capacity.ended('stale', 1.1, None)
+        self.assertTrue(capacity.has_room(1.2, risky=False))
+
+    def test_the_next_sweep_knows_what_this_one_learnt(self) -> None:
+        """But measures the usual round-trip time anew."""
+        capacity = self.flying(0)
+        capacity.sent('stale', 1.0, risky=True)
+        for _ in range(2):
+            capacity.pair_sent(1.0)
+            capacity.pair_ended(1.1, (0.03, 0.03))
+        capacity.begin(100.0)
+        capacity.sent('a', 100.0)
+        capacity.ended('a', 100.3, 0.3)
+        self.assertEqual(0.3, capacity.usual)
+        capacity.sent('stale', 101.0, risky=True)
+        self.assertTrue(capacity.has_room(101.0, risky=True))
+
+
+class ServersTest(testtools.TestCase):
+    """Simulated sweeps of 200 guests on every kind of server."""
+
+    servers = (
+        (Server.SYNC, 2, 15.0),
+        (Server.SYNC, 5, 15.0),
+        (Server.SYNC, 16, 5.0),
+        (Server.EVENT, 2, 15.0),
+    )
+
+    def sweep(
+        self,
+        guests: tuple[model.Fleet, ...],
+        server: Server,
+        workers: int,
+        low: float,
+        capacity: Capacity | None = None,
+    ) -> model.Outcome:
+        cloud = Cloud(
+            guests, server=server, workers=workers, low=low, service=SERVICE
+        )
+        outcome = model.sweep(cloud, 1, capacity=capacity, tenant=True)
+        for number, guest in enumerate(guests):
+            self.assertEqual(
+                Verdict.UNREACHABLE
+                if guest.kind is Kind.DEAD
+                else Verdict.REACHABLE,
+                outcome.results[number][-1].verdict,
+            )
+        return outcome
+
+    def test_no_tenant_notices_dead_guests_with_a_stale_heartbeat(
+        self,
+    ) -> None:
+        """Not one waits for longer than a fraction of a second."""
+        for server, workers, low in self.servers:
+            for dead in (0, 10, 30):
+                guests = fleet(200 - dead, dead)
+                outcome = self.sweep(guests, server, workers, low)
+                self.assertLess(max(outcome.waits), 0.25, f'{server} {dead}')
+
+    def test_workers_are_used_but_for_one(self) -> None:
+        """The dead are waited for by all the others at once."""
+        for server, workers, low in self.servers[:3]:
+            outcome = self.sweep(fleet(170, 30), server, workers, low)
+            bound = 30 * low / (workers - 1) + 200 * SERVICE / workers
+            self.assertLess(outcome.seconds, 1.25 * bound, str(workers))
+
+    def test_with_greenthreads_the_dead_are_waited_for_together(self) -> None:
+        """Each further one costs two or three pairs of controls."""
+        for dead in (10, 30):
+            guests = fleet(200 - dead, dead)
+            outcome = self.sweep(guests, Server.EVENT, 2, 15.0)
+            at_once = 15 + 200 * SERVICE / 4
+            self.assertLess(outcome.seconds, at_once + 1 + dead * 6 * SERVICE)
+
+    def test_a_healthy_cloud_is_swept_as_fast_as_it_answers(self) -> None:
+        """Within 15 % of what the workers can do."""
+        for server, workers, low in self.servers:
+            outcome = self.sweep(fleet(1000), server, workers, low)
+            # A greenthread takes half of the time on the processor.
+            at_once = workers * (2 if server is Server.EVENT else 1)
+            best = 1000 * 1.1 * SERVICE / at_once
+            self.assertLess(outcome.seconds, 1.15 * best, f'{server}')
+
+    def test_dead_guests_with_a_pulse_block_it_once_at_the_most(self) -> None:
+        """And not at all in the next sweep of a monitor."""
+        for workers in (5, 16):
+            for seed in range(4):
+                guests = fleet(170, deaf=30, seed=seed)
+                capacity = Capacity(64)
+                outcome = self.sweep(
+                    guests, Server.SYNC, workers, 5.0, capacity
+                )
+                long = [wait for wait in outcome.waits if wait > 1.0]
+                # One tenant's request every 0.25 s, for 5 s.
+                self.assertLessEqual(len(long), 20)
+                outcome = self.sweep(
+                    guests, Server.SYNC, workers, 5.0, capacity
+                )
+                self.assertLess(max(outcome.waits), 0.5)

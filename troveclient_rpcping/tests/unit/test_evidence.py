@@ -1,0 +1,210 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a timeout is worth, on a clock of our own."""
+
+import random
+
+import testtools
+
+from troveclient_rpcping.fleet.evidence import ENOUGH
+from troveclient_rpcping.fleet.evidence import Evidence
+from troveclient_rpcping.fleet.evidence import RISK
+
+
+def seen(answers: int, *, lost: int = 0, stale: int = 0) -> Evidence:
+    """Return what a sweep saw whose live guests answered once each."""
+    evidence = Evidence()
+    for number in range(answers):
+        evidence.answer(0.0, 0.0, new=True, stale=number < stale)
+    evidence.lose(lost)
+    return evidence
+
+
+def answers(*times: float) -> Evidence:
+    evidence = Evidence()
+    for time in times:
+        evidence.answer(time, time, new=True, stale=False)
+    return evidence
+
+
+class SteadyTest(testtools.TestCase):
+    """Whether agents answered all the while that Trove waited."""
+
+    def test_agents_that_answer_all_the_time_are_steady(self) -> None:
+        """From shortly after the question until shortly before the end."""
+        self.assertTrue(answers(*range(100, 116, 2)).steady(100.0, 116.0))
+
+    def test_a_bus_that_fails_and_comes_back_is_not(self) -> None:
+        """Answers before and after the failure say nothing of the time."""
+        evidence = answers(100.0, 100.5, 121.0, 121.5, 122.0)
+        for sent, now in ((100.4, 122.0), (106.0, 121.2), (115.0, 130.0)):
+            self.assertFalse(evidence.steady(sent, now), f'{sent} {now}')
+
+    def test_what_was_before_the_question_does_not_matter(self) -> None:
+        """The bus may have failed then."""
+        evidence = answers(100.0, *range(121, 136))
+        self.assertTrue(evidence.steady(121.0, 136.0))
+
+    def test_a_short_failure_is_not_steady_either(self) -> None:
+        """A broker that restarts loses the calls that it had in hand."""
+        evidence = answers(100.0, *range(103, 116))
+        self.assertFalse(evidence.steady(99.0, 115.0))
+        self.assertTrue(evidence.steady(103.0, 115.0))
+
+    def test_two_and_a_half_seconds_of_silence_are_no_doubt_yet(self) -> None:
+        """Neither in the middle nor at the end, nor before the first one."""
+        evidence = answers(100.0, 102.5)
+        self.assertTrue(evidence.steady(100.0, 105.0))
+        self.assertFalse(evidence.steady(100.0, 105.1))
+        evidence = answers(100.0, 103.0)
+        self.assertTrue(evidence.steady(100.5, 103.0))
+        self.assertFalse(evidence.steady(100.4, 103.0))
+
+    def test_without_an_answer_nothing_is_steady(self) -> None:
+        """Whatever its clock shows."""
+        self.assertFalse(Evidence().steady(100.0, 100.1))
+
+    def test_a_rate_limit_allows_longer_silences(self) -> None:
+        """Answers cannot come more often than pings may go out."""
+        evidence = answers(100.0, 106.0, 112.0)
+        self.assertFalse(evidence.steady(100.0, 112.0))
+        evidence.spacing = 2.0
+        self.assertTrue(evidence.steady(100.0, 112.0))
+
+    def test_a_stale_guest_is_believed_though_the_first_witness_is_late(
+        self,
+    ) -> None:
+        """The listing has to be read before a witness can be asked."""
+        evidence = answers(106.0, 108.0, 110.0, 112.0, 114.0)
+        self.assertTrue(evidence.steady(100.0, 115.0, stale=True))
+        self.assertFalse(evidence.steady(100.0, 115.0))
+        self.assertFalse(evidence.steady(103.0, 112.0, stale=False))
+        later = answers(109.0, 111.0, 113.0, 115.0)
+        self.assertFalse(later.steady(100.0, 115.0, stale=True))
+
+
+class ProofTest(testtools.TestCase):
+    """How many timeouts make a dead guest."""
+
+    def test_one_timeout_and_a_stale_heartbeat_are_two_signs(self) -> None:
+        """If the heartbeats of the guests that answer are fresh."""
+        self.assertTrue(seen(20).proves(1, stale=True))
+        self.assertFalse(seen(20, stale=20).proves(1, stale=True))
+
+    def test_one_timeout_is_never_enough_with_a_fresh_heartbeat(self) -> None:
+        """However many others answered."""
+        self.assertFalse(seen(100_000).proves(1, stale=False))
+        self.assertFalse(seen(100_000).proves(0, stale=True))
+
+    def test_two_timeouts_prove_a_death_in_a_large_fleet(self) -> None:
+        """No ping of so many guests was lost."""
+        self.assertTrue(seen(1000).proves(2, stale=False))
+
+    def test_a_small_fleet_needs_controls_for_it(self) -> None:
+        """One live guest of few loses two pings more easily unnoticed."""
+        evidence = seen(20)
+        self.assertFalse(evidence.proves(2, stale=False))
+        missing = evidence.missing(2, stale=False)
+        assert missing is not None
+        self.assertGreater(missing, 0)
+        for _ in range(missing):
+            evidence.answer(0.0, 0.0, new=False, stale=False)
+        self.assertTrue(evidence.proves(2, stale=False))
+
+    def test_too_few_pings_prove_nothing(self) -> None:
+        """A worker that is cut off may have been out of sight."""
+        evidence = seen(3)
+        self.assertEqual(ENOUGH - 3, evidence.missing(5, stale=False))
+
+    def test_each_lost_ping_demands_more_timeouts(self) -> None:
+        """Two, then three, and so on, up to none."""
+        needed = []
+        for lost in range(0, 60, 6):
+            evidence = seen(600, lost=lost)
+            needed.append(
+                next(
+                    (n for n in range(6) if evidence.proves(n, stale=False)),
+                    99,
+                )
+            )
+        self.assertEqual(sorted(needed), needed)
+        self.assertEqual((2, 99), (needed[0], needed[-1]))
+
+    def test_one_busy_agent_among_thousands_changes_nothing(self) -> None:
+        """Two timeouts are still two of a dead guest."""
+        self.assertTrue(seen(5000, lost=1).proves(2, stale=False))
+
+    def test_half_of_all_pings_lost_proves_nothing_at_all(self) -> None:
+        """One worker of two is cut off."""
+        evidence = seen(30, lost=30)
+        self.assertFalse(evidence.proves(5, stale=False))
+        self.assertFalse(evidence.proves(4, stale=True))
+        self.assertTrue(evidence.hopeless)
+        self.assertFalse(seen(60).hopeless)
+
+    def test_a_control_that_takes_long_counts_as_lost_meanwhile(self) -> None:
+        """It may be about to time out."""
+        evidence = seen(1000)
+        self.assertTrue(evidence.proves(2, stale=False))
+        evidence.overdue = 60
+        self.assertFalse(evidence.proves(2, stale=False))
+        self.assertTrue(evidence.wants_controls(2, stale=False))
+
+    def test_pings_that_were_sent_beside_a_timeout_do_not_count(self) -> None:
+        """The timeout may have held the very worker that loses pings."""
+        evidence = Evidence()
+        for number in range(200):
+            sent = number / 10
+            evidence.answer(sent, sent, new=True, stale=False)
+        before = evidence.missing(2, stale=False)
+        evidence.timeout(5.0, 20.0)
+        after = evidence.missing(2, stale=False)
+        assert before is not None
+        assert after is not None
+        self.assertGreater(after, before)
+        # A worker cannot hide behind a heartbeat.
+        self.assertTrue(evidence.proves(1, stale=True))
+
+    def test_lost_pings_stop_the_search_for_controls(self) -> None:
+        """Further timeouts tell more, once there are enough controls."""
+        self.assertTrue(seen(20, lost=2).wants_controls(2, stale=False))
+        self.assertFalse(seen(100, lost=2).wants_controls(2, stale=False))
+
+    def test_the_risk_is_kept_whatever_the_share_of_lost_pings_is(
+        self,
+    ) -> None:
+        """In fewer than one of 1,000 sweeps a live guest looks dead.
+
+        Drawn by chance: 20 live guests, of which each may lose a ping.
+        """
+        dice = random.Random(1)
+        for share in (0.01, 0.03, 0.1, 0.3):
+            wrong = 0.0
+            for _ in range(300):
+                answered = lost = 0
+                for _ in range(80):
+                    if dice.random() < share:
+                        lost += 1
+                    else:
+                        answered += 1
+                evidence = seen(20, lost=lost)
+                for _ in range(answered - 20):
+                    evidence.answer(0.0, 0.0, new=False, stale=False)
+                needed = next(
+                    (n for n in range(6) if evidence.proves(n, stale=False)),
+                    None,
+                )
+                if needed:
+                    # So likely is it for one of the guests.
+                    wrong += 20 * share**needed
+            self.assertLess(wrong / 300, RISK, str(share))

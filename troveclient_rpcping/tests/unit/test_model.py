@@ -1,0 +1,161 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Simulated sweeps of clouds in trouble: the promise, held against chance.
+
+The same model runs many more sweeps by hand; see its docstring.
+"""
+
+import random
+
+import hypothesis
+from hypothesis import strategies
+import testtools
+
+from troveclient_rpcping.fleet.repeat import Times
+from troveclient_rpcping.fleet.repeat import UntilReachable
+from troveclient_rpcping.tests import model
+from troveclient_rpcping.tests.model import Cloud
+from troveclient_rpcping.tests.model import Fleet
+from troveclient_rpcping.tests.model import Kind
+from troveclient_rpcping.tests.model import Trouble
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+SEEDS = strategies.integers(0, 2**32)
+
+
+def fleet(live: int, dead: int = 0, deaf: int = 0) -> tuple[Fleet, ...]:
+    return model.fleet(random.Random(1), live, dead, deaf=deaf)
+
+
+class PromiseTest(testtools.TestCase):
+    @hypothesis.settings(max_examples=300, deadline=None)
+    @hypothesis.given(strategies.sampled_from(Trouble), SEEDS)
+    def test_no_live_guest_is_called_dead_and_no_dead_one_alive(
+        self, trouble: Trouble, seed: int
+    ) -> None:
+        """In no trouble, whatever the cloud and the chance."""
+        tally = model.tally(trouble, seed)
+        self.assertEqual((0, 0), (tally.false, tally.alive))
+
+    @hypothesis.settings(max_examples=50, deadline=None)
+    @hypothesis.given(SEEDS)
+    def test_without_trouble_every_verdict_is_certain(self, seed: int) -> None:
+        """No dead guest is missed, and no live one unknown."""
+        dice = random.Random(seed)
+        cloud = Cloud(model.fleet(dice, 20, 2, deaf=2))
+        outcome = model.sweep(cloud, seed)
+        self.assertEqual(
+            [
+                Verdict.UNREACHABLE
+                if guest.kind is Kind.DEAD
+                else Verdict.REACHABLE
+                for guest in cloud.guests
+            ],
+            outcome.verdicts(),
+        )
+
+
+class CostTest(testtools.TestCase):
+    """What the evidence costs, with 15 s in Trove."""
+
+    def test_a_healthy_sweep_costs_no_request_more(self) -> None:
+        """One for each guest."""
+        outcome = model.sweep(Cloud(fleet(55)))
+        self.assertEqual(55, outcome.requests.total())
+
+    def test_a_dead_guest_with_a_stale_heartbeat_costs_one_timeout(
+        self,
+    ) -> None:
+        """Also if it is asked for alone, by its ID."""
+        listed = model.sweep(Cloud(fleet(55, 1)))
+        self.assertLess(listed.seconds, 15 * 1.1 + 2)
+        alone = model.sweep(Cloud(fleet(0, 1), others=fleet(20), listed=False))
+        self.assertEqual([Verdict.UNREACHABLE], alone.verdicts())
+        self.assertLess(alone.seconds, 15 * 1.1)
+
+    def test_a_dead_guest_with_a_fresh_heartbeat_costs_two_and_controls(
+        self,
+    ) -> None:
+        """Some seconds of controls between the two timeouts."""
+        outcome = model.sweep(Cloud(fleet(55, deaf=1)))
+        self.assertIn(Verdict.UNREACHABLE, outcome.verdicts())
+        self.assertLess(outcome.seconds, 2 * 15 * 1.1 + 10)
+
+
+class RepeatTest(testtools.TestCase):
+    """Several pings of one guest."""
+
+    def test_a_guest_that_answers_after_a_timeout_only_lost_pings(
+        self,
+    ) -> None:
+        """Each lost one is told as such, and no verdict on the guest."""
+        cloud = Cloud(fleet(20), loss=0.2)
+        outcome = model.sweep(cloud, 3, repeat=Times(5, 1.0))
+        results = [each for some in outcome.results.values() for each in some]
+        self.assertEqual(100, len(results))
+        self.assertEqual(
+            {None, Reason.MESSAGE_BUS}, {each.reason for each in results}
+        )
+
+    def test_a_dead_guest_is_dead_for_all_its_pings(self) -> None:
+        """The timeouts that are asked for are the proof themselves."""
+        cloud = Cloud(fleet(20, deaf=1))
+        outcome = model.sweep(cloud, repeat=Times(3, 1.0))
+        (dead,) = (
+            number
+            for number, guest in enumerate(cloud.guests)
+            if guest.kind is Kind.DEAD
+        )
+        self.assertEqual(
+            [Verdict.UNREACHABLE] * 3,
+            [each.verdict for each in outcome.results[dead]],
+        )
+
+    def test_a_guest_that_is_waited_for_answers_in_the_end(self) -> None:
+        """All agents stand still for a while."""
+        cloud = Cloud(fleet(5), frozen=((-1.0, 20.0),))
+        outcome = model.sweep(cloud, repeat=UntilReachable(1, 1.0))
+        self.assertEqual([Verdict.REACHABLE] * 5, outcome.verdicts())
+
+
+class AloneTest(testtools.TestCase):
+    """One guest, asked for by its ID."""
+
+    def verdict(self, guest: Fleet, others: tuple[Fleet, ...]) -> object:
+        cloud = Cloud((guest,), others=others, listed=False)
+        result = model.sweep(cloud).results[0][-1]
+        return result.verdict, result.reason
+
+    def test_witnesses_confirm_that_it_is_dead(self) -> None:
+        """Guests that nobody asked for answer."""
+        self.assertEqual(
+            (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT),
+            self.verdict(Fleet(Kind.DEAD), fleet(10)),
+        )
+
+    def test_if_no_witness_answers_either_it_is_the_bus(self) -> None:
+        """And nothing is known of the guest."""
+        self.assertEqual(
+            (Verdict.UNKNOWN, Reason.MESSAGE_BUS),
+            self.verdict(Fleet(Kind.DEAD), fleet(0, 10)),
+        )
+
+    def test_alone_in_its_cloud_it_is_dead_on_troves_word(self) -> None:
+        """Nobody can confirm it, and the text says so."""
+        cloud = Cloud((Fleet(Kind.DEAD),), listed=False)
+        outcome = model.sweep(cloud)
+        (result,) = outcome.results[0]
+        self.assertEqual(Verdict.UNREACHABLE, result.verdict)
+        self.assertIn('no other guest confirms it', result.detail)
+        self.assertEqual(1, result.lost)

@@ -1,0 +1,193 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Guests that nobody asked for, and that may answer."""
+
+import json
+from typing import Any
+
+import testtools
+
+from troveclient_rpcping import fixture
+from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.fleet.witnesses import Listing
+from troveclient_rpcping.fleet.witnesses import Witnesses
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
+
+NOBODY: set[str] = set()
+
+
+def row(name: str, age: float | None = 5.0, **fields: Any) -> Instance:
+    return Instance(name, status='ACTIVE', heartbeat_age=age, **fields)
+
+
+def page(*names: str, more: bool = False) -> Reply:
+    body: dict[str, Any] = {'instances': [{'id': name} for name in names]}
+    if more:
+        body['links'] = [{'rel': 'next', 'href': 'http://x?marker=5'}]
+    return Reply(200, {}, json.dumps(body).encode())
+
+
+class ReadingTest(testtools.TestCase):
+    def test_the_listing_is_read_page_by_page(self) -> None:
+        """Each path is handed out once, and the next one after its reply."""
+        found = Witnesses()
+        self.assertIs(Listing.UNREAD, found.listing)
+        first = found.page(NOBODY)
+        self.assertIs(Listing.READING, found.listing)
+        self.assertIsNone(found.page(NOBODY))
+        found.read(page('a', more=True), NOBODY)
+        second = found.page(NOBODY)
+        assert first is not None
+        assert second is not None
+        self.assertIn('marker=5', second)
+        self.assertNotIn('marker', first)
+
+    def test_the_listing_is_read_once(self) -> None:
+        """Nova is asked for its servers each time."""
+        found = Witnesses()
+        found.page(NOBODY)
+        found.read(page('a'), NOBODY)
+        self.assertIs(Listing.READ, found.listing)
+        self.assertIsNone(found.page(NOBODY))
+        row = found.row('a')
+        assert row is not None
+        self.assertEqual('a', row.id)
+        self.assertIsNone(found.row('b'))
+
+    def test_a_page_that_the_api_refused_is_got_again(self) -> None:
+        """The rate limit did, and did not work on it."""
+        found = Witnesses()
+        path = found.page(NOBODY)
+        assert path is not None
+        found.again(path)
+        self.assertEqual(path, found.page(NOBODY))
+
+    def test_a_listing_that_the_caller_has_is_not_read(self) -> None:
+        """Not even if it names nobody."""
+        for rows in ([row('a'), row('b')], []):
+            found = Witnesses(rows)
+            self.assertIsNone(found.page({'a'}))
+            self.assertIs(Listing.READ, found.listing)
+            self.assertEqual(bool(rows), found.next(0.0) is not None)
+
+    def test_a_listing_that_cannot_be_read_names_nobody(self) -> None:
+        """That there is none is another thing: then there is only a stub."""
+        for reply, state in (
+            (NoReply(NoReply.TIMEOUT, 'x'), Listing.FAILED),
+            (NoReply(NoReply.CONNECTION, 'x'), Listing.FAILED),
+            (fixture.api_error(), Listing.FAILED),
+            (fixture.denied(), Listing.FAILED),
+            (fixture.gateway(), Listing.FAILED),
+            (Reply(200, {}, b'{}'), Listing.FAILED),
+            (fixture.agent_error(), Listing.FAILED),
+            (Reply(404), Listing.MISSING),
+            (Reply(405), Listing.MISSING),
+            (Reply(501), Listing.MISSING),
+            (fixture.reachable(), Listing.MISSING),
+            (fixture.agent_timeout(), Listing.MISSING),
+        ):
+            found = Witnesses()
+            found.page(NOBODY)
+            found.read(reply, NOBODY)
+            if found.listing is Listing.READING:
+                # A smaller page may do.
+                self.assertIsNotNone(found.page(NOBODY))
+                found.read(reply, NOBODY)
+            self.assertIs(state, found.listing, str(reply))
+            self.assertTrue(found.exhausted)
+            self.assertIsNone(found.next(0.0))
+
+
+class TurnsTest(testtools.TestCase):
+    def witnesses(self, *rows: Instance, asked: str = '') -> Witnesses:
+        found = Witnesses(rows)
+        found.page(set(asked))
+        return found
+
+    def called(self, found: Witnesses) -> list[str]:
+        """Return who is asked, in that order, when it is time."""
+        names = []
+        for now in range(100):
+            guest = found.next(float(now))
+            if guest is not None:
+                names.append(guest.instance_id)
+        return names
+
+    def test_those_that_were_asked_are_no_witnesses(self) -> None:
+        """Nor are those that Trove itself would not ask."""
+        found = self.witnesses(
+            *map(row, 'abcd'), Instance('e', status='BUILD'), asked='bd'
+        )
+        self.assertCountEqual('ac', self.called(found))
+
+    def test_the_freshest_heartbeat_comes_first(self) -> None:
+        """A heartbeat in the future, or none, says nothing: it comes late."""
+        found = self.witnesses(
+            row('stale', 3600),
+            row('future', -500),
+            row('fresh', 20),
+            row('unheard', None),
+            row('freshest', 3),
+        )
+        names = self.called(found)
+        self.assertEqual(['freshest', 'fresh'], names[:2])
+        self.assertEqual('stale', names[-1])
+
+    def test_they_have_their_rows(self) -> None:
+        """The heartbeat of a witness is known."""
+        guest = self.witnesses(row('a', 7)).next(0.0)
+        assert guest is not None
+        self.assertEqual(row('a', 7), guest.row)
+
+    def test_eight_are_asked_at_the_most(self) -> None:
+        """If eight keep silent it is not the guests."""
+        found = self.witnesses(*(row(str(n)) for n in range(50)))
+        self.assertEqual(8, len(self.called(found)))
+        self.assertEqual(8, found.asked)
+
+    def test_there_is_a_pause_between_them(self) -> None:
+        """Each may hold a worker of trove-api."""
+        found = self.witnesses(row('a'), row('b'))
+        self.assertIsNotNone(found.next(10.0))
+        self.assertIsNone(found.next(10.4))
+        self.assertIsNotNone(found.next(10.5))
+
+    def test_one_that_the_rate_limit_refused_is_asked_again(self) -> None:
+        """After the pause, before the others; and it was not asked so far."""
+        found = self.witnesses(row('a'), row('b'))
+        guest = found.next(0.0)
+        assert guest is not None
+        found.refused(guest, 7.0)
+        self.assertEqual(0, found.asked)
+        self.assertIsNone(found.next(6.9))
+        self.assertEqual(guest, found.next(7.0))
+
+    def test_once_an_agent_answers_no_further_one_is_asked(self) -> None:
+        """There is nothing left to bear witness to."""
+        found = self.witnesses(row('a'), row('b'))
+        found.next(0.0)
+        found.dismiss()
+        self.assertIsNone(found.next(10.0))
+
+    def test_they_are_exhausted_when_the_last_one_kept_silent(self) -> None:
+        """Not while one is to be asked, or is awaited."""
+        found = Witnesses()
+        self.assertFalse(found.exhausted)
+        found = self.witnesses(row('a'))
+        self.assertFalse(found.exhausted)
+        found.next(0.0)
+        self.assertFalse(found.exhausted)
+        found.mute += 1
+        self.assertTrue(found.exhausted)
+        self.assertTrue(self.witnesses().exhausted)
