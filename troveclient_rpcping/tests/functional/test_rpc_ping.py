@@ -117,7 +117,8 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged(
             'db-unready',
             1,
-            rf'Guest {UUID} is unknown: Trove cannot ask it now: .*"db-unready".*',
+            rf'Guest {UUID} is unknown: Trove cannot ask it now: '
+            '.*"db-unready".*',
             Verdict='unknown',
             Detail=f'Instance {self.id_of("db-unready")} is not ready.',
         )
