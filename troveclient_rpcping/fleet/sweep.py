@@ -34,6 +34,7 @@ from troveclient_rpcping.fleet import silence
 from troveclient_rpcping.fleet.breaker import Breaker
 from troveclient_rpcping.fleet.capacity import Capacity
 from troveclient_rpcping.fleet.controls import Controls
+from troveclient_rpcping.fleet.evidence import CONTROL
 from troveclient_rpcping.fleet.evidence import Evidence
 from troveclient_rpcping.fleet.inventory import Instance
 from troveclient_rpcping.fleet.questions import Answer
@@ -305,8 +306,20 @@ class Sweep:
                 break
         if task is None:
             return None
-        silent = task.guest.instance_id in self._silent
-        return self._ping(Purpose.GUEST, task, fresh=task.extra or silent)
+        return self._ping(
+            Purpose.GUEST, task, fresh=self._needs_connection(task, now)
+        )
+
+    def _needs_connection(self, task: Task, now: float) -> bool:
+        """Whether a ping should meet another worker than the last ones did.
+
+        Kept connections may all lead to a worker that lost the bus.
+        """
+        return (
+            task.extra
+            or task.guest.instance_id in self._silent
+            or CONTROL < self.evidence.silent_for(now) < math.inf
+        )
 
     def _needed_control(self, now: float) -> Question | None:
         """Return a control without which there would be a silence."""

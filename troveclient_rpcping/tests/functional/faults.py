@@ -85,18 +85,22 @@ class FaultTest(base.TestCase):
         self.sandbox.mend()
 
     def begin(
-        self, *arguments: str, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        program: str = 'openstack',
     ) -> Command:
         """Start ``openstack``.
 
         :param env: on top of the environment that the sandbox gives.
+        :param program: another program to start.
         """
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         out, err = folder / 'stdout', folder / 'stderr'
         asked = self.asked()
         with out.open('wb') as stdout, err.open('wb') as stderr:
             process = subprocess.Popen(
-                [base.program('openstack'), *arguments],
+                [base.program(program), *arguments],
                 env={**self.sandbox.env(), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -188,6 +192,19 @@ class SweepTest(FaultTest):
             for name, guest in self.box.guests.items()
             if name.startswith('guest-')
         ]
+
+    def wait_for_all_agents(self) -> None:
+        """Return when every live guest answers."""
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--wait', str(LIMIT), *self.live)
+        )
+        self.assertEqual(0, self.end(command).status)
+
+    def restart_broker(self) -> None:
+        """Kill RabbitMQ, and start it; at the end all agents are back."""
+        self.addCleanup(self.wait_for_all_agents)
+        self.box.kill('broker')
+        self.box.start('broker')
 
     def sweep_across(
         self,

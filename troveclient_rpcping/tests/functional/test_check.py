@@ -103,12 +103,12 @@ class CheckTest(base.TestCase):
         """Each kind of guest, and a clean line for each with -vvv."""
         outcome = self.assert_outcome(
             2,
-            r'CRITICAL - 5 of 9 guests reachable, 3 bad \(.*\), '
+            r'CRITICAL - 6 of 9 guests reachable, 2 bad \(.*\), '
             r'1 unknown \(1 not-ready\)',
             *('--all', '-vvv'),
         )
         self.assertEqual(
-            [5, 1, 2, 1, 3],
+            [6, 1, 1, 1, 2],
             [
                 outcome.data[label]
                 for label in (
@@ -121,13 +121,13 @@ class CheckTest(base.TestCase):
             self.assertTrue(line.isprintable(), line)
 
     def test_ranges_decide(self) -> None:
-        """Three guests are bad, and one is unknown."""
+        """Two guests are bad, and one is unknown."""
         for argv, status, state in (
-            (('-c', '2'), 2, 'CRITICAL'),
-            (('-c', '3'), 3, 'UNKNOWN'),
-            (('-c', '3', '--unknown', '2'), 0, 'OK'),
-            (('-c', '3', '--unknown', '2', '-w', '2'), 1, 'WARNING'),
-            (('-c', '@3:5'), 2, 'CRITICAL'),
+            (('-c', '1'), 2, 'CRITICAL'),
+            (('-c', '2'), 3, 'UNKNOWN'),
+            (('-c', '2', '--unknown', '2'), 0, 'OK'),
+            (('-c', '2', '--unknown', '2', '-w', '1'), 1, 'WARNING'),
+            (('-c', '@2:5'), 2, 'CRITICAL'),
         ):
             self.assert_outcome(status, f'{state} - .*', '--all', *argv)
 

@@ -58,14 +58,6 @@ class MiddleTest(faults.SweepTest):
         self.box.set_guest(self.live[0], 'slow', self.delay)
         return self.live[0]
 
-    def wait_for_all_agents(self) -> None:
-        """Return when every live guest answers."""
-        command = self.begin(
-            *(*base.PING, '-f', 'json', '--wait', str(faults.LIMIT)),
-            *self.live,
-        )
-        self.assertEqual(0, self.end(command).status)
-
     def test_a_broker_that_restarts_makes_no_live_guest_dead(self) -> None:
         """Whose answer it lost is asked again; who is dead is still dead."""
         slow, dead = self.slow_guest(), self.id_of('db-dead')

@@ -345,7 +345,7 @@ class ForwardProxyTest(faults.FaultTest):
         proxy = self.useFixture(gateways.ForwardProxy(port))
         self.assert_failed(
             self.sweep(*base.PING, '--all', env=proxy.env),
-            r'No login: .* answered: Forbidden \(HTTP 403\)',
+            r'No login: .* answered: Forbidden \(HTTP 403\)\.',
         )
 
     def test_a_proxy_that_is_gone_ends_at_the_login(self) -> None:

@@ -1,0 +1,402 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""Guests whose pings get lost, and the promise: no live guest is called dead.
+
+What breaks here is between trove-api and the agents, or the agents are not
+what they seem: in all of it Trove says that its call timed out. The page
+``doc/source/contributor/faults.rst`` lists the cases.
+"""
+
+import json
+import pathlib
+import unittest
+
+import fixtures
+
+from sandbox import rabbitmq
+from sandbox import Sandbox
+from troveclient_rpcping.tests.functional import base
+from troveclient_rpcping.tests.functional import faults
+
+MONITOR = ('database', 'instance', 'rpc', 'monitor')
+PLUGIN = 'check_trove_guest_rpc'
+
+DEAD = 'db-dead'
+# A sweep is content with few answers then: it could go on for minutes, in
+# search of proofs.
+PROMPTLY = ('--deadline', '40')
+# What every sentence about lost calls ends with.
+NO_REPAIR = (
+    r'The guest may be well: look at the workers of trove-api and at the '
+    r'nodes of the message bus \(RabbitMQ\), and repair no guest\.'
+)
+
+
+class EvidenceTest(faults.SweepTest):
+    """A sandbox whose live guests must never be called dead."""
+
+    server = 'eventlet'
+    workers = 2
+    guests = 24
+    # Seconds that Trove waits for an agent.
+    agent_timeout = 3
+
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        return Sandbox(
+            'rabbit',
+            server=cls.server,
+            workers=cls.workers,
+            guests=cls.guests,
+            agent_timeout=cls.agent_timeout,
+            rate_limit=1_000_000,
+        )
+
+    def kill_guests(self, number: int, heartbeat: str = 'stale') -> list[str]:
+        """Let the last live guests be dead until the end; return their IDs."""
+        ids = self.live[-number:]
+        for id_ in ids:
+            self.box.set_guest(id_, 'dead', heartbeat=heartbeat)
+        return ids
+
+    def folder(self) -> pathlib.Path:
+        """Return a folder that is gone at the end."""
+        return pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def ping(self, *arguments: str) -> base.Run:  # type: ignore[override]
+        """Run the command to its end, with JSON."""
+        return self.sweep(*base.PING, '-f', 'json', '--long', *arguments)
+
+    def plugin(self, *arguments: str) -> base.Run:
+        """Run the monitoring plugin to its end."""
+        return self.end(self.begin(*arguments, program=PLUGIN))
+
+    def monitor(self, *arguments: str) -> faults.Command:
+        """Start the monitor, with JSON."""
+        return self.begin(
+            *(*MONITOR, '--json', '-q', '--interval', '0.5', *arguments)
+        )
+
+    def terminate(self, command: faults.Command) -> list[tuple[str, str, str]]:
+        """End the monitor; return each change of a guest: ID, from, to."""
+        command.process.terminate()
+        run = self.end(command)
+        self.assertEqual((143, ''), (run.status, run.stderr))
+        events = map(json.loads, run.stdout.splitlines())
+        return [
+            (event['id'], event['from'], event['to'])
+            for event in events
+            if event['event'] == 'guest'
+        ]
+
+    def rows(self, run: base.Run) -> dict[str, tuple[str, str]]:
+        """Return the verdict and the reason of each guest, by ID."""
+        return {row['ID']: (row['Verdict'], row['Reason']) for row in run.rows}
+
+    def assert_lost(self, run: base.Run) -> None:
+        """Check that none of these live guests is called dead.
+
+        They are as if nothing had been, or nothing is known of them; then
+        the sentences point at the workers and the bus.
+        """
+        found = {(row['Verdict'], row['Reason']) for row in run.rows}
+        unknown = found - {('reachable', '')}
+        self.assertEqual(
+            set(),
+            unknown
+            - {
+                ('unknown', 'message-bus'),
+                # The deadline came first.
+                ('unknown', 'timeout'),
+                ('unknown', 'not-asked'),
+                # A worker that was cut off answers so now and then.
+                ('unknown', 'api-error'),
+            },
+        )
+        self.assertEqual(1 if unknown else 0, run.status)
+        if ('unknown', 'message-bus') in unknown:
+            self.assertRegex(run.stderr, f'guests?.*: .* {NO_REPAIR}')
+
+
+@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+class LossTest(EvidenceTest):
+    """Pings get lost between trove-api and the agents."""
+
+    def test_a_worker_without_the_bus_kills_no_guest(self) -> None:
+        """It loses every other ping, and Trove calls each of them dead."""
+        self.box.set_worker(1, 'lost')
+        self.assert_lost(self.ping('guest-*', *PROMPTLY))
+
+    def test_a_worker_that_stands_still_kills_no_guest(self) -> None:
+        """The answers to its pings came, and it finds them too late."""
+        for id_ in self.live:
+            self.box.set_guest(id_, 'slow', 1.2)
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--long', '--rate', '12'), *self.live
+        )
+        self.wait_for_pings(command, 6)
+        self.box.set_worker(1, 'frozen')
+        # The other one waits for a dead guest meanwhile: for long enough.
+        dead = self.ping(self.id_of(DEAD))
+        self.assertEqual('unreachable', dead.rows[0]['Verdict'])
+        self.box.set_worker(1, 'ok')
+        run = self.end(command)
+        self.assertEqual(
+            dict.fromkeys(self.live, ('reachable', '')), self.rows(run)
+        )
+        self.assertEqual(0, run.status)
+
+    def test_lost_pings_kill_no_guest(self) -> None:
+        """A guest that answers after a timeout is alive."""
+        self.box.set_loss(0.3, seed=1)
+        self.assert_lost(self.ping('guest-*', *PROMPTLY))
+
+    def test_lost_pings_of_many_are_told_as_such(self) -> None:
+        """With ``--count`` each guest says how many pings it missed."""
+        self.box.set_loss(0.3, seed=2)
+        run = self.ping(
+            *('guest-*', '--count', '4', '--interval', '0.2', *PROMPTLY)
+        )
+        self.assert_lost(run)
+        self.assertIn('reachable', {row['Verdict'] for row in run.rows})
+        self.assert_said(run, '[0-9]+ pings: [0-9]+ answered, [0-9]+ lost')
+
+    def test_lost_pings_are_no_news(self) -> None:
+        """The monitor prints no death of a guest that is alive."""
+        self.box.set_loss(0.3, seed=3)
+        command = self.monitor('guest-*')
+        self.wait_for_pings(command, 3 * len(self.live))
+        self.assertEqual([], self.terminate(command))
+
+
+@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+class OutageTest(EvidenceTest):
+    """All agents are out of reach, or the bus is."""
+
+    def test_without_any_agent_nobody_is_dead(self) -> None:
+        """Not in a sweep, not alone, and not for the monitoring system."""
+        self.box.freeze('guests')
+        run = self.ping('--all')
+        found = {row['Name']: row['Reason'] for row in run.rows}
+        self.assertEqual({'unknown'}, {row['Verdict'] for row in run.rows})
+        self.assertEqual('not-ready', found.pop('db-unready', 'not-ready'))
+        self.assertIn('message-bus', found.values())
+        self.assertEqual(1, run.status)
+        self.assert_said(run, f'.* guests: .* {NO_REPAIR}')
+        self.assertNotIn('alive', run.stderr)
+
+        run = self.ping(self.live[0])
+        self.assert_unknown(run, f'.* {NO_REPAIR}.*')
+
+        for arguments in (('--all',), (self.live[0],)):
+            run = self.plugin('-t', '60', *arguments)
+            self.assertIn(' UNKNOWN - 0 of ', run.stdout)
+            self.assertIn('unreachable=0;', run.stdout)
+            self.assertEqual(3, run.status)
+
+    def test_a_broker_that_restarts_kills_no_named_guest(self) -> None:
+        """Whether it is gone while they are asked, or just before."""
+        names = [name for name in self.box.guests if name.startswith('guest-')]
+        for id_ in self.live:
+            self.box.set_guest(id_, 'slow', 1)
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--long', *names[:20])
+        )
+        self.wait_for_pings(command, 3)
+        self.restart_broker()
+        self.assert_lost(self.end(command))
+        # Not every agent is connected again by now.
+        self.assert_lost(self.ping(*names[:20]))
+
+    def test_a_broker_that_restarts_kills_no_lone_guest(self) -> None:
+        """There is nobody else in the sweep; others of the cloud are asked."""
+        id_ = self.live[0]
+        self.box.set_guest(id_, 'slow', 1)
+        command = self.begin(*base.PING, '-f', 'json', '--long', id_)
+        self.wait_for_pings(command, 1)
+        self.restart_broker()
+        self.assert_lost(self.end(command))
+        self.restart_broker()
+        self.assert_lost(self.ping(id_))
+        self.restart_broker()
+        run = self.plugin('-t', '120', id_)
+        self.assertIn('unreachable=0;', run.stdout)
+        self.assertIn(run.status, (0, 3))
+
+    def test_a_broker_that_restarts_is_no_news_of_a_guest(self) -> None:
+        """Neither of one that is watched alone, nor of three."""
+        for guests in (self.live[:1], self.live[:3]):
+            command = self.monitor(*guests)
+            self.wait_for_pings(command, 2 * len(guests))
+            self.restart_broker()
+            self.wait_for_pings(command, self.asked() - command.asked + 6)
+            self.assertEqual([], self.terminate(command))
+
+    def test_a_broker_that_refuses_is_told_of_the_bus(self) -> None:
+        """Trove takes kombu's words for an error of the guest."""
+        self.box.set_broker('refusing')
+        run = self.ping('--all')
+        reasons = {row['Name']: row['Reason'] for row in run.rows}
+        self.assertEqual({'unknown'}, {row['Verdict'] for row in run.rows})
+        self.assertEqual('not-ready', reasons.pop('db-unready', 'not-ready'))
+        self.assertIn('message-bus', reasons.values())
+        self.assertEqual(
+            set(), set(reasons.values()) - {'message-bus', 'not-asked'}
+        )
+        self.assert_said(run, f'.* guests: .*ACCESS_REFUSED.* {NO_REPAIR}')
+        self.assertEqual(1, run.status)
+
+    def test_a_repair_gets_no_guest_that_nova_hides(self) -> None:
+        """``--bad-only`` lists what is known to be bad, and nobody else."""
+        failing = self.id_of('db-failing')
+        command = self.begin(
+            *(*base.PING, '--bad-only', '-f', 'value', '-c', 'ID'),
+            *('--rate', '8', failing, *self.live),
+        )
+        self.wait_for_pings(command, 8)
+        with command.frozen():
+            self.box.set_nova('broken')
+        run = self.end(command)
+        self.assertEqual([failing], run.stdout.split())
+        self.assert_said(run, '.* of 25 guests: .* Look at Nova, not at .*')
+        self.assertEqual(3, run.status)
+
+
+@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+class GuestTest(EvidenceTest):
+    """The bus works, and guests are silent, or answer in another way."""
+
+    def test_dead_guests_alone_are_proven_by_others(self) -> None:
+        """The bus is not suspected, though nobody that was named answers."""
+        dead = self.kill_guests(2)
+        ids = self.sweep(
+            *(*base.PING, 'guest-*', '--failed-only'),
+            *('-f', 'value', '-c', 'ID'),
+        )
+        self.assertEqual(dead, ids.stdout.split())
+        file = self.folder() / 'failed'
+        file.write_text(ids.stdout)
+        run = self.ping('--from-file', str(file))
+        self.assertEqual(
+            dict.fromkeys(dead, ('unreachable', 'agent-timeout')),
+            self.rows(run),
+        )
+        self.assert_lines(
+            run.stderr.splitlines(),
+            ['2 guests: 0 reachable, 2 unreachable, 0 error, 0 unknown .*'],
+        )
+        self.assertEqual(3, run.status)
+
+    def test_a_guest_that_is_being_built_is_not_dead(self) -> None:
+        """Trove itself would not ask its agent now."""
+        states = ('BUILD', 'REBOOT', 'RESIZE')
+        for id_, status in zip(self.live, states, strict=False):
+            self.box.set_guest(id_, 'dead', status=status)
+        run = self.ping(*self.live[:4])
+        *busy, well = run.rows
+        self.assertEqual('reachable', well['Verdict'])
+        for row, status in zip(busy, states, strict=True):
+            self.assertEqual(
+                ('unknown', 'not-ready'), (row['Verdict'], row['Reason'])
+            )
+            self.assertIn(status, row['Detail'])
+        self.assertEqual(1, run.status)
+
+    def test_a_sweep_that_ends_early_proves_nothing(self) -> None:
+        """A guest that looks well needs more than one timeout to be dead."""
+        dead = self.kill_guests(8, heartbeat='fresh')
+        # One timeout of theirs fits into the time, and two do not.
+        limit = str(self.agent_timeout * 1.6)
+        run = self.ping('--deadline', limit, *dead)
+        self.assertEqual({'unknown'}, {row['Verdict'] for row in run.rows})
+        self.assertEqual(1, run.status)
+        self.assertNotIn('No guest answers', run.stderr)
+
+    def test_an_old_agent_is_reachable(self) -> None:
+        """It answers that it knows no ping: RPC works."""
+        old = self.id_of('db-old')
+        run = self.ping(old)
+        self.assertEqual(
+            {old: ('reachable', 'no-such-method')}, self.rows(run)
+        )
+        self.assertEqual(0, run.status)
+        self.assertEqual(0, self.ping(old, '--wait', '60').status)
+        run = self.plugin(old)
+        self.assertIn(' OK - 1 of 1 guests reachable', run.stdout)
+        self.assertEqual(0, run.status)
+        metrics = self.folder() / 'trove.prom'
+        self.ping(old, '--textfile', str(metrics))
+        self.assertRegex(
+            metrics.read_text(), rf'rpc_up{{instance_id="{old}"}} 1\.0'
+        )
+
+    def test_who_waits_less_than_trove_is_told_so(self) -> None:
+        """Other guests answered: it is not the bus."""
+        guests = [self.id_of(DEAD), *self.live[:2]]
+        run = self.ping('--timeout', '2', *guests)
+        self.assertEqual(
+            [('unknown', 'timeout'), ('reachable', ''), ('reachable', '')],
+            list(self.rows(run).values()),
+        )
+        self.assert_said(run, '.* longer than --timeout: raise it.*')
+        self.assertNotIn('RabbitMQ', run.stderr)
+        self.assertEqual(1, run.status)
+
+
+@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+class OneAtATimeTest(EvidenceTest):
+    """Workers that serve one request at a time, as on most clouds."""
+
+    server = 'wsgi'
+    workers = 3
+
+    def test_dead_guests_are_dead_and_the_others_are_not(self) -> None:
+        """A dead guest holds a worker, and the rest answers."""
+        dead = self.kill_guests(2)
+        run = self.ping('guest-*')
+        self.assertEqual(
+            dict.fromkeys(self.live, ('reachable', ''))
+            | dict.fromkeys(dead, ('unreachable', 'agent-timeout')),
+            self.rows(run),
+        )
+        self.assert_lines(
+            run.stderr.splitlines(),
+            ['24 guests: 22 reachable, 2 unreachable, 0 error, 0 unknown .*'],
+        )
+        self.assertEqual(3, run.status)
+
+    def test_a_worker_without_the_bus_kills_no_guest(self) -> None:
+        """While it holds a lost ping, the others answer all the rest."""
+        self.box.set_worker(1, 'lost')
+        self.assert_lost(self.ping('guest-*', *PROMPTLY))
+
+    def test_the_monitor_tells_of_the_dead_alone(self) -> None:
+        """Neither of live guests, nor of the control plane."""
+        command = self.monitor('guest-*')
+        self.wait_for_pings(command, 2 * len(self.live))
+        dead = self.kill_guests(1)
+        self.wait_until(command, lambda: '"unreachable"' in command.stdout)
+        changes = self.terminate(command)
+        self.assertEqual([(*dead, 'reachable', 'unreachable')], changes)
+        self.assertNotIn('failing', command.stdout)
+
+    def test_the_plugin_tells_of_the_dead_alone(self) -> None:
+        """Two are bad, and nobody is unknown."""
+        self.kill_guests(2)
+        run = self.plugin('-t', '60', 'guest-*')
+        self.assertIn(
+            ' CRITICAL - 22 of 24 guests reachable, 2 bad (2 agent-timeout)',
+            run.stdout,
+        )
+        self.assertEqual(2, run.status)
