@@ -62,6 +62,9 @@ _MORE_LUCK = 3
 # first of them may have met another request.
 _PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
+# After so many sweeps without a block, an earlier one is forgotten.
+_FORGOTTEN = 20
+
 # Seconds without any answer while requests are in flight: every worker is
 # held.
 _BLOCKED = 2.0
@@ -100,6 +103,7 @@ class Capacity:
         self._holds = 1
         self._never = most + 1
         self._wary = False
+        self._sweeps_since_block = 0
         self._luck = self._slow_pairs = 0
         self._trove_waits = TROVE_WAITS
         #: Guests that timed out when they were pinged last.
@@ -120,6 +124,10 @@ class Capacity:
         self.peak = 0
         self._began = self._quiet_since = self._next_pair = now
         self._pair_burden = 0
+        self._sweeps_since_block += 1
+        if self._sweeps_since_block > _FORGOTTEN:
+            # It may have been a hiccup of the API.
+            self._never, self._wary = self.most + 1, False
         # The usual time may be another one by now: it is measured anew.
         self._calm.clear()
         self._window.clear()
@@ -257,6 +265,7 @@ class Capacity:
             self._never = max(2, min(self._never, len(self._flight)))
             self._holds = max(1, min(self._holds, len(self._flight) // 2))
             self._wary = True
+            self._sweeps_since_block = 0
             self._luck = 0
 
     def is_held(self, sent: float, now: float) -> bool:

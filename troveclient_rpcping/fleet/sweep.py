@@ -338,6 +338,8 @@ class Sweep:
         if (
             not self._controls
             or self._controls.has_pair
+            # A control that may be lost holds a worker: its end makes room.
+            or self.evidence.overdue
             or self._is_stalled(now)
             or not self._capacity.wants_pair(now)
             or not self._queue
@@ -425,8 +427,8 @@ class Sweep:
         return False
 
     def _keeps_waiting(self, now: float) -> bool:
-        """Whether a guest keeps Trove waiting, or did so before."""
-        return bool(self._silent) or self._oldest_wait(now) > _LONG
+        """Whether a guest keeps Trove waiting."""
+        return self._oldest_wait(now) > _LONG
 
     def _oldest_wait(self, now: float) -> float:
         """Seconds since the oldest ping of a guest under way was sent."""
@@ -441,7 +443,7 @@ class Sweep:
             self.evidence.last is not None
             and not self._repeat.patient
             and not self.evidence.hopeless
-            and bool(self._flight or self._silent)
+            and bool(self.evidence.overdue)
             and self.evidence.silent_for(now)
             > max(_STALLED, 4 * self.evidence.spacing)
         )

@@ -169,6 +169,24 @@ class RulesTest(testtools.TestCase):
         capacity.ended('stale', 1.1, None)
         self.assertTrue(capacity.has_room(1.2, risky=False))
 
+    def test_a_block_is_forgotten_after_many_sweeps_without_one(self) -> None:
+        """A monitor is not careful for ever because of one hiccup."""
+        capacity = self.flying(3)
+        capacity.watch(10.0)
+        for number in range(3):
+            capacity.ended(number, 11.0, None)
+        rooms = []
+        for sweep in range(30):
+            capacity.begin(100.0 * sweep)
+            for number in range(4):
+                capacity.sent(f'calm {number}', 100.0 * sweep)
+                capacity.ended(f'calm {number}', 100.0 * sweep, 0.03)
+            capacity.sent('a', 100.0 * sweep)
+            rooms.append(capacity.has_room(100.0 * sweep, risky=False))
+            capacity.ended('a', 100.0 * sweep, 0.03)
+        self.assertFalse(rooms[0])
+        self.assertTrue(rooms[-1])
+
     def test_the_next_sweep_knows_what_this_one_learnt(self) -> None:
         """But measures the usual round-trip time anew."""
         capacity = self.flying(0)
