@@ -140,12 +140,12 @@ class LossTest(EvidenceTest):
 
     def test_a_worker_that_stands_still_kills_no_guest(self) -> None:
         """The answers to its pings came, and it finds them too late."""
-        for id_ in self.live:
+        for id_ in self.live[4:10]:
             self.box.set_guest(id_, 'slow', 1.2)
         command = self.begin(
             *(*base.PING, '-f', 'json', '--long', '--rate', '12'), *self.live
         )
-        self.wait_for_pings(command, 6)
+        self.wait_for_pings(command, 8)
         self.box.set_worker(1, 'frozen')
         # The other one waits for a dead guest meanwhile: for long enough.
         dead = self.ping(self.id_of(DEAD))
@@ -190,7 +190,8 @@ class OutageTest(EvidenceTest):
         run = self.ping('--all')
         found = {row['Name']: row['Reason'] for row in run.rows}
         self.assertEqual({'unknown'}, {row['Verdict'] for row in run.rows})
-        self.assertEqual('not-ready', found.pop('db-unready', 'not-ready'))
+        # Trove knows this by itself, if the sweep gets so far.
+        self.assertIn(found.pop('db-unready'), ('not-ready', 'not-asked'))
         self.assertIn('message-bus', found.values())
         self.assertEqual(1, run.status)
         self.assert_said(run, f'.* guests: .* {NO_REPAIR}')
@@ -208,8 +209,8 @@ class OutageTest(EvidenceTest):
     def test_a_broker_that_restarts_kills_no_named_guest(self) -> None:
         """Whether it is gone while they are asked, or just before."""
         names = [name for name in self.box.guests if name.startswith('guest-')]
-        for id_ in self.live:
-            self.box.set_guest(id_, 'slow', 1)
+        for id_ in self.live[:3]:
+            self.box.set_guest(id_, 'slow', 2)
         command = self.begin(
             *(*base.PING, '-f', 'json', '--long', *names[:20])
         )
@@ -249,7 +250,8 @@ class OutageTest(EvidenceTest):
         run = self.ping('--all')
         reasons = {row['Name']: row['Reason'] for row in run.rows}
         self.assertEqual({'unknown'}, {row['Verdict'] for row in run.rows})
-        self.assertEqual('not-ready', reasons.pop('db-unready', 'not-ready'))
+        # Trove knows this by itself, if the sweep gets so far.
+        self.assertIn(reasons.pop('db-unready'), ('not-ready', 'not-asked'))
         self.assertIn('message-bus', reasons.values())
         self.assertEqual(
             set(), set(reasons.values()) - {'message-bus', 'not-asked'}
