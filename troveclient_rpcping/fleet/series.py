@@ -36,6 +36,7 @@ class Series:
 
     :param sent: pings sent.
     :param received: pings that the agent answered well.
+    :param failed: pings that were answered with an error.
     :param in_a_row: of these the latest ones, with none lost after them.
     :param shortest: the shortest round-trip time of those received, in
         seconds; None for none.
@@ -48,6 +49,7 @@ class Series:
 
     sent: int = 0
     received: int = 0
+    failed: int = 0
     in_a_row: int = 0
     shortest: float | None = None
     longest: float | None = None
@@ -68,6 +70,7 @@ class Series:
         self.sent += _was_sent(result)
         if result.verdict is not Verdict.REACHABLE:
             self.in_a_row = 0
+            self.failed += _was_answered(result)
             return
         self._missed = None
         self.sent += result.lost
@@ -92,8 +95,8 @@ class Series:
 
     @property
     def lost(self) -> int:
-        """Pings sent and not answered well."""
-        return self.sent - self.received
+        """Pings sent and not answered."""
+        return self.sent - self.received - self.failed
 
     @property
     def average(self) -> float | None:
@@ -116,3 +119,12 @@ def _was_sent(result: PingResult) -> bool:
         # A text that cannot be an ID is not sent.
         return result.http_status is not None
     return result.reason is not Reason.NOT_ASKED
+
+
+def _was_answered(result: PingResult) -> bool:
+    """Whether a ping that did not end well had an answer of its own."""
+    return result.http_status is not None and result.reason not in (
+        Reason.AGENT_TIMEOUT,
+        Reason.MESSAGE_BUS,
+        Reason.TIMEOUT,
+    )

@@ -139,10 +139,19 @@ def detail(result: PingResult, series: Series) -> str:
     :param result: what came of all pings.
     :param series: the pings that it came of.
     """
-    if series.awaited or series.sent < 2 or not series.lost:
-        return result.detail
-    lost = f'{series.lost} of {series.sent} pings lost'
-    return f'{lost}: {result.detail}' if result.detail else lost
+    missed = '' if series.awaited else _missed(series)
+    return ': '.join(filter(None, (missed, result.detail)))
+
+
+def _missed(series: Series) -> str:
+    """Say how many of several pings were lost, and how many failed."""
+    if series.sent < 2 or series.received == series.sent:
+        return ''
+    if not series.failed:
+        return f'{series.lost} of {series.sent} pings lost'
+    if not series.lost:
+        return f'{series.failed} of {series.sent} pings failed'
+    return f'{series.lost} of {series.sent} pings lost, {series.failed} failed'
 
 
 def sentence(target: Target, result: PingResult, series: Series) -> str:
@@ -154,8 +163,9 @@ def sentence(target: Target, result: PingResult, series: Series) -> str:
     """
     guest = plaintext.guest(target.instance_id, target.name)
     said = f'Guest {guest} is {_STATES[result.verdict]}: '
-    if series.lost and series.sent > 1:
-        said += f'{series.lost} of {series.sent} pings were lost. '
+    missed = _missed(series)
+    if missed:
+        said += f'{missed}. '
     if target.instance_id is None:
         # Its name is the trouble.
         said += f'{plaintext.one_line(result.detail).rstrip(".")}.'
@@ -183,12 +193,14 @@ def notes(target: Target, request_id: str | None = None) -> str:
 
 
 def loss(all_series: Sequence[Series]) -> list[str]:
-    """Say how many pings were lost, if guests were pinged repeatedly."""
+    """Say how many pings were lost or failed, if some were repeated."""
     sent = sum(series.sent for series in all_series)
     if sent <= len(all_series):
         return []
     lost = sum(series.lost for series in all_series)
-    return [f'{sent} pings: {sent - lost} answered, {lost} lost']
+    failed = sum(series.failed for series in all_series)
+    said = f'{sent} pings: {sent - lost - failed} answered, {lost} lost'
+    return [f'{said}, {failed} failed' if failed else said]
 
 
 def summary_line(summary: Summary, seconds: float) -> str:

@@ -191,7 +191,7 @@ class CountTest(base.TestCase):
             *('--all', '--count', '2', '--interval', '0.1', '--long'),
             stderr=[
                 '9 guests: 6 reachable, 1 unreachable, .*',
-                '18 pings: 12 answered, 6 lost',
+                '18 pings: 12 answered, 2 lost, 4 failed',
             ],
         )
         self.assertEqual({2}, {row['Sent'] for row in run.rows})

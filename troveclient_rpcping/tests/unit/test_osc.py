@@ -322,6 +322,26 @@ class RowsTest(testtools.TestCase):
         pings.awaited = True
         self.assertEqual('', report.detail(UP, pings))
 
+    def test_a_ping_that_was_answered_with_an_error_is_not_lost(self) -> None:
+        """It failed, and the detail says so."""
+        failed = dataclasses.replace(
+            result(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full'),
+            http_status=400,
+        )
+        for pings, expected in (
+            (series(failed, failed), '2 of 2 pings failed: disk is full'),
+            (series(UP, failed), '1 of 2 pings failed: disk is full'),
+            (
+                series(DEAD, failed),
+                '1 of 2 pings lost, 1 failed: disk is full',
+            ),
+        ):
+            self.assertEqual(expected, report.detail(failed, pings))
+        self.assertEqual(
+            ['4 pings: 1 answered, 1 lost, 2 failed'],
+            report.loss([series(UP, failed), series(DEAD, failed)]),
+        )
+
     def test_a_guest_that_lost_a_ping_is_reachable_and_says_so(self) -> None:
         """The sweep pinged it again, and it answered."""
         lost = dataclasses.replace(UP, lost=2)
@@ -458,7 +478,7 @@ class ReportTest(testtools.TestCase):
         cut = result(Verdict.UNKNOWN, Reason.NOT_ASKED, 'why')
         for pings, told in (((UP, UP), False), ((UP, DEAD), True)):
             said = report.sentence(Target(GUEST), cut, series(*pings))
-            self.assertEqual(told, '1 of 2 pings were lost' in said, said)
+            self.assertEqual(told, '1 of 2 pings lost' in said, said)
             self.assertEqual(told, 'lost' in said, said)
 
     def test_lost_calls_point_at_the_bus(self) -> None:
