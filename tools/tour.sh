@@ -52,4 +52,4 @@ wait
 python3 -m sandbox guest db-clustered answering
 
 chapter 'And for Icinga, Nagios or Checkmk.'
-show check_trove_guest_rpc --all --datastore mysql -v
+show check_trove_guest_rpc --all -v

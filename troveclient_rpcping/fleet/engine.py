@@ -124,7 +124,9 @@ class Engine:
     def _fill(self, now: float) -> None:
         """Send what may be sent now, unless it is time to end."""
         if now >= self._deadline:
-            self._agenda.end('The deadline passed before an answer came', now)
+            self._agenda.end(
+                'The deadline passed before an answer came', now, late=True
+            )
         elif self._gate.starved(now):
             self._agenda.end(
                 'The rate limit of the API lets nothing through', now

@@ -158,5 +158,5 @@ class _Page:
     def answered(self, answer: Answer) -> None:
         self.reply = answer.reply
 
-    def end(self, why: str, now: float) -> None:
+    def end(self, why: str, now: float, *, late: bool = False) -> None:
         self.reply = self.reply or NoReply(NoReply.NOT_ASKED, why)

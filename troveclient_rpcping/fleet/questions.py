@@ -104,8 +104,10 @@ class Agenda(Protocol):
     def answered(self, answer: Answer) -> None:
         """Record the end of a request."""
 
-    def end(self, why: str, now: float) -> None:
+    def end(self, why: str, now: float, *, late: bool = False) -> None:
         """Give up everything that is not answered.
 
         :param why: the reason, in a sentence.
+        :param late: whether the time is up. Then a request under way had no
+            answer in time.
         """

@@ -266,17 +266,18 @@ class Sweep:
             self._guests_in_flight -= 1
             self._guest_answered(sent.task, result, sent.now, now)
 
-    def end(self, why: str, now: float) -> None:
+    def end(self, why: str, now: float, *, late: bool = False) -> None:
         """See :class:`Agenda`."""
         if self._ended:
             return
         self.finish()
-        reply = NoReply(NoReply.NOT_ASKED, why)
+        not_asked = NoReply(NoReply.NOT_ASKED, why)
+        unanswered = NoReply(NoReply.TIMEOUT, why) if late else not_asked
         for question, sent in self._flight.items():
             if sent.task is not None and question.purpose is Purpose.GUEST:
-                self._not_asked(sent.task, reply)
+                self._give_up_task(sent.task, unanswered)
         for task in self._queue.rest():
-            self._not_asked(task, reply)
+            self._give_up_task(task, not_asked)
 
     def take(self) -> Iterator[PingResult]:
         """Return the results that are certain by now, each once."""
@@ -590,7 +591,7 @@ class Sweep:
             self._seen.add(result.instance_id)
         self._results.append(result)
 
-    def _not_asked(self, task: Task, reply: NoReply) -> None:
+    def _give_up_task(self, task: Task, reply: NoReply) -> None:
         id_ = task.guest.instance_id
         if not task.extra and id_ not in self._seen:
             self._emit(PingResult.of(reply, id_, None))
@@ -764,7 +765,7 @@ class Sweep:
         """Whether guests under way may need controls for their verdict."""
         for sent in self._flight.values():
             task = sent.task
-            if task is None or now - sent.now < _NO_ROW:
+            if task is None or now - sent.now < _LONG:
                 continue
             row = task.guest.row or self._witnesses.row(task.guest.instance_id)
             if row is not None and row.is_busy:

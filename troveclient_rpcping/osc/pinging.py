@@ -308,5 +308,5 @@ def _unless_unstable(
     why = f'Reachable {in_a_row} of {stable} times in a row by the end'
     return dataclasses.replace(
         result,
-        judgement=Judgement(Verdict.UNKNOWN, Reason.NOT_ASKED, why),
+        judgement=Judgement(Verdict.UNKNOWN, Reason.TIMEOUT, why),
     )

@@ -525,7 +525,7 @@ class CheckTest(TestCase):
         )
         self.assertIn(
             'CRITICAL - 0 of 2 guests reachable, 1 bad (1 agent-error), '
-            '1 unknown (1 not-asked) |',
+            '1 unknown (1 timeout) |',
             lines[0],
         )
         self.assertEqual(2, status)
@@ -633,7 +633,7 @@ class UnknownTest(TestCase):
         )
         status, (line,) = self.check(*options, '-t', TIME, GUEST)
         self.assertEqual(3, status)
-        self.assertIn('0 of 1 guests reachable, 1 unknown (1 not-asked)', line)
+        self.assertIn('0 of 1 guests reachable, 1 unknown (1 timeout)', line)
 
     def test_a_listing_that_fits_nothing_is_unknown(self) -> None:
         """Never a silent OK."""

@@ -110,7 +110,7 @@ class Script:
         del self.flight[answer.question]
         self.answers.append(answer)
 
-    def end(self, why: str, now: float) -> None:
+    def end(self, why: str, now: float, *, late: bool = False) -> None:
         self.ends.append(why)
 
     def keys(self) -> list[str]:
