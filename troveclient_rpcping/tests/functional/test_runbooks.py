@@ -82,7 +82,7 @@ class RunbookTest(base.TestCase):
             'PATH': os.pathsep.join(path),
             'folder': str(self.folder),
             'instance': 'db-healthy',
-            'PATIENCE': '6',
+            'PATIENCE': '20',
         }
         (self.folder / 'contrib').symlink_to(ROOT / 'contrib')
 
