@@ -224,8 +224,8 @@ class BeginningTest(base.TestCase):
             *(*base.PING, '-f', 'json', self.id_of('db-healthy')),
             stderr=[
                 'Guest .* is unknown: What stands in front of the Trove API '
-                r'answered in its place: "HTTP 503: .*"\. Check that trove-api '
-                'runs, and that it reaches Keystone.*'
+                r'answered in its place: "HTTP 503: .*"\. Check that '
+                'trove-api runs, and that it reaches Keystone.*'
             ],
             cloud='',
         )
