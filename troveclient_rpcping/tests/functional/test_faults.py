@@ -79,7 +79,8 @@ class MiddleTest(faults.SweepTest):
             | dict.fromkeys(self.live, 'reachable'),
             {row['ID']: row['Verdict'] for row in run.rows},
         )
-        self.assertGreaterEqual(self.asked(dead) - before, 2)
+        # Its heartbeat is stale: one ping may do.
+        self.assertGreaterEqual(self.asked(dead) - before, 1)
         self.assert_lines(
             run.stderr.splitlines(),
             ['61 guests: 60 reachable, 1 unreachable, 0 error, 0 unknown .*'],
@@ -223,8 +224,8 @@ class BeginningTest(base.TestCase):
             *(*base.PING, '-f', 'json', self.id_of('db-healthy')),
             stderr=[
                 'Guest .* is unknown: What stands in front of the Trove API '
-                r'answered in its place: "HTTP 503 .*"\. Check that trove-api '
-                'runs, and that it reaches Keystone.*'
+                r'answered in its place: "HTTP 503: .*"\. Check that '
+                'trove-api runs, and that it reaches Keystone.*'
             ],
             cloud='',
         )

@@ -82,7 +82,7 @@ class RunbookTest(base.TestCase):
             'PATH': os.pathsep.join(path),
             'folder': str(self.folder),
             'instance': 'db-healthy',
-            'PATIENCE': '6',
+            'PATIENCE': '20',
         }
         (self.folder / 'contrib').symlink_to(ROOT / 'contrib')
 
@@ -298,6 +298,7 @@ class RunbookTest(base.TestCase):
 
     def test_the_bus_is_told_from_the_guest(self) -> None:
         """The rows of its kind, the bad ones apart."""
+        self.with_guest('db-healthy', 'dead')
         run = self.follow('bus-or-guest')
         self.assertEqual(3, run.status, run.stderr)
         self.assertIn('Last Heartbeat', run.stdout)
@@ -319,10 +320,11 @@ class RunbookTest(base.TestCase):
         run = self.follow('textfile')
         self.assertEqual((3, ''), (run.status, run.stderr))
         text = (self.folder / 'trove_guest_rpc.prom').read_text()
-        self.assertIn('trove_guest_rpc_guests{verdict="reachable"} 5.0', text)
+        self.assertIn('trove_guest_rpc_guests{verdict="reachable"} 6.0', text)
 
     def test_the_plugin_warns_of_a_bad_guest(self) -> None:
         """In one line."""
+        self.with_guest('db-healthy', 'dead')
         run = self.follow('check')
         self.assertRegex(run.stdout, '^TROVE GUEST RPC [A-Z]+ - .*bad=1;')
         self.assertEqual(1, len(run.stdout.splitlines()))
