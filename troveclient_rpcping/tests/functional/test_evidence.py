@@ -143,7 +143,9 @@ class LossTest(EvidenceTest):
         for id_ in self.live[4:10]:
             self.box.set_guest(id_, 'slow', 1.2)
         command = self.begin(
-            *(*base.PING, '-f', 'json', '--long', '--rate', '12'), *self.live
+            *(*base.PING, '-f', 'json', '--long', '--rate', '12'),
+            # However long the worker stands still on a busy machine.
+            *('--timeout', '300', *self.live),
         )
         self.wait_for_pings(command, 8)
         self.box.set_worker(1, 'frozen')
