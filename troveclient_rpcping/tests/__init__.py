@@ -14,6 +14,7 @@
 
 import signal
 
-# A shell without job control starts what it runs in the background with
-# SIGINT ignored, and children inherit that: but Ctrl-C is to be tested.
+# A shell without job control starts what it runs in the background with SIGINT
+# and SIGQUIT ignored, and children inherit that. Tests send both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
