@@ -115,7 +115,7 @@ class Span:
     peak: int = 0
 
     def take(self, line: str, now: float) -> None:
-        """Take in a line of the log, of a request or of its reply."""
+        """Record a line of the log, of a request or of its reply."""
         if line.rpartition(' ')[0] == 'GET':
             self.gets += 1
             self.flight += 1

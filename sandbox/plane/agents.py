@@ -144,7 +144,7 @@ class Agents:
     def _receive(
         self, answer: Callable[[list[Any]], None], messages: list[Any]
     ) -> None:
-        """Answer a message, unless it is to be lost."""
+        """Answer a message, unless it must get lost."""
         [message] = messages
         if self._loss and self._random.random() < self._loss:
             message.acknowledge()

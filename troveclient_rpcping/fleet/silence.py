@@ -70,7 +70,6 @@ class Silent:
     :param held: its timeouts that are results, and have no verdict yet.
     :param asked: how often it was pinged since it fell silent.
     :param timeouts: how many of these timed out while agents answered.
-    :param wait: how long Trove waited for it the last time, in seconds.
     :param queued: whether a further ping of it waits, or is under way.
     """
 
@@ -79,7 +78,6 @@ class Silent:
     held: list[PingResult] = dataclasses.field(default_factory=list)
     asked: int = 0
     timeouts: int = 0
-    wait: float = 0.0
     queued: bool = False
 
     @property

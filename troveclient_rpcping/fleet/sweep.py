@@ -526,7 +526,6 @@ class Sweep:
             self._fill_in_row(silent)
         silent.result = result
         silent.asked += 1
-        silent.wait = now - sent
         silent.queued = repeated
         self._look_next = now
         self._capacity.suspects.add(id_)
