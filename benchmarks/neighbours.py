@@ -40,7 +40,7 @@ from benchmarks.tables import Table
 from sandbox import Sandbox
 from sandbox.error import SandboxError
 from troveclient_rpcping import client
-from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.sweep.capacity import Capacity
 
 # Seconds that Trove waits for an agent (its option agent_call_low_timeout).
 _AGENT_TIMEOUT = 5

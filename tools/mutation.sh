@@ -20,18 +20,18 @@
 
 set -eu
 
-all='verdict reply fleet/breaker fleet/engine fleet/login fleet/pacing
-    fleet/proof fleet/repeat fleet/series fleet/watch osc/exits'
+all='verdict reply sweep/breaker engine/engine engine/login engine/pacing
+    fleet/proof sweep/repeat outcomes/series outcomes/changes osc/exits'
 
 # Which tests speak for a module; what they take is multiplied by its mutants.
 tests_of() {
     case $1 in
     verdict) echo verdict reply ;;
     reply) echo reply verdict ;;
-    fleet/engine) echo engine repeat sweep ;;
-    fleet/login) echo engine ;;
-    fleet/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
-    fleet/series) echo repeat.SeriesTest osc ;;
+    engine/engine) echo engine repeat sweep ;;
+    engine/login) echo engine ;;
+    sweep/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
+    outcomes/series) echo repeat.SeriesTest osc ;;
     osc/exits) echo osc ;;
     *) basename "$1" ;;
     esac

@@ -26,18 +26,18 @@ from troveclient import base
 from troveclient.v1 import management
 
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import inventory
 from troveclient_rpcping import limits
 from troveclient_rpcping import transport
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet import repeat
-from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.sweep import repeat
+from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
 
 if TYPE_CHECKING:
     # It costs more imports than troveclient.
-    from troveclient_rpcping.fleet.capacity import Capacity
+    from troveclient_rpcping.sweep.capacity import Capacity
 
 
 class Management(management.Management):  # type: ignore[misc]
@@ -238,7 +238,7 @@ class Management(management.Management):  # type: ignore[misc]
         on_throttle: Callable[[float, float], None] | None,
     ) -> Generator[PingResult]:
         # Not at the top: importing the library is to cost no libcurl.
-        from troveclient_rpcping.fleet import pinging
+        from troveclient_rpcping.sweep import run
 
         if isinstance(instances, str | bytes):
             # Each letter would be an ID.
@@ -247,7 +247,7 @@ class Management(management.Management):  # type: ignore[misc]
         if isinstance(instances, Collection):
             # Before the first ping, if they are there already.
             guests = list(guests)
-        return pinging.ping(
+        return run.ping(
             self.api,
             guests,
             bounds,
@@ -272,10 +272,10 @@ class Management(management.Management):  # type: ignore[misc]
         :raises keystoneauth1.exceptions.ClientException: no login.
         :raises ValueError: for a deadline that is no positive number.
         """
-        from troveclient_rpcping.fleet import pinging
+        from troveclient_rpcping.sweep import run
 
         limits.Limits(deadline=deadline)
-        return inventory.list_instances(pinging.fetcher(self.api, deadline))
+        return inventory.list_instances(run.fetcher(self.api, deadline))
 
 
 def _guest(instance: Any) -> Guest:

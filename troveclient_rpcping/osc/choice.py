@@ -20,9 +20,9 @@ from typing import Any
 
 from openstackclient.identity import common
 
-from troveclient_rpcping import targets
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.inventory import Instance
 
 
 def lasting(app: Any, arguments: argparse.Namespace) -> argparse.Namespace:

@@ -19,9 +19,9 @@ import json
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.fleet.watch import Change
-from troveclient_rpcping.fleet.watch import Shift
-from troveclient_rpcping.fleet.watch import Trouble
+from troveclient_rpcping.outcomes.changes import Change
+from troveclient_rpcping.outcomes.changes import Shift
+from troveclient_rpcping.outcomes.changes import Trouble
 from troveclient_rpcping.verdict import Reason
 
 

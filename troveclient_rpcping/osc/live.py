@@ -29,13 +29,13 @@ from rich import text
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.fleet.watch import Bad
-from troveclient_rpcping.fleet.watch import Trouble
-from troveclient_rpcping.fleet.watch import Watch
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import report
+from troveclient_rpcping.outcomes.changes import Bad
+from troveclient_rpcping.outcomes.changes import Trouble
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.summary import Summary
 from troveclient_rpcping.verdict import Verdict
 
 # Sweeps whose round-trip times are drawn.

@@ -30,8 +30,8 @@ from typing import Any
 from osc_lib import exceptions as osc_exceptions
 
 from troveclient_rpcping import durations
-from troveclient_rpcping import login_failure
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.cli import login_failure
 
 #: Seconds that Keystone has for a login.
 PATIENCE = 60.0

@@ -21,11 +21,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.verdict import PingResult
 
 if TYPE_CHECKING:
-    from troveclient_rpcping.export.metrics import Metrics
+    from troveclient_rpcping.prometheus.metrics import Metrics
 
 
 class Measures:
@@ -53,7 +53,7 @@ class Measures:
         self.metrics: Metrics | None = None
         if textfile or served:
             # Prometheus' library is for those who want it.
-            from troveclient_rpcping.export import metrics
+            from troveclient_rpcping.prometheus import metrics
 
             self.metrics = metrics.Metrics(labels)
             if textfile:

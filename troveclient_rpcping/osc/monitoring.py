@@ -27,24 +27,24 @@ from typing import NoReturn
 from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
-from troveclient_rpcping import targets
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.fleet import descriptors
-from troveclient_rpcping.fleet.capacity import Capacity
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.fleet.watch import Change
-from troveclient_rpcping.fleet.watch import Shift
-from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import choice
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.osc import views
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.changes import Change
+from troveclient_rpcping.outcomes.changes import Shift
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.verdict import PingResult
 
 LOG = logging.getLogger(__name__)
@@ -116,9 +116,9 @@ class Monitoring:
         if not self._arguments.listen or metrics is None:
             yield
             return
-        from troveclient_rpcping.export import exporter
+        from troveclient_rpcping.prometheus import server
 
-        with exporter.Exporter(metrics, *self._arguments.listen):
+        with server.Exporter(metrics, *self._arguments.listen):
             yield
 
     def _sweep_and_tell(self) -> None:

@@ -27,12 +27,11 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
-from troveclient_rpcping import targets
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.series import Series
-from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import choice
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
@@ -41,7 +40,8 @@ from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import surroundings
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.outcomes.summary import Summary
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason

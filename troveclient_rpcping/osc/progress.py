@@ -30,10 +30,10 @@ from rich import text
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.series import Series
 
 # A wait that is shorter than this, in seconds, needs no word.
 _LONG = 5.0

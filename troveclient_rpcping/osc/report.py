@@ -18,11 +18,11 @@ from collections.abc import Sequence
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.fleet.series import Series
-from troveclient_rpcping.fleet.summary import PERCENTILES
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.targets import PROJECT_HINT
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.targets import PROJECT_HINT
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.outcomes.summary import PERCENTILES
+from troveclient_rpcping.outcomes.summary import Summary
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import is_about_project
 from troveclient_rpcping.verdict import PingResult

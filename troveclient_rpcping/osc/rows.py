@@ -23,10 +23,10 @@ from cliff import columns
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import report
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
 

@@ -24,10 +24,10 @@ from osc_lib.i18n import _
 
 
 def _listen(text: str) -> tuple[str, int]:
-    from troveclient_rpcping.export import exporter
+    from troveclient_rpcping.prometheus import server
 
     try:
-        return exporter.parse_listen(text)
+        return server.parse_listen(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -49,7 +49,7 @@ class MonitorDatabaseInstances(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
-        from troveclient_rpcping import arguments
+        from troveclient_rpcping.cli import arguments
 
         parser = super().get_parser(prog_name)
         arguments.be_brief(parser)
@@ -85,7 +85,7 @@ class MonitorDatabaseInstances(command.Command):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
-        from troveclient_rpcping import arguments
+        from troveclient_rpcping.cli import arguments
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import surroundings

@@ -49,7 +49,7 @@ class PingDatabaseInstances(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
-        from troveclient_rpcping import arguments
+        from troveclient_rpcping.cli import arguments
 
         parser = super().get_parser(prog_name)
         arguments.be_brief(parser)
@@ -92,7 +92,7 @@ class PingDatabaseInstances(command.Lister):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
-        from troveclient_rpcping import arguments
+        from troveclient_rpcping.cli import arguments
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import pinging

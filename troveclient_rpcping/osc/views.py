@@ -22,10 +22,10 @@ from typing import Any
 from typing import Protocol
 from typing import Self
 
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.fleet.watch import Watch
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import surroundings
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.summary import Summary
 
 
 class View(Protocol):

@@ -33,8 +33,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.export import command_line
 from troveclient_rpcping.osc import exits
+from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import judge

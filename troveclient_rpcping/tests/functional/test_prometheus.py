@@ -36,7 +36,7 @@ from prometheus_client import parser
 import testtools
 
 import troveclient_rpcping
-from troveclient_rpcping.export.metrics import Metrics
+from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests.functional import base
 
 ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent

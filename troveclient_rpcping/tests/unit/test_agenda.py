@@ -19,18 +19,18 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.fleet.capacity import Capacity
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.questions import Answer
-from troveclient_rpcping.fleet.questions import Purpose
-from troveclient_rpcping.fleet.questions import Question
-from troveclient_rpcping.fleet.queue import Guest
-from troveclient_rpcping.fleet.repeat import Repeat
-from troveclient_rpcping.fleet.repeat import Times
-from troveclient_rpcping.fleet.repeat import UntilReachable
-from troveclient_rpcping.fleet.sweep import Sweep
+from troveclient_rpcping.engine.questions import Answer
+from troveclient_rpcping.engine.questions import Purpose
+from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.sweep.queue import Guest
+from troveclient_rpcping.sweep.repeat import Repeat
+from troveclient_rpcping.sweep.repeat import Times
+from troveclient_rpcping.sweep.repeat import UntilReachable
+from troveclient_rpcping.sweep.sweep import Sweep
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict

@@ -14,7 +14,7 @@
 
 import testtools
 
-from troveclient_rpcping.fleet.breaker import Breaker
+from troveclient_rpcping.sweep.breaker import Breaker
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult

@@ -19,7 +19,7 @@ import random
 
 import testtools
 
-from troveclient_rpcping.fleet.capacity import Capacity
+from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.tests import model
 from troveclient_rpcping.tests.model import Cloud
 from troveclient_rpcping.tests.model import Kind

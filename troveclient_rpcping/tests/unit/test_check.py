@@ -37,13 +37,13 @@ import testtools
 import trustme
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.export import check
-from troveclient_rpcping.export import plugin
-from troveclient_rpcping.export import thresholds
-from troveclient_rpcping.export.cloud import Cloud
-from troveclient_rpcping.export.thresholds import State
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.plugin import main
+from troveclient_rpcping.plugin import output
+from troveclient_rpcping.plugin import thresholds
+from troveclient_rpcping.plugin.cloud import Cloud
+from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
@@ -55,7 +55,7 @@ from troveclient_rpcping.verdict import Verdict
 PROGRAM = (
     sys.executable,
     '-c',
-    'from troveclient_rpcping.export import check; check.main()',
+    'from troveclient_rpcping.plugin import main; main.main()',
 )
 
 NOT_READY = base.fault(
@@ -127,8 +127,8 @@ def report(
     critical: str = '0',
     unknown: int = 1,
     name: str | None = None,
-) -> plugin.Report:
-    return plugin.Report(
+) -> output.Report:
+    return output.Report(
         [Target(result.instance_id, name) for result in results],
         results,
         thresholds.Thresholds(
@@ -284,7 +284,7 @@ class LineTest(testtools.TestCase):
         """As the guidelines have it: fixed points, and units of seconds."""
         results = [up(n, rtt=n / 1000) for n in range(1, 101)]
         made = report(*results, DEAD, LOST, warning='1:', critical='@5:10')
-        line = plugin.first_line(made.state, made.sentence, made.performance)
+        line = output.first_line(made.state, made.sentence, made.performance)
         data = performance(line)
         self.assertEqual(
             {
@@ -348,7 +348,7 @@ class LineTest(testtools.TestCase):
             for judgement in judgements
         ]
         made = report(*results, name=text, critical='5')
-        first = plugin.first_line(made.state, made.sentence, made.performance)
+        first = output.first_line(made.state, made.sentence, made.performance)
         performance(first)
         for line in (first.partition(' | ')[0], *made.guests(3)):
             self.assertTrue(line.isprintable(), repr(line))
@@ -399,7 +399,7 @@ class TestCase(base.TestCase):
     def check(self, *argv: str) -> tuple[int, list[str]]:
         """Run the plugin in this process; return its status and its lines."""
         stdout = io.StringIO()
-        status = check.run(argv, stdout, time.monotonic())
+        status = main.run(argv, stdout, time.monotonic())
         return status, stdout.getvalue().splitlines()
 
     def check_trove(self, answer: Any, *argv: str) -> tuple[int, list[str]]:
@@ -1010,7 +1010,7 @@ class ProcessTest(TestCase):
         """But for those that end no process, and for faults."""
         program = (
             'import signal\n'
-            'from troveclient_rpcping.export import endings\n'
+            'from troveclient_rpcping.plugin import endings\n'
             'endings.catch()\n'
             'print(*(signal.Signals(each).name\n'
             '    for each in sorted(signal.valid_signals())\n'
@@ -1075,7 +1075,7 @@ class ProcessTest(TestCase):
             '        signal.raise_signal(signal.SIGUSR1)\n'
             'class Finder:\n'
             '    def find_spec(self, name, *rest):\n'
-            '        if name == "troveclient_rpcping.export.checking":\n'
+            '        if name == "troveclient_rpcping.plugin.check":\n'
             f'            {act}\n'
             'sys.meta_path.insert(0, Finder())\n'
             f'{PROGRAM[2]}',

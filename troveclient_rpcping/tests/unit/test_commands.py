@@ -34,14 +34,14 @@ from openstack.config import cloud_region
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests import base
 
 # Seconds after which a command that does not end is broken.

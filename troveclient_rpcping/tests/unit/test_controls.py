@@ -16,8 +16,8 @@ import math
 
 import testtools
 
-from troveclient_rpcping.fleet.controls import Controls
-from troveclient_rpcping.fleet.evidence import CONTROL
+from troveclient_rpcping.sweep.controls import Controls
+from troveclient_rpcping.sweep.evidence import CONTROL
 
 
 def controls(*guests: str) -> Controls:

@@ -17,13 +17,13 @@ import json
 import subprocess
 import sys
 
-from troveclient_rpcping.fleet import descriptors
+from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.tests import base
 
 # In a process of its own: a limit cannot be raised again.
 PROGRAM = """
 import json, resource, sys
-from troveclient_rpcping.fleet import descriptors
+from troveclient_rpcping.engine import descriptors
 soft, hard, wanted = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 flight = descriptors.flight(wanted)
@@ -35,8 +35,8 @@ import os, resource, sys
 from keystoneauth1 import session
 import pycurl
 from troveclient_rpcping import client, fixture
-from troveclient_rpcping.fleet.access import Access
-from troveclient_rpcping.fleet.handle import Handle
+from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.handle import Handle
 api = client.Client(session=session.Session(auth=fixture.Login('http://x')))
 handle = Handle(Access(api))
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))

@@ -38,15 +38,15 @@ import testtools
 import troveclient_rpcping
 from troveclient_rpcping import fixture
 from troveclient_rpcping import verdict
-from troveclient_rpcping.export import command_line
-from troveclient_rpcping.export.cloud import Cloud
-from troveclient_rpcping.export.metrics import Metrics
-from troveclient_rpcping.export.thresholds import State
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc.rpc_monitor import MonitorDatabaseInstances
 from troveclient_rpcping.osc.rpc_ping import PingDatabaseInstances
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.plugin import command_line
+from troveclient_rpcping.plugin.cloud import Cloud
+from troveclient_rpcping.plugin.thresholds import State
+from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests.base import GUEST
 
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
@@ -259,16 +259,20 @@ class ArchitectureTest(testtools.TestCase):
     def test_every_module_in_the_text_exists(self) -> None:
         """Those with a dot, and those that stand alone in the picture."""
         text = page('contributor/architecture.rst')
-        named = re.findall(r'``((?:osc|export|fleet)\.\w+)``', text)
+        named = re.findall(
+            r'``((?:cli|engine|osc|outcomes|plugin|prometheus|sweep)\.\w+)``',
+            text,
+        )
         self.assertGreater(len(named), 10)
         self.assertEqual([], [name for name in named if not self.exists(name)])
 
-    def test_the_whole_fleet_is_in_the_picture(self) -> None:
-        """It is the way down, and has no room that nobody is told of."""
+    def test_the_way_of_a_ping_leaves_out_no_module(self) -> None:
+        """Each module of the sweep and the engine is in picture or text."""
         text = page('contributor/architecture.rst')
-        known = self.named() | set(re.findall(r'``(fleet\.\w+)``', text))
-        for path in (PACKAGE / 'fleet').glob('[a-z]*.py'):
-            self.assertIn(f'fleet.{path.stem}', known)
+        known = self.named() | set(re.findall(r'``([a-z]+\.\w+)``', text))
+        for room in ('engine', 'sweep'):
+            for path in (PACKAGE / room).glob('[a-z]*.py'):
+                self.assertIn(f'{room}.{path.stem}', known)
 
 
 class ExamplesTest(testtools.TestCase):

@@ -26,15 +26,15 @@ from typing import Any
 from keystoneauth1 import exceptions as ksa_exceptions
 import testtools
 
-from troveclient_rpcping.fleet.access import Access
-from troveclient_rpcping.fleet.engine import Engine
-from troveclient_rpcping.fleet.login import Login
-from troveclient_rpcping.fleet.login import refuses_user
-from troveclient_rpcping.fleet.pacing import Gate
-from troveclient_rpcping.fleet.pacing import STARVED
-from troveclient_rpcping.fleet.questions import Answer
-from troveclient_rpcping.fleet.questions import Purpose
-from troveclient_rpcping.fleet.questions import Question
+from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.engine import Engine
+from troveclient_rpcping.engine.login import Login
+from troveclient_rpcping.engine.login import refuses_user
+from troveclient_rpcping.engine.pacing import Gate
+from troveclient_rpcping.engine.pacing import STARVED
+from troveclient_rpcping.engine.questions import Answer
+from troveclient_rpcping.engine.questions import Purpose
+from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base

@@ -16,9 +16,9 @@ import random
 
 import testtools
 
-from troveclient_rpcping.fleet.evidence import ENOUGH
-from troveclient_rpcping.fleet.evidence import Evidence
-from troveclient_rpcping.fleet.evidence import RISK
+from troveclient_rpcping.sweep.evidence import ENOUGH
+from troveclient_rpcping.sweep.evidence import Evidence
+from troveclient_rpcping.sweep.evidence import RISK
 
 
 def seen(answers: int, *, lost: int = 0, stale: int = 0) -> Evidence:

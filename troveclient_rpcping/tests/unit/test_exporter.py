@@ -27,9 +27,9 @@ import unittest
 
 import fixtures
 
-from troveclient_rpcping.export import exporter
-from troveclient_rpcping.export.metrics import Metrics
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.prometheus import server as serving
+from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
@@ -82,7 +82,7 @@ class ParseListenTest(base.TestCase):
             ('[::1]:9877', ('::1', 9877)),
             ('[::]:9877', ('::', 9877)),
         ):
-            self.assertEqual(expected, exporter.parse_listen(text), text)
+            self.assertEqual(expected, serving.parse_listen(text), text)
 
     def test_what_is_no_address_is_told_what_to_write(self) -> None:
         """In a line, whatever was written."""
@@ -93,13 +93,13 @@ class ParseListenTest(base.TestCase):
             *('localhost:+80', 'localhost:٣', '1_0', '123456', '80\n'),
             '\x1b[2J:80',
         ):
-            error = self.assertRaises(ValueError, exporter.parse_listen, text)
+            error = self.assertRaises(ValueError, serving.parse_listen, text)
             self.assertIn('127.0.0.1:9877', str(error))
             self.assertTrue(str(error).isprintable(), repr(text))
 
     def test_a_port_beyond_all_ports_is_refused(self) -> None:
         """With the ports that there are."""
-        error = self.assertRaises(ValueError, exporter.parse_listen, '65536')
+        error = self.assertRaises(ValueError, serving.parse_listen, '65536')
         self.assertIn('1 to 65535', str(error))
 
 
@@ -111,9 +111,9 @@ class TestCase(base.TestCase):
         self.enterContext(contextlib.redirect_stderr(self.stderr))
         self.log = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
 
-    def start(self, metrics: Metrics, **kwargs: Any) -> exporter.Exporter:
+    def start(self, metrics: Metrics, **kwargs: Any) -> serving.Exporter:
         return self.enterContext(
-            exporter.Exporter(metrics, '127.0.0.1', 0, **kwargs)
+            serving.Exporter(metrics, '127.0.0.1', 0, **kwargs)
         )
 
     def ask(
@@ -284,7 +284,7 @@ class HostTest(TestCase):
 
     def assert_status(self, status: int, address: str, *hosts: str) -> None:
         """Ask a server that was told to listen there, under these names."""
-        with exporter.Exporter(observed(3), address, 0) as server:
+        with serving.Exporter(observed(3), address, 0) as server:
             for host in hosts:
                 for path in ('/metrics', '/'):
                     reply, body = self.ask(
@@ -348,14 +348,14 @@ class HostTest(TestCase):
 class ListenTest(TestCase):
     def test_it_tells_where_it_listens(self) -> None:
         """Also if it was left to the kernel."""
-        with exporter.Exporter(Metrics(), '127.0.0.1', 0) as server:
+        with serving.Exporter(Metrics(), '127.0.0.1', 0) as server:
             self.assertNotEqual(0, server.port)
             self.assertEqual(200, self.ask(server.port)[0].status)
 
     @needs_ipv6
     def test_it_listens_on_ipv6(self) -> None:
         """As its address says."""
-        with exporter.Exporter(Metrics(), '::1', 0) as server:
+        with serving.Exporter(Metrics(), '::1', 0) as server:
             connection = http.client.HTTPConnection('::1', server.port)
             with contextlib.closing(connection):
                 connection.request('GET', '/metrics')
@@ -370,7 +370,7 @@ class ListenTest(TestCase):
     def test_a_name_is_listened_on_at_each_of_its_addresses(self) -> None:
         """On one port, and at no other address."""
         self.resolve('name', '127.0.0.1', '127.0.0.2', '127.0.0.1')
-        with exporter.Exporter(Metrics(), 'name', 0) as server:
+        with serving.Exporter(Metrics(), 'name', 0) as server:
             for address in ('127.0.0.1', '127.0.0.2'):
                 self.assertEqual(200, self.status_at(address, server.port))
             self.assertRaises(
@@ -382,14 +382,14 @@ class ListenTest(TestCase):
     def test_a_name_may_have_addresses_of_both_families(self) -> None:
         """As ``localhost`` has."""
         self.resolve('name', '::1', '127.0.0.1')
-        with exporter.Exporter(Metrics(), 'name', 0) as server:
+        with serving.Exporter(Metrics(), 'name', 0) as server:
             for address in ('127.0.0.1', '::1'):
                 self.assertEqual(200, self.status_at(address, server.port))
 
     @needs_ipv6
     def test_two_colons_are_every_address(self) -> None:
         """Of IPv4, too."""
-        with exporter.Exporter(Metrics(), '::', 0) as server:
+        with serving.Exporter(Metrics(), '::', 0) as server:
             for address in ('127.0.0.1', '127.0.0.2', '::1'):
                 self.assertEqual(200, self.status_at(address, server.port))
 
@@ -397,14 +397,14 @@ class ListenTest(TestCase):
     def test_every_address_of_both_families_may_be_named_twice(self) -> None:
         """The two do not get in the way of each other."""
         self.resolve('name', '::', '0.0.0.0')  # noqa: S104
-        with exporter.Exporter(Metrics(), 'name', 0) as server:
+        with serving.Exporter(Metrics(), 'name', 0) as server:
             for address in ('127.0.0.1', '::1'):
                 self.assertEqual(200, self.status_at(address, server.port))
 
     def test_an_address_of_several_may_be_missing_here(self) -> None:
         """/etc/hosts may have that of IPv6 where there is no IPv6."""
         self.resolve('name', '192.0.2.1', '127.0.0.1')
-        with exporter.Exporter(Metrics(), 'name', 0) as server:
+        with serving.Exporter(Metrics(), 'name', 0) as server:
             self.assertEqual(200, self.status_at('127.0.0.1', server.port))
 
     def test_a_port_that_is_taken_at_one_address_is_taken(self) -> None:
@@ -412,7 +412,7 @@ class ListenTest(TestCase):
         with socket.create_server(('127.0.0.2', 0)) as taken:
             port = taken.getsockname()[1]
             self.resolve('name', '127.0.0.1', '127.0.0.2')
-            listening = exporter.Exporter(Metrics(), 'name', port)
+            listening = serving.Exporter(Metrics(), 'name', port)
             error = self.assertRaises(OSError, listening.__enter__)
             self.assertIn('Address already in use', str(error))
             socket.create_server(('127.0.0.1', port)).close()
@@ -420,7 +420,7 @@ class ListenTest(TestCase):
     def test_connections_are_bounded_at_all_addresses_together(self) -> None:
         """One too many at one of them ends the oldest at another."""
         self.resolve('name', '127.0.0.1', '127.0.0.2')
-        with exporter.Exporter(
+        with serving.Exporter(
             Metrics(), 'name', 0, connections=2, patience=LONG * 9
         ) as server:
             oldest = self.open(server.port, b'GET ')
@@ -433,7 +433,7 @@ class ListenTest(TestCase):
 
     def test_a_host_that_cannot_be_one_is_said_in_a_line(self) -> None:
         """With the address that was given."""
-        listening = exporter.Exporter(Metrics(), 'a..b', 9877)
+        listening = serving.Exporter(Metrics(), 'a..b', 9877)
         error = self.assertRaises(OSError, listening.__enter__)
         self.assertIn('Cannot listen on a..b:9877', str(error))
 
@@ -441,7 +441,7 @@ class ListenTest(TestCase):
         """With the address."""
         port = self.start(Metrics()).port
         error = self.assertRaises(
-            OSError, exporter.Exporter(Metrics(), '127.0.0.1', port).__enter__
+            OSError, serving.Exporter(Metrics(), '127.0.0.1', port).__enter__
         )
         self.assertEqual(
             f'Cannot listen on 127.0.0.1:{port}: Address already in use',
@@ -452,7 +452,7 @@ class ListenTest(TestCase):
         """One of another machine, or of none."""
         for address in ('192.0.2.1', 'nosuch.invalid'):
             error = self.assertRaises(
-                OSError, exporter.Exporter(Metrics(), address, 0).__enter__
+                OSError, serving.Exporter(Metrics(), address, 0).__enter__
             )
             self.assertRegex(
                 str(error), rf'\ACannot listen on {address}:0: [^\n\[]+\Z'
@@ -460,10 +460,10 @@ class ListenTest(TestCase):
 
     def test_nobody_answers_after_the_end(self) -> None:
         """The port is free for the next one."""
-        with exporter.Exporter(Metrics(), '127.0.0.1', 0) as server:
+        with serving.Exporter(Metrics(), '127.0.0.1', 0) as server:
             port = server.port
         self.assertRaises(ConnectionRefusedError, self.open, port)
-        with exporter.Exporter(Metrics(), '127.0.0.1', port):
+        with serving.Exporter(Metrics(), '127.0.0.1', port):
             self.assertEqual(200, self.ask(port)[0].status)
 
 
@@ -531,7 +531,7 @@ class HostileTest(TestCase):
     def test_the_end_does_not_wait_for_hanging_connections(self) -> None:
         """They are hung up on."""
         before = threading.active_count()
-        with exporter.Exporter(
+        with serving.Exporter(
             observed(100), '127.0.0.1', 0, patience=LONG * 9
         ) as server:
             hanging = [

@@ -23,7 +23,7 @@ import testtools
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
-from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests.base import GUEST

@@ -18,13 +18,13 @@ import uuid
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.fleet.capacity import Capacity
-from troveclient_rpcping.fleet.questions import Answer
-from troveclient_rpcping.fleet.questions import Question
-from troveclient_rpcping.fleet.queue import Guest
-from troveclient_rpcping.fleet.repeat import Times
-from troveclient_rpcping.fleet.sweep import Sweep
+from troveclient_rpcping.engine.questions import Answer
+from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.sweep.queue import Guest
+from troveclient_rpcping.sweep.repeat import Times
+from troveclient_rpcping.sweep.sweep import Sweep
 
 
 class FreshConnectionTest(testtools.TestCase):

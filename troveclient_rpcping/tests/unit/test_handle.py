@@ -17,9 +17,9 @@ from unittest import mock
 
 import pycurl
 
-from troveclient_rpcping.fleet.access import Access
-from troveclient_rpcping.fleet.handle import Handle
-from troveclient_rpcping.fleet.loop import Loop
+from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.handle import Handle
+from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base

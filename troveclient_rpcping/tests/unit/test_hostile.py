@@ -35,17 +35,17 @@ import testtools
 from troveclient.apiclient import exceptions as trove_exceptions
 
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import inventory
 from troveclient_rpcping import management
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.pacing import Gate
-from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
+from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.reply import BODY_LIMIT
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.targets import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST

@@ -31,15 +31,15 @@ import hypothesis
 from hypothesis import strategies
 import testtools
 
-from troveclient_rpcping import arguments
-from troveclient_rpcping import targets
+from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.targets import Directory
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import InvalidInstanceID
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.targets import Directory
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST
 

@@ -20,8 +20,8 @@ import uuid
 
 import testtools
 
+from troveclient_rpcping import inventory
 from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.fleet import inventory
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base

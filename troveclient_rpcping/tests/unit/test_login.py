@@ -27,7 +27,7 @@ import fixtures
 from openstackclient import shell
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.export import check
+from troveclient_rpcping.plugin import main
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -298,7 +298,7 @@ class SettingsTest(TestCase):
         status, _, stderr = self.openstack(*PING, base.GUEST)
         self.assertEqual((0, ''), (status, stderr))
         stdout = io.StringIO()
-        status = check.run([base.GUEST], stdout, time.monotonic())
+        status = main.run([base.GUEST], stdout, time.monotonic())
         self.assertEqual(0, status, stdout.getvalue())
         self.assertEqual(2, len(self.trove.pinged))
 

@@ -21,7 +21,7 @@ from keystoneauth1 import session as ksa_session
 from keystoneauth1.identity import generic
 from keystoneauth1.identity import v3
 
-from troveclient_rpcping import login_failure
+from troveclient_rpcping.cli import login_failure
 from troveclient_rpcping.tests import base
 
 

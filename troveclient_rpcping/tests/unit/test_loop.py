@@ -19,9 +19,9 @@ import time
 
 import pycurl
 
-from troveclient_rpcping.fleet.access import Access
-from troveclient_rpcping.fleet.handle import Handle
-from troveclient_rpcping.fleet.loop import Loop
+from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.handle import Handle
+from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.tests import base
 

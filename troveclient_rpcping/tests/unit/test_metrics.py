@@ -34,10 +34,10 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 import testtools
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.arguments import OWN_LABELS
-from troveclient_rpcping.export.metrics import Metrics
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.arguments import OWN_LABELS
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult

@@ -21,8 +21,8 @@ import hypothesis
 from hypothesis import strategies
 import testtools
 
-from troveclient_rpcping.fleet.repeat import Times
-from troveclient_rpcping.fleet.repeat import UntilReachable
+from troveclient_rpcping.sweep.repeat import Times
+from troveclient_rpcping.sweep.repeat import UntilReachable
 from troveclient_rpcping.tests import model
 from troveclient_rpcping.tests.model import Cloud
 from troveclient_rpcping.tests.model import Fleet

@@ -18,16 +18,16 @@ import io
 
 import testtools
 
-from troveclient_rpcping import arguments
 from troveclient_rpcping import durations
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.series import Series
-from troveclient_rpcping.fleet.summary import Summary
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import records
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.outcomes.summary import Summary
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult

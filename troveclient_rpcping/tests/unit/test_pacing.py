@@ -19,8 +19,8 @@ import random
 
 import testtools
 
-from troveclient_rpcping.fleet import pacing
-from troveclient_rpcping.fleet.pacing import Gate
+from troveclient_rpcping.engine import pacing
+from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.reply import Reply
 
 

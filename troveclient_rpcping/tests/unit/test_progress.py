@@ -23,9 +23,9 @@ from rich import console
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import progress
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
 
 

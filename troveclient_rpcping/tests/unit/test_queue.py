@@ -18,10 +18,10 @@ import math
 
 import testtools
 
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.queue import Guest
-from troveclient_rpcping.fleet.queue import Queue
-from troveclient_rpcping.fleet.queue import Task
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.sweep.queue import Guest
+from troveclient_rpcping.sweep.queue import Queue
+from troveclient_rpcping.sweep.queue import Task
 
 
 def guest(name: str, age: float | None = None) -> Guest:

@@ -19,10 +19,10 @@ from typing import Any
 
 import testtools
 
-from troveclient_rpcping.fleet.repeat import Once
-from troveclient_rpcping.fleet.repeat import Times
-from troveclient_rpcping.fleet.repeat import UntilReachable
-from troveclient_rpcping.fleet.series import Series
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.sweep.repeat import Once
+from troveclient_rpcping.sweep.repeat import Times
+from troveclient_rpcping.sweep.repeat import UntilReachable
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER

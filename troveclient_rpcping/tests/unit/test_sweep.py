@@ -28,8 +28,8 @@ from troveclient.v1 import client as trove_client
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
 from troveclient_rpcping import management
-from troveclient_rpcping.fleet import access
-from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.engine import access
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER

@@ -22,13 +22,13 @@ from typing import Any
 import fixtures
 import testtools
 
-from troveclient_rpcping import arguments
-from troveclient_rpcping import targets
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.targets import Directory
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.targets import Directory
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
 from troveclient_rpcping.verdict import Reason

@@ -27,12 +27,12 @@ import fixtures
 from rich import console
 import testtools
 
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import views
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.summary import Summary
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason

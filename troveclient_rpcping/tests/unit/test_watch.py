@@ -20,13 +20,13 @@ import shlex
 import testtools
 
 from troveclient_rpcping import durations
-from troveclient_rpcping.fleet.watch import Bad
-from troveclient_rpcping.fleet.watch import Change
-from troveclient_rpcping.fleet.watch import Shift
-from troveclient_rpcping.fleet.watch import Trouble
-from troveclient_rpcping.fleet.watch import Watch
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.outcomes.changes import Bad
+from troveclient_rpcping.outcomes.changes import Change
+from troveclient_rpcping.outcomes.changes import Shift
+from troveclient_rpcping.outcomes.changes import Trouble
+from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult

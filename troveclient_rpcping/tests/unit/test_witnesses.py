@@ -18,11 +18,11 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.witnesses import Listing
-from troveclient_rpcping.fleet.witnesses import Witnesses
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.sweep.witnesses import Listing
+from troveclient_rpcping.sweep.witnesses import Witnesses
 
 NOBODY: set[str] = set()
 

@@ -23,22 +23,22 @@ import dataclasses
 import time
 from typing import Any
 
-from troveclient_rpcping.fleet import descriptors
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet.access import Access
-from troveclient_rpcping.fleet.capacity import Capacity
-from troveclient_rpcping.fleet.engine import Engine
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.pacing import Gate
-from troveclient_rpcping.fleet.questions import Answer
-from troveclient_rpcping.fleet.questions import Purpose
-from troveclient_rpcping.fleet.questions import Question
-from troveclient_rpcping.fleet.queue import Guest
-from troveclient_rpcping.fleet.repeat import Repeat
-from troveclient_rpcping.fleet.sweep import Sweep
+from troveclient_rpcping import inventory
+from troveclient_rpcping.engine import descriptors
+from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.engine import Engine
+from troveclient_rpcping.engine.pacing import Gate
+from troveclient_rpcping.engine.questions import Answer
+from troveclient_rpcping.engine.questions import Purpose
+from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.sweep.queue import Guest
+from troveclient_rpcping.sweep.repeat import Repeat
+from troveclient_rpcping.sweep.sweep import Sweep
 from troveclient_rpcping.verdict import PingResult
 
 

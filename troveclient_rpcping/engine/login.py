@@ -20,7 +20,7 @@ import time
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
-from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.reply import Reply
 
 # trove/common/auth.py: what a caller without an admin role is told. Any other

@@ -26,11 +26,11 @@ import dataclasses
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.export.thresholds import State
-from troveclient_rpcping.export.thresholds import Thresholds
-from troveclient_rpcping.fleet.summary import PERCENTILES
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.outcomes.summary import PERCENTILES
+from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.plugin.thresholds import State
+from troveclient_rpcping.plugin.thresholds import Thresholds
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict

@@ -25,11 +25,11 @@ import enum
 import math
 
 from troveclient_rpcping import exceptions
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping import inventory
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import Reason
 

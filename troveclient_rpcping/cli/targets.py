@@ -28,12 +28,12 @@ import pathlib
 import re
 from typing import TextIO
 
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.verdict import is_about_project
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult

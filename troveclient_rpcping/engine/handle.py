@@ -19,8 +19,8 @@ import re
 
 import pycurl
 
-from troveclient_rpcping.fleet import descriptors
-from troveclient_rpcping.fleet.access import Access
+from troveclient_rpcping.engine import descriptors
+from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 

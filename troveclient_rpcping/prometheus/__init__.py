@@ -10,4 +10,4 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How monitoring systems are told: Prometheus, and monitoring plugins."""
+"""What Prometheus reads: metrics, over HTTP or in a file."""

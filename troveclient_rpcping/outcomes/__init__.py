@@ -10,4 +10,4 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Many guests: which there are, pinging them, and the numbers."""
+"""The results of a sweep, guest by guest and in sums."""

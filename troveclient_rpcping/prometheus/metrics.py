@@ -34,12 +34,12 @@ from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.samples import Sample
 
-from troveclient_rpcping import arguments
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.export import textfile
-from troveclient_rpcping.export.totals import Totals
-from troveclient_rpcping.fleet.summary import Summary
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.prometheus import textfile
+from troveclient_rpcping.prometheus.totals import Totals
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict

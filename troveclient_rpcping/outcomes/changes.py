@@ -23,7 +23,7 @@ import collections
 from collections.abc import Sequence
 import dataclasses
 
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason

@@ -30,16 +30,16 @@ from keystoneauth1 import exceptions as ksa_exceptions
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping import transport
-from troveclient_rpcping.fleet.access import Access
-from troveclient_rpcping.fleet.handle import Handle
-from troveclient_rpcping.fleet.login import Login
-from troveclient_rpcping.fleet.login import refuses_user
-from troveclient_rpcping.fleet.login import Token
-from troveclient_rpcping.fleet.loop import Loop
-from troveclient_rpcping.fleet.pacing import Gate
-from troveclient_rpcping.fleet.questions import Agenda
-from troveclient_rpcping.fleet.questions import Answer
-from troveclient_rpcping.fleet.questions import Question
+from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.handle import Handle
+from troveclient_rpcping.engine.login import Login
+from troveclient_rpcping.engine.login import refuses_user
+from troveclient_rpcping.engine.login import Token
+from troveclient_rpcping.engine.loop import Loop
+from troveclient_rpcping.engine.pacing import Gate
+from troveclient_rpcping.engine.questions import Agenda
+from troveclient_rpcping.engine.questions import Answer
+from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 

@@ -28,27 +28,27 @@ import dataclasses
 import math
 
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
-from troveclient_rpcping.fleet import inventory
-from troveclient_rpcping.fleet import silence
-from troveclient_rpcping.fleet.breaker import Breaker
-from troveclient_rpcping.fleet.capacity import Capacity
-from troveclient_rpcping.fleet.controls import Controls
-from troveclient_rpcping.fleet.evidence import CONTROL
-from troveclient_rpcping.fleet.evidence import Evidence
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.fleet.questions import Answer
-from troveclient_rpcping.fleet.questions import Purpose
-from troveclient_rpcping.fleet.questions import Question
-from troveclient_rpcping.fleet.queue import Guest
-from troveclient_rpcping.fleet.queue import Queue
-from troveclient_rpcping.fleet.queue import Task
-from troveclient_rpcping.fleet.repeat import Repeat
-from troveclient_rpcping.fleet.silence import Next
-from troveclient_rpcping.fleet.silence import Silent
-from troveclient_rpcping.fleet.witnesses import Listing
-from troveclient_rpcping.fleet.witnesses import Witnesses
+from troveclient_rpcping.engine.questions import Answer
+from troveclient_rpcping.engine.questions import Purpose
+from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.sweep import silence
+from troveclient_rpcping.sweep.breaker import Breaker
+from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.sweep.controls import Controls
+from troveclient_rpcping.sweep.evidence import CONTROL
+from troveclient_rpcping.sweep.evidence import Evidence
+from troveclient_rpcping.sweep.queue import Guest
+from troveclient_rpcping.sweep.queue import Queue
+from troveclient_rpcping.sweep.queue import Task
+from troveclient_rpcping.sweep.repeat import Repeat
+from troveclient_rpcping.sweep.silence import Next
+from troveclient_rpcping.sweep.silence import Silent
+from troveclient_rpcping.sweep.witnesses import Listing
+from troveclient_rpcping.sweep.witnesses import Witnesses
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -105,7 +105,7 @@ class _Sent:
 
 
 class Sweep:
-    """An :class:`~troveclient_rpcping.fleet.questions.Agenda` of pings.
+    """An :class:`~troveclient_rpcping.engine.questions.Agenda` of pings.
 
     :param guests: which guests; see :class:`Queue`.
     :param repeat: whether to ping a guest more than once.

@@ -18,11 +18,11 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from troveclient_rpcping import arguments
 from troveclient_rpcping import version
-from troveclient_rpcping.export import thresholds
-from troveclient_rpcping.export.cloud import Cloud
-from troveclient_rpcping.export.cloud import without_empty
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.plugin import thresholds
+from troveclient_rpcping.plugin.cloud import Cloud
+from troveclient_rpcping.plugin.cloud import without_empty
 
 #: Seconds for the plugin, in all. Nagios and Icinga give it 60, and then end
 #: it; Nagios calls that critical.

@@ -25,7 +25,7 @@ import itertools
 import math
 import random
 
-from troveclient_rpcping.fleet.inventory import Instance
+from troveclient_rpcping.inventory import Instance
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 from wsgiref import simple_server
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.export.metrics import Metrics
+from troveclient_rpcping.prometheus.metrics import Metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

@@ -23,7 +23,7 @@ import collections
 from collections.abc import Hashable
 import math
 
-from troveclient_rpcping.fleet.evidence import CONTROL
+from troveclient_rpcping.sweep.evidence import CONTROL
 
 # Guests that take turns, at the most, and controls under way at once.
 _GUESTS = 32

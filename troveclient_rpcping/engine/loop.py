@@ -26,7 +26,7 @@ from typing import Any
 
 import pycurl
 
-from troveclient_rpcping.fleet.handle import Handle
+from troveclient_rpcping.engine.handle import Handle
 
 # Seconds that are waited at a time: the selector counts milliseconds in 32
 # bits.

@@ -31,7 +31,7 @@ from typing import NoReturn
 from typing import TextIO
 import warnings
 
-from troveclient_rpcping.export import endings
+from troveclient_rpcping.plugin import endings
 
 # The exit status for everything that is not known: UNKNOWN.
 _UNKNOWN = 3
@@ -68,9 +68,9 @@ def run(
     :param hold_off: is called when the line is known, and only to be printed.
     """
     try:
-        from troveclient_rpcping.export import checking
+        from troveclient_rpcping.plugin import check
 
-        state, lines = checking.Check(argv, started).outcome()
+        state, lines = check.Check(argv, started).outcome()
         status = int(state)
         hold_off()
     except BaseException as error:

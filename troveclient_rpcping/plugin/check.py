@@ -31,16 +31,16 @@ import traceback
 from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
-from troveclient_rpcping import targets
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.export import command_line
-from troveclient_rpcping.export import endings
-from troveclient_rpcping.export import plugin
-from troveclient_rpcping.export.cloud import Cloud
-from troveclient_rpcping.export.thresholds import State
-from troveclient_rpcping.export.thresholds import Thresholds
-from troveclient_rpcping.fleet.inventory import Instance
-from troveclient_rpcping.targets import Target
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.plugin import command_line
+from troveclient_rpcping.plugin import endings
+from troveclient_rpcping.plugin import output
+from troveclient_rpcping.plugin.cloud import Cloud
+from troveclient_rpcping.plugin.thresholds import State
+from troveclient_rpcping.plugin.thresholds import Thresholds
 from troveclient_rpcping.verdict import PingResult
 
 # The stages in which a login may fail.
@@ -88,14 +88,14 @@ class Check:
             return State.UNKNOWN, self._help.getvalue().splitlines()
         if self._asked is None:
             sentence = trouble or self._out_of_time()
-            line = plugin.first_line(State.UNKNOWN, sentence)
+            line = output.first_line(State.UNKNOWN, sentence)
             return State.UNKNOWN, [line, *self._traceback()]
         report = self._report(self._asked)
         state, sentence = report.state, report.sentence
         if trouble:
             state, sentence = State.UNKNOWN, f'{trouble}; {sentence}'
         return state, [
-            plugin.first_line(state, sentence, report.performance),
+            output.first_line(state, sentence, report.performance),
             *report.guests(self._options.verbose),
             *self._traceback(),
         ]
@@ -127,9 +127,9 @@ class Check:
             return text
         return f'{kind.__name__}: {text}'
 
-    def _report(self, asked: list[Target]) -> plugin.Report:
+    def _report(self, asked: list[Target]) -> output.Report:
         options = self._options
-        return plugin.Report(
+        return output.Report(
             asked,
             [self._result(target) for target in asked],
             Thresholds(options.warning, options.critical, options.unknown),
@@ -220,4 +220,4 @@ class Check:
         if self._failure is None or self._options.verbose < 3:
             return []
         text = ''.join(traceback.format_exception(self._failure))
-        return [plugin.clean(line) for line in plaintext.lines(text)]
+        return [output.clean(line) for line in plaintext.lines(text)]

@@ -28,8 +28,8 @@ from openstack.config import cloud_region
 from openstack.config import OpenStackConfig
 
 from troveclient_rpcping import client
-from troveclient_rpcping import login_failure
 from troveclient_rpcping import version
+from troveclient_rpcping.cli import login_failure
 
 # The options that are settings of the cloud, not of the login.
 _SETTINGS = (

@@ -17,9 +17,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from troveclient_rpcping.fleet.evidence import Evidence
-from troveclient_rpcping.fleet.evidence import MOST_TIMEOUTS
-from troveclient_rpcping.fleet.queue import Guest
+from troveclient_rpcping.sweep.evidence import Evidence
+from troveclient_rpcping.sweep.evidence import MOST_TIMEOUTS
+from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
