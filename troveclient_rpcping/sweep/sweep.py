@@ -63,6 +63,10 @@ _NEXT_ANSWER = 2.5
 # is read for it.
 _NO_ROW = 2.0
 
+# Seconds that a ping without a reply waits for the answer of another agent,
+# which would show that only --timeout was too short.
+_UNHEARD = 10.0
+
 # So many silent guests, and not one that answers: more pings make no sense.
 _MUTE = 8
 
@@ -177,7 +181,11 @@ class Sweep:
     def done(self) -> bool:
         """See :class:`Agenda`."""
         return self._ended or not (
-            self._guests_in_flight or self._silent or self._queue
+            self._guests_in_flight
+            or self._silent
+            or self._queue
+            # A witness may show that only --timeout was too short.
+            or (self._unheard and not self._witnesses.exhausted)
         )
 
     def next(self, now: float) -> Question | None:
@@ -624,6 +632,8 @@ class Sweep:
         evidence.spacing = self._spacing()
         usual = self._capacity.usual or 0.0
         evidence.overdue = self._controls.overdue(now, usual)
+        if self._unheard and now - self._unheard[0][1] > _UNHEARD:
+            self._release_unheard(None)
         if self._controls.give_up_pair(now, usual):
             self._capacity.pair_ended(now, ())
         if evidence.last is None:
@@ -775,10 +785,9 @@ class Sweep:
         return False
 
     def _fill_in_row(self, silent: Silent) -> None:
-        row: Instance | None = silent.guest.row or self._witnesses.row(
-            silent.guest.instance_id
-        )
-        silent.guest = dataclasses.replace(silent.guest, row=row)
+        id_ = silent.guest.instance_id
+        if silent.guest.row is None and (row := self._witnesses.row(id_)):
+            silent.guest = Guest(id_, row)
 
     def _judge_errors(self) -> None:
         """Report guests in error; the message bus, if they all say the same.

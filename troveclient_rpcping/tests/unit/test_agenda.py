@@ -154,6 +154,17 @@ class EndTest(testtools.TestCase):
             play.end('why')
             self.assertEqual({'a': Reason.NOT_ASKED}, play.reasons())
 
+    def test_a_short_timeout_is_not_blamed_on_the_message_bus(self) -> None:
+        """A witness answers: Trove waits longer for the guest than we do."""
+        play = Play('a', listing=[Instance('w', heartbeat_age=10)])
+        (ping,) = play.ask()
+        play.answer(ping, NoReply(NoReply.TIMEOUT, 'No reply in 1 s'), 1.0)
+        (witness,) = play.ask()
+        self.assertIs(Purpose.WITNESS, witness.purpose)
+        play.answer(witness, PONG)
+        self.assertTrue(play.sweep.done)
+        self.assertIn('raise it', play.results[0].message)
+
     def test_an_end_does_not_lose_a_guest_in_error(self) -> None:
         """It was held back, for others might have failed like it."""
         play = Play('ab')
