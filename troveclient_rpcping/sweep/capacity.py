@@ -32,7 +32,7 @@ _CALM_ROUND_TRIPS = 16
 
 # Round trips of a full window up to so many usual ones are quick: no request
 # waits for another.
-_QUICK = 1.25
+_QUICK = 1.5
 
 # The first round trips of all may meet workers that just wake up: a window of
 # less than this share of them is the usual case.
@@ -96,7 +96,9 @@ class Capacity:
         self._calm: list[float] = []
         self._places = min(_CALM, most)
         self._doubling = True
-        self._window: list[tuple[float, int]] = []
+        self._window: list[float] = []
+        # Whether a guest had to wait for a place during this window.
+        self._is_full = False
         # Answers to pings of the last window that are still to come.
         self._late = 0
         # How many pings may be held at once, and how many never again.
@@ -131,6 +133,7 @@ class Capacity:
         # The usual time may be another one by now: it is measured anew.
         self._calm.clear()
         self._window.clear()
+        self._is_full = False
         self._late = 0
 
     def sent(
@@ -195,6 +198,7 @@ class Capacity:
         """
         flight = len(self._flight)
         if flight >= self.most:
+            self._is_full = True
             return False
         if not self._answered:
             waited = int((now - self._began) / _UNANSWERED_PAUSE)
@@ -205,11 +209,12 @@ class Capacity:
         if burden or self._wary:
             # Each of them may turn out to be held.
             return max(burden, self._guests) < self._holds
-        return flight < (
-            self._places
-            if len(self._calm) >= _FIRST
-            else min(_CALM, self.most)
-        )
+        if len(self._calm) < _FIRST:
+            return flight < min(_CALM, self.most)
+        if flight < self._places:
+            return True
+        self._is_full = True
+        return False
 
     def wants_pair(self, now: float) -> bool:
         """Whether a pair of controls, side by side, would be of use.
@@ -317,21 +322,28 @@ class Capacity:
         if self._late:
             self._late -= 1
             return
-        self._window.append((rtt, beside))
-        if len(self._window) < max(_WINDOW, self._places):
+        self._window.append(rtt)
+        enough = _WINDOW if self._doubling else max(_WINDOW, self._places)
+        if len(self._window) < enough:
             return
-        took = statistics.median(each for each, _ in self._window)
-        beside = round(statistics.median(each for _, each in self._window))
+        took = statistics.median(self._window)
+        is_full, self._is_full = self._is_full, False
         self._window.clear()
-        self._late = len(self._flight)
-        if beside < self._places - 1:
-            # It was not full: that shows nothing.
-            return
-        if took < _WOKEN * self._usual:
+        if is_full:
+            self._resize(took)
+        # The next window begins with what is sent beside a full one.
+        self._late = max(self._places, len(self._flight))
+
+    def _resize(self, took: float) -> None:
+        """Use more or fewer places.
+
+        :param took: the median of the round-trip times in a full window.
+        """
+        if self._usual is None or took < _WOKEN * self._usual:
             self._usual = took
         slower = took / self._usual
         # By Little's law: as many requests as are served side by side.
-        served = beside / slower
+        served = self._places / slower
         if slower > _QUICK:
             self._doubling = False
             self._places = max(_CALM, min(round(served), self._places))

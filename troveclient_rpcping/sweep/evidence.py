@@ -22,7 +22,8 @@ row it takes. The page "Verdicts" tells the rules.
 A worker that serves one request at a time, and has lost the bus, is out of
 reach while a lost ping holds it: what answers meanwhile went through other
 workers, and says nothing of it. So a ping counts for the verdict on a silent
-guest only if no timeout was under way when it was sent.
+guest only if no timeout was under way when it was sent. A request that is
+still under way may become one.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class Evidence:
         self.lost = 0
         #: Controls under way that take so long that they may be lost.
         self.overdue = 0
+        #: When the oldest request under way was sent; infinite for none.
+        self.waits_since = math.inf
         #: When an agent answered last; None if none has yet.
         self.last: float | None = None
         #: Seconds between two pings under the rate limit; 0 without one.
@@ -157,7 +160,7 @@ class Evidence:
         # A stale heartbeat is a second sign, and a long row of timeouts one
         # more: no worker hides behind them.
         enough = stale or timeouts >= _MANY_TIMEOUTS
-        counted = self.answered if enough else len(self._counted)
+        counted = self.answered if enough else self._undisturbed
         return _missing(counted, self._missed, timeouts, self._alike(stale))
 
     def wants_controls(self, timeouts: int, *, stale: bool) -> bool:
@@ -170,7 +173,7 @@ class Evidence:
             return True
         if self.lost:
             # Further timeouts tell more than controls that get lost, too.
-            few = self.lost < _LOST and len(self._counted) < ENOUGH
+            few = self.lost < _LOST and self._undisturbed < ENOUGH
             return few and not stale
         return bool(self.missing(timeouts, stale=stale))
 
@@ -181,6 +184,10 @@ class Evidence:
             return False
         share = self.lost / (self.answered + self.lost)
         return self._alike(stale=False) * share**MOST_TIMEOUTS >= RISK
+
+    @property
+    def _undisturbed(self) -> int:
+        return bisect.bisect_left(self._counted, self.waits_since)
 
     @property
     def _missed(self) -> int:

@@ -41,12 +41,12 @@ from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.controls import Controls
 from troveclient_rpcping.sweep.evidence import CONTROL
 from troveclient_rpcping.sweep.evidence import Evidence
+from troveclient_rpcping.sweep.pending import Pending
+from troveclient_rpcping.sweep.pending import Scene
 from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.sweep.queue import Queue
 from troveclient_rpcping.sweep.queue import Task
 from troveclient_rpcping.sweep.repeat import Repeat
-from troveclient_rpcping.sweep.silence import Next
-from troveclient_rpcping.sweep.silence import Silent
 from troveclient_rpcping.sweep.witnesses import Listing
 from troveclient_rpcping.sweep.witnesses import Witnesses
 from troveclient_rpcping.verdict import Judgement
@@ -154,7 +154,9 @@ class Sweep:
         self._flight: dict[Question, _Sent] = {}
         self._guests_in_flight = 0
         self._next_task: Task | None = None
-        self._silent: dict[str, Silent] = {}
+        self._pending = Pending(
+            self.evidence, self._witnesses, self._queue, self._emit
+        )
         # The guests that were pinged, until one answers; how many there are.
         self._asked: set[str] = set()
         self._pinged = 0
@@ -169,9 +171,6 @@ class Sweep:
         self._mixed = False
         self._wants_controls = False
         self._look_next = now
-        # Silent guests that were pinged as often as the others, and what they
-        # need.
-        self._round: list[tuple[Silent, Next]] = []
         self._ended = False
         capacity.begin(now)
 
@@ -182,7 +181,7 @@ class Sweep:
         """See :class:`Agenda`."""
         return self._ended or not (
             self._guests_in_flight
-            or self._silent
+            or self._pending
             or self._queue
             # A witness may show that only --timeout was too short.
             or (self._unheard and not self._witnesses.exhausted)
@@ -295,8 +294,7 @@ class Sweep:
     def finish(self) -> None:
         """Make results of all that is known, whatever is not."""
         self._ended = True
-        for silent in list(self._silent.values()):
-            self._settle(silent, silence.unproven(silent.result))
+        self._pending.settle_all(silence.unproven)
         self._release_unheard(None)
         self._judge_errors()
 
@@ -326,7 +324,7 @@ class Sweep:
         """
         return (
             task.extra
-            or task.guest.instance_id in self._silent
+            or task.guest.instance_id in self._pending
             or CONTROL < self.evidence.silent_for(now) < math.inf
         )
 
@@ -408,16 +406,16 @@ class Sweep:
             timeout=self._timeout,
         )
 
-    def _no_witnesses(self) -> set[str]:
+    def _no_witnesses(self) -> frozenset[str]:
         """Return the guests that are asked anyway, or are silent already."""
-        return self._asked | self._silent.keys() | self._listed
+        return self._listed.union(self._asked, self._pending.ids)
 
     def _is_suspect(self, guest: Guest) -> bool:
         """Whether a guest is likely to keep Trove waiting."""
         row = guest.row
         return (
             (row is not None and row.is_stale)
-            or guest.instance_id in self._silent
+            or guest.instance_id in self._pending
             or guest.instance_id in self._capacity.suspects
         )
 
@@ -511,66 +509,22 @@ class Sweep:
         if due is not None:
             self._queue.put(Task(guest), due)
         if result.reason is Reason.AGENT_TIMEOUT:
-            self._timed_out(task, result, sent, now, repeated=due is not None)
+            silent = self._pending.timed_out(task, result, sent, now)
+            silent.queued = due is not None
+            self._capacity.suspects.add(guest.instance_id)
+            self._look_next = now
+            if self._repeat.patient:
+                self._pending.report(silent, is_alone=self._is_alone)
         else:
             self._not_timed_out(task, result, now)
         why = self._breaker.saw(result, self._capacity.peak)
         if why and not self._repeat.patient:
             self.end(why, now)
 
-    def _timed_out(
-        self,
-        task: Task,
-        result: PingResult,
-        sent: float,
-        now: float,
-        *,
-        repeated: bool,
-    ) -> None:
-        id_ = result.instance_id
-        silent = self._silent.get(id_)
-        if silent is None:
-            silent = self._silent[id_] = Silent(task.guest, result)
-            self._fill_in_row(silent)
-        silent.result = result
-        silent.asked += 1
-        silent.queued = repeated
-        self._look_next = now
-        self._capacity.suspects.add(id_)
-        steady = self.evidence.steady(sent, now, stale=silent.is_stale)
-        silent.timeouts += steady
-        if not task.extra:
-            silent.held.append(result)
-        if self._repeat.patient:
-            self._judge_for_now(silent)
-
-    def _judge_for_now(self, silent: Silent) -> None:
-        """Report a guest that is waited for as it looks at this time."""
-        needs = silent.needs(self.evidence, has_controls=False)
-        if self.evidence.last is None:
-            needs = Next.NOT_STEADY
-            if self._witnesses.exhausted and self._is_alone:
-                needs = silent.needs_alone()
-        result = self._result_of(silent, needs)
-        self._emit(result or silence.unproven(silent.result))
-        silent.held.clear()
-
     def _not_timed_out(
         self, task: Task, result: PingResult, now: float
     ) -> None:
-        silent = self._silent.pop(result.instance_id, None)
-        if silent is not None:
-            # A ping for more evidence stands for the last that was asked for.
-            held = silent.held[:-1] if task.extra else silent.held
-            explain = silence.unproven
-            if result.verdict is Verdict.REACHABLE:
-                explain = silence.lost
-                # What the silence of all agents explains is no loss.
-                self.evidence.lose(silent.timeouts)
-                lost = silent.asked - len(held)
-                result = dataclasses.replace(result, lost=lost)
-            for each in held:
-                self._emit(explain(each))
+        result = self._pending.end_silence(task, result)
         if result.reason is Reason.TIMEOUT:
             self._unheard.append((result, now))
             if self.evidence.last is not None or self._repeat.patient:
@@ -607,12 +561,12 @@ class Sweep:
 
     def _wants_rows(self, now: float) -> bool:
         """Whether the listing is needed."""
-        if any(silent.guest.row is None for silent in self._silent.values()):
+        if self._pending.lacks_row:
             return True
         if self.evidence.last is None:
             return bool(
                 self._unheard
-                or self._silent
+                or self._pending
                 or self._oldest_wait(now) > _FIRST_ANSWER
             )
         if self.evidence.silent_for(now) > _NEXT_ANSWER:
@@ -626,10 +580,12 @@ class Sweep:
 
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that can be decided."""
-        for silent in self._silent.values():
-            self._fill_in_row(silent)
+        self._pending.fill_in_rows()
         evidence = self.evidence
         evidence.spacing = self._spacing()
+        evidence.waits_since = min(
+            (sent.now for sent in self._flight.values()), default=math.inf
+        )
         usual = self._capacity.usual or 0.0
         evidence.overdue = self._controls.overdue(now, usual)
         if self._unheard and now - self._unheard[0][1] > _UNHEARD:
@@ -643,19 +599,21 @@ class Sweep:
         self._wants_controls = False
         if self._repeat.patient:
             return
-        for silent in list(self._silent.values()):
-            if not silent.queued and not self._ended:
-                self._decide(silent, now)
-        if self._round:
-            self._end_round()
-        self._wants_controls |= self._expects_controls(now)
+        scene = Scene(
+            has_controls=bool(self._controls),
+            is_asking=bool(self._guests_in_flight or self._queue),
+            is_stalled=self._is_stalled(now),
+            is_alone=self._is_alone,
+        )
+        helpful = self._pending.decide(scene)
+        self._wants_controls = helpful or self._expects_controls(now)
 
     def _look_for_an_answer(self, now: float) -> None:
         """Look at a sweep in which no agent has answered yet."""
         if not self._mixed and self._oldest_wait(now) > _FIRST_ANSWER:
             self._mixed = True
             self._queue.mix()
-        mute = len(self._silent) + self._witnesses.mute
+        mute = len(self._pending) + self._witnesses.mute
         if (
             mute >= _MUTE
             and self._witnesses.exhausted
@@ -667,69 +625,8 @@ class Sweep:
         explain = silence.not_steady
         if self.evidence.last is None:
             explain = silence.nobody
-        for silent in list(self._silent.values()):
-            self._settle(silent, explain(silent.result))
+        self._pending.settle_all(explain)
         self.end(_NOBODY, now)
-
-    def _decide(self, silent: Silent, now: float) -> None:
-        if silent.guest.row is None and self._witnesses.listing in (
-            Listing.UNREAD,
-            Listing.READING,
-        ):
-            return
-        if self.evidence.last is None:
-            self._decide_without_answers(silent)
-            return
-        if self._is_stalled(now):
-            if not self._controls and self._witnesses.exhausted:
-                self._settle(silent, silence.not_steady(silent.result))
-            return
-        needs = silent.needs(self.evidence, has_controls=bool(self._controls))
-        if needs is Next.NOT_READY or (
-            needs is Next.DEAD and self._is_settled(silent)
-        ):
-            self._act(silent, needs)
-        elif not self._guests_in_flight and not self._queue:
-            # The round has ended: a ping holds no worker now.
-            self._round.append((silent, needs))
-
-    def _is_settled(self, silent: Silent) -> bool:
-        """Whether nothing else may still speak against a death.
-
-        A guest with a fresh heartbeat that timed out may turn out to be a
-        lost ping.
-        """
-        return not silent.is_stale or all(
-            each.is_stale for each in self._silent.values()
-        )
-
-    def _end_round(self) -> None:
-        """Send the next round of pings to silent guests, or controls first."""
-        needs = {each for _, each in self._round}
-        if Next.CONTROLS in needs:
-            self._wants_controls = True
-        elif needs != {Next.DEAD}:
-            for silent, each in self._round:
-                if each is not Next.DEAD:
-                    self._act(silent, each)
-        else:
-            for silent, each in self._round:
-                self._act(silent, each)
-        self._round.clear()
-
-    def _decide_without_answers(self, silent: Silent) -> None:
-        """Decide about a guest though no agent has answered in this sweep."""
-        if (
-            self._guests_in_flight
-            or self._queue
-            or not self._witnesses.exhausted
-        ):
-            # Somebody may still answer.
-            return
-        if self._is_alone:
-            self._act(silent, silent.needs_alone())
-        else:
-            self._settle(silent, silence.nobody(silent.result))
 
     @property
     def _is_alone(self) -> bool:
@@ -737,38 +634,6 @@ class Sweep:
         return not self._witnesses.asked and (
             self._pinged == 1 or self._witnesses.listing is Listing.MISSING
         )
-
-    def _act(self, silent: Silent, needs: Next) -> None:
-        if needs is Next.PING:
-            silent.queued = True
-            self._queue.put(Task(silent.guest, extra=True))
-        else:
-            result = self._result_of(silent, needs)
-            self._settle(silent, result or silence.unproven(silent.result))
-
-    def _result_of(self, silent: Silent, needs: Next) -> PingResult | None:
-        """Return the result of a silent guest; None if it has none yet."""
-        result = silent.result
-        if needs in (Next.DEAD, Next.DEAD_UNCONFIRMED):
-            return silence.dead(result, confirmed=needs is Next.DEAD)
-        if needs is Next.NOT_READY:
-            return silence.not_ready(silent)
-        if needs is Next.LOSSES:
-            return silence.losses(result, self.evidence)
-        if needs is Next.NOT_STEADY:
-            return silence.not_steady(result)
-        return None
-
-    def _settle(self, silent: Silent, result: PingResult) -> None:
-        """Make a verdict of a silent guest's results."""
-        del self._silent[silent.guest.instance_id]
-        *earlier, _ = silent.held or [result]
-        if silent.held or not self._repeat.patient:
-            for each in earlier:
-                self._emit(
-                    dataclasses.replace(each, judgement=result.judgement)
-                )
-            self._emit(dataclasses.replace(result, lost=silent.asked - 1))
 
     def _expects_controls(self, now: float) -> bool:
         """Whether guests under way may need controls for their verdict."""
@@ -783,11 +648,6 @@ class Sweep:
             if stale and self.evidence.missing(1, stale=True):
                 return True
         return False
-
-    def _fill_in_row(self, silent: Silent) -> None:
-        id_ = silent.guest.instance_id
-        if silent.guest.row is None and (row := self._witnesses.row(id_)):
-            silent.guest = Guest(id_, row)
 
     def _judge_errors(self) -> None:
         """Report guests in error; the message bus, if they all say the same.
