@@ -168,7 +168,7 @@ class Pending:
                 for silent in waiting:
                     self._settle(silent, silence.not_steady(silent.result))
             return False
-        undecided = []
+        undecided: list[tuple[Silent, Next]] = []
         for silent in waiting:
             if silent.guest.row is None and self._awaits_listing:
                 continue
