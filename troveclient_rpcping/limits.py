@@ -56,6 +56,18 @@ class Limits:
                 positive(field.name, value)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Throttle:
+    """The rate limit of the server, as far as its refusals show it.
+
+    :param rate: pings a second that seem to get through.
+    :param pause: seconds until the next ping may be sent.
+    """
+
+    rate: float
+    pause: float
+
+
 def positive(name: str, value: float) -> float:
     """Return *value*.
 

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import re
 from typing import Any
@@ -22,6 +23,8 @@ from typing import NoReturn
 
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.cli.survey import Plan
+from troveclient_rpcping.cli.targets import Selection
 
 # The longest number that makes sense, in digits.
 _DIGITS = 20
@@ -173,6 +176,38 @@ def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
     if filtered and not arguments.all:
         return '--project, --datastore and --status go with --all'
     return None
+
+
+def selection(arguments: argparse.Namespace) -> Selection:
+    """Return the guests that a command line asks for."""
+    return Selection(
+        named=tuple(arguments.instances),
+        file=arguments.from_file,
+        everything=arguments.all,
+        projects=tuple(arguments.project),
+        datastores=tuple(arguments.datastore),
+        statuses=tuple(arguments.status),
+    )
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """Return how a command line wants guests to be pinged, each once."""
+    return Plan(
+        concurrency=arguments.concurrency,
+        timeout=arguments.timeout,
+        rate=arguments.rate,
+    )
+
+
+def repeated_plan(arguments: argparse.Namespace) -> Plan:
+    """Return how a command line wants guests to be pinged repeatedly."""
+    waits = arguments.wait is not None
+    return dataclasses.replace(
+        plan(arguments),
+        count=arguments.count or 1,
+        stable=(arguments.stable or 1) if waits else None,
+        interval=arguments.interval or limits.INTERVAL,
+    )
 
 
 def add_repetition(parser: argparse.ArgumentParser) -> None:

@@ -29,19 +29,17 @@ import time
 import traceback
 
 from troveclient_rpcping import durations
-from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import endings
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.plugin.thresholds import Thresholds
-from troveclient_rpcping.verdict import PingResult
 
 # The stages in which a login may fail.
 _LOGIN = ('reading the options', 'logging in')
@@ -72,25 +70,25 @@ class Check:
         self._help = io.StringIO()
         self._stage = _LOGIN[0]
         self._cloud: Cloud | None = None
-        self._asked: list[Target] | None = None
-        self._listing: list[Instance] | None = None
-        self._results: dict[str | None, PingResult] = {}
+        # Once the guests are chosen.
+        self._survey: Survey | None = None
         self._failure: BaseException | None = None
-        # What ended it early; empty for nothing, and for the time.
-        self._trouble = ''
         self._done = threading.Event()
 
     def outcome(self) -> tuple[State, list[str]]:
         """Make the check, and return the state and what to print."""
-        trouble = self._trouble = self._wait()
+        trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
             # A plugin that only shows its help has not found all well.
             return State.UNKNOWN, self._help.getvalue().splitlines()
-        if self._asked is None:
+        if self._survey is None:
             sentence = trouble or self._out_of_time()
             line = output.first_line(State.UNKNOWN, sentence)
             return State.UNKNOWN, [line, *self._traceback()]
-        report = self._report(self._asked)
+        why = 'the check ended before an answer came'
+        report = self._report(
+            self._survey.findings(why if trouble else self._out_of_time())
+        )
         state, sentence = report.state, report.sentence
         if trouble:
             state, sentence = State.UNKNOWN, f'{trouble}; {sentence}'
@@ -127,11 +125,10 @@ class Check:
             return text
         return f'{kind.__name__}: {text}'
 
-    def _report(self, asked: list[Target]) -> output.Report:
+    def _report(self, findings: Findings) -> output.Report:
         options = self._options
         return output.Report(
-            asked,
-            [self._result(target) for target in asked],
+            findings,
             Thresholds(options.warning, options.critical, options.unknown),
             time.monotonic() - self._started,
         )
@@ -161,56 +158,27 @@ class Check:
         self._stage = _LOGIN[1]
         manager = cloud.client().mgmt_instances
         self._stage = 'choosing the guests'
-        asked = self._choose(cloud, manager)
+        survey = Survey(
+            arguments.selection(options),
+            arguments.plan(options),
+            stdin=sys.stdin,
+            project_id=cloud.project_id,
+            # A tenant may give an instance a name that is watched.
+            strict=False,
+        )
+        if not survey.choose(manager, self._time_for_work):
+            # A check of no guest has not found all well.
+            file = plaintext.one_line(str(options.from_file))
+            raise NoTargetError(f'{file} names no instance')
         self._stage = 'pinging'
-        self._asked = asked
-        for result in manager.rpc_ping_each(
-            [
-                target.instance or target.instance_id
-                for target in asked
-                if target.instance_id
-            ],
-            listing=self._listing,
-            concurrency=options.concurrency,
-            timeout=options.timeout,
-            rate=options.rate,
-            deadline=self._time_for_work,
-        ):
-            self._results[result.instance_id] = result
+        self._survey = survey
+        survey.ping(manager, lambda *_: None, deadline=self._time_for_work)
 
     @property
     def _time_for_work(self) -> float:
         """Seconds for what knows of a deadline by itself, and ends well."""
         left = self._left
         return max(0.001, left - min(2.0, left / 5))
-
-    def _choose(
-        self, cloud: Cloud, manager: management.Management
-    ) -> list[Target]:
-        asked = targets.chosen(
-            self._options,
-            lambda: self._list(manager),
-            stdin=sys.stdin,
-            project_id=cloud.project_id,
-            # A tenant may give an instance a name that is watched.
-            known=targets.Names(strict=False),
-        )
-        if not asked:
-            # A check of nobody has not found all well.
-            file = plaintext.one_line(str(self._options.from_file))
-            raise NoTargetError(f'{file} names no instance')
-        return asked
-
-    def _list(self, manager: management.Management) -> list[Instance]:
-        self._listing = manager.list_all(self._time_for_work)
-        return self._listing
-
-    def _result(self, target: Target) -> PingResult:
-        result = self._results.get(target.instance_id)
-        why = 'the check ended before an answer came'
-        return result or targets.unanswered(
-            target, why if self._trouble else self._out_of_time()
-        )
 
     def _out_of_time(self) -> str:
         within = durations.human(self._options.deadline)

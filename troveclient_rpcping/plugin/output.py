@@ -10,25 +10,24 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a monitoring plugin says: its state, its line, its performance data.
+"""The output of a monitoring plugin: state, line and performance data.
 
 By the guidelines of the monitoring plugins
-(https://www.monitoring-plugins.org/doc/guidelines.html). Names and texts that
-tenants, guests and servers wrote stand in none of it but as clean text: a
-line break would forge a line, a pipe performance data.
+(https://www.monitoring-plugins.org/doc/guidelines.html). Tenants, guests and
+servers wrote the names and texts, so these are cleaned: a line break would
+forge a line, and a pipe would forge performance data.
 """
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
-import dataclasses
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.targets import Target
-from troveclient_rpcping.outcomes.summary import PERCENTILES
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import PERCENTILES
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.plugin.thresholds import Thresholds
 from troveclient_rpcping.verdict import PingResult
@@ -37,13 +36,13 @@ from troveclient_rpcping.verdict import Verdict
 
 _SERVICE = 'TROVE GUEST RPC'
 
-# How much of a sentence stands in the first line, in characters. NRPE of old
-# hands 1 KiB on in all, and the performance data come last.
+# The longest sentence in the first line, in characters. An old NRPE passes on
+# 1 KiB in all, and the performance data come last.
 _SENTENCE_LIMIT = 400
 
 _BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
 
-# From which level of -v on a guest has a line of its own.
+# From this level of -v on a guest has a line of its own.
 _SHOWN_FROM = {
     Verdict.UNREACHABLE: 1,
     Verdict.ERROR: 1,
@@ -52,123 +51,107 @@ _SHOWN_FROM = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What the plugin says of the guests that it asked for.
+    """What the plugin reports about the guests.
 
-    :param asked: what was asked for.
-    :param results: what came of it, in the same order.
-    :param thresholds: what makes a state of it.
+    :param findings: their outcomes.
+    :param thresholds: the thresholds of the states.
     :param seconds: how long the plugin took, in all.
     """
 
-    asked: Sequence[Target]
-    results: Sequence[PingResult]
-    thresholds: Thresholds
-    seconds: float
+    def __init__(
+        self, findings: Findings, thresholds: Thresholds, seconds: float
+    ):
+        self._findings = findings
+        self._summary = findings.summary
+        self._results = [each.result for each in findings.outcomes]
+        self._thresholds = thresholds
+        self._seconds = seconds
+        #: The state of the service.
+        self.state = self._state()
 
-    @property
-    def _summary(self) -> Summary:
-        return Summary.of(self.results)
+    def _state(self) -> State:
+        """Return the state of the service.
 
-    @property
-    def _bad(self) -> int:
-        return sum(self._summary.verdicts[verdict] for verdict in _BAD)
-
-    @property
-    def state(self) -> State:
-        """The state of the service.
-
-        Guests that are known to be bad outweigh any number of unknown ones,
-        if there are enough of them to be critical. A warning would also say
-        that it is no worse, so it does not.
+        Enough bad guests for CRITICAL outweigh any number of unknown guests.
+        A WARNING does not: it would also say that nothing is worse.
         """
-        summary = self._summary
-        bad = self._bad
-        unknown = summary.verdicts[Verdict.UNKNOWN]
-        if self.thresholds.critical.alerts(bad):
+        warning, critical = self._thresholds.warning, self._thresholds.critical
+        bad = self._summary.bad
+        if critical.alerts(bad):
             return State.CRITICAL
-        if (
-            unknown >= self.thresholds.unknown
-            # Who puts up with unknown guests puts up with those that gave no
-            # answer, not with a check that was not made, or that knows
-            # nothing at all.
-            or summary.reasons[Reason.NOT_ASKED]
-            or unknown == summary.guests
-        ):
+        if self._is_unknown():
             return State.UNKNOWN
-        warning = self.thresholds.warning
         if warning is not None and warning.alerts(bad):
             return State.WARNING
         return State.OK
 
+    def _is_unknown(self) -> bool:
+        """Whether too little is known.
+
+        A threshold for unknown guests tolerates guests without an answer. It
+        does not tolerate a check that ended early, or that learnt nothing.
+        """
+        unknown = self._summary.verdicts[Verdict.UNKNOWN]
+        return (
+            unknown >= self._thresholds.unknown
+            or self._summary.reasons[Reason.NOT_ASKED] > 0
+            or unknown == self._summary.guests
+        )
+
     @property
     def sentence(self) -> str:
-        """How many guests are how, and why."""
-        verdicts = self._summary.verdicts
-        said = (
-            f'{verdicts[Verdict.REACHABLE]} of {len(self.results)} guests '
-            'reachable'
-        )
+        """How many guests have which verdict, and why."""
+        reachable = self._summary.verdicts[Verdict.REACHABLE]
+        said = f'{reachable} of {self._summary.guests} guests reachable'
         for name, among in (('bad', _BAD), ('unknown', (Verdict.UNKNOWN,))):
-            some = [
-                result for result in self.results if result.verdict in among
-            ]
+            some = [each for each in self._results if each.verdict in among]
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
         said += self._why_unknown()
-        mistake = self.thresholds.mistake
+        mistake = self._thresholds.mistake
         return f'{said}; {mistake}' if mistake else said
 
     def _why_unknown(self) -> str:
-        """One of the texts, for those unknown guests that count."""
+        """Return the text of one unknown guest if they make the state."""
         if self.state is not State.UNKNOWN:
             return ''
         unknown = [
-            result
-            for result in self.results
-            if result.verdict is Verdict.UNKNOWN
+            each for each in self._results if each.verdict is Verdict.UNKNOWN
         ]
-        # Why the pings ended early is what all the rest follows from.
+        # Everything else follows from an early end.
         unknown.sort(key=lambda result: result.reason is not Reason.NOT_ASKED)
         return f': {unknown[0].detail}'
 
     @property
     def performance(self) -> str:
         """The performance data: counts of guests, and durations."""
-        summary, thresholds = self._summary, self.thresholds
+        summary, thresholds = self._summary, self._thresholds
         warning = thresholds.warning.text if thresholds.warning else ''
-        counts = {
-            'bad': self._bad,
-            **{
-                verdict.value: summary.verdicts[verdict]
-                for verdict in reversed(Verdict)
-            },
-        }
-        data = []
-        for label, count in counts.items():
-            limits = ';'
-            if label == 'bad':
-                limits = f'{warning};{thresholds.critical.text}'
-            data.append(f'{label}={count};{limits};0;{summary.guests}')
+        limits = f'{warning};{thresholds.critical.text}'
+        data = [f'bad={summary.bad};{limits};0;{summary.guests}']
+        data += [
+            f'{verdict}={summary.verdicts[verdict]};;;0;{summary.guests}'
+            for verdict in reversed(Verdict)
+        ]
         if summary.rtts:
             data += [
                 f'rtt_{label}={summary.percentile(percent):.6f}s;;;0'
                 for label, percent in PERCENTILES
             ]
-        data.append(f'duration={self.seconds:.3f}s;;;0')
+        data.append(f'duration={self._seconds:.3f}s;;;0')
         return ' '.join(data)
 
     def guests(self, verbosity: int) -> list[str]:
-        """Return a line for each guest that is worth one.
+        """Return a line for each guest at this verbosity.
 
         :param verbosity: how many times -v was given: the bad guests from 1
-            on, the unknown ones from 2 on, all from 3 on.
+            on, the unknown guests from 2 on, all from 3 on.
         """
         return [
-            _guest(target, result)
-            for target, result in zip(self.asked, self.results, strict=True)
-            if verbosity >= _SHOWN_FROM[result.verdict]
+            _guest(each)
+            for each in self._findings.outcomes
+            if verbosity >= _SHOWN_FROM[each.result.verdict]
         ]
 
 
@@ -176,15 +159,15 @@ def first_line(state: State, sentence: str, performance: str = '') -> str:
     """Return the line that the monitoring system shows.
 
     :param state: the state.
-    :param sentence: why. Cleaned here.
-    :param performance: the performance data, if there are any.
+    :param sentence: why; cleaned here.
+    :param performance: the performance data; empty for none.
     """
     said = f'{_SERVICE} {state.name} - {clean(sentence, _SENTENCE_LIMIT)}'
     return f'{said} | {performance}' if performance else said
 
 
 def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
-    """Return *text* as one clean line without performance data.
+    """Return *text* as one clean line that has no pipe.
 
     :param limit: the longest line to return, in characters.
     """
@@ -192,7 +175,7 @@ def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
 
 
 def _without_pipe(text: str) -> str:
-    # Performance data stand behind one.
+    # Performance data follow a pipe.
     return text.replace('|', '¦')
 
 
@@ -205,8 +188,10 @@ def _reasons(results: Sequence[PingResult]) -> str:
     )
 
 
-def _guest(target: Target, result: PingResult) -> str:
-    # The ID comes first, and the name last, in quotes: a tenant chose it.
+def _guest(outcome: Outcome) -> str:
+    target, result = outcome.target, outcome.result
+    # The ID comes first. The name comes last and in quotes, since a tenant
+    # chose it.
     id_ = plaintext.word(target.instance_id) if target.instance_id else '-'
     said = f'{id_} {result.verdict}'
     if result.reason is not None:

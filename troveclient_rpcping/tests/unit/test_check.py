@@ -37,8 +37,8 @@ import testtools
 import trustme
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.plugin import main
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
@@ -128,9 +128,9 @@ def report(
     unknown: int = 1,
     name: str | None = None,
 ) -> output.Report:
+    targets = [Target(result.instance_id, name) for result in results]
     return output.Report(
-        [Target(result.instance_id, name) for result in results],
-        results,
+        base.findings(targets, results),
         thresholds.Thresholds(
             None if warning is None else thresholds.parse(warning),
             thresholds.parse(critical),

@@ -34,13 +34,14 @@ from openstack.config import cloud_region
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -452,7 +453,7 @@ class MeasuresTest(TestCase):
         )
         kept = measures.Measures(None, served=True)
         kept.begins()
-        kept.throttled(1.0, 1.0)
+        kept.throttled(Throttle(1.0, 1.0))
         results = [
             fixture.ping_result(fixture.reachable(), rtt=1.0),
             fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
@@ -460,7 +461,7 @@ class MeasuresTest(TestCase):
         for result in results:
             kept.saw(result)
         asked = [Target(result.instance_id) for result in results]
-        kept.swept(asked, results)
+        kept.swept(base.findings(asked, results))
         assert kept.metrics is not None
         # Sent at 8 and at 6 s, and refused at 2 s.
         self.assertIn(

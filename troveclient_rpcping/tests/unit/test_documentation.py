@@ -38,15 +38,16 @@ import testtools
 import troveclient_rpcping
 from troveclient_rpcping import fixture
 from troveclient_rpcping import verdict
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc.rpc_monitor import MonitorDatabaseInstances
 from troveclient_rpcping.osc.rpc_ping import PingDatabaseInstances
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.prometheus.metrics import Metrics
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
@@ -200,8 +201,9 @@ class MetricsTest(testtools.TestCase):
         metrics = Metrics()
         metrics.failed(ended=1.0, seconds=1.0)
         metrics.observe(
-            [Target(GUEST)],
-            [fixture.ping_result(fixture.reachable())],
+            base.findings(
+                [Target(GUEST)], [fixture.ping_result(fixture.reachable())]
+            ),
             ended=2.0,
             seconds=1.0,
             throttled=0.0,

@@ -39,8 +39,10 @@ LAYERS = [
     ['sweep'],
     # What Python users meet.
     ['management', 'client', 'fixture'],
-    # What all command lines share, and the sums of a sweep.
-    ['cli', 'outcomes'],
+    # The outcomes of a sweep.
+    ['outcomes'],
+    # What all command lines share.
+    ['cli'],
     ['plugin', 'prometheus'],
     ['osc'],
 ]

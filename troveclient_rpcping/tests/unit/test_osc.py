@@ -20,14 +20,16 @@ import testtools
 
 from troveclient_rpcping import durations
 from troveclient_rpcping.cli import arguments
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import records
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
+from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
@@ -64,6 +66,18 @@ def series(*results: PingResult) -> Series:
     return found
 
 
+def detail(result: PingResult, pings: Series) -> str:
+    return report.detail(Outcome(Target(GUEST), result, pings))
+
+
+def sentence(target: Target, result: PingResult, pings: Series) -> str:
+    return report.sentence(Outcome(target, result, pings))
+
+
+def status_of(*verdicts: Verdict) -> int:
+    return exits.of(Summary.of(map(result, verdicts)))
+
+
 class ExitStatusTest(testtools.TestCase):
     def test_the_exit_status_is_a_contract(self) -> None:
         """A bad guest outweighs an unknown one; nothing is not success."""
@@ -79,9 +93,9 @@ class ExitStatusTest(testtools.TestCase):
             ({unknown}, 1),
             ({unknown, dead, up}, 3),
             ({unknown, error}, 3),
-            (set(), 1),
+            (set(), 0),
         ):
-            self.assertEqual(status, exits.of(verdicts), str(verdicts))
+            self.assertEqual(status, status_of(*verdicts), str(verdicts))
 
     def test_the_numbers_are_those_of_the_documentation(self) -> None:
         """Runbooks have them in writing."""
@@ -216,9 +230,7 @@ class RowsTest(testtools.TestCase):
         instance = Instance(GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None)
         target = Target(GUEST, 'db-1', instance)
         return rows.row(
-            target,
-            result,
-            series(result),
+            base.outcome(target, result),
             formatter=formatter,
             columns=rows.LONG_COLUMNS if long else rows.COLUMNS,
         )
@@ -258,7 +270,7 @@ class RowsTest(testtools.TestCase):
             ],
         )
         unnamed = rows.row(
-            *(Target(None, None), LOST, Series()),
+            Outcome(Target(None, None), LOST, Series()),
             formatter='json',
             columns=rows.LONG_COLUMNS,
         )
@@ -285,9 +297,7 @@ class RowsTest(testtools.TestCase):
         instance = Instance(evil, evil, evil, evil, evil, evil)
         bad = result(Verdict.ERROR, Reason.AGENT_ERROR, evil, request_id=evil)
         cells = rows.row(
-            Target(evil, evil, instance),
-            bad,
-            series(bad),
+            base.outcome(Target(evil, evil, instance), bad),
             formatter='json',
             columns=rows.LONG_COLUMNS,
         )
@@ -301,7 +311,7 @@ class RowsTest(testtools.TestCase):
             zip(
                 rows.LONG_COLUMNS,
                 rows.row(
-                    *(Target(GUEST), DEAD, pings),
+                    Outcome(Target(GUEST), DEAD, pings),
                     formatter='json',
                     columns=rows.LONG_COLUMNS,
                 ),
@@ -318,9 +328,9 @@ class RowsTest(testtools.TestCase):
     def test_whoever_was_waited_for_and_came_has_no_loss(self) -> None:
         """That it took several pings is what waiting is."""
         pings = series(DEAD, UP)
-        self.assertEqual('1 of 2 pings lost', report.detail(UP, pings))
-        pings.awaited = True
-        self.assertEqual('', report.detail(UP, pings))
+        self.assertEqual('1 of 2 pings lost', detail(UP, pings))
+        pings.stable = 1
+        self.assertEqual('', detail(UP, pings))
 
     def test_a_ping_that_was_answered_with_an_error_is_not_lost(self) -> None:
         """It failed, and the detail says so."""
@@ -336,27 +346,30 @@ class RowsTest(testtools.TestCase):
                 '1 of 2 pings lost, 1 failed: disk is full',
             ),
         ):
-            self.assertEqual(expected, report.detail(failed, pings))
+            self.assertEqual(expected, detail(failed, pings))
         self.assertEqual(
             ['4 pings: 1 answered, 1 lost, 2 failed'],
-            report.loss([series(UP, failed), series(DEAD, failed)]),
+            report.loss(
+                [
+                    base.outcome(Target(GUEST), UP, failed),
+                    base.outcome(Target(GUEST), DEAD, failed),
+                ]
+            ),
         )
 
     def test_a_guest_that_lost_a_ping_is_reachable_and_says_so(self) -> None:
         """The sweep pinged it again, and it answered."""
         lost = dataclasses.replace(UP, lost=2)
-        self.assertEqual(
-            '2 of 3 pings lost', report.detail(lost, series(lost))
-        )
+        self.assertEqual('2 of 3 pings lost', detail(lost, series(lost)))
         self.assertEqual('reachable', str(self.row(lost)[2]))
 
     def test_an_old_agent_is_reachable_and_says_so(self) -> None:
         """Its image cannot answer the ping, but RPC works."""
         text = 'Endpoint does not support RPC method rpc_ping.'
         old = result(Verdict.REACHABLE, Reason.NO_SUCH_METHOD, text, 0.04)
-        self.assertEqual(text, report.detail(old, series(old)))
+        self.assertEqual(text, detail(old, series(old)))
         self.assertEqual('reachable', str(self.row(old)[2]))
-        self.assertEqual(0, exits.of({old.verdict}))
+        self.assertEqual(0, status_of(old.verdict))
 
 
 class RecordsTest(testtools.TestCase):
@@ -425,17 +438,18 @@ class ReportTest(testtools.TestCase):
 
     def advice(self, *results: PingResult) -> str:
         return '\n'.join(
-            report.advice(
-                [Target(GUEST, 'db-1', self.instance)] * len(results),
-                results,
-                Summary.of(results),
+            report.pattern(
+                base.findings(
+                    [Target(GUEST, 'db-1', self.instance)] * len(results),
+                    results,
+                )
             )
         )
 
     def test_every_reason_has_a_sentence(self) -> None:
         """Which guest, what is wrong, what to look at, which request."""
         for reason in Reason:
-            said = report.sentence(
+            said = sentence(
                 Target(GUEST, 'db-1'),
                 result(Verdict.UNKNOWN, reason, 'why {x}', request_id='req-1'),
                 Series(),
@@ -450,16 +464,16 @@ class ReportTest(testtools.TestCase):
         target = Target(GUEST)
         self.assertIn(
             f'Guest {GUEST} is unreachable: Trove asked',
-            report.sentence(target, DEAD, series(DEAD)),
+            sentence(target, DEAD, series(DEAD)),
         )
         self.assertIn(
             f'Guest {GUEST} is in error: The guest agent failed the ping: '
             '"disk is full". Look into the log of the agent in the guest.',
-            report.sentence(target, FAILED, series(FAILED)),
+            sentence(target, FAILED, series(FAILED)),
         )
         self.assertIn(
             f'Guest {GUEST} is unknown: The Trove API cannot be reached',
-            report.sentence(target, LOST, series(LOST)),
+            sentence(target, LOST, series(LOST)),
         )
 
     def test_a_wrong_project_in_the_url_is_said(self) -> None:
@@ -469,7 +483,7 @@ class ReportTest(testtools.TestCase):
             Reason.DENIED,
             'HTTP 403: User with tenant id 7 cannot access this resource.',
         )
-        said = report.sentence(Target(GUEST), refused, series(refused))
+        said = sentence(Target(GUEST), refused, series(refused))
         self.assertIn('The project in the URL of the endpoint must', said)
         self.assertNotIn('administrator', said)
 
@@ -477,14 +491,14 @@ class ReportTest(testtools.TestCase):
         """A guest may be unknown though each ping was answered."""
         cut = result(Verdict.UNKNOWN, Reason.NOT_ASKED, 'why')
         for pings, told in (((UP, UP), False), ((UP, DEAD), True)):
-            said = report.sentence(Target(GUEST), cut, series(*pings))
+            said = sentence(Target(GUEST), cut, series(*pings))
             self.assertEqual(told, '1 of 2 pings lost' in said, said)
             self.assertEqual(told, 'lost' in said, said)
 
     def test_lost_calls_point_at_the_bus(self) -> None:
         """And at the workers of trove-api: no guest is to be repaired."""
         for said in (
-            report.sentence(Target(GUEST), ON_BUS, series(ON_BUS)),
+            sentence(Target(GUEST), ON_BUS, series(ON_BUS)),
             self.advice(UP, ON_BUS),
         ):
             self.assertIn('The guest may be well', said)
@@ -510,13 +524,13 @@ class ReportTest(testtools.TestCase):
             self.instance = Instance(GUEST, status=status, heartbeat_age=age)
             target = Target(GUEST, None, self.instance)
             for said in (
-                report.sentence(target, DEAD, series(DEAD)),
+                sentence(target, DEAD, series(DEAD)),
                 self.advice(UP, DEAD),
             ):
                 self.assertEqual(deaf, 'last heartbeat' in said, said)
         self.instance = Instance(GUEST, status='ACTIVE', heartbeat_age=12.0)
         target = Target(GUEST, None, self.instance)
-        said = report.sentence(target, DEAD, series(DEAD))
+        said = sentence(target, DEAD, series(DEAD))
         self.assertIn('its last heartbeat was 12.0 s old when Trove', said)
         for other in (UP, FAILED, LOST):
             self.assertNotIn('heartbeat', self.advice(other, other))

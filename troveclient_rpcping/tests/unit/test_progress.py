@@ -12,7 +12,6 @@
 
 """How far a ping is, on a terminal and elsewhere."""
 
-import argparse
 import io
 import re
 import types
@@ -23,8 +22,10 @@ from rich import console
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli.survey import Plan
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import progress
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
 
@@ -56,12 +57,11 @@ class ProgressTest(testtools.TestCase):
             stderr=self.stderr,
             options=types.SimpleNamespace(verbose_level=1, debug=False),
         )
-        given = {'wait': None, 'stable': None, 'count': None, 'rate': None}
         deadline = options.pop('deadline', None)
         return progress.Progress(
             app,
             [Target(f'id-{n}', f'database-{n}') for n in range(guests)],
-            argparse.Namespace(**{**given, **options}),
+            Plan(**options),
             deadline,
         )
 
@@ -77,7 +77,7 @@ class ProgressTest(testtools.TestCase):
 
     def test_the_count_and_the_clock_stay_on_any_width(self) -> None:
         """However long the names of the awaited guests are."""
-        with self.showing(wait=60.0) as shown:
+        with self.showing(stable=1) as shown:
             shown.saw('id-0', series(UP))
             for width in (40, 80, 120, 200):
                 line = self.picture(shown, width)
@@ -98,10 +98,10 @@ class ProgressTest(testtools.TestCase):
     def test_a_throttled_sweep_counts_its_pause_down(self) -> None:
         """The pause is a part of the time to go, until it is over."""
         with self.showing() as shown:
-            shown.throttled(40.0, 100_000.0)
+            shown.throttled(Throttle(40.0, 100_000.0))
             line = self.picture(shown, 120)
             self.assertIn('rate limit of the server: about 27 h 46 min', line)
-            shown.throttled(40.0, 0.0)
+            shown.throttled(Throttle(40.0, 0.0))
             self.assertIn('about 1.0 s to go', self.picture(shown, 120))
 
     def test_bad_guests_are_counted_as_they_come(self) -> None:

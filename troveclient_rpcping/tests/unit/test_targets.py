@@ -24,14 +24,22 @@ import testtools
 
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Directory
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli.targets import Listing
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Collector
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+
+
+def unanswered(target: Target) -> PingResult:
+    """Return the outcome of a target that is not pinged."""
+    (outcome,) = Collector([target]).findings().outcomes
+    return outcome.result
 
 
 class TestCase(testtools.TestCase):
@@ -54,7 +62,7 @@ class ResolveTest(TestCase):
             Instance('a', 'twin'),
             Instance('b', 'twin'),
         ]
-        self.directory = Directory(self.listing)
+        self.directory = Listing(self.listing)
 
     def listing(self) -> list[Instance]:
         self.listings += 1
@@ -77,7 +85,7 @@ class ResolveTest(TestCase):
         """Where there is a listing anyway, or where one is wanted."""
         found = self.directory.resolve([GUEST, 'db-2'])
         self.assertEqual('db-1', found[0].name)
-        found = Directory(self.listing).resolve([GUEST], always_list=True)
+        found = Listing(self.listing).resolve([GUEST], always_list=True)
         self.assertEqual('db-1', found[0].name)
 
     def test_a_guest_asked_for_twice_is_one_target(self) -> None:
@@ -101,7 +109,7 @@ class ResolveTest(TestCase):
             [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')],
             [Instance(GUEST, 'renamed'), Instance('evil', 'db-1')],
         ):
-            directory = Directory(lambda now=now: now)  # type: ignore[misc]
+            directory = Listing(lambda now=now: now)  # type: ignore[misc]
             (later,) = directory.resolve(['db-1'], known=known)
             self.assertEqual(GUEST, later.instance_id)
             self.assertIn('evil', later.doubt)
@@ -111,7 +119,7 @@ class ResolveTest(TestCase):
         """One that was deleted is not asked for any more."""
         known = targets.Names()
         self.directory.resolve(['db-1'], known=known)
-        directory = Directory(lambda: [Instance('new', 'db-1')])
+        directory = Listing(lambda: [Instance('new', 'db-1')])
         (found,) = directory.resolve(['db-1'], known=known)
         self.assertEqual(('new', ''), (found.instance_id, found.doubt))
 
@@ -126,7 +134,7 @@ class ResolveTest(TestCase):
             twin, other = self.directory.resolve(['twin', 'db-1'], known=known)
             self.assertEqual((None, 'twin'), (twin.instance_id, twin.name))
             self.assertEqual(GUEST, other.instance_id)
-            result = targets.unanswered(twin)
+            result = unanswered(twin)
             self.assertEqual(Reason.NOT_FOUND, result.reason)
             self.assertEqual(
                 '2 instances are named "twin": a, b. Ask for one of them by '
@@ -152,7 +160,7 @@ class ResolveTest(TestCase):
     def hint(self, name: str) -> str:
         (found,) = self.directory.resolve([name])
         self.assertIsNone(found.instance_id)
-        detail = targets.unanswered(found).detail
+        detail = unanswered(found).detail
         self.assertTrue(detail.startswith('No instance bears this name'))
         return detail.removeprefix('No instance bears this name')
 
@@ -216,7 +224,7 @@ class ResolveTest(TestCase):
             def fails(reason: Reason = reason) -> list[Instance]:
                 raise ListingFailed('why', reason)
 
-            self.assert_error(words, Directory(fails).resolve, ['db-1'])
+            self.assert_error(words, Listing(fails).resolve, ['db-1'])
 
     def test_ids_are_advised_only_where_they_may_work(self) -> None:
         """Not with --all, and not where a ping would fail likewise."""
@@ -235,7 +243,7 @@ class ResolveTest(TestCase):
             ) -> list[Instance]:
                 raise ListingFailed('why', reason, came=came)
 
-            directory = Directory(fails, ids=ids)
+            directory = Listing(fails, ids=ids)
             error = self.assertRaises(TargetError, directory.resolve, ['db-1'])
             said = 'named by their IDs' in str(error)
             self.assertEqual(advised, said, str(error))
@@ -249,7 +257,7 @@ class ResolveTest(TestCase):
 
         self.assert_error(
             f'{said} The project in the URL of the endpoint must be',
-            Directory(fails).resolve,
+            Listing(fails).resolve,
             ['db-1'],
         )
 
@@ -257,7 +265,7 @@ class ResolveTest(TestCase):
 class SelectTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.directory = Directory(
+        self.directory = Listing(
             lambda: [
                 Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
                 Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
@@ -302,7 +310,7 @@ class SelectTest(TestCase):
             project_ids=['p3'],
             datastores=['x'],
         )
-        self.assert_error('no instance in this cloud', Directory(list).select)
+        self.assert_error('no instance in this cloud', Listing(list).select)
 
 
 class ReadTest(TestCase):

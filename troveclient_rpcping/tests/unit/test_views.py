@@ -27,12 +27,13 @@ import fixtures
 from rich import console
 import testtools
 
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -44,14 +45,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def results(*names: str, dead: bool = True) -> tuple[list[Any], list[Any]]:
-    """Return targets of these names, and what came of them."""
+def findings(*names: str, dead: bool = True) -> Findings:
+    """Return the findings about guests of these names."""
     judgement = (
         Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
         if dead
         else Judgement(Verdict.REACHABLE)
     )
-    return (
+    return base.findings(
         [Target(f'id-{name}', name) for name in names],
         [
             PingResult(instance_id=f'id-{name}', judgement=judgement, rtt=0.5)
@@ -66,9 +67,9 @@ class ScreenTest(testtools.TestCase):
         terminal = Terminal()
         screen = live.Screen(terminal, 60.0)
         watch = Watch()
-        asked, came = results(*names, dead=dead)
-        watch.swept(asked, came, 0.0)
-        screen.swept(watch, Summary.of(came), 6.4)
+        found = findings(*names, dead=dead)
+        watch.swept(found, 0.0)
+        screen.swept(watch, found.summary, 6.4)
         screen.line('[red]what changed[/red]')
         screen._screen.print(screen.picture())
         return terminal.getvalue()
@@ -97,9 +98,9 @@ class ScreenTest(testtools.TestCase):
         terminal = Terminal()
         screen = live.Screen(terminal, 60.0)
         watch = Watch()
-        asked, came = results('db-7')
-        watch.swept(asked, came, 0.0)
-        screen.swept(watch, Summary.of(came), 6.4)
+        found = findings('db-7')
+        watch.swept(found, 0.0)
+        screen.swept(watch, found.summary, 6.4)
         watch.failed('refused', 1.0)
         screen.failed(watch)
         return screen, terminal
@@ -136,15 +137,13 @@ class ScreenTest(testtools.TestCase):
         terminal = Terminal()
         screen = live.Screen(terminal, 60.0)
         watch = Watch()
-        asked, came = results('db-x')
-        watch.swept(asked, came, 0.0)
+        found = findings('db-x')
+        watch.swept(found, 0.0)
         # As many as leave no room for the one above.
         room = max(3, screen._screen.height - live._HEADROOM)
-        asked, came = results(
-            'db-x', *(f'db-{number}' for number in range(room))
-        )
-        watch.swept(asked, came, 9.0)
-        screen.swept(watch, Summary.of(came), 6.4)
+        found = findings('db-x', *(f'db-{number}' for number in range(room)))
+        watch.swept(found, 9.0)
+        screen.swept(watch, found.summary, 6.4)
         screen._screen.print(screen.picture())
         self.assertIn('and 1 more, for longer', terminal.getvalue())
 

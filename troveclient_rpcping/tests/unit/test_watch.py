@@ -20,13 +20,15 @@ import shlex
 import testtools
 
 from troveclient_rpcping import durations
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.outcomes.changes import Bad
 from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import Shift
-from troveclient_rpcping.outcomes.changes import Trouble
+from troveclient_rpcping.outcomes.changes import ControlPlaneChange
+from troveclient_rpcping.outcomes.changes import Failure
+from troveclient_rpcping.outcomes.changes import GuestChange
+from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
@@ -61,14 +63,12 @@ class WatchTest(testtools.TestCase):
         self.watch = Watch()
         self.now = 0.0
 
-    def sweep(self, **states: State) -> list[Change | Shift]:
+    def sweep(self, **states: State) -> list[Change]:
         """Sweep guests, ten seconds after the last sweep."""
         self.now += 10.0
-        return self.watch.swept(
-            [Target(id_, f'db-{id_}') for id_ in states],
-            [result(id_, state, 'why') for id_, state in states.items()],
-            self.now,
-        )
+        targets = [Target(id_, f'db-{id_}') for id_ in states]
+        results = [result(id_, each, 'why') for id_, each in states.items()]
+        return self.watch.swept(base.findings(targets, results), self.now)
 
     def changes(self, **states: State) -> list[tuple[str, str, str]]:
         """Return what a sweep changes of guests: who, from what, to what."""
@@ -79,7 +79,7 @@ class WatchTest(testtools.TestCase):
                 str(change.after or 'gone'),
             )
             for change in self.sweep(**states)
-            if isinstance(change, Change)
+            if isinstance(change, GuestChange)
         ]
 
     def test_what_stays_as_it_is_is_no_news(self) -> None:
@@ -92,7 +92,7 @@ class WatchTest(testtools.TestCase):
         self.sweep(a=UP)
         self.sweep(a=UP)
         (died,) = self.sweep(a=DOWN)
-        assert isinstance(died, Change)
+        assert isinstance(died, GuestChange)
         self.assertEqual(
             (Verdict.REACHABLE, Verdict.UNREACHABLE, 20.0),
             (died.before, died.after, died.seconds),
@@ -150,34 +150,33 @@ class WatchTest(testtools.TestCase):
         slow = (Verdict.UNKNOWN, Reason.TIMEOUT)
         self.sweep(a=CUT, b=slow, c=slow, d=UP)
         self.assertEqual(
-            Trouble(
+            Failure(
                 reason=Reason.TIMEOUT,
                 detail='why',
                 unknown=3,
                 guests=4,
                 widespread=True,
             ),
-            self.watch.trouble,
+            self.watch.failure,
         )
 
     def test_the_latest_name_is_kept(self) -> None:
         """Also while no listing tells one."""
         for name, kept in (('old', 'old'), ('new', 'new'), (None, 'new')):
-            self.watch.swept([Target('a', name)], [result('a', DOWN)], 1.0)
-            self.assertEqual([kept], [each.name for each in self.watch.bad])
-
-    def test_a_result_for_each_that_was_asked_is_wanted(self) -> None:
-        """Otherwise one would be taken for another's."""
-        self.assertRaises(ValueError, self.watch.swept, [Target('a')], [], 1.0)
+            found = base.findings([Target('a', name)], [result('a', DOWN)])
+            self.watch.swept(found, 1.0)
+            self.assertEqual(
+                [kept], [each.name for each in self.watch.not_reachable]
+            )
 
     def test_what_it_tells_cannot_be_changed(self) -> None:
         """They are values, by names, and small ones."""
         ping = result('a', DOWN)
         for value in (
-            Change(instance_id='a', name=None, before=None, after=None),
-            Trouble(reason=None, detail='why'),
-            Shift(before=None, after=None),
-            Bad(instance_id='a', name=None, since=0.0, result=ping),
+            GuestChange(instance_id='a', name=None, before=None, after=None),
+            Failure(reason=None, detail='why'),
+            ControlPlaneChange(before=None, after=None),
+            KnownGuest(instance_id='a', name=None, since=0.0, result=ping),
         ):
             fields = dataclasses.fields(value)
             self.assertRaises(
@@ -202,16 +201,16 @@ class WatchTest(testtools.TestCase):
         """When it begins, and when it ends, with how long it lasted."""
         self.sweep(a=UP, b=UP)
         (begins,) = self.sweep(a=UP, b=CUT)
-        assert isinstance(begins, Shift)
+        assert isinstance(begins, ControlPlaneChange)
         self.assertEqual(
-            Trouble(
+            Failure(
                 reason=Reason.CONNECTION, detail='why', unknown=1, guests=2
             ),
             begins.after,
         )
         self.assertEqual([], self.sweep(a=CUT, b=UP))
         (ends,) = self.sweep(a=UP, b=UP)
-        assert isinstance(ends, Shift)
+        assert isinstance(ends, ControlPlaneChange)
         self.assertEqual((None, 20.0), (ends.after, ends.seconds))
 
     def test_another_trouble_is_told_as_such(self) -> None:
@@ -220,7 +219,7 @@ class WatchTest(testtools.TestCase):
         self.sweep(a=CUT)
         self.sweep(a=CUT)
         (change,) = self.sweep(a=nova)
-        assert isinstance(change, Shift) and change.after
+        assert isinstance(change, ControlPlaneChange) and change.after
         self.assertEqual(Reason.COMPUTE_ERROR, change.after.reason)
         self.assertEqual(20.0, change.seconds)
         (change,) = self.sweep(a=CUT)
@@ -238,14 +237,14 @@ class WatchTest(testtools.TestCase):
             ({'a': nova, 'b': UP, 'c': nova, 'd': UP}, 2),
         ):
             (change,) = self.sweep(**states)
-            assert isinstance(change, Shift) and change.after
+            assert isinstance(change, ControlPlaneChange) and change.after
             self.assertEqual(unknown, change.after.unknown)
             self.assertEqual([], self.sweep(**states))
 
     def test_who_was_not_asked_is_no_reason(self) -> None:
         """The reason is what ended the sweep."""
         (change,) = self.sweep(a=SKIPPED, b=SKIPPED, c=CUT)
-        assert isinstance(change, Shift) and change.after
+        assert isinstance(change, ControlPlaneChange) and change.after
         self.assertEqual(Reason.CONNECTION, change.after.reason)
         self.assertEqual(3, change.after.unknown)
 
@@ -253,7 +252,8 @@ class WatchTest(testtools.TestCase):
         """A sweep that brings nothing says nothing of guests."""
         self.sweep(a=UP, b=DOWN)
         (change,) = self.watch.failed('no login', 15.0)
-        self.assertEqual('no login', change.after and change.after.detail)
+        assert isinstance(change, ControlPlaneChange) and change.after
+        self.assertEqual('no login', change.after.detail)
         self.assertEqual([], self.watch.failed('no listing', 16.0))
         self.assertEqual([], self.changes(a=UP, b=DOWN))
 
@@ -263,7 +263,7 @@ class WatchTest(testtools.TestCase):
         self.assertEqual(
             [('a', 'reachable', 'unknown')], self.changes(a=UNREADY)
         )
-        self.assertIsNone(self.watch.trouble)
+        self.assertIsNone(self.watch.failure)
 
     def test_the_bad_ones_are_kept_with_their_beginning(self) -> None:
         """The latest last; unknown for a while is not better."""
@@ -272,23 +272,27 @@ class WatchTest(testtools.TestCase):
         self.sweep(a=CUT, b=CUT)
         self.assertEqual(
             [('a', 10.0), ('b', 20.0)],
-            [(each.instance_id, each.since) for each in self.watch.bad],
+            [
+                (each.instance_id, each.since)
+                for each in self.watch.not_reachable
+            ],
         )
 
     def test_it_keeps_no_more_than_there_are_guests(self) -> None:
         """It runs for weeks, while instances come and go."""
         for number in range(100):
             self.sweep(**{f'guest{number}': DOWN})
-        self.assertEqual(1, len(self.watch.bad))
+        self.assertEqual(1, len(self.watch.not_reachable))
 
     def test_a_name_without_an_instance_is_no_guest(self) -> None:
         """Nothing is known of it, nor kept."""
         gone = result('', (Verdict.UNKNOWN, Reason.NOT_FOUND))
-        self.assertEqual([], self.watch.swept([Target(None, 'x')], [gone], 1))
+        found = base.findings([Target(None, 'x')], [gone])
+        self.assertEqual([], self.watch.swept(found, 1.0))
 
 
 class EventsTest(testtools.TestCase):
-    died = Change(
+    died = GuestChange(
         instance_id='id-7',
         name='db-7',
         before=Verdict.REACHABLE,
@@ -296,9 +300,9 @@ class EventsTest(testtools.TestCase):
         seconds=11_520.0,
         result=result('id-7', DOWN, 'Timeout', 'req-1'),
     )
-    failing = Shift(
+    failing = ControlPlaneChange(
         before=None,
-        after=Trouble(
+        after=Failure(
             reason=Reason.CONNECTION, detail='refused', unknown=2, guests=9
         ),
     )
@@ -342,14 +346,14 @@ class EventsTest(testtools.TestCase):
 
     def test_new_and_gone_guests_have_lines(self) -> None:
         """Without what they lack."""
-        new = Change(
+        new = GuestChange(
             instance_id='a',
             name=None,
             before=None,
             after=Verdict.REACHABLE,
             result=result('a', UP),
         )
-        gone = Change(
+        gone = GuestChange(
             instance_id='a',
             name=None,
             before=Verdict.ERROR,
@@ -373,9 +377,11 @@ class EventsTest(testtools.TestCase):
         )
         self.assertEqual(
             'no sweep: "no login"',
-            events.trouble(Trouble(reason=None, detail='no login')),
+            events.failure(Failure(reason=None, detail='no login')),
         )
-        ends = Shift(before=self.failing.after, after=None, seconds=61.0)
+        ends = ControlPlaneChange(
+            before=self.failing.after, after=None, seconds=61.0
+        )
         self.assertEqual(
             '2026-11-22T12:00:07Z control plane failing -> ok after 1m1s',
             events.line(ends, NOON),
@@ -416,7 +422,7 @@ class EventsTest(testtools.TestCase):
     def test_every_event_is_one_clean_line(self) -> None:
         """Whatever guests, tenants and servers wrote."""
         evil = '\x1b[31m\x07evil\n\u202e\u2028{"'
-        change = Change(
+        change = GuestChange(
             instance_id=evil,
             name=evil,
             before=None,
