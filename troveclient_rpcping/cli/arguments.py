@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The arguments that the commands share: which guests, and how fast."""
+"""The arguments that the command lines share: which guests, how fast."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.cli.targets import Selection
 
-# The longest number that makes sense, in digits.
+# The longest number to read, in digits.
 _DIGITS = 20
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
 _RANGE = f'from {_LEAST:g} to {limits.MOST}'
 
-# What Prometheus takes for the name of a label, without those that begin with
-# "__", which it keeps for itself.
+# The names of labels in Prometheus, without those that begin with "__": these
+# are reserved.
 _LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
 
-#: The labels that the metrics have already.
+#: The labels that the metrics set themselves.
 OWN_LABELS = frozenset(
     {
         *('instance_id', 'name', 'project_id', 'datastore'),
@@ -45,15 +45,12 @@ OWN_LABELS = frozenset(
     }
 )
 
-# Prometheus names the target by these, and would rename a label of ours.
+# Prometheus sets these itself, and would rename ours.
 _LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
 
 
 def be_brief(parser: argparse.ArgumentParser) -> None:
-    """Let a parser print one line for a mistake, not its usage of 25 lines.
-
-    :param parser: the parser. Its class is chosen by cliff.
-    """
+    """Let a parser print one line for a mistake, not its usage of 25 lines."""
 
     def error(message: str) -> NoReturn:
         parser.exit(2, f'{brief(parser, message)}\n')
@@ -83,40 +80,26 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Ping every instance of every project, members of clusters too',
     )
-    parser.add_argument(
-        '--project',
-        metavar='<project>',
-        action='append',
-        type=name,
-        default=[],
-        help=(
-            'With --all: only instances of this project (name or ID; may be '
-            'repeated)'
+    for option, what in (
+        ('project', 'of this project (name or ID; may be repeated)'),
+        (
+            'datastore',
+            'of this datastore, as in "mysql" or "mysql 8.0" (may be repeated)',
         ),
-    )
-    parser.add_argument(
-        '--datastore',
-        metavar='<datastore>',
-        action='append',
-        type=name,
-        default=[],
-        help=(
-            'With --all: only instances of this datastore, as in "mysql" or '
-            '"mysql 8.0" (may be repeated)'
+        (
+            'status',
+            'in this status, as in "ACTIVE" (may be repeated). After an '
+            'upgrade Trove may list a running instance as "SHUTDOWN"',
         ),
-    )
-    parser.add_argument(
-        '--status',
-        metavar='<status>',
-        action='append',
-        type=name,
-        default=[],
-        help=(
-            'With --all: only instances in this status, as in "ACTIVE" (may '
-            'be repeated). After an upgrade Trove may list a running instance '
-            'as "SHUTDOWN"'
-        ),
-    )
+    ):
+        parser.add_argument(
+            f'--{option}',
+            metavar=f'<{option}>',
+            action='append',
+            type=name,
+            default=[],
+            help=f'With --all: only instances {what}',
+        )
     parser.add_argument(
         '--from-file',
         metavar='<file>',
@@ -159,8 +142,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         metavar='<number>',
         type=rate,
         help=(
-            'Pings a second, at the most (default: no limit but that of the '
-            'server)'
+            'The most pings a second (default: only the limit of the server)'
         ),
     )
 
@@ -271,12 +253,7 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
 
 
 def name(text: str) -> str:
-    """Parse a name or an ID: anything but white space, which is trimmed.
-
-    It is trimmed in a file, too.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a name or an ID: trim it, as in a file; refuse an empty one."""
     trimmed = text.strip()
     if not trimmed:
         # A variable of a script that was not set.
@@ -285,21 +262,15 @@ def name(text: str) -> str:
 
 
 def file(text: str) -> str:
-    """Parse the path of a file: anything but nothing.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse the path of a file; refuse an empty one."""
     if not text:
         # A variable of a script that was not set.
-        raise _mistaken(text, 'is no file: give its path')
+        raise _mistaken(text, 'is not a file: give its path')
     return text
 
 
 def textfile(text: str) -> str:
-    """Parse the path of a file for node_exporter: it ends in ``.prom``.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse the path of a file for node_exporter: it ends in ``.prom``."""
     if not text.endswith('.prom') or text.endswith('/.prom'):
         raise _mistaken(
             text,
@@ -310,10 +281,7 @@ def textfile(text: str) -> str:
 
 
 def label(text: str) -> tuple[str, str]:
-    """Parse a label of all metrics: ``NAME=VALUE``.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a label of all metrics: ``NAME=VALUE``."""
     name, equals, value = text.partition('=')
     if not equals or not _LABEL.fullmatch(name):
         raise _mistaken(
@@ -327,7 +295,7 @@ def label(text: str) -> tuple[str, str]:
         raise _mistaken(
             name, 'is a label that Prometheus sets: give another name'
         )
-    # To Prometheus, an empty label is a label that is not there.
+    # Prometheus treats an empty label as a missing one.
     if not value.strip() or not value.isprintable():
         raise _mistaken(
             text, 'has no value that can be printed: give one, as in north'
@@ -345,14 +313,14 @@ class _AddLabel(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Take one label more; a name may come once."""
+        """Add a label; refuse a second one of the same name."""
         name, value = values
         labels: dict[str, str] = getattr(namespace, self.dest)
         if name in labels:
             raise argparse.ArgumentError(
                 self, f'the label {name} is given twice: give each name once'
             )
-        # Not in place: the default is shared by all command lines.
+        # Not in place: all command lines share the default.
         setattr(namespace, self.dest, {**labels, name: value})
 
 
@@ -365,20 +333,14 @@ def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds, 0.001 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a duration: a number of seconds, 0.001 or more."""
     return _positive(
         text, f'is not a duration: give a number of seconds {_RANGE}'
     )
 
 
 def rate(text: str) -> float:
-    """Parse how many pings a second may be sent: 0.001 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a rate: pings a second, 0.001 or more."""
     return _positive(
         text, f'is not a rate: give a number of pings a second {_RANGE}'
     )
@@ -408,10 +370,7 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
 
 
 def patience(text: str) -> float:
-    """Parse how long to wait: a number of seconds, 0.001 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse the duration of a wait: seconds, 0.001 or more."""
     return _positive(
         text,
         f'is not a duration: give a number of seconds {_RANGE}; an instance '
@@ -420,26 +379,24 @@ def patience(text: str) -> float:
 
 
 def times(text: str) -> int:
-    """Parse how often to ping: 1 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a number of pings: 1 or more."""
     return _whole(
-        text, limits.MOST, 'is no number of pings: give one from 1 to 1000000'
+        text,
+        limits.MOST,
+        'is not a number of pings: give one from 1 to 1000000',
     )
 
 
 def concurrency(text: str) -> int:
-    """Parse how many pings may be in flight: 1 to 1024.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
-    # Each one is a connection, and a greenthread of trove-api.
-    return _whole(text, 1024, 'is no number of pings: give one from 1 to 1024')
+    """Parse the most pings in flight: 1 to 1024."""
+    # Each ping takes a connection, and a greenthread of trove-api.
+    return _whole(
+        text, 1024, 'is not a number of pings: give one from 1 to 1024'
+    )
 
 
 def mistake_in_repetition(arguments: argparse.Namespace) -> str | None:
-    """Say what is wrong with how often to ping; None if nothing is."""
+    """Say what is wrong with the repetition; None if nothing is."""
     if arguments.count is not None and arguments.wait is not None:
         return '--count and --wait exclude each other'
     if arguments.stable is not None and arguments.wait is None:

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+import contextlib
 import datetime
 import time
-from types import TracebackType
 from typing import Any
-from typing import Self
 
 from rich import box
 from rich import console
@@ -32,6 +31,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
@@ -60,7 +60,7 @@ CHARACTERS = '▁▂▃▄▅▆▇█●─…'
 _BARS = '▁▂▃▄▅▆▇█'
 
 
-class Screen:
+class Screen(views.View):
     """Shows the state of the guests below the lines of changes.
 
     :param terminal: where to show it.
@@ -86,17 +86,9 @@ class Screen:
         self._slow: collections.deque[float] = collections.deque(maxlen=_DRAWN)
         self._below = below.Below(self._screen, self.picture)
 
-    def __enter__(self) -> Self:
-        self._below.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._below.stop()
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """See :meth:`View.shown`."""
+        return self._below.shown()
 
     def begins(self, guests: int) -> None:
         """See :meth:`View.begins`."""

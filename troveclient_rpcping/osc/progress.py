@@ -14,13 +14,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import datetime
 import itertools
 import time
-from types import TracebackType
 from typing import Any
-from typing import Self
 
 from rich import console
 from rich import progress_bar
@@ -51,7 +51,7 @@ _BAR = 40
 
 
 class Progress:
-    """Shows a bar for as long as its block lasts.
+    """Shows how many pings have ended, and how long the rest may take.
 
     :param app: the ``openstack`` shell.
     :param targets: the guests.
@@ -101,22 +101,19 @@ class Progress:
         if plan.rate:
             self._slows('limited by --rate', Throttle(plan.rate, 0.0))
 
-    def __enter__(self) -> Self:
-        if self._below is not None:
-            self._below.start()
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bar within the block, if there is one."""
+        if self._below is None:
+            yield
+            return
+        with self._below.shown():
             if self._waits:
                 self._name_the_awaited()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._below is not None:
-            self._below.draw()
-            self._below.stop()
+            try:
+                yield
+            finally:
+                self._below.draw()
 
     def saw(self, instance_id: str, series: Series) -> None:
         """Show one more result.

@@ -100,9 +100,8 @@ class SweepForever:
                 always_list=has_metrics,
             )
             self._log_in_early()
-            self._view = self._stack.enter_context(
-                views.view(self._app, self._arguments, output)
-            )
+            self._view = views.view(self._app, self._arguments, output)
+            self._stack.enter_context(self._view.shown())
             while has_metrics or not output.gone:
                 begun = time.monotonic()
                 self._sweep_and_report(begun)

@@ -161,17 +161,17 @@ class SweepOnce:
         targets: list[Target],
     ) -> None:
         deadline = self._left()
-        shown = progress.Progress(self._app, targets, self._plan, deadline)
+        bar = progress.Progress(self._app, targets, self._plan, deadline)
 
         def saw(result: PingResult, series: Series) -> None:
             self._measures.saw(result)
-            shown.saw(result.instance_id, series)
+            bar.saw(result.instance_id, series)
 
         def throttled(throttle: limits.Throttle) -> None:
             self._measures.throttled(throttle)
-            shown.throttled(throttle)
+            bar.throttled(throttle)
 
-        with shown:
+        with bar.shown():
             survey.ping(manager, saw, deadline=deadline, on_throttle=throttled)
 
     def _conclude(self, findings: Findings) -> None:

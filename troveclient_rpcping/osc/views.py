@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import contextlib
 import errno
-from types import TracebackType
 from typing import Any
-from typing import Protocol
-from typing import Self
 
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import shell
@@ -28,19 +26,12 @@ from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Summary
 
 
-class View(Protocol):
-    """The events that the monitor reports to its view."""
+class View:
+    """Shows nothing; the other views override the events that they show."""
 
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End."""
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """Show the view within the block."""
+        return contextlib.nullcontext()
 
     def begins(self, guests: int) -> None:
         """A sweep of this number of guests begins."""
@@ -135,7 +126,7 @@ def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
     return live.Screen(output, arguments.interval)
 
 
-class Lines:
+class Lines(View):
     """Prints changes to one stream, and remarks to another.
 
     :param stdout: for changes.
@@ -147,31 +138,11 @@ class Lines:
         self._stderr = stderr
         self._begun = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return
-
-    def begins(self, guests: int) -> None:
-        """See :meth:`View.begins`."""
-
-    def saw(self) -> None:
-        """See :meth:`View.saw`."""
-
     def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
         """See :meth:`View.swept`."""
         if not self._begun:
             self._begun = True
             self.remark(f'Watching {report.counts(summary)}')
-
-    def failed(self, watch: Watch) -> None:
-        """See :meth:`View.failed`."""
 
     def line(self, line: str) -> None:
         """See :meth:`View.line`."""

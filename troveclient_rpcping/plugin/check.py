@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What ``check_trove_guest_rpc`` does.
+"""One run of ``check_trove_guest_rpc``.
 
-The work is done in a thread of its own, and the main thread waits for it, no
-longer than it may: a name server, a Keystone or a disk that hangs can hold up
-the work, but neither the end of the time nor a signal.
+A thread does the work, and the main thread waits for it until the deadline. So
+a name server, a Keystone or a disk that hangs holds up the work, but neither
+the deadline nor a signal.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from troveclient_rpcping.plugin.thresholds import Thresholds
 # The stages in which a login may fail.
 _LOGIN = ('reading the options', 'logging in')
 
-# Seconds: how often it looks whether a signal has come. One that the kernel
-# gave to another thread does not interrupt the wait.
+# Seconds from one look for signals to the next. A signal that the kernel gives
+# to another thread does not interrupt the wait.
 _TICK = 0.1
 
-# The exceptions of these say in words what is wrong.
+# The texts of the exceptions of these packages are sentences.
 _SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
 
 
@@ -62,7 +62,7 @@ class Check:
     def __init__(self, argv: Sequence[str], started: float):
         self._argv = list(argv)
         self._started = started
-        # Until they are read.
+        # Until the command line is read.
         self._options = argparse.Namespace(
             deadline=command_line.DEADLINE,
             verbose=command_line.verbosity(argv),
@@ -79,7 +79,7 @@ class Check:
         """Make the check, and return the state and what to print."""
         trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
-            # A plugin that only shows its help has not found all well.
+            # A plugin that only shows its help has checked nothing.
             return State.UNKNOWN, self._help.getvalue().splitlines()
         if self._survey is None:
             sentence = trouble or self._out_of_time()
@@ -99,10 +99,10 @@ class Check:
         ]
 
     def _wait(self) -> str:
-        """Let the work be done; say what went wrong, but for the time."""
+        """Wait for the work; return what went wrong, except for the time."""
         try:
             threading.Thread(target=self._work, daemon=True).start()
-            # The options may change what is left.
+            # The options may change the deadline.
             while self._left and not self._done.wait(min(_TICK, self._left)):
                 pass
         except endings.Ended as ended:
@@ -112,7 +112,7 @@ class Check:
         return f'{self._stage} failed: {self._words(self._failure)}'
 
     def _words(self, failure: BaseException) -> str:
-        """Say what went wrong."""
+        """Return the text of a failure."""
         text, kind = str(failure), type(failure)
         if isinstance(failure, SystemExit):
             return 'wrong usage (see --help)'
@@ -150,7 +150,7 @@ class Check:
         cloud = self._cloud = Cloud()
         with (
             contextlib.redirect_stdout(self._help),
-            # keystoneauth has a parser of its own, which complains there.
+            # keystoneauth has a parser of its own, which prints there.
             contextlib.redirect_stderr(io.StringIO()),
         ):
             options = self._options = command_line.parse(cloud, self._argv)
@@ -167,7 +167,7 @@ class Check:
             strict=False,
         )
         if not survey.choose(manager, self._time_for_work):
-            # A check of no guest has not found all well.
+            # A check of no guest has checked nothing.
             file = plaintext.one_line(str(options.from_file))
             raise NoTargetError(f'{file} names no instance')
         self._stage = 'pinging'
@@ -176,7 +176,7 @@ class Check:
 
     @property
     def _time_for_work(self) -> float:
-        """Seconds for what knows of a deadline by itself, and ends well."""
+        """Seconds for the parts that keep a deadline by themselves."""
         left = self._left
         return max(0.001, left - min(2.0, left / 5))
 

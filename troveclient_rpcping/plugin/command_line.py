@@ -54,10 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def verbosity(argv: Sequence[str]) -> int:
-    """Return how often -v was given, as far as that can be told by now.
-
-    :param argv: the command line, right or wrong.
-    """
+    """Return how often -v was given in a command line, right or wrong."""
     peek = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     _add_verbosity(peek)
     try:
@@ -163,6 +160,6 @@ def _add_verbosity(parser: argparse.ArgumentParser) -> None:
 def _tolerance(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(
-            f'"{text}" is no number of guests: give 1 or more'
+            f'"{text}" is not a number of guests: give 1 or more'
         )
     return int(text)

@@ -12,10 +12,9 @@
 
 """When to raise an alert: the states and thresholds of a monitoring plugin.
 
-The library nagiosplugin has them too. It is not used: of the rest of it, its
-frame lets argparse, signals and a closed output end with a status of their
-own, ranks UNKNOWN above CRITICAL, forgets at a timeout what is known, and
-keeps no control character out of its output.
+The library nagiosplugin has them too, but its frame does not fit: argparse,
+signals and a closed output end it with statuses of their own. It ranks UNKNOWN
+above CRITICAL, loses the results at a timeout, and prints control characters.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ class State(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Range:
-    """A threshold: for which values to raise an alert.
+    """A threshold: the values that raise an alert.
 
     :param text: as the user gave it.
     :param start: the least value of the range.
     :param end: its greatest value.
-    :param inside: whether values inside it raise the alert; otherwise those
-        outside do.
+    :param inside: whether values inside the range raise the alert, rather
+        than those outside.
     """
 
     text: str
@@ -71,24 +70,24 @@ def parse(text: str) -> Range:
     match = _RANGE.fullmatch(text)
     if match is None or not (match['start'] or match['end']):
         raise argparse.ArgumentTypeError(
-            f'"{text}" is no range: give one as in 5, 5:, ~:5, 5:10 or @5:10'
+            f'"{text}" is not a range: give one as in 5, 5:, ~:5, 5:10 or @5:10'
         )
     start = -math.inf if match['start'] == '~' else float(match['start'] or 0)
     end = float(match['end'] or math.inf)
     if start > end:
         raise argparse.ArgumentTypeError(
-            f'"{text}" is no range: it ends before it starts'
+            f'"{text}" is not a range: it ends before it starts'
         )
     return Range(text, start, end, bool(match['inside']))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What makes of guests a state.
+    """The thresholds of the states.
 
-    :param warning: for how many bad guests to warn; None for none.
-    :param critical: how many bad guests are critical.
-    :param unknown: how many unknown guests make the state unknown.
+    :param warning: the numbers of bad guests for WARNING; None for none.
+    :param critical: the numbers of bad guests for CRITICAL.
+    :param unknown: the least number of unknown guests for UNKNOWN.
     """
 
     warning: Range | None
@@ -97,14 +96,14 @@ class Thresholds:
 
     @property
     def mistake(self) -> str:
-        """What is wrong with them together; empty for nothing.
+        """A warning that can never show, as a sentence; empty for none.
 
-        The check is made all the same, and the line says so.
+        The check is made all the same, and its line has the sentence.
         """
         warning = self.warning
         if warning is None:
             return ''
-        # Between its ends a range is all the same: these numbers will do.
+        # Between its ends a range does not change: these numbers suffice.
         ends = {
             int(end)
             for each in (warning, self.critical)

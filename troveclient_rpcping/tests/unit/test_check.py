@@ -172,7 +172,7 @@ class RangeTest(testtools.TestCase):
             error = self.assertRaises(
                 argparse.ArgumentTypeError, thresholds.parse, text
             )
-            self.assertIn('is no range', str(error))
+            self.assertIn('is not a range', str(error))
 
 
 class MistakeTest(testtools.TestCase):

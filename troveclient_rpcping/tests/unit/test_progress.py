@@ -77,7 +77,8 @@ class ProgressTest(testtools.TestCase):
 
     def test_the_count_and_the_clock_stay_on_any_width(self) -> None:
         """However long the names of the awaited guests are."""
-        with self.showing(stable=1) as shown:
+        shown = self.showing(stable=1)
+        with shown.shown():
             shown.saw('id-0', series(UP))
             for width in (40, 80, 120, 200):
                 line = self.picture(shown, width)
@@ -88,7 +89,8 @@ class ProgressTest(testtools.TestCase):
 
     def test_the_time_to_go_moves_on(self) -> None:
         """With each answer; it stands on the bar alone."""
-        with self.showing(rate=0.1) as shown:
+        shown = self.showing(rate=0.1)
+        with shown.shown():
             self.assertIn('about 6 min 40 s to go', self.picture(shown, 120))
             for number in range(30):
                 shown.saw(f'id-{number}', series(UP))
@@ -97,7 +99,8 @@ class ProgressTest(testtools.TestCase):
 
     def test_a_throttled_sweep_counts_its_pause_down(self) -> None:
         """The pause is a part of the time to go, until it is over."""
-        with self.showing() as shown:
+        shown = self.showing()
+        with shown.shown():
             shown.throttled(Throttle(40.0, 100_000.0))
             line = self.picture(shown, 120)
             self.assertIn('rate limit of the server: about 27 h 46 min', line)
@@ -106,7 +109,8 @@ class ProgressTest(testtools.TestCase):
 
     def test_bad_guests_are_counted_as_they_come(self) -> None:
         """A long sweep need not be waited for; each guest counts once."""
-        with self.showing() as shown:
+        shown = self.showing()
+        with shown.shown():
             self.assertNotIn('bad', self.picture(shown, 80))
             shown.saw('id-0', series(UP))
             for _ in range(2):
@@ -124,7 +128,7 @@ class ProgressTest(testtools.TestCase):
             self.stderr = terminal
             with (
                 fixtures.EnvironmentVariable('TERM', term),
-                self.showing(rate=0.1),
+                self.showing(rate=0.1).shown(),
             ):
                 pass
             self.assertEqual(
@@ -133,7 +137,7 @@ class ProgressTest(testtools.TestCase):
 
     def test_a_deadline_that_comes_before_is_said_in_any_case(self) -> None:
         """A bar alone would not tell."""
-        with self.showing(rate=0.1, deadline=100.0):
+        with self.showing(rate=0.1, deadline=100.0).shown():
             pass
         self.assertIn(
             '--deadline comes before that: about 9 of 40 pings', self.said()

@@ -316,7 +316,7 @@ class BelowTest(testtools.TestCase):
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         with open(theirs, 'w') as terminal:
-            shown = below.Below(
+            drawn = below.Below(
                 console.Console(file=terminal, force_terminal=True),
                 lambda: 'picture',
             )
@@ -326,9 +326,8 @@ class BelowTest(testtools.TestCase):
 
             before = signal.getsignal(signal.SIGTSTP)
             self.assertTrue(echoes())
-            shown.start()
-            self.assertFalse(echoes())
-            shown.stop()
+            with drawn.shown():
+                self.assertFalse(echoes())
             self.assertTrue(echoes())
             self.assertIs(before, signal.getsignal(signal.SIGTSTP))
         said = os.read(ours, 10_000)
