@@ -84,7 +84,8 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         ('project', 'of this project (name or ID; may be repeated)'),
         (
             'datastore',
-            'of this datastore, as in "mysql" or "mysql 8.0" (may be repeated)',
+            'of this datastore, as in "mysql" or "mysql 8.0" (may be '
+            'repeated)',
         ),
         (
             'status',

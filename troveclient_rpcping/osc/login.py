@@ -155,8 +155,8 @@ def _options(app: Any) -> dict[str, Any]:
 def _unasked_warnings_silenced(app: Any) -> Iterator[None]:
     """Leave one line for one failure.
 
-    keystoneauth warns when it cannot get the versions of Keystone. The error of
-    a failed login says the same.
+    keystoneauth warns when it cannot get the versions of Keystone. The error
+    of a failed login says the same.
     """
     logger = logging.getLogger('keystoneauth.identity')
     level = logger.level

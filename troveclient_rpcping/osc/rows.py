@@ -113,7 +113,7 @@ def columns_of(arguments: argparse.Namespace) -> list[str]:
 
     :param arguments: with the options of cliff's Lister.
     """
-    named = _named(arguments)
+    named = {_normal(c) for c in arguments.columns + arguments.sort_columns}
     if arguments.long:
         several = arguments.count is not None or arguments.wait is not None
         # For people; a program finds every column in every run.
@@ -130,20 +130,13 @@ def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
     :param arguments: with the options of cliff's Lister.
     """
     known = set(map(_normal, LONG_COLUMNS))
-    for normal, name in _named(arguments).items():
-        if normal not in known:
+    for name in (*arguments.columns, *arguments.sort_columns):
+        if _normal(name) not in known:
             return (
                 f'there is no column {plaintext.quoted(name)}: give one of '
                 f'{", ".join(LONG_COLUMNS)}'
             )
     return None
-
-
-def _named(arguments: argparse.Namespace) -> dict[str, str]:
-    return {
-        _normal(name): name
-        for name in (*arguments.columns, *arguments.sort_columns)
-    }
 
 
 def _normal(name: str) -> str:

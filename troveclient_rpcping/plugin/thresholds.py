@@ -70,7 +70,7 @@ def parse(text: str) -> Range:
     match = _RANGE.fullmatch(text)
     if match is None or not (match['start'] or match['end']):
         raise argparse.ArgumentTypeError(
-            f'"{text}" is not a range: give one as in 5, 5:, ~:5, 5:10 or @5:10'
+            f'"{text}" is not a range: give one as in 5, 5:, ~:5, 5:10, @5:10'
         )
     start = -math.inf if match['start'] == '~' else float(match['start'] or 0)
     end = float(match['end'] or math.inf)
