@@ -80,7 +80,7 @@ def status_of(*verdicts: Verdict) -> int:
 
 class ExitStatusTest(testtools.TestCase):
     def test_the_exit_status_is_a_contract(self) -> None:
-        """A bad guest outweighs an unknown one; nothing is not success."""
+        """A bad guest outweighs an unknown one."""
         up, dead = Verdict.REACHABLE, Verdict.UNREACHABLE
         error, unknown = Verdict.ERROR, Verdict.UNKNOWN
         for verdicts, status in (
@@ -98,7 +98,7 @@ class ExitStatusTest(testtools.TestCase):
             self.assertEqual(status, status_of(*verdicts), str(verdicts))
 
     def test_the_numbers_are_those_of_the_documentation(self) -> None:
-        """Runbooks have them in writing."""
+        """Runbooks depend on these numbers."""
         self.assertEqual(
             (0, 1, 2, 3, 130, 143),
             (
@@ -114,7 +114,7 @@ class ExitStatusTest(testtools.TestCase):
 
 class DurationsTest(testtools.TestCase):
     def test_durations_read_well(self) -> None:
-        """In the unit that suits them, and none is rounded to 60 s."""
+        """Each one has a unit that suits it, and none is 60 s."""
         for seconds, text in {
             0.0: '0.0 ms',
             0.00034: '0.3 ms',
@@ -152,7 +152,7 @@ class ArgumentsTest(testtools.TestCase):
         self.assertEqual(0.001, arguments.rate('0.001'))
 
     def test_a_name_is_trimmed_and_never_empty(self) -> None:
-        """As in a file; an empty one is a variable that was not set."""
+        """An empty name is a variable of a script that was not set."""
         parser = argparse.ArgumentParser(exit_on_error=False)
         arguments.add_targets(parser)
         parsed = parser.parse_args([' db 1\n', '--project', ' web '])
@@ -188,7 +188,7 @@ class ArgumentsTest(testtools.TestCase):
             )
             self.assertIn('1 to 1000000', str(error))
 
-    def test_what_does_not_go_together_is_refused(self) -> None:
+    def test_options_that_do_not_go_together_are_refused(self) -> None:
         """Each option of repetition needs its partner."""
         nothing = {
             'count': None,
@@ -236,7 +236,7 @@ class RowsTest(testtools.TestCase):
         )
 
     def test_a_dead_guest_shows_in_its_row(self) -> None:
-        """Verdict and detail; the RTT is for people in a table."""
+        """The row has the verdict, the detail and an RTT for people."""
         row = self.row(DEAD)
         self.assertEqual(
             (GUEST, 'db-1', 'unreachable', '15.0 s', 'Timeout'),
@@ -244,20 +244,20 @@ class RowsTest(testtools.TestCase):
         )
 
     def test_machines_get_the_rtt_as_a_number(self) -> None:
-        """In seconds, and null or empty for none."""
+        """It is in seconds; a missing one is null or empty."""
         for formatter in ('json', 'yaml', 'csv'):
             self.assertEqual(0.03, self.row(UP, formatter)[3])
             self.assertIsNone(self.row(LOST, formatter)[3])
 
     def test_the_value_formatter_gets_no_none(self) -> None:
-        """It would print one."""
+        """It would print a None."""
         for result, expected in ((UP, 0.03), (LOST, '')):
             cell = self.row(result, 'value')[3]
             assert isinstance(cell, rows.Seconds)
             self.assertEqual(expected, cell.machine_readable())
 
     def test_no_text_is_ever_none(self) -> None:
-        """What is missing is empty."""
+        """A missing text is empty."""
         cells = self.row(LOST, 'json', long=True)
         self.assertEqual(len(rows.LONG_COLUMNS), len(cells))
         # The round-trip times are numbers, or null.
@@ -284,7 +284,7 @@ class RowsTest(testtools.TestCase):
         )
 
     def test_verdicts_sort_with_the_worst_last(self) -> None:
-        """It then stands next to the prompt."""
+        """The worst rows then stand next to the prompt."""
         cells = sorted(rows.Grade(str(verdict)) for verdict in Verdict)
         self.assertEqual(
             ['reachable', 'unknown', 'error', 'unreachable'],
@@ -292,7 +292,7 @@ class RowsTest(testtools.TestCase):
         )
 
     def test_every_cell_is_one_clean_line(self) -> None:
-        """Whatever guests, tenants and servers wrote."""
+        """Texts of guests, tenants and servers are cleaned."""
         evil = '\x1b[31m\x07evil\n\u202e\t'
         instance = Instance(evil, evil, evil, evil, evil, evil)
         bad = result(Verdict.ERROR, Reason.AGENT_ERROR, evil, request_id=evil)
@@ -305,7 +305,7 @@ class RowsTest(testtools.TestCase):
             self.assertTrue(str(cell).isprintable(), repr(cell))
 
     def test_several_pings_have_their_times_and_losses(self) -> None:
-        """The times are of those received; the detail names the loss."""
+        """The RTTs are those of pings received; the detail has the loss."""
         pings = series(UP, DEAD, result(Verdict.REACHABLE, rtt=0.05))
         cells = dict(
             zip(
@@ -325,8 +325,8 @@ class RowsTest(testtools.TestCase):
         )
         self.assertEqual('1 of 3 pings lost: Timeout', cells['Detail'])
 
-    def test_whoever_was_waited_for_and_came_has_no_loss(self) -> None:
-        """That it took several pings is what waiting is."""
+    def test_a_guest_that_was_waited_for_has_no_loss(self) -> None:
+        """The pings before its answer are the wait itself."""
         pings = series(DEAD, UP)
         self.assertEqual('1 of 2 pings lost', detail(UP, pings))
         pings.stable = 1
@@ -376,7 +376,7 @@ class RecordsTest(testtools.TestCase):
     names = ('ID', 'Detail', 'Status')
 
     def test_a_row_is_lines_of_a_name_and_a_value(self) -> None:
-        """Empty ones are left out, long ones go on below, rows stand apart."""
+        """Empty values are left out, and long ones are wrapped."""
         rows_ = [('1', 'a b ' * 12, ''), ('2', '', 'ACTIVE')]
         self.assertEqual(
             'ID      1\n'
@@ -389,7 +389,7 @@ class RecordsTest(testtools.TestCase):
         )
 
     def test_the_width_of_a_table_is_that_of_its_longest_cells(self) -> None:
-        """As cliff draws it: with a border, and a space around each cell."""
+        """cliff draws a border, and a space around each cell."""
         self.assertEqual(
             len('| ID | Detail | Status |'),
             records.table_width(self.names, [('1', '', '')]),
@@ -399,14 +399,14 @@ class RecordsTest(testtools.TestCase):
             records.table_width(self.names, [('12345', '', ''), ('', '', '')]),
         )
 
-    def test_what_is_not_a_terminal_has_no_width(self) -> None:
-        """A pipe gets the table, whatever its width."""
+    def test_a_pipe_has_no_width(self) -> None:
+        """It gets the table, however wide it is."""
         self.assertIsNone(records.width_of(io.StringIO()))
 
 
 class SummaryTest(testtools.TestCase):
     def test_the_summary_counts_each_verdict(self) -> None:
-        """And gives the percentiles of the reachable guests alone."""
+        """It has the percentiles of the reachable guests alone."""
         rtts = [result(Verdict.REACHABLE, rtt=n / 1000) for n in range(1, 101)]
         summary = Summary.of([*rtts, DEAD, DEAD, FAILED, LOST])
         self.assertEqual(
@@ -416,7 +416,7 @@ class SummaryTest(testtools.TestCase):
         )
 
     def test_without_a_reachable_guest_there_are_no_percentiles(self) -> None:
-        """And no crash over their lack."""
+        """The summary leaves them out."""
         summary = Summary.of([DEAD, LOST])
         self.assertEqual(
             '2 guests: 0 reachable, 1 unreachable, 0 error, 1 unknown '
@@ -426,7 +426,7 @@ class SummaryTest(testtools.TestCase):
         self.assertRaises(ValueError, summary.percentile, 50)
 
     def test_a_percentile_is_a_value_that_was_measured(self) -> None:
-        """The nearest rank, for few values too."""
+        """It is the nearest rank, also of few values."""
         summary = Summary.of([UP, result(Verdict.REACHABLE, rtt=0.5)])
         self.assertEqual(0.03, summary.percentile(50))
         self.assertEqual(0.5, summary.percentile(51))
@@ -447,7 +447,7 @@ class ReportTest(testtools.TestCase):
         )
 
     def test_every_reason_has_a_sentence(self) -> None:
-        """Which guest, what is wrong, what to look at, which request."""
+        """It has the guest, the fault, the advice and the request ID."""
         for reason in Reason:
             said = sentence(
                 Target(GUEST, 'db-1'),
@@ -460,7 +460,7 @@ class ReportTest(testtools.TestCase):
             self.assertTrue(said.isprintable())
 
     def test_the_sentence_says_the_verdict(self) -> None:
-        """In the words of the verdict."""
+        """It has the state of the guest in words."""
         target = Target(GUEST)
         self.assertIn(
             f'Guest {GUEST} is unreachable: Trove asked',
@@ -476,8 +476,8 @@ class ReportTest(testtools.TestCase):
             sentence(target, LOST, series(LOST)),
         )
 
-    def test_a_wrong_project_in_the_url_is_said(self) -> None:
-        """An administrator is refused, too."""
+    def test_a_wrong_project_in_the_url_has_its_advice(self) -> None:
+        """An administrator is refused for it, too."""
         refused = result(
             Verdict.UNKNOWN,
             Reason.DENIED,
@@ -487,7 +487,7 @@ class ReportTest(testtools.TestCase):
         self.assertIn('The project in the URL of the endpoint must', said)
         self.assertNotIn('administrator', said)
 
-    def test_the_sentence_tells_of_losses_only(self) -> None:
+    def test_the_sentence_has_losses_only(self) -> None:
         """A guest may be unknown though each ping was answered."""
         cut = result(Verdict.UNKNOWN, Reason.NOT_ASKED, 'why')
         for pings, told in (((UP, UP), False), ((UP, DEAD), True)):
@@ -496,7 +496,7 @@ class ReportTest(testtools.TestCase):
             self.assertEqual(told, 'lost' in said, said)
 
     def test_lost_calls_point_at_the_bus(self) -> None:
-        """And at the workers of trove-api: no guest is to be repaired."""
+        """The advice is to look at trove-api, and to repair no guest."""
         for said in (
             sentence(Target(GUEST), ON_BUS, series(ON_BUS)),
             self.advice(UP, ON_BUS),
@@ -506,13 +506,13 @@ class ReportTest(testtools.TestCase):
         self.assertIn('1 of 2 guests: Half of all', self.advice(UP, ON_BUS))
 
     def test_dead_guests_alone_do_not_point_at_the_bus(self) -> None:
-        """They are proven to be dead: the sweep has looked at the bus."""
+        """The sweep has proven that they are dead."""
         self.assertEqual('', self.advice(DEAD, DEAD, UP))
         self.assertEqual('', self.advice(DEAD, DEAD))
         self.assertEqual('', self.advice(DEAD, DEAD, FAILED))
 
-    def test_a_heartbeat_that_contradicts_a_death_is_told(self) -> None:
-        """With its age when Trove listed it, and no more than that."""
+    def test_a_fresh_heartbeat_of_a_dead_guest_is_mentioned(self) -> None:
+        """It has its age when Trove listed it."""
         for status, age, deaf in (
             ('ACTIVE', 12.0, True),
             ('ACTIVE', 0.0, True),
@@ -535,13 +535,13 @@ class ReportTest(testtools.TestCase):
         for other in (UP, FAILED, LOST):
             self.assertNotIn('heartbeat', self.advice(other, other))
 
-    def test_troubles_of_the_control_plane_are_named_once(self) -> None:
-        """With how many guests they hit."""
+    def test_failures_of_the_control_plane_are_named_once(self) -> None:
+        """The advice counts the guests that each failure hits."""
         advice = self.advice(UP, LOST, LOST)
         self.assertIn('2 of 3 guests: The Trove API cannot be', advice)
         self.assertEqual(1, len(advice.splitlines()))
 
-    def test_troubles_of_single_guests_need_no_advice(self) -> None:
-        """Their rows say all."""
+    def test_failures_of_single_guests_need_no_advice(self) -> None:
+        """Their rows say enough."""
         missing = result(Verdict.UNKNOWN, Reason.NOT_FOUND, 'x')
         self.assertEqual('', self.advice(UP, FAILED, missing))

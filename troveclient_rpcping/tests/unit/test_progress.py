@@ -76,7 +76,7 @@ class ProgressTest(testtools.TestCase):
         return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', self.stderr.getvalue())
 
     def test_the_count_and_the_clock_stay_on_any_width(self) -> None:
-        """However long the names of the awaited guests are."""
+        """Long names of awaited guests are cut instead."""
         shown = self.showing(stable=1)
         with shown.shown():
             shown.saw('id-0', series(UP))
@@ -88,7 +88,7 @@ class ProgressTest(testtools.TestCase):
                 self.assertLessEqual(len(line.rstrip()), width)
 
     def test_the_time_to_go_moves_on(self) -> None:
-        """With each answer; it stands on the bar alone."""
+        """It shrinks with each answer, and stands on the bar alone."""
         shown = self.showing(rate=0.1)
         with shown.shown():
             self.assertIn('about 6 min 40 s to go', self.picture(shown, 120))
@@ -98,7 +98,7 @@ class ProgressTest(testtools.TestCase):
         self.assertNotIn('to go\n', self.said())
 
     def test_a_throttled_sweep_counts_its_pause_down(self) -> None:
-        """The pause is a part of the time to go, until it is over."""
+        """The time to go includes the pause until it is over."""
         shown = self.showing()
         with shown.shown():
             shown.throttled(Throttle(40.0, 100_000.0))
@@ -108,7 +108,7 @@ class ProgressTest(testtools.TestCase):
             self.assertIn('about 1.0 s to go', self.picture(shown, 120))
 
     def test_bad_guests_are_counted_as_they_come(self) -> None:
-        """A long sweep need not be waited for; each guest counts once."""
+        """The bar shows them during the sweep, each guest once."""
         shown = self.showing()
         with shown.shown():
             self.assertNotIn('bad', self.picture(shown, 80))
@@ -120,7 +120,7 @@ class ProgressTest(testtools.TestCase):
             )
 
     def test_without_a_bar_the_time_to_go_is_a_line(self) -> None:
-        """In a pipe, and on a terminal without a cursor."""
+        """A pipe gets it, and a terminal without a cursor does."""
         for terminal, term in (
             (io.StringIO(), 'xterm'),
             (Terminal(), 'dumb'),
@@ -135,8 +135,8 @@ class ProgressTest(testtools.TestCase):
                 'limited by --rate: about 6 min 40 s to go\n', self.said()
             )
 
-    def test_a_deadline_that_comes_before_is_said_in_any_case(self) -> None:
-        """A bar alone would not tell."""
+    def test_a_deadline_that_comes_first_is_always_a_line(self) -> None:
+        """A bar does not show it."""
         with self.showing(rate=0.1, deadline=100.0).shown():
             pass
         self.assertIn(

@@ -74,20 +74,20 @@ class ScreenTest(testtools.TestCase):
         screen._screen.print(screen.picture())
         return terminal.getvalue()
 
-    def test_it_says_who_is_down(self) -> None:
-        """With the counts above."""
+    def test_it_lists_the_guests_that_are_down(self) -> None:
+        """The counts stand above the list."""
         shown = self.shown('db-7')
         for words in ('1 guest ', '● 1 unreachable', 'db-7', 'Timeout'):
             self.assertIn(words, shown)
 
-    def test_it_draws_the_times_of_those_that_answer(self) -> None:
-        """The median and the slow ones."""
+    def test_it_draws_the_round_trip_times(self) -> None:
+        """The median and the slow ones have a row each."""
         shown = self.shown('db-7', dead=False)
         self.assertRegex(shown, 'RTT p50 .*█.* 500 ms')
         self.assertNotIn('db-7', shown)
 
     def test_names_are_text_and_nothing_else(self) -> None:
-        """Neither markup of the terminal's library nor escapes."""
+        """A name has neither markup nor escape sequences."""
         shown = self.shown('[bold]db\x1b]0;x\x07')
         self.assertIn('[bold]db', shown)
         self.assertNotIn('\x1b]0', shown)
@@ -105,8 +105,8 @@ class ScreenTest(testtools.TestCase):
         screen.failed(watch)
         return screen, terminal
 
-    def test_an_outage_shows_what_was_last_known_as_such(self) -> None:
-        """With the time of that, in UTC as in the lines; no clock goes on."""
+    def test_an_outage_shows_the_last_known_state(self) -> None:
+        """The state has its time in UTC, and no clock goes on."""
         screen, terminal = self.outage()
         screen._screen.print(screen.picture())
         plain = re.sub(r'\x1b\[[0-9;]*m', '', terminal.getvalue())
@@ -121,7 +121,7 @@ class ScreenTest(testtools.TestCase):
         self.assertNotIn('RTT', shown)
 
     def test_the_counts_of_an_outage_have_no_colours(self) -> None:
-        """Green would say that all is well now."""
+        """Green would say that the guests are reachable now."""
         screen, terminal = self.outage()
         screen._screen = console.Console(file=terminal, force_terminal=True)
         with fixtures.EnvironmentVariable('TERM', 'xterm'):
@@ -131,7 +131,7 @@ class ScreenTest(testtools.TestCase):
         self.assertNotRegex(shown, r'\x1b\[1;31m● ')
 
     def test_only_a_guest_that_is_down_for_longer_is_said_to_be(self) -> None:
-        """Where all began together there is no order."""
+        """Guests that went down together have no order."""
         names = [f'db-{number}' for number in range(100)]
         self.assertNotIn('for longer', self.shown(*names))
         terminal = Terminal()
@@ -148,7 +148,7 @@ class ScreenTest(testtools.TestCase):
         self.assertIn('and 1 more, for longer', terminal.getvalue())
 
     def test_a_thousand_dead_guests_leave_room(self) -> None:
-        """The latest are listed, and how many there are besides."""
+        """The latest guests are listed, and the others are counted."""
         shown = self.shown(*(f'db-{number}' for number in range(1000)))
         self.assertLess(len(shown.splitlines()), 60)
         self.assertIn('db-999', shown)
@@ -183,7 +183,7 @@ class ViewTest(testtools.TestCase):
             )
 
     def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
-        """So does one that cannot print what the view is drawn with."""
+        """A terminal that lacks the characters of the view does, too."""
         for term in ('dumb', 'unknown', ''):
             with fixtures.EnvironmentVariable('TERM', term):
                 self.assertIsInstance(self.view(Terminal()), views.Lines)
@@ -194,7 +194,7 @@ class ViewTest(testtools.TestCase):
         self.assertIsInstance(self.view(Latin()), views.Lines)
 
     def test_each_line_is_there_at_once(self) -> None:
-        """Who reads the pipe waits for it."""
+        """The reader of a pipe gets each line when it is printed."""
         flushed = []
 
         class Pipe(io.StringIO):
@@ -206,8 +206,8 @@ class ViewTest(testtools.TestCase):
 
 
 class OutputTest(testtools.TestCase):
-    def test_a_terminal_that_goes_away_is_no_error(self) -> None:
-        """Neither at once nor when what it still holds is written."""
+    def test_a_terminal_that_goes_away_is_not_an_error(self) -> None:
+        """Neither a write nor the buffer at the end raises."""
         ours, theirs = pty.openpty()
         with open(theirs, 'w') as stdout, open(os.dup(theirs), 'w') as stderr:
             output = views.Output(stdout, stderr, expendable=False)
@@ -222,7 +222,7 @@ class OutputTest(testtools.TestCase):
             self.assertEqual(3, output.write('ghi'))
 
     def test_other_errors_are_raised(self) -> None:
-        """A disk that fails, or a reader that ends."""
+        """A disk that fails raises, and a reader that ends does."""
 
         class Failing(io.StringIO):
             def flush(self) -> None:
@@ -236,8 +236,8 @@ class OutputTest(testtools.TestCase):
             output = views.Output(stream, None, expendable=False)
             self.assertRaises(OSError, output.flush)
 
-    def test_who_has_more_to_do_goes_on_without_it(self) -> None:
-        """But ends with its reader."""
+    def test_a_monitor_with_metrics_goes_on_without_its_output(self) -> None:
+        """It still ends with its reader."""
 
         class Full(io.StringIO):
             def write(self, text: str) -> int:
@@ -254,8 +254,8 @@ class OutputTest(testtools.TestCase):
         output = views.Output(Pipe(), None, expendable=True)
         self.assertRaises(BrokenPipeError, output.write, 'abc')
 
-    def test_a_closed_one_is_gone(self) -> None:
-        """And is no terminal."""
+    def test_a_closed_output_is_gone(self) -> None:
+        """It is not a terminal, and writing to it does nothing."""
         output = views.Output(None, None, expendable=True)
         self.assertTrue(output.gone)
         self.assertFalse(output.isatty())
@@ -285,7 +285,7 @@ class BelowTest(testtools.TestCase):
         return text
 
     def test_a_line_takes_the_place_of_the_picture(self) -> None:
-        """And the picture stands below it again."""
+        """The picture is drawn again below the line."""
         self.below.draw()
         self.drawn()
         self.below.line('changed')
@@ -294,7 +294,7 @@ class BelowTest(testtools.TestCase):
         )
 
     def test_another_size_leaves_no_copy_behind(self) -> None:
-        """Where the old picture is then depends on the terminal."""
+        """The lines and the picture are drawn anew."""
         self.below.line('changed')
         self.drawn()
         self.screen.size = console.ConsoleDimensions(20, 10)
@@ -304,7 +304,7 @@ class BelowTest(testtools.TestCase):
         self.assertNotIn('\x1b[2J', self.drawn())
 
     def test_a_picture_that_is_too_high_is_cut(self) -> None:
-        """What has left the screen cannot be taken away again."""
+        """Rows that have left the screen could not be erased."""
         self.picture = '\n'.join(map(str, range(50)))
         self.below.draw()
         self.drawn()
@@ -312,7 +312,7 @@ class BelowTest(testtools.TestCase):
         self.assertTrue(self.drawn().startswith('\r\x1b[8A\x1b[J0\n'))
 
     def test_the_cursor_and_the_echo_come_back(self) -> None:
-        """Whatever is typed meanwhile does not tear the picture up."""
+        """Meanwhile, typed characters do not break the picture."""
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         with open(theirs, 'w') as terminal:
