@@ -26,8 +26,8 @@ CONCURRENCY = 64
 #: Seconds from one ping of a guest to its next, if it is pinged repeatedly.
 INTERVAL = 1.0
 
-#: Seconds that are waited for guests to be reachable.
-PATIENCE = 300.0
+#: Seconds to wait for guests to be reachable.
+WAIT = 300.0
 
 #: What no duration, in seconds, and no number on the command line exceeds.
 MOST = 1_000_000

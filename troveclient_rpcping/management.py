@@ -144,8 +144,9 @@ class Management(management.Management):  # type: ignore[misc]
             Otherwise the sweep reads the listing once, if guests are silent.
         :param capacity: what earlier sweeps learnt of the API, in place of
             *concurrency*: hand the same object to each sweep of a monitor.
-        :param on_throttle: is called when the rate limit of the server
-            refuses a ping.
+        :param on_throttle: is called with a
+            :class:`~troveclient_rpcping.limits.Throttle` when the rate limit
+            of the server refuses a ping.
         :returns: an iterator of :class:`PingResult`, *count* for each
             instance, in the order in which the answers come. Fewer for those
             that were answered, but not so often, when the sweep had to end.
@@ -175,7 +176,7 @@ class Management(management.Management):  # type: ignore[misc]
         self,
         instances: Iterable[Any],
         *,
-        deadline: float | None = limits.PATIENCE,
+        deadline: float | None = limits.WAIT,
         stable: int = 1,
         interval: float = limits.INTERVAL,
         concurrency: int = limits.CONCURRENCY,

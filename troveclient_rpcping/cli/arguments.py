@@ -205,11 +205,11 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
         '--wait',
         metavar='<seconds>',
         nargs='?',
-        const=limits.PATIENCE,
-        type=patience,
+        const=limits.WAIT,
+        type=wait_seconds,
         help=(
             'Ping until every instance is reachable, or this time is up '
-            f'(default: {limits.PATIENCE:g})'
+            f'(default: {limits.WAIT:g})'
         ),
     )
     parser.add_argument(
@@ -370,7 +370,7 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
     return argparse.ArgumentTypeError(f'"{shown}" {mistake}')
 
 
-def patience(text: str) -> float:
+def wait_seconds(text: str) -> float:
     """Parse the duration of a wait: seconds, 0.001 or more."""
     return _positive(
         text,

@@ -34,7 +34,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import login_failure
 
 #: Seconds that Keystone has for a login.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class LoginFailed(osc_exceptions.CommandError):
@@ -54,10 +54,10 @@ def log_in(app: Any, seconds: float | None) -> None:
 
     :param app: the ``openstack`` shell.
     :param seconds: how long it may take, at the most; None for
-        :data:`PATIENCE`.
+        :data:`TIMEOUT`.
     :raises LoginFailed: there is no login.
     """
-    limit = min(seconds or PATIENCE, PATIENCE)
+    limit = min(seconds or TIMEOUT, TIMEOUT)
     manager = app.client_manager
     try:
         # Not in the thread: this may ask a person for a password.

@@ -112,7 +112,7 @@ def manager(
     login.log_in(app, seconds)
     session = app.client_manager.session
     # A long sweep logs in again.
-    with _unheard_log_silenced(), login.bounded(session, login.PATIENCE):
+    with _unheard_log_silenced(), login.bounded(session, login.TIMEOUT):
         yield client.of_cloud(app.cloud, session).mgmt_instances
 
 

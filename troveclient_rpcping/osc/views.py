@@ -71,7 +71,7 @@ class Output:
         ]
         #: Whether the stream is closed, or its terminal went away.
         self.gone = stream is None
-        #: The last error; empty for none, and to be emptied by the reader.
+        #: The last error; empty for none. Its reader empties it.
         self.trouble = ''
 
     def __getattr__(self, name: str) -> Any:

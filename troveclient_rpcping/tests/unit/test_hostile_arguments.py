@@ -116,7 +116,7 @@ class NumbersTest(testtools.TestCase):
     parsers: tuple[Callable[[str], float], ...] = (
         arguments.seconds,
         arguments.rate,
-        arguments.patience,
+        arguments.wait_seconds,
         arguments.times,
         arguments.concurrency,
     )
@@ -138,13 +138,17 @@ class NumbersTest(testtools.TestCase):
         for parse, least, most in (
             (arguments.seconds, '0.001', '1000000'),
             (arguments.rate, '0.001', '1e6'),
-            (arguments.patience, '0.001', '1000000.0'),
+            (arguments.wait_seconds, '0.001', '1000000.0'),
             (arguments.times, '1', '1000000'),
             (arguments.concurrency, '1', '1024'),
         ):
             self.assertEqual(float(least), parse(least))
             self.assertEqual(float(most), parse(most))
-        for parse in (arguments.seconds, arguments.rate, arguments.patience):
+        for parse in (
+            arguments.seconds,
+            arguments.rate,
+            arguments.wait_seconds,
+        ):
             for text in ('0.0009', '1000000.1'):
                 self.assert_refused(parse, text)
         self.assert_refused(arguments.times, '1000001')

@@ -173,9 +173,9 @@ class ArgumentsTest(testtools.TestCase):
 
     def test_a_wait_that_swallows_an_instance_says_so(self) -> None:
         """Its seconds are optional, and come first."""
-        self.assertEqual(20.0, arguments.patience('20'))
+        self.assertEqual(20.0, arguments.wait_seconds('20'))
         error = self.assertRaises(
-            argparse.ArgumentTypeError, arguments.patience, 'db-1'
+            argparse.ArgumentTypeError, arguments.wait_seconds, 'db-1'
         )
         self.assertIn('an instance goes before --wait', str(error))
 
