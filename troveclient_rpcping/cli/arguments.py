@@ -21,6 +21,7 @@ import re
 from typing import Any
 from typing import NoReturn
 
+from troveclient_rpcping import durations
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.survey import Plan
@@ -116,12 +117,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that bound a sweep."""
     parser.add_argument(
         '--timeout',
-        metavar='<seconds>',
+        metavar='<duration>',
         type=seconds,
         default=limits.TIMEOUT,
         help=(
-            'Seconds for each ping, in all (default: %(default)g; Trove '
-            'itself waits 15 for the guest agent)'
+            'The longest time for one ping (default: %(default)gs; Trove '
+            'itself waits 15s for the guest agent). A duration is a number '
+            'of seconds, or has units: 90, 1.5, 500ms, 5m, 1h30m'
         ),
     )
     parser.add_argument(
@@ -130,12 +132,12 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         type=concurrency,
         default=limits.CONCURRENCY,
         help=(
-            'The most pings in flight (default: %(default)d): the sweep '
-            'finds out how many requests the API serves side by side, leaves '
-            'a worker to others, and asks guests with a stale heartbeat last '
-            'and few at a time. That matters where trove-api runs in uWSGI or '
-            'mod_wsgi with one thread in each process, since there a dead '
-            'guest holds a whole process until Trove gives up'
+            'The most pings in flight (default: %(default)d). The sweep '
+            'finds out how many requests the API serves at the same time, '
+            'and leaves a worker to other users. It asks guests with a stale '
+            'heartbeat last, and few at a time: where trove-api runs in '
+            'uWSGI or mod_wsgi with one thread in each process, a dead guest '
+            'occupies a whole process until Trove gives up'
         ),
     )
     parser.add_argument(
@@ -203,28 +205,31 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--wait',
-        metavar='<seconds>',
+        metavar='<duration>',
         nargs='?',
         const=limits.WAIT,
         type=wait_seconds,
         help=(
-            'Ping until every instance is reachable, or this time is up '
-            f'(default: {limits.WAIT:g})'
+            'Ping until every instance is reachable, or until this time is '
+            f'up (without a value: {limits.WAIT:g}s)'
         ),
     )
     parser.add_argument(
         '--stable',
         metavar='<number>',
         type=times,
-        help='With --wait: reachable this many times in a row (default: 1)',
+        help=(
+            'With --wait: each instance must be reachable this many times in '
+            'a row (default: 1)'
+        ),
     )
     parser.add_argument(
         '--interval',
-        metavar='<seconds>',
+        metavar='<duration>',
         type=seconds,
         help=(
-            'With --count or --wait: seconds from one ping of an instance to '
-            f'its next (default: {limits.INTERVAL:g})'
+            'With --count or --wait: the time from one ping of an instance '
+            f'to its next (default: {limits.INTERVAL:g}s)'
         ),
     )
 
@@ -334,27 +339,41 @@ def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds, 0.001 or more."""
-    return _positive(
-        text, f'is not a duration: give a number of seconds {_RANGE}'
-    )
+    """Parse a duration; return it in seconds, 0.001 or more.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _seconds(text)
+
+
+def _seconds(text: str, hint: str = '') -> float:
+    try:
+        value = durations.parse(text)
+    except ValueError:
+        value = math.nan
+    if not _LEAST <= value <= limits.MOST:
+        raise _mistaken(
+            text,
+            f'is not a duration {_RANGE} seconds: give seconds, or units, as '
+            f'in 90, 500ms, 5m or 1h30m{hint}',
+        )
+    return value
 
 
 def rate(text: str) -> float:
-    """Parse a rate: pings a second, 0.001 or more."""
-    return _positive(
-        text, f'is not a rate: give a number of pings a second {_RANGE}'
-    )
+    """Parse how many pings a second may be sent: 0.001 or more.
 
-
-def _positive(text: str, mistake: str) -> float:
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
     try:
         # Python also takes 1_000, and the digits of other scripts.
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
     if not _LEAST <= value <= limits.MOST:
-        raise _mistaken(text, mistake)
+        raise _mistaken(
+            text, f'is not a rate: give a number of pings a second {_RANGE}'
+        )
     return value
 
 
@@ -371,12 +390,11 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
 
 
 def wait_seconds(text: str) -> float:
-    """Parse the duration of a wait: seconds, 0.001 or more."""
-    return _positive(
-        text,
-        f'is not a duration: give a number of seconds {_RANGE}; an instance '
-        'goes before --wait',
-    )
+    """Parse how long to wait; return it in seconds, 0.001 or more.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _seconds(text, '; an instance goes before --wait')
 
 
 def times(text: str) -> int:

@@ -58,12 +58,12 @@ class MonitorDatabaseInstances(command.Command):
         arguments.add_limits(parser)
         parser.add_argument(
             '--interval',
-            metavar='<seconds>',
+            metavar='<duration>',
             type=arguments.seconds,
             default=60.0,
             help=_(
-                'Seconds from the start of one sweep to the start of the next '
-                '(default: %(default)g)'
+                'The time from the start of one sweep to the start of the '
+                'next (default: %(default)gs)'
             ),
         )
         parser.add_argument(

@@ -74,11 +74,12 @@ class PingDatabaseInstances(command.Lister):
         arguments.add_repetition(parser)
         parser.add_argument(
             '--deadline',
-            metavar='<seconds>',
+            metavar='<duration>',
             type=arguments.seconds,
             help=_(
-                'Seconds for login, listing and pings, in all; guests that '
-                'are not asked by then are unknown (default: none)'
+                'The longest time for login, listing and pings together; '
+                'guests that are not asked by then are unknown (default: '
+                'none)'
             ),
         )
         arguments.add_textfile(parser)

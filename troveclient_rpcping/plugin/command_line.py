@@ -101,12 +101,12 @@ def own_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '-t',
         '--deadline',
-        metavar='<seconds>',
+        metavar='<duration>',
         type=arguments.seconds,
         default=DEADLINE,
         help=(
-            'Seconds for the plugin, in all; what is not known by then is '
-            'unknown (default: %(default)g)'
+            'The longest time for the plugin; what is not known by then is '
+            'unknown (default: %(default)gs)'
         ),
     )
     _add_verbosity(parser)
