@@ -39,7 +39,6 @@ from troveclient_rpcping.plugin import endings
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
-from troveclient_rpcping.plugin.thresholds import Thresholds
 
 # The stages in which a login may fail.
 _LOGIN = ('reading the options', 'logging in')
@@ -129,7 +128,7 @@ class Check:
         options = self._options
         return output.Report(
             findings,
-            Thresholds(options.warning, options.critical, options.unknown),
+            command_line.thresholds_of(options),
             time.monotonic() - self._started,
         )
 

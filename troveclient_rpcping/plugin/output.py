@@ -10,24 +10,27 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The output of a monitoring plugin: state, line and performance data.
+"""The text that a monitoring plugin prints: state, sentence, performance data.
 
 By the guidelines of the monitoring plugins
-(https://www.monitoring-plugins.org/doc/guidelines.html). Tenants, guests and
-servers wrote the names and texts, so these are cleaned: a line break would
-forge a line, and a pipe would forge performance data.
+(https://www.monitoring-plugins.org/doc/guidelines.html). A line break in a
+text would forge a line, and a pipe would forge performance data. So every
+text of a tenant, a guest or a server is cleaned before it is printed.
 """
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+import dataclasses
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import PERCENTILES
+from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.plugin.thresholds import Range
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.plugin.thresholds import Thresholds
 from troveclient_rpcping.verdict import PingResult
@@ -36,13 +39,16 @@ from troveclient_rpcping.verdict import Verdict
 
 _SERVICE = 'TROVE GUEST RPC'
 
-# The longest sentence in the first line, in characters. An old NRPE passes on
-# 1 KiB in all, and the performance data come last.
+# The longest sentence in the first line, in characters. Old releases of NRPE
+# pass on 1 KiB in all, and the performance data come last.
 _SENTENCE_LIMIT = 400
 
 _BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
 
-# From this level of -v on a guest has a line of its own.
+# The percentile of the round-trip times that has thresholds.
+_WATCHED = 'p95'
+
+# The level of -v from which on a guest has a line of its own.
 _SHOWN_FROM = {
     Verdict.UNREACHABLE: 1,
     Verdict.ERROR: 1,
@@ -51,53 +57,35 @@ _SHOWN_FROM = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What the plugin reports about the guests.
+    """The report on the guests that the plugin asked for.
 
-    :param findings: their outcomes.
-    :param thresholds: the thresholds of the states.
+    :param findings: the outcomes of the guests.
+    :param thresholds: the thresholds of the check.
     :param seconds: how long the plugin took, in all.
     """
 
-    def __init__(
-        self, findings: Findings, thresholds: Thresholds, seconds: float
-    ):
-        self._findings = findings
-        self._summary = findings.summary
-        self._results = [each.result for each in findings.outcomes]
-        self._thresholds = thresholds
-        self._seconds = seconds
-        #: The state of the service.
-        self.state = self._state()
+    findings: Findings
+    thresholds: Thresholds
+    seconds: float
 
-    def _state(self) -> State:
-        """Return the state of the service.
+    @property
+    def state(self) -> State:
+        """The state of the service.
 
-        Enough bad guests for CRITICAL outweigh any number of unknown guests.
-        A WARNING does not: it would also say that nothing is worse.
+        Enough guests that are known to be bad are CRITICAL, however many
+        others are unknown. UNKNOWN outranks WARNING, because WARNING would
+        also say that the service is not worse.
         """
-        warning, critical = self._thresholds.warning, self._thresholds.critical
-        bad = self._summary.bad
-        if critical.alerts(bad):
+        limits = self.thresholds
+        if self._alerts(limits.critical) or self._is_slow(limits.rtt_critical):
             return State.CRITICAL
-        if self._is_unknown():
+        if self._is_unknown:
             return State.UNKNOWN
-        if warning is not None and warning.alerts(bad):
+        if self._alerts(limits.warning) or self._is_slow(limits.rtt_warning):
             return State.WARNING
         return State.OK
-
-    def _is_unknown(self) -> bool:
-        """Whether too little is known.
-
-        A threshold for unknown guests tolerates guests without an answer. It
-        does not tolerate a check that ended early, or that learnt nothing.
-        """
-        unknown = self._summary.verdicts[Verdict.UNKNOWN]
-        return (
-            unknown >= self._thresholds.unknown
-            or self._summary.reasons[Reason.NOT_ASKED] > 0
-            or unknown == self._summary.guests
-        )
 
     @property
     def sentence(self) -> str:
@@ -108,66 +96,131 @@ class Report:
             some = [each for each in self._results if each.verdict in among]
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
-        said += self._why_unknown()
-        mistake = self._thresholds.mistake
-        return f'{said}; {mistake}' if mistake else said
+        remarks = [*self._why_slow(), *self.thresholds.mistakes]
+        return '; '.join([said + self._why_unknown(), *remarks])
+
+    @property
+    def performance(self) -> str:
+        """The performance data: counts of guests, and durations."""
+        summary, limits = self._summary, self.thresholds
+        counts = {
+            'bad': summary.bad,
+            **{
+                verdict.value: summary.verdicts[verdict]
+                for verdict in reversed(Verdict)
+            },
+        }
+        data = []
+        for label, count in counts.items():
+            # A threshold must have the unit of its value: no percentage.
+            ends = (
+                _both(self._of(limits.warning), self._of(limits.critical))
+                if label == 'bad'
+                else ';'
+            )
+            data.append(f'{label}={count};{ends};0;{summary.guests}')
+        if summary.rtts:
+            for label, percent in PERCENTILES:
+                ends = (
+                    _both(limits.rtt_warning, limits.rtt_critical)
+                    if label == _WATCHED
+                    else ';'
+                )
+                seconds = summary.percentile(percent)
+                data.append(f'rtt_{label}={seconds:.6f}s;{ends};0')
+        data.append(f'duration={self.seconds:.3f}s;;;0')
+        return ' '.join(data)
+
+    def guests(self, verbosity: int) -> list[str]:
+        """Return a line for each guest that the reader wants to see.
+
+        :param verbosity: how many times -v was given: the bad guests from 1
+            on, the unknown ones from 2 on, all from 3 on.
+        """
+        return [
+            _guest(each)
+            for each in self.findings.outcomes
+            if verbosity >= _SHOWN_FROM[each.result.verdict]
+        ]
+
+    @property
+    def _summary(self) -> Summary:
+        return self.findings.summary
+
+    @property
+    def _results(self) -> list[PingResult]:
+        return [each.result for each in self.findings.outcomes]
+
+    @property
+    def _rtt(self) -> float | None:
+        """The round-trip time that has thresholds; None if nothing answers."""
+        if not self._summary.rtts:
+            return None
+        return self._summary.percentile(dict(PERCENTILES)[_WATCHED])
+
+    def _of(self, threshold: Range | None) -> Range | None:
+        """Return a threshold in numbers of guests."""
+        return threshold and threshold.of(self._summary.guests)
+
+    def _alerts(self, threshold: Range | None) -> bool:
+        in_guests = self._of(threshold)
+        return in_guests is not None and in_guests.alerts(self._summary.bad)
+
+    def _is_slow(self, threshold: Range | None) -> bool:
+        rtt = self._rtt
+        return bool(threshold and rtt is not None and threshold.alerts(rtt))
+
+    @property
+    def _is_unknown(self) -> bool:
+        summary = self._summary
+        unknown = summary.verdicts[Verdict.UNKNOWN]
+        tolerance = self.thresholds.unknown.of(summary.guests)
+        return (
+            tolerance.alerts(unknown)
+            # A user who tolerates some unknown guests tolerates guests that
+            # were asked in vain. A check that did not ask a guest, or that
+            # learnt nothing of any guest, was not made.
+            or summary.reasons[Reason.NOT_ASKED] > 0
+            or unknown == summary.guests
+        )
+
+    def _why_slow(self) -> list[str]:
+        """Name the threshold that the round-trip times exceed, if one."""
+        limits, rtt = self.thresholds, self._rtt
+        for option, threshold in (
+            ('--rtt-critical', limits.rtt_critical),
+            ('--rtt-warning', limits.rtt_warning),
+        ):
+            if rtt is not None and threshold and self._is_slow(threshold):
+                shown = durations.human(rtt)
+                return [f'RTT {_WATCHED} {shown} ({option} {threshold.text})']
+        return []
 
     def _why_unknown(self) -> str:
-        """Return the text of one unknown guest if they make the state."""
+        """Return the detail of one unknown guest, if the state is UNKNOWN."""
         if self.state is not State.UNKNOWN:
             return ''
         unknown = [
             each for each in self._results if each.verdict is Verdict.UNKNOWN
         ]
-        # Everything else follows from an early end.
+        # The reason why the pings ended early explains all the rest.
         unknown.sort(key=lambda result: result.reason is not Reason.NOT_ASKED)
         return f': {unknown[0].detail}'
-
-    @property
-    def performance(self) -> str:
-        """The performance data: counts of guests, and durations."""
-        summary, thresholds = self._summary, self._thresholds
-        warning = thresholds.warning.text if thresholds.warning else ''
-        limits = f'{warning};{thresholds.critical.text}'
-        data = [f'bad={summary.bad};{limits};0;{summary.guests}']
-        data += [
-            f'{verdict}={summary.verdicts[verdict]};;;0;{summary.guests}'
-            for verdict in reversed(Verdict)
-        ]
-        if summary.rtts:
-            data += [
-                f'rtt_{label}={summary.percentile(percent):.6f}s;;;0'
-                for label, percent in PERCENTILES
-            ]
-        data.append(f'duration={self._seconds:.3f}s;;;0')
-        return ' '.join(data)
-
-    def guests(self, verbosity: int) -> list[str]:
-        """Return a line for each guest at this verbosity.
-
-        :param verbosity: how many times -v was given: the bad guests from 1
-            on, the unknown guests from 2 on, all from 3 on.
-        """
-        return [
-            _guest(each)
-            for each in self._findings.outcomes
-            if verbosity >= _SHOWN_FROM[each.result.verdict]
-        ]
 
 
 def first_line(state: State, sentence: str, performance: str = '') -> str:
     """Return the line that the monitoring system shows.
 
     :param state: the state.
-    :param sentence: why; cleaned here.
-    :param performance: the performance data; empty for none.
+    :param sentence: the reason for the state. It is cleaned here.
+    :param performance: the performance data, if there are any.
     """
     said = f'{_SERVICE} {state.name} - {clean(sentence, _SENTENCE_LIMIT)}'
     return f'{said} | {performance}' if performance else said
 
 
 def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
-    """Return *text* as one clean line that has no pipe.
+    """Return *text* as one clean line without performance data.
 
     :param limit: the longest line to return, in characters.
     """
@@ -175,8 +228,13 @@ def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
 
 
 def _without_pipe(text: str) -> str:
-    # Performance data follow a pipe.
+    # Performance data begin behind a pipe.
     return text.replace('|', '¦')
+
+
+def _both(warning: Range | None, critical: Range | None) -> str:
+    """Return two thresholds as they stand in the performance data."""
+    return f'{warning or ""};{critical or ""}'
 
 
 def _reasons(results: Sequence[PingResult]) -> str:
@@ -190,8 +248,7 @@ def _reasons(results: Sequence[PingResult]) -> str:
 
 def _guest(outcome: Outcome) -> str:
     target, result = outcome.target, outcome.result
-    # The ID comes first. The name comes last and in quotes, since a tenant
-    # chose it.
+    # The name comes last, and in quotes, because a tenant chose it.
     id_ = plaintext.word(target.instance_id) if target.instance_id else '-'
     said = f'{id_} {result.verdict}'
     if result.reason is not None:

@@ -39,6 +39,7 @@ import trustme
 from troveclient_rpcping import fixture
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import main
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
@@ -123,19 +124,20 @@ NOT_ASKED = not_up(Verdict.UNKNOWN, Reason.NOT_ASKED, 'No time was left')
 
 def report(
     *results: PingResult,
-    warning: str | None = None,
-    critical: str = '0',
-    unknown: int = 1,
     name: str | None = None,
+    **options: str,
 ) -> output.Report:
-    targets = [Target(result.instance_id, name) for result in results]
+    """Return the report of a check with these options."""
+    argv = [
+        f'--{option.replace("_", "-")}={text}'
+        for option, text in options.items()
+    ]
+    parsed = command_line.own_parser().parse_args(argv)
     return output.Report(
-        base.findings(targets, results),
-        thresholds.Thresholds(
-            None if warning is None else thresholds.parse(warning),
-            thresholds.parse(critical),
-            unknown,
+        base.findings(
+            [Target(result.instance_id, name) for result in results], results
         ),
+        command_line.thresholds_of(parsed),
         6.4,
     )
 
@@ -162,22 +164,56 @@ class RangeTest(testtools.TestCase):
             for value in silent:
                 self.assertFalse(parsed.alerts(value), f'{value} in {text}')
 
-    def test_a_text_that_is_not_a_range_is_refused(self) -> None:
-        """It does not become another range, or none."""
-        for text in (
-            *('', '@', ':', '@:', '~', 'x', '5%', '20:10', '1:2:3', '--1'),
-            *('1e3', 'nan', 'inf', ' 5', '5 ', '5\n', '1_0', '٣', '5,5'),
-            *('$ARG1$', '5|', "5'"),
+    def test_a_percentage_is_of_the_guests_asked_for(self) -> None:
+        """It is exact: 0.1 % of 3,000 guests are 3 guests."""
+        for text, guests, silent, alerts in (
+            ('20%', 15, 3, 4),
+            ('0.1%', 3000, 3, 4),
+            ('0%', 60, 0, 1),
+            ('100%:', 7, 7, 6),
+            ('5%:10%', 40, 4, 5),
+            ('@5%:10%', 40, 5, 4),
+            ('~:33.3%', 3, 0, 1),
+            ('5', 1_000_000, 5, 6),
         ):
-            error = self.assertRaises(
-                argparse.ArgumentTypeError, thresholds.parse, text
-            )
-            self.assertIn('is not a range', str(error))
+            parsed = thresholds.parse(text).of(guests)
+            self.assertTrue(parsed.alerts(alerts), text)
+            self.assertFalse(parsed.alerts(silent), text)
+
+    def test_a_range_of_rtts_is_one_of_durations(self) -> None:
+        """A number without a unit is in seconds."""
+        for text, alerts, silent in (
+            ('2', 2.001, 2.0),
+            ('500ms', 0.501, 0.5),
+            ('1m:', 59, 61),
+            ('100ms:2s', 0.05, 1),
+            ('@1s:1m30s', 90, 91),
+        ):
+            parsed = thresholds.parse_rtt(text)
+            self.assertTrue(parsed.alerts(alerts), text)
+            self.assertFalse(parsed.alerts(silent), text)
+
+    def test_any_other_text_is_not_a_range(self) -> None:
+        """It is taken neither for another range nor for no range."""
+        broken = (
+            *('', '@', ':', '@:', '~', 'x', '20:10', '1:2:3', '--1'),
+            *('1e3', 'nan', 'inf', ' 5', '5 ', '5\n', '1_0', '٣', '5,5'),
+            *('$ARG1$', '5|', "5'", '9' * 5000),
+        )
+        for parse, texts in (
+            (thresholds.parse, ('%', '5%:20', '101%', '-5%', '5 %', '5%%')),
+            (thresholds.parse_rtt, ('5%', '5x', '-1s', '1s:500ms', '99d')),
+        ):
+            for text in (*broken, *texts):
+                error = self.assertRaises(
+                    argparse.ArgumentTypeError, parse, text
+                )
+                self.assertIn('is not a range: ', str(error))
 
 
 class MistakeTest(testtools.TestCase):
-    def test_a_warning_that_can_never_show_is_reported(self) -> None:
-        """Each number of its range is critical."""
+    def test_the_line_names_a_warning_that_can_never_show(self) -> None:
+        """Each number of guests that is a warning is critical, too."""
         for warning, critical in (
             ('5', '2'),
             ('5', '5'),
@@ -188,6 +224,8 @@ class MistakeTest(testtools.TestCase):
             ('0.5', '0'),
             # No number of guests is in between.
             ('2', '2.9999'),
+            ('20%', '5%'),
+            ('5%', '5%'),
         ):
             made = report(up(), warning=warning, critical=critical)
             self.assertEqual(
@@ -197,10 +235,15 @@ class MistakeTest(testtools.TestCase):
             )
 
     def test_a_warning_that_can_show_is_left_alone(self) -> None:
-        """So is a missing one, and one that never alerts."""
+        """The same holds without a warning, and for one that never alerts."""
         for warning, critical in (
-            (None, '0'),
             ('0', '5'),
+            # In a cloud of two guests both alert from the first bad guest on.
+            ('1%', '20%'),
+            ('100%', '20%'),
+            # Which one comes first depends on the cloud.
+            ('20%', '0'),
+            ('5', '1%'),
             ('1', '@3:5'),
             ('@2:2', '2'),
             ('~:', '0'),
@@ -211,6 +254,17 @@ class MistakeTest(testtools.TestCase):
         ):
             made = report(up(), warning=warning, critical=critical)
             self.assertEqual('1 of 1 guests reachable', made.sentence)
+        self.assertEqual('1 of 1 guests reachable', report(up()).sentence)
+
+    def test_the_line_names_an_rtt_warning_that_can_never_show(self) -> None:
+        """The critical threshold is the lower one."""
+        self.assertEqual(
+            '1 of 1 guests reachable; --rtt-warning 2 never shows, since '
+            '--rtt-critical 500ms comes first',
+            report(up(), rtt_warning='2', rtt_critical='500ms').sentence,
+        )
+        made = report(up(), rtt_warning='500ms', rtt_critical='2')
+        self.assertEqual('1 of 1 guests reachable', made.sentence)
 
 
 class StateTest(testtools.TestCase):
@@ -241,26 +295,56 @@ class StateTest(testtools.TestCase):
             made = report(*results, warning='1', critical='3')
             self.assertIs(state, made.state, str(bad))
 
-    def test_unknown_guests_are_tolerated_up_to_a_number(self) -> None:
-        """From that number on the state is unknown."""
+    def test_unknown_guests_are_tolerated_below_a_number_or_share(
+        self,
+    ) -> None:
+        """From there on the state is unknown."""
         for unknown, state in ((2, State.OK), (3, State.UNKNOWN)):
-            results = [up()] * 9 + [LOST] * unknown
-            self.assertIs(state, report(*results, unknown=3).state)
+            results = [up()] * (12 - unknown) + [LOST] * unknown
+            for tolerance in ('3', '25%', '17%'):
+                made = report(*results, unknown=tolerance)
+                self.assertIs(state, made.state, tolerance)
+
+    def test_percentages_count_unknown_guests_as_guests(self) -> None:
+        """100 % are all guests that the check asks for."""
+        results = [up()] * 2 + [DEAD] * 2 + [LOST] * 6
+        for critical, state in (
+            ('19%', State.CRITICAL),
+            ('20%', State.UNKNOWN),
+        ):
+            self.assertIs(state, report(*results, critical=critical).state)
+
+    def test_slow_answers_raise_an_alert(self) -> None:
+        """The 95th percentile of the round-trip times decides."""
+        for slow, state in (
+            (0.5, State.OK),
+            (0.6, State.WARNING),
+            (2.1, State.CRITICAL),
+        ):
+            # One guest of 21 is beyond the percentile.
+            results = [up()] * 18 + [up(rtt=slow)] * 2 + [up(rtt=9.0)]
+            made = report(*results, rtt_warning='500ms', rtt_critical='2')
+            self.assertIs(state, made.state, str(slow))
+
+    def test_without_an_answer_no_rtt_alerts(self) -> None:
+        """An alert for missing answers would blame the speed."""
+        made = report(DEAD, critical='5', rtt_critical='1s:')
+        self.assertIs(State.OK, made.state)
 
     def test_unknown_outranks_a_warning(self) -> None:
         """A warning would also say that nothing is worse."""
         results = [up(), LOST, DEAD]
         made = report(*results, warning='0', critical='1')
         self.assertIs(State.UNKNOWN, made.state)
-        made = report(*results, warning='0', critical='1', unknown=2)
+        made = report(*results, warning='0', critical='1', unknown='2')
         self.assertIs(State.WARNING, made.state)
 
     def test_a_check_that_was_not_made_is_never_ok(self) -> None:
         """The threshold for unknown guests does not count then."""
         self.assertIs(
-            State.UNKNOWN, report(up(), NOT_ASKED, unknown=1000).state
+            State.UNKNOWN, report(up(), NOT_ASKED, unknown='1000').state
         )
-        self.assertIs(State.UNKNOWN, report(LOST, LOST, unknown=1000).state)
+        self.assertIs(State.UNKNOWN, report(LOST, LOST, unknown='1000').state)
 
 
 class LineTest(testtools.TestCase):
@@ -306,6 +390,34 @@ class LineTest(testtools.TestCase):
             (bad['warn'], bad['crit'], bad['min'], bad['max']),
         )
         self.assertEqual('s', data['rtt_p95']['unit'])
+
+    def test_thresholds_have_the_units_of_their_values(self) -> None:
+        """A percentage becomes a number of guests, a duration seconds."""
+        made = report(
+            *[up(n) for n in range(63)],
+            warning='5%',
+            critical='@10%:20%',
+            rtt_warning='500ms',
+            rtt_critical='@1m:',
+        )
+        data = performance(f'x | {made.performance}')
+        self.assertEqual(
+            [('3.15', '@6.3:12.6'), ('0.5', '@60:'), ('', '')],
+            [
+                (data[label]['warn'], data[label]['crit'])
+                for label in ('bad', 'rtt_p95', 'rtt_max')
+            ],
+        )
+
+    def test_the_sentence_names_the_rtt_that_alerts(self) -> None:
+        """It names the option, too."""
+        made = report(
+            up(rtt=2.31), rtt_warning='500ms', rtt_critical='2', critical='0'
+        )
+        self.assertEqual(
+            '1 of 1 guests reachable; RTT p95 2.3 s (--rtt-critical 2)',
+            made.sentence,
+        )
 
     def test_a_number_is_never_written_with_an_exponent(self) -> None:
         """Some monitoring systems cannot read an exponent."""
@@ -554,6 +666,13 @@ class UnknownTest(TestCase):
             ('--all', 'x'),
             ('--project', 'p', 'x'),
             ('x', '-c', '5:1'),
+            ('x', '-c', '101%'),
+            ('x', '-w', '5%:20'),
+            ('x', '--unknown', '0%'),
+            ('x', '--unknown', '5%:'),
+            ('x', '--rtt-warning', '2x'),
+            ('x', '--rtt-critical', '5%'),
+            ('x', '-t', '5 minutes'),
             ('x', '-c', ''),
             ('x', '-w', 'many'),
             ('x', '-c'),
