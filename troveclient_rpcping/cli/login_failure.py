@@ -139,6 +139,19 @@ def explained(
     return None
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether Keystone refused the credentials of a login.
+
+    Only a person can mend that. Keystone did answer: a Keystone that is down
+    or overloaded refuses nothing.
+
+    :param error: an error that the login raised, or that one caused.
+    """
+    return any(
+        isinstance(each, ksa_exceptions.Unauthorized) for each in _chain(error)
+    )
+
+
 def keystone(auth: Mapping[str, Any]) -> str:
     """Return the name of the Keystone that is asked for a login.
 

@@ -72,7 +72,7 @@ def log_in(app: Any, seconds: float | None) -> None:
         said = f'No login: {keystone} did not answer within {within}.'
         raise LoginFailed(said) from error
     except Exception as error:
-        raise _failure(app, error) from error
+        raise failure(app, error) from error
 
 
 def _set_up(app: Any) -> None:
@@ -134,15 +134,19 @@ def _within(seconds: float, act: Callable[[], Any]) -> Any:
     return done.result(seconds)
 
 
-def _failure(app: Any, error: Exception) -> LoginFailed:
-    """Say why a login failed, and what to do."""
+def failure(app: Any, error: Exception) -> LoginFailed:
+    """Return why a login failed, and what to do.
+
+    :param app: the ``openstack`` shell.
+    :param error: the error that the login raised.
+    """
     options = _options(app)
     auth_type = str(options.get('auth_type'))
-    failure = login_failure.explained(error, auth_type, options)
-    if failure is None:
+    found = login_failure.explained(error, auth_type, options)
+    if found is None:
         said = ' '.join(str(error).split()) or type(error).__name__
-        failure = login_failure.LoginFailure(said, mistake=True)
-    return LoginFailed(f'No login: {failure.text}', mistake=failure.mistake)
+        found = login_failure.LoginFailure(said, mistake=True)
+    return LoginFailed(f'No login: {found.text}', mistake=found.mistake)
 
 
 def _options(app: Any) -> dict[str, Any]:

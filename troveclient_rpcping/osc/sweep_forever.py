@@ -35,6 +35,8 @@ from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import measures
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import service
 from troveclient_rpcping.osc import shell
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Change
@@ -72,6 +74,9 @@ class SweepForever:
             arguments.label,
             served=bool(arguments.listen),
         )
+        self._service = service.Service(
+            arguments.interval, lambda error: login.failure(app, error)
+        )
 
     def run(self) -> NoReturn:
         """Sweep, print what changed, pause, and so on until interrupted.
@@ -87,6 +92,7 @@ class SweepForever:
             self._app.stdout, self._app.stderr, expendable=has_metrics
         )
         with (
+            self._service,
             self._measures.run(),
             # Before the login, so that a failed login shows in the metrics.
             self._exporter(),
@@ -142,6 +148,7 @@ class SweepForever:
         self._print(self._watch.swept(findings, now))
         self._view.swept(self._watch, findings.summary, now - begun)
         self._begun = True
+        self._service.swept(report.counts(findings.summary), now - begun)
 
     def _report_failure(self, error: Exception) -> None:
         LOG.debug('The sweep failed', exc_info=True)
@@ -152,6 +159,7 @@ class SweepForever:
         self._measure(self._measures.failed)
         self._print(self._watch.failed(why, time.monotonic()))
         self._view.failed(self._watch)
+        self._service.failed(why, error)
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether to go on after a failure before the first good sweep.
