@@ -243,6 +243,35 @@ class MetricsTest(testtools.TestCase):
         )
 
 
+class AlertsTest(testtools.TestCase):
+    """The page "Which alert, what now"."""
+
+    def sections(self) -> dict[str, str]:
+        """Return the text below each title of the lowest level."""
+        parts = re.split(
+            r'^([\w-]+)\n-+$', page('user/alerts.rst'), flags=re.M
+        )
+        return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+    def test_each_alert_and_each_reason_has_its_section(self) -> None:
+        """Only the reason of a reachable guest asks for no action."""
+        rules = (ROOT / 'contrib/prometheus/alerts.yaml').read_text()
+        reasons = set(verdict.Reason) - {verdict.Reason.NO_SUCH_METHOD}
+        self.assertEqual(
+            sorted([*re.findall(r'alert: (\w+)', rules), *reasons]),
+            sorted(self.sections()),
+        )
+
+    def test_each_section_says_what_to_do_and_what_not(self) -> None:
+        """A person at night reads nothing else."""
+        for name, text in self.sections().items():
+            self.assertEqual(
+                ['First:', 'Run:', 'Do not'],
+                re.findall(r'^- \*\*([\w :]+)\*\*', text, re.M),
+                name,
+            )
+
+
 class ArchitectureTest(testtools.TestCase):
     def named(self) -> set[str]:
         picture = page('contributor/architecture.svg')
