@@ -26,8 +26,8 @@ CONCURRENCY = 64
 #: Seconds from one ping of a guest to its next, if it is pinged repeatedly.
 INTERVAL = 1.0
 
-#: Seconds that are waited for guests to be reachable.
-PATIENCE = 300.0
+#: Seconds to wait for guests to be reachable.
+WAIT = 300.0
 
 #: What no duration, in seconds, and no number on the command line exceeds.
 MOST = 1_000_000
@@ -54,6 +54,18 @@ class Limits:
             value = getattr(self, field.name)
             if value is not None:
                 positive(field.name, value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Throttle:
+    """The rate limit of the server, as far as its refusals show it.
+
+    :param rate: pings a second that seem to get through.
+    :param pause: seconds until the next ping may be sent.
+    """
+
+    rate: float
+    pause: float
 
 
 def positive(name: str, value: float) -> float:

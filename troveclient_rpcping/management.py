@@ -115,7 +115,7 @@ class Management(management.Management):  # type: ignore[misc]
         interval: float = limits.INTERVAL,
         listing: Collection[inventory.Instance] | None = None,
         capacity: Capacity | None = None,
-        on_throttle: Callable[[float, float], None] | None = None,
+        on_throttle: Callable[[limits.Throttle], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
 
@@ -144,9 +144,9 @@ class Management(management.Management):  # type: ignore[misc]
             Otherwise the sweep reads the listing once, if guests are silent.
         :param capacity: what earlier sweeps learnt of the API, in place of
             *concurrency*: hand the same object to each sweep of a monitor.
-        :param on_throttle: is told, whenever the rate limit of the server
-            refused a ping, how many a second seem to get through, and after
-            how many seconds the next one may.
+        :param on_throttle: is called with a
+            :class:`~troveclient_rpcping.limits.Throttle` when the rate limit
+            of the server refuses a ping.
         :returns: an iterator of :class:`PingResult`, *count* for each
             instance, in the order in which the answers come. Fewer for those
             that were answered, but not so often, when the sweep had to end.
@@ -176,14 +176,14 @@ class Management(management.Management):  # type: ignore[misc]
         self,
         instances: Iterable[Any],
         *,
-        deadline: float | None = limits.PATIENCE,
+        deadline: float | None = limits.WAIT,
         stable: int = 1,
         interval: float = limits.INTERVAL,
         concurrency: int = limits.CONCURRENCY,
         timeout: float = limits.TIMEOUT,
         rate: float | None = None,
         listing: Collection[inventory.Instance] | None = None,
-        on_throttle: Callable[[float, float], None] | None = None,
+        on_throttle: Callable[[limits.Throttle], None] | None = None,
     ) -> Generator[PingResult]:
         """Ping instances until all are reachable, or the time is up.
 
@@ -202,7 +202,7 @@ class Management(management.Management):  # type: ignore[misc]
         :param timeout: seconds for each ping, in all.
         :param rate: pings a second, at the most.
         :param listing: see :meth:`rpc_ping_each`.
-        :param on_throttle: is told when the server limits the rate.
+        :param on_throttle: see :meth:`rpc_ping_each`.
         :returns: an iterator of :class:`PingResult`, one for each ping; the
             last one of each instance is how it stood at the end. With
             *stable* above 1, only so many in a row are what was waited for.
@@ -235,7 +235,7 @@ class Management(management.Management):  # type: ignore[misc]
         again: repeat.Repeat,
         listing: Collection[inventory.Instance] | None,
         capacity: Capacity | None,
-        on_throttle: Callable[[float, float], None] | None,
+        on_throttle: Callable[[limits.Throttle], None] | None,
     ) -> Generator[PingResult]:
         # Not at the top: importing the library is to cost no libcurl.
         from troveclient_rpcping.sweep import run

@@ -10,31 +10,35 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The arguments that the commands share: which guests, and how fast."""
+"""The arguments that the command lines share: which guests, how fast."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import re
 from typing import Any
 from typing import NoReturn
 
+from troveclient_rpcping import durations
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.cli.survey import Plan
+from troveclient_rpcping.cli.targets import Selection
 
-# The longest number that makes sense, in digits.
+# The longest number to read, in digits.
 _DIGITS = 20
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
 _RANGE = f'from {_LEAST:g} to {limits.MOST}'
 
-# What Prometheus takes for the name of a label, without those that begin with
-# "__", which it keeps for itself.
+# The names of labels in Prometheus, without those that begin with "__": these
+# are reserved.
 _LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
 
-#: The labels that the metrics have already.
+#: The labels that the metrics set themselves.
 OWN_LABELS = frozenset(
     {
         *('instance_id', 'name', 'project_id', 'datastore'),
@@ -42,15 +46,12 @@ OWN_LABELS = frozenset(
     }
 )
 
-# Prometheus names the target by these, and would rename a label of ours.
+# Prometheus sets these itself, and would rename ours.
 _LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
 
 
 def be_brief(parser: argparse.ArgumentParser) -> None:
-    """Let a parser print one line for a mistake, not its usage of 25 lines.
-
-    :param parser: the parser. Its class is chosen by cliff.
-    """
+    """Let a parser print one line for a mistake, not its usage of 25 lines."""
 
     def error(message: str) -> NoReturn:
         parser.exit(2, f'{brief(parser, message)}\n')
@@ -80,40 +81,27 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Ping every instance of every project, members of clusters too',
     )
-    parser.add_argument(
-        '--project',
-        metavar='<project>',
-        action='append',
-        type=name,
-        default=[],
-        help=(
-            'With --all: only instances of this project (name or ID; may be '
-            'repeated)'
+    for option, what in (
+        ('project', 'of this project (name or ID; may be repeated)'),
+        (
+            'datastore',
+            'of this datastore, as in "mysql" or "mysql 8.0" (may be '
+            'repeated)',
         ),
-    )
-    parser.add_argument(
-        '--datastore',
-        metavar='<datastore>',
-        action='append',
-        type=name,
-        default=[],
-        help=(
-            'With --all: only instances of this datastore, as in "mysql" or '
-            '"mysql 8.0" (may be repeated)'
+        (
+            'status',
+            'in this status, as in "ACTIVE" (may be repeated). After an '
+            'upgrade Trove may list a running instance as "SHUTDOWN"',
         ),
-    )
-    parser.add_argument(
-        '--status',
-        metavar='<status>',
-        action='append',
-        type=name,
-        default=[],
-        help=(
-            'With --all: only instances in this status, as in "ACTIVE" (may '
-            'be repeated). After an upgrade Trove may list a running instance '
-            'as "SHUTDOWN"'
-        ),
-    )
+    ):
+        parser.add_argument(
+            f'--{option}',
+            metavar=f'<{option}>',
+            action='append',
+            type=name,
+            default=[],
+            help=f'With --all: only instances {what}',
+        )
     parser.add_argument(
         '--from-file',
         metavar='<file>',
@@ -129,12 +117,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that bound a sweep."""
     parser.add_argument(
         '--timeout',
-        metavar='<seconds>',
+        metavar='<duration>',
         type=seconds,
         default=limits.TIMEOUT,
         help=(
-            'Seconds for each ping, in all (default: %(default)g; Trove '
-            'itself waits 15 for the guest agent)'
+            'The longest time for one ping (default: %(default)gs; Trove '
+            'itself waits 15s for the guest agent). A duration is a number '
+            'of seconds, or has units: 90, 1.5, 500ms, 5m, 1h30m'
         ),
     )
     parser.add_argument(
@@ -143,12 +132,12 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         type=concurrency,
         default=limits.CONCURRENCY,
         help=(
-            'The most pings in flight (default: %(default)d): the sweep '
-            'finds out how many requests the API serves side by side, leaves '
-            'a worker to others, and asks guests with a stale heartbeat last '
-            'and few at a time. That matters where trove-api runs in uWSGI or '
-            'mod_wsgi with one thread in each process, since there a dead '
-            'guest holds a whole process until Trove gives up'
+            'The most pings in flight (default: %(default)d). The sweep '
+            'finds out how many requests the API serves at the same time, '
+            'and leaves a worker to other users. It asks guests with a stale '
+            'heartbeat last, and few at a time: where trove-api runs in '
+            'uWSGI or mod_wsgi with one thread in each process, a dead guest '
+            'occupies a whole process until Trove gives up'
         ),
     )
     parser.add_argument(
@@ -156,8 +145,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         metavar='<number>',
         type=rate,
         help=(
-            'Pings a second, at the most (default: no limit but that of the '
-            'server)'
+            'The most pings a second (default: only the limit of the server)'
         ),
     )
 
@@ -175,6 +163,38 @@ def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
     return None
 
 
+def selection(arguments: argparse.Namespace) -> Selection:
+    """Return the guests that a command line asks for."""
+    return Selection(
+        named=tuple(arguments.instances),
+        file=arguments.from_file,
+        everything=arguments.all,
+        projects=tuple(arguments.project),
+        datastores=tuple(arguments.datastore),
+        statuses=tuple(arguments.status),
+    )
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """Return how a command line wants guests to be pinged, each once."""
+    return Plan(
+        concurrency=arguments.concurrency,
+        timeout=arguments.timeout,
+        rate=arguments.rate,
+    )
+
+
+def repeated_plan(arguments: argparse.Namespace) -> Plan:
+    """Return how a command line wants guests to be pinged repeatedly."""
+    waits = arguments.wait is not None
+    return dataclasses.replace(
+        plan(arguments),
+        count=arguments.count or 1,
+        stable=(arguments.stable or 1) if waits else None,
+        interval=arguments.interval or limits.INTERVAL,
+    )
+
+
 def add_repetition(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that let a guest be pinged more than once."""
     parser.add_argument(
@@ -185,28 +205,31 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--wait',
-        metavar='<seconds>',
+        metavar='<duration>',
         nargs='?',
-        const=limits.PATIENCE,
-        type=patience,
+        const=limits.WAIT,
+        type=wait_seconds,
         help=(
-            'Ping until every instance is reachable, or this time is up '
-            f'(default: {limits.PATIENCE:g})'
+            'Ping until every instance is reachable, or until this time is '
+            f'up (without a value: {limits.WAIT:g}s)'
         ),
     )
     parser.add_argument(
         '--stable',
         metavar='<number>',
         type=times,
-        help='With --wait: reachable this many times in a row (default: 1)',
+        help=(
+            'With --wait: each instance must be reachable this many times in '
+            'a row (default: 1)'
+        ),
     )
     parser.add_argument(
         '--interval',
-        metavar='<seconds>',
+        metavar='<duration>',
         type=seconds,
         help=(
-            'With --count or --wait: seconds from one ping of an instance to '
-            f'its next (default: {limits.INTERVAL:g})'
+            'With --count or --wait: the time from one ping of an instance '
+            f'to its next (default: {limits.INTERVAL:g}s)'
         ),
     )
 
@@ -236,12 +259,7 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
 
 
 def name(text: str) -> str:
-    """Parse a name or an ID: anything but white space, which is trimmed.
-
-    It is trimmed in a file, too.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a name or an ID: trim it, as in a file; refuse an empty one."""
     trimmed = text.strip()
     if not trimmed:
         # A variable of a script that was not set.
@@ -250,21 +268,15 @@ def name(text: str) -> str:
 
 
 def file(text: str) -> str:
-    """Parse the path of a file: anything but nothing.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse the path of a file; refuse an empty one."""
     if not text:
         # A variable of a script that was not set.
-        raise _mistaken(text, 'is no file: give its path')
+        raise _mistaken(text, 'is not a file: give its path')
     return text
 
 
 def textfile(text: str) -> str:
-    """Parse the path of a file for node_exporter: it ends in ``.prom``.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse the path of a file for node_exporter: it ends in ``.prom``."""
     if not text.endswith('.prom') or text.endswith('/.prom'):
         raise _mistaken(
             text,
@@ -275,10 +287,7 @@ def textfile(text: str) -> str:
 
 
 def label(text: str) -> tuple[str, str]:
-    """Parse a label of all metrics: ``NAME=VALUE``.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a label of all metrics: ``NAME=VALUE``."""
     name, equals, value = text.partition('=')
     if not equals or not _LABEL.fullmatch(name):
         raise _mistaken(
@@ -292,7 +301,7 @@ def label(text: str) -> tuple[str, str]:
         raise _mistaken(
             name, 'is a label that Prometheus sets: give another name'
         )
-    # To Prometheus, an empty label is a label that is not there.
+    # Prometheus treats an empty label as a missing one.
     if not value.strip() or not value.isprintable():
         raise _mistaken(
             text, 'has no value that can be printed: give one, as in north'
@@ -310,14 +319,14 @@ class _AddLabel(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Take one label more; a name may come once."""
+        """Add a label; refuse a second one of the same name."""
         name, value = values
         labels: dict[str, str] = getattr(namespace, self.dest)
         if name in labels:
             raise argparse.ArgumentError(
                 self, f'the label {name} is given twice: give each name once'
             )
-        # Not in place: the default is shared by all command lines.
+        # Not in place: all command lines share the default.
         setattr(namespace, self.dest, {**labels, name: value})
 
 
@@ -330,13 +339,25 @@ def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds, 0.001 or more.
+    """Parse a duration; return it in seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    return _positive(
-        text, f'is not a duration: give a number of seconds {_RANGE}'
-    )
+    return _seconds(text)
+
+
+def _seconds(text: str, hint: str = '') -> float:
+    try:
+        value = durations.parse(text)
+    except ValueError:
+        value = math.nan
+    if not _LEAST <= value <= limits.MOST:
+        raise _mistaken(
+            text,
+            f'is not a duration {_RANGE} seconds: give seconds, or units, as '
+            f'in 90, 500ms, 5m or 1h30m{hint}',
+        )
+    return value
 
 
 def rate(text: str) -> float:
@@ -344,19 +365,15 @@ def rate(text: str) -> float:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    return _positive(
-        text, f'is not a rate: give a number of pings a second {_RANGE}'
-    )
-
-
-def _positive(text: str, mistake: str) -> float:
     try:
         # Python also takes 1_000, and the digits of other scripts.
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
     if not _LEAST <= value <= limits.MOST:
-        raise _mistaken(text, mistake)
+        raise _mistaken(
+            text, f'is not a rate: give a number of pings a second {_RANGE}'
+        )
     return value
 
 
@@ -372,39 +389,33 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
     return argparse.ArgumentTypeError(f'"{shown}" {mistake}')
 
 
-def patience(text: str) -> float:
-    """Parse how long to wait: a number of seconds, 0.001 or more.
+def wait_seconds(text: str) -> float:
+    """Parse how long to wait; return it in seconds, 0.001 or more.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    return _positive(
-        text,
-        f'is not a duration: give a number of seconds {_RANGE}; an instance '
-        'goes before --wait',
-    )
+    return _seconds(text, '; an instance goes before --wait')
 
 
 def times(text: str) -> int:
-    """Parse how often to ping: 1 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a number of pings: 1 or more."""
     return _whole(
-        text, limits.MOST, 'is no number of pings: give one from 1 to 1000000'
+        text,
+        limits.MOST,
+        'is not a number of pings: give one from 1 to 1000000',
     )
 
 
 def concurrency(text: str) -> int:
-    """Parse how many pings may be in flight: 1 to 1024.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
-    # Each one is a connection, and a greenthread of trove-api.
-    return _whole(text, 1024, 'is no number of pings: give one from 1 to 1024')
+    """Parse the most pings in flight: 1 to 1024."""
+    # Each ping takes a connection, and a greenthread of trove-api.
+    return _whole(
+        text, 1024, 'is not a number of pings: give one from 1 to 1024'
+    )
 
 
 def mistake_in_repetition(arguments: argparse.Namespace) -> str | None:
-    """Say what is wrong with how often to ping; None if nothing is."""
+    """Say what is wrong with the repetition; None if nothing is."""
     if arguments.count is not None and arguments.wait is not None:
         return '--count and --wait exclude each other'
     if arguments.stable is not None and arguments.wait is None:

@@ -36,19 +36,19 @@ _CHECK_CATALOG = (
     'Check the region (OS_REGION_NAME) and the interface (OS_INTERFACE).'
 )
 
-# Without any of these there are no credentials at all.
+# There are no credentials at all without one of these.
 _CREDENTIALS = {'auth_url', 'username', 'user_id', 'token', 'endpoint'}
 
-# Kinds of login that need none.
+# Kinds of login that need no credentials.
 _NO_LOGIN = ('none', 'noauth')
 
-# What osc_lib and openstacksdk say of an option that is not set.
+# The text of osc_lib and openstacksdk about an option that is not set.
 _MISSING = re.compile(r'Missing value ([\w-]+) required for auth plugin \S+')
 
-# What Python says of an option that a kind of login does not know.
+# The text of Python about an option that a kind of login does not know.
 _UNFIT = re.compile(r".*got an unexpected keyword argument '(\w+)'")
 
-# The last thing that urllib3 says of a connection.
+# The cause at the end of an error of urllib3.
 _ERRNO = re.compile(r'\[Errno -?\d+\] ([^"\'\])]+)')
 
 
@@ -56,8 +56,8 @@ _ERRNO = re.compile(r'\[Errno -?\d+\] ([^"\'\])]+)')
 class LoginFailure:
     """Why there is no login.
 
-    :param text: that, and what to do; not cleaned.
-    :param mistake: whether only the user can mend it, and no time.
+    :param text: the cause, and what to do; not cleaned.
+    :param mistake: whether only the user can mend it.
     """
 
     text: str
@@ -69,7 +69,7 @@ def missing(auth_type: str, auth: Mapping[str, Any]) -> LoginFailure | None:
 
     :param auth_type: the kind of the login, as in clouds.yaml.
     :param auth: the settings of the login.
-    :returns: None if there is nothing to say.
+    :returns: None if nothing is missing.
     """
     if auth_type in _NO_LOGIN:
         return None
@@ -116,7 +116,7 @@ def explained(
     :param error: what the login raised.
     :param auth_type: the kind of the login, as in clouds.yaml.
     :param auth: the settings of the login.
-    :returns: None if that is not known.
+    :returns: None if the cause is not known.
     """
     for each in _chain(error):
         found = _of_keystone(each, keystone(auth))
@@ -139,18 +139,31 @@ def explained(
     return None
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether Keystone refused the credentials of a login.
+
+    Only a person can mend that. Keystone did answer: a Keystone that is down
+    or overloaded refuses nothing.
+
+    :param error: an error that the login raised, or that one caused.
+    """
+    return any(
+        isinstance(each, ksa_exceptions.Unauthorized) for each in _chain(error)
+    )
+
+
 def keystone(auth: Mapping[str, Any]) -> str:
-    """Return what is asked for a login, in words.
+    """Return the name of the Keystone that is asked for a login.
 
     :param auth: the settings of the login.
     """
     url = plaintext.one_line(str(auth.get('auth_url') or ''))
-    # A user and a password are hidden there.
+    # The user and the password stand there as asterisks.
     return f'Keystone at {url.replace("***@", "")}' if url else 'Keystone'
 
 
 def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
-    """Say what Keystone, or the way to it, did."""
+    """Say how Keystone, or the connection to it, failed."""
     said = ' '.join(str(error).split())
     if isinstance(error, ksa_exceptions.Unauthorized):
         return LoginFailure(
@@ -182,9 +195,9 @@ def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Return an error, and what caused it.
+    """Return an error and its causes, the first cause first.
 
-    A failed discovery hides what it failed for: the last cause says most.
+    A failed discovery hides its cause: the first cause says most.
     """
     found: list[BaseException] = []
     each: BaseException | None = error

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
@@ -22,7 +21,6 @@ from collections.abc import Sequence
 import dataclasses
 import difflib
 import fnmatch
-import functools
 import os
 import pathlib
 import re
@@ -30,102 +28,85 @@ from typing import TextIO
 
 from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.cli import advice
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.verdict import is_about_project
-from troveclient_rpcping.verdict import Judgement
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.outcomes.outcome import Target
 
-# How much of a file is read at most, in bytes: a million IDs fit in.
+# The largest file to read, in bytes: a million IDs fit in.
 _FILE_LIMIT = 64 * 1024 * 1024
-
-# What to do when there is no listing.
-_HINTS = {
-    Reason.DENIED: (
-        'Only an administrator may ping; check the credentials in use.'
-    ),
-    Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
-    Reason.CONNECTION: (
-        'Check that trove-api runs, the endpoint in the catalog, and the way '
-        'there: proxies and certificates.'
-    ),
-    Reason.GATEWAY: 'Check that trove-api runs, and that it reaches Keystone.',
-    Reason.RATE_LIMITED: 'Try again in a minute.',
-}
-#: What to do if the project in the URL is not that of the caller.
-PROJECT_HINT = (
-    'The project in the URL of the endpoint must be that of the login: check '
-    'the endpoint in the catalog, or where an endpoint is set in its place.'
-)
-# Where a ping may succeed though the listing failed.
-_IDS_HINT = (
-    'Guests that are named by their IDs need no listing, unless there is '
-    '--long or a file of metrics.'
-)
-_LISTING_ALONE = {Reason.TIMEOUT, Reason.API_ERROR}
 
 _BY_ID = 'Ask for one of them by its ID.'
 
-# Near names are looked up for so many names at the most: it takes about as
-# long as the listing has names.
+# The most names to look up near names for: each one takes about as long as
+# the listing has names.
 _MOST_HINTS = 5
-# How many values are shown of what a selection could have named.
+# The most values to show for a selection that fits no instance.
 _MOST_SHOWN = 8
-# The letters of a UUID, and about as many.
+# The letters of a UUID, and about its length.
 _ALMOST_ID = re.compile(r'[0-9a-fA-F-]{30,42}')
 
 # At the beginning of a line, or after white space: a name may have one inside.
 _COMMENT = re.compile(r'(?:^|\s)#.*')
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Target:
-    """One guest that was asked for.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The guests that a command line asks for: named ones, or all that fit.
 
-    :param instance_id: the ID; None for a name that stands for no instance.
-    :param name: the name, as far as it is known.
-    :param instance: its row in the listing, if there was a listing.
-    :param doubt: why the name is ambiguous, in a clean line; empty if it is
-        not.
-    :param hint: what may have been meant by a name that no instance bears.
+    :param named: names, patterns of names, and IDs.
+    :param file: a file with more of them; ``-`` for standard input; None for
+        no file.
+    :param everything: every instance that fits, rather than named ones.
+    :param projects: only these projects, by name or ID; empty for all.
+    :param datastores: only these types, or types and versions; empty for all.
+    :param statuses: only these statuses; empty for all.
     """
 
-    instance_id: str | None
-    name: str | None = None
-    instance: Instance | None = None
-    doubt: str = ''
-    hint: str = ''
+    named: tuple[str, ...] = ()
+    file: str | None = None
+    everything: bool = False
+    projects: tuple[str, ...] = ()
+    datastores: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
 
+    def names(self, stdin: TextIO | None) -> list[str]:
+        """Return what is named, also in the file.
 
-def unanswered(target: Target, why: str = '') -> PingResult:
-    """Return what is known of a target that no answer came for.
+        :param stdin: standard input; None if it is closed.
+        :raises TargetError: the file cannot be read.
+        """
+        more = read(self.file, stdin) if self.file is not None else []
+        return [*self.named, *more]
 
-    :param target: what was asked for.
-    :param why: why there is no answer, if there is an instance to ask.
-    """
-    reason = Reason.NOT_ASKED
-    if target.instance_id is None:
-        reason = Reason.NOT_FOUND
-        why = target.doubt or f'No instance bears this name{target.hint}'
-    return PingResult(
-        instance_id=target.instance_id or '',
-        judgement=Judgement(Verdict.UNKNOWN, reason, why),
-    )
+    def with_pipe_read(self, stdin: TextIO | None) -> Selection:
+        """Return the same selection, with the lines of a pipe as names.
+
+        A pipe has its lines only once. A regular file is read again each time
+        that the guests are looked up.
+
+        :param stdin: standard input; None if it is closed.
+        :raises TargetError: the pipe, or a file, cannot be read.
+        """
+        if self.file is None or (
+            self.file != '-' and os.path.isfile(self.file)
+        ):
+            return self
+        named = tuple(self.names(stdin))
+        return dataclasses.replace(self, named=named, file=None)
 
 
 class Names:
-    """Which instance each name stands for, from one lookup to the next.
+    """The instance of each name, from one lookup to the next.
 
-    Any tenant can give an instance a name that is in use. So a name goes on
-    to stand for the instance that it stood for first, as long as that exists.
+    Any tenant can give an instance a name that is in use. So a name keeps
+    standing for its first instance as long as that instance exists.
 
-    :param strict: whether an ambiguous name is an error in the first lookup:
-        a person is there who can give an ID. Later, and without *strict*, an
-        ambiguous name costs only itself.
+    :param strict: whether an ambiguous name is an error in the first lookup,
+        where a person can give an ID instead. In later lookups, and without
+        *strict*, only the ambiguous name itself is not found.
     """
 
     def __init__(self, *, strict: bool = True):
@@ -171,73 +152,66 @@ class Names:
         return dataclasses.replace(_target(known), doubt=doubt)
 
 
-class Directory:
-    """The instances of the cloud, listed once, when first needed.
+class Listing:
+    """The instances of the cloud, listed once, when they are first needed.
 
-    :param listing: lists every instance.
-    :param ids: whether IDs could be given in place of a listing.
+    :param list_all: lists every instance.
+    :param ids: whether the user could have given IDs, which need no listing.
     """
 
     def __init__(
-        self, listing: Callable[[], list[Instance]], *, ids: bool = True
+        self, list_all: Callable[[], list[Instance]], *, ids: bool = True
     ):
-        self._listing = listing
+        self._list_all = list_all
         self._ids = ids
+        #: Every instance; None until they are needed.
+        self.rows: list[Instance] | None = None
 
-    @functools.cached_property
+    @property
     def instances(self) -> list[Instance]:
         """Every instance.
 
         :raises TargetError: if there is no listing.
         """
-        try:
-            return self._listing()
-        except ListingFailed as error:
-            said = f'{str(error).rstrip(".")}. {self._hint(error)}'
-            raise TargetError(said.rstrip()) from error
-
-    def _hint(self, error: ListingFailed) -> str:
-        """Say what to do when there is no listing; empty for nothing."""
-        if is_about_project(str(error)):
-            return PROJECT_HINT
-        if self._ids and (error.reason in _LISTING_ALONE or error.came):
-            return _IDS_HINT
-        return _HINTS.get(error.reason, '')
+        if self.rows is None:
+            try:
+                self.rows = self._list_all()
+            except ListingFailed as error:
+                hint = advice.after_listing(error, ids=self._ids)
+                said = f'{str(error).rstrip(".")}. {hint}'
+                raise TargetError(said.rstrip()) from error
+        return self.rows
 
     def resolve(
         self,
-        arguments: Sequence[str],
+        named: Sequence[str],
         *,
         always_list: bool = False,
         known: Names | None = None,
     ) -> list[Target]:
-        """Find the instance of each argument, each instance once.
+        """Find the instance of each name, each instance once.
 
         All names together cost one listing, IDs none.
 
-        :param arguments: names, patterns of names as a shell has them
-            (``db-*``), and IDs. What is the name of an instance is no pattern.
-        :param always_list: list even for IDs alone, for more about them.
-        :param known: what names stood for in earlier lookups; None if this
-            is the only one.
-        :returns: in the order of the arguments.
+        :param named: names, patterns of names as a shell has them (``db-*``),
+            and IDs. The name of an instance is not taken for a pattern.
+        :param always_list: list even for IDs alone, to know more about them.
+        :param known: the names of earlier lookups; None if this is the only
+            one.
+        :returns: in the order of *named*.
         :raises TargetError: for names that several instances bear (it lists
             their IDs) unless *known* allows them, or if there is no listing.
         """
-        names = [text for text in arguments if not inventory.is_id(text)]
+        names = [text for text in named if not inventory.is_id(text)]
         instances = self.instances if names or always_list else []
         by_id = {instance.id: instance for instance in instances}
         bearers = inventory.by_name(instances, names)
         by_name = (known or Names()).look_up(bearers, by_id)
         hints = _Hints(instances)
         targets: dict[str, Target] = {}
-        for text in arguments:
+        for text in named:
             if inventory.is_id(text):
-                # Trove knows its IDs in lower case.
-                instance = by_id.get(text.lower())
-                found = [
-                    _target(instance) if instance else Target(text.lower())
-                ]
+                found = [_by_id(text, by_id)]
             elif _is_pattern(text) and not bearers[text]:
                 found = _matches(text, instances)
             else:
@@ -256,12 +230,12 @@ class Directory:
         datastores: Collection[str] = (),
         statuses: Collection[str] = (),
     ) -> list[Target]:
-        """Return every instance that fits, by name.
+        """Return every instance that fits, in the order of their names.
 
         :param project_ids: which projects; empty for all.
-        :param datastores: types, or types and versions; empty for all.
-        :param statuses: which statuses; empty for all.
-        :raises NoTargetError: if none does.
+        :param datastores: see :class:`Selection`.
+        :param statuses: see :class:`Selection`.
+        :raises NoTargetError: if no instance fits.
         :raises TargetError: if there is no listing.
         """
         wanted = {text.casefold() for text in datastores}
@@ -290,59 +264,14 @@ class Directory:
         return [_target(instance) for instance in found]
 
 
-def chosen(
-    arguments: argparse.Namespace,
-    listing: Callable[[], list[Instance]],
-    *,
-    stdin: TextIO | None,
-    project_id: Callable[[str], str],
-    always_list: bool = False,
-    known: Names | None = None,
-) -> list[Target]:
-    """Find the guests that a command line asks for.
-
-    :param arguments: with what ``arguments.add_targets`` adds.
-    :param listing: lists every instance; called once at the most.
-    :param stdin: standard input; None if it is closed.
-    :param project_id: asks Keystone for the ID of a project.
-    :param always_list: list even for IDs alone, for more about them.
-    :param known: what names stood for in earlier lookups, if there were any.
-    :returns: none if a file names none, and nothing else does.
-    :raises NoTargetError: if none fits.
-    :raises TargetError: if they cannot be found.
-    """
-    directory = Directory(listing, ids=not arguments.all)
-    if not arguments.all:
-        named = list(arguments.instances)
-        if arguments.from_file:
-            named += read(arguments.from_file, stdin)
-        return directory.resolve(named, always_list=always_list, known=known)
-    listed = {instance.project_id for instance in directory.instances}
-    return directory.select(
-        # A project without an instance is looked up in Keystone, to tell a
-        # wrong name from an empty project.
-        project_ids={
-            project if project in listed else project_id(project)
-            for project in arguments.project
-        },
-        datastores=arguments.datastore,
-        statuses=arguments.status,
-    )
-
-
-def can_be_read_again(file: str) -> bool:
-    """Whether a file still has its lines after it was read: not a pipe."""
-    return file != '-' and os.path.isfile(file)
-
-
 def read(file: str, stdin: TextIO | None) -> list[str]:
     """Read names and IDs, one a line, from a file.
 
     :param file: its path; ``-`` for standard input.
     :param stdin: standard input; None if it is closed.
-    :returns: none if it names none, as a list of failed guests where all is
-        well.
-    :raises TargetError: if it cannot be read, or is not text.
+    :returns: nothing for a file without a name: that is the list of failed
+        guests if all are reachable.
+    :raises TargetError: the file cannot be read, or is not text.
     """
     shown = plaintext.one_line(file)
     try:
@@ -382,12 +311,18 @@ def _target(instance: Instance) -> Target:
     return Target(instance.id, instance.name, instance)
 
 
+def _by_id(text: str, by_id: Mapping[str, Instance]) -> Target:
+    # Trove knows its IDs in lower case.
+    id_ = text.lower()
+    return _target(by_id[id_]) if id_ in by_id else Target(id_)
+
+
 def _is_pattern(text: str) -> bool:
     return not set(text).isdisjoint('*?[')
 
 
 def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
-    """Return the targets whose names fit a pattern, by name."""
+    """Return the targets whose names fit a pattern, in order."""
     fits = re.compile(fnmatch.translate(pattern)).match
     found = [each for each in instances if each.name and fits(each.name)]
     found.sort(key=lambda each: (each.name or '', each.id))
@@ -395,9 +330,9 @@ def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
 
 
 class _Hints:
-    """What may have been meant by names that no instance bears.
+    """Suggestions for names that no instance bears.
 
-    :param instances: those that there are.
+    :param instances: every instance.
     """
 
     def __init__(self, instances: Sequence[Instance]):
@@ -422,7 +357,7 @@ class _Hints:
 def _there_are(
     what: str, attribute: str, instances: Sequence[Instance]
 ) -> str:
-    """Say what a selection could have named."""
+    """Say which values a selection could have."""
     values = sorted(
         {value for each in instances if (value := getattr(each, attribute))}
     )
@@ -443,7 +378,7 @@ def _refuse_ambiguous(by_name: Mapping[str, Sequence[Instance]]) -> None:
 
 
 def _shared(name: str, bearers: Sequence[Instance]) -> str:
-    """Say which instances bear a name."""
+    """Say which instances bear the same name."""
     ids = ', '.join(plaintext.word(bearer.id) for bearer in bearers)
     count = len(bearers)
     are = '1 instance is' if count == 1 else f'{count} instances are'

@@ -25,6 +25,7 @@ from collections.abc import Callable
 import math
 import re
 
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.reply import Reply
 
 # By how much the rate grows with each request that is let through, and
@@ -86,14 +87,13 @@ class Gate:
 
     :param rate: requests a second at the most; None for no limit but the
         server's.
-    :param on_throttle: is told, with each refusal, how many requests a second
-        seem to get through, and after how many seconds the next one may.
+    :param on_throttle: is called after each refusal.
     """
 
     def __init__(
         self,
         rate: float | None = None,
-        on_throttle: Callable[[float, float], None] | None = None,
+        on_throttle: Callable[[Throttle], None] | None = None,
     ):
         self._on_throttle = on_throttle
         self._most = rate
@@ -197,7 +197,7 @@ class Gate:
         if era == self._era:
             self._slow_down(now, reply)
         if self._on_throttle is not None and self.rate is not None:
-            self._on_throttle(self.rate, self.pause(now))
+            self._on_throttle(Throttle(self.rate, self.pause(now)))
         return pause
 
     def _slow_down(self, now: float, reply: Reply) -> None:

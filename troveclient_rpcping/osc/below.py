@@ -12,8 +12,8 @@
 
 """A picture below the lines of a terminal, drawn again and again.
 
-rich has such a thing (``rich.live``), but a resize leaves a copy of it behind,
-the echo of Ctrl-C tears it up, and after Ctrl-Z the cursor is gone.
+``rich.live`` does the same, but a resize leaves a copy of the picture behind,
+the echo of Ctrl-C breaks it, and Ctrl-Z leaves the cursor hidden.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def can_show(stream: Any, characters: str) -> bool:
     """Whether a stream is a terminal that can move its cursor.
 
     :param stream: the stream; None if it is closed.
-    :param characters: which it must be able to print.
+    :param characters: the characters that it must be able to print.
     """
     if stream is None or not stream.isatty():
         return False
@@ -64,7 +64,7 @@ class Below:
     """Prints lines, and a picture below them.
 
     :param screen: the terminal.
-    :param picture: gives what to draw.
+    :param picture: returns the picture to draw.
     """
 
     def __init__(
@@ -74,28 +74,26 @@ class Below:
     ):
         self._screen = screen
         self._picture = picture
-        # A signal may come while it is held, in the thread that holds it.
+        # A signal may come in the thread that holds it.
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._drawn = 0
         self._size: console.ConsoleDimensions | None = None
         self._lines: collections.deque[str] = collections.deque(maxlen=_KEPT)
-        self._stack = contextlib.ExitStack()
 
-    def start(self) -> None:
-        """Draw from now on."""
-        self._stack.enter_context(_without_echo(self._screen.file))
-        self._stack.enter_context(self._paused_when_stopped())
-        self._write(_HIDE_CURSOR)
-        self.draw()
-        threading.Thread(target=self._go_on, daemon=True).start()
-
-    def stop(self) -> None:
-        """Draw no more, and take the picture away."""
-        self._over.set()
-        with self._lock:
-            self._write(self._erased() + _SHOW_CURSOR)
-        self._stack.close()
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw the picture within the block, and then take it away."""
+        with _echo(self._screen.file, on=False), self._paused_when_stopped():
+            try:
+                self._write(_HIDE_CURSOR)
+                self.draw()
+                threading.Thread(target=self._go_on, daemon=True).start()
+                yield
+            finally:
+                self._over.set()
+                with self._lock:
+                    self._write(self._erased() + _SHOW_CURSOR)
 
     def line(self, text: str, style: str = '') -> None:
         """Print a line above the picture."""
@@ -107,11 +105,11 @@ class Below:
                 self.draw()
 
     def draw(self) -> None:
-        """Draw what there is to see now."""
+        """Draw the picture."""
         with self._lock:
             before = self._erased()
             if self._size not in (None, self._screen.size):
-                # Where the old picture is now depends on the terminal.
+                # The place of the old picture depends on the terminal.
                 before = _CLEAR_ALL + ''.join(self._lines)
             self._size = self._screen.size
             picture = self._rendered(self._picture())
@@ -122,7 +120,7 @@ class Below:
     def _go_on(self) -> None:
         while not self._over.wait(_PAUSE):
             with contextlib.suppress(OSError, ValueError), self._lock:
-                # It may have ended while this waited for the lock.
+                # The block may have ended while this thread waited.
                 if not self._over.is_set():
                     self.draw()
 
@@ -138,7 +136,7 @@ class Below:
         return captured.get()
 
     def _erased(self) -> str:
-        """Return what takes the picture away."""
+        """Return the codes that take the picture away."""
         up = f'\x1b[{self._drawn}A' if self._drawn else ''
         self._drawn = 0
         return f'\r{up}{_CLEAR_BELOW}'
@@ -157,9 +155,9 @@ class Below:
         def stop(number: int, frame: FrameType | None) -> None:
             with self._lock:
                 self._write(self._erased() + _SHOW_CURSOR)
-                with _with_echo(self._screen.file):
+                with _echo(self._screen.file, on=True):
                     os.kill(os.getpid(), signal.SIGSTOP)
-                # Another program may have drawn meanwhile.
+                # Another program may have written meanwhile.
                 self._write(_HIDE_CURSOR)
                 self.draw()
 
@@ -170,22 +168,14 @@ class Below:
             signal.signal(signal.SIGTSTP, previous)
 
 
-def _without_echo(stream: Any) -> contextlib.AbstractContextManager[None]:
-    """Let a terminal print nothing of what is typed within the block."""
-    return _echo(stream, on=False)
-
-
-def _with_echo(stream: Any) -> contextlib.AbstractContextManager[None]:
-    return _echo(stream, on=True)
-
-
 @contextlib.contextmanager
 def _echo(stream: Any, *, on: bool) -> Iterator[None]:
+    """Let a terminal echo what is typed, or not, within the block."""
     try:
         descriptor = stream.fileno()
         before = termios.tcgetattr(descriptor)
     except (OSError, ValueError, AttributeError, termios.error):
-        # It only looks like one.
+        # It only looks like a terminal.
         yield
         return
     after = list(before)

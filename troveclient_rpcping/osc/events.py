@@ -20,40 +20,44 @@ import json
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import Shift
-from troveclient_rpcping.outcomes.changes import Trouble
+from troveclient_rpcping.outcomes.changes import ControlPlaneChange
+from troveclient_rpcping.outcomes.changes import Failure
+from troveclient_rpcping.outcomes.changes import GuestChange
 from troveclient_rpcping.verdict import Reason
 
 
-def line(change: Change | Shift, when: datetime.datetime) -> str:
+def line(change: Change, when: datetime.datetime) -> str:
     """Return a change as a line, for people and for what parses lines.
 
-    The ID of the guest comes first, and its name last, in quotes: a tenant
-    chose the name. Why it changed stands before the name, in parentheses, if
-    the verdict does not say it. A server's text is in quotes, too.
+    The ID of the guest comes first. Its name comes last and in quotes, since
+    a tenant chose it. The reason of the change stands before the name, in
+    parentheses, unless the verdict says it all. A server's text is in quotes,
+    too.
 
-    :param change: what changed.
-    :param when: when that was seen, in UTC.
+    :param change: the change.
+    :param when: the end of the sweep, in UTC.
     """
-    words = _guest(change) if isinstance(change, Change) else _plane(change)
+    words = (
+        _guest(change) if isinstance(change, GuestChange) else _plane(change)
+    )
     if change.seconds is not None:
         words += f' after {durations.compact(change.seconds)}'
     why = _why(change)
     if why:
         words += f' ({why})'
-    if isinstance(change, Change) and change.name:
+    if isinstance(change, GuestChange) and change.name:
         words += f' {plaintext.quoted(change.name)}'
     return f'{_stamp(when)} {words}'
 
 
-def json_line(change: Change | Shift, when: datetime.datetime) -> str:
+def json_line(change: Change, when: datetime.datetime) -> str:
     """Return a change as one JSON object in a line.
 
-    :param change: what changed.
-    :param when: when that was seen, in UTC.
+    :param change: the change.
+    :param when: the end of the sweep, in UTC.
     """
     event: dict[str, object] = {'time': _stamp(when)}
-    if isinstance(change, Change):
+    if isinstance(change, GuestChange):
         result = change.result
         event |= {
             'event': 'guest',
@@ -82,8 +86,8 @@ def json_line(change: Change | Shift, when: datetime.datetime) -> str:
     return json.dumps(event, ensure_ascii=False)
 
 
-def trouble(what: Trouble) -> str:
-    """Say what is wrong with the control plane, in a line."""
+def failure(what: Failure) -> str:
+    """Say how the control plane fails, in a line."""
     detail = plaintext.quoted(what.detail)
     if what.reason is None:
         return f'no sweep: {detail}'
@@ -91,23 +95,22 @@ def trouble(what: Trouble) -> str:
     return f'{guests}, {what.reason}: {detail}'
 
 
-def _guest(change: Change) -> str:
+def _guest(change: GuestChange) -> str:
     before = change.before or 'new'
     guest = plaintext.word(change.instance_id)
     return f'{guest} {before} -> {change.after or "gone"}'
 
 
-def _plane(shift: Shift) -> str:
+def _plane(change: ControlPlaneChange) -> str:
     before, after = (
-        'failing' if trouble else 'ok'
-        for trouble in (shift.before, shift.after)
+        'failing' if each else 'ok' for each in (change.before, change.after)
     )
     return f'control plane {before} -> {after}'
 
 
-def _why(change: Change | Shift) -> str:
-    if isinstance(change, Shift):
-        return trouble(change.after) if change.after else ''
+def _why(change: Change) -> str:
+    if isinstance(change, ControlPlaneChange):
+        return failure(change.after) if change.after else ''
     result = change.result
     # An unreachable guest has one reason, and Trove one sentence for it.
     if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):

@@ -12,11 +12,10 @@
 
 """The exit statuses: a contract with runbooks."""
 
-from collections.abc import Collection
-
+from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.verdict import Verdict
 
-#: Every guest asked is reachable: go on.
+#: Every guest is reachable: go on.
 ALL_REACHABLE = 0
 #: No guest is known to be bad, but at least one is ``unknown``, or the
 #: command itself failed: look at the control plane, and touch no guest.
@@ -36,14 +35,16 @@ def is_bad(verdict: Verdict) -> bool:
     return verdict in (Verdict.UNREACHABLE, Verdict.ERROR)
 
 
-def of(verdicts: Collection[Verdict]) -> int:
-    """Return the exit status for the verdicts on all guests asked for.
+def of(summary: Summary) -> int:
+    """Return the exit status for the outcomes of a sweep.
 
-    :param verdicts: one or more.
+    A sweep over no guest is a success: a file of failed guests names nobody
+    if all are reachable.
+
+    :param summary: the numbers of the outcomes.
     """
-    if any(map(is_bad, verdicts)):
+    if summary.bad:
         return BAD_GUESTS
-    # Not "nothing is unknown": no verdict at all is no reason to go on.
-    if set(verdicts) == {Verdict.REACHABLE}:
+    if summary.verdicts[Verdict.REACHABLE] == summary.guests:
         return ALL_REACHABLE
     return UNKNOWN

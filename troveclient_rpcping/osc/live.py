@@ -10,17 +10,16 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How things are with the guests, on a terminal."""
+"""The live view: the present state of the guests, on a terminal."""
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+import contextlib
 import datetime
 import time
-from types import TracebackType
 from typing import Any
-from typing import Self
 
 from rich import box
 from rich import console
@@ -32,19 +31,20 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import report
-from troveclient_rpcping.outcomes.changes import Bad
-from troveclient_rpcping.outcomes.changes import Trouble
+from troveclient_rpcping.osc import views
+from troveclient_rpcping.outcomes.changes import Failure
+from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.verdict import Verdict
 
 # Sweeps whose round-trip times are drawn.
 _DRAWN = 60
 
-# Lines of the screen that the list of guests leaves to the rest.
+# Lines of the screen that the list of guests does not use.
 _HEADROOM = 10
 
-# Columns of a screen that has room for IDs too.
+# The least width of a screen, in columns, that has room for IDs too.
 _WIDE = 110
 
 _STYLES = {
@@ -54,16 +54,16 @@ _STYLES = {
     Verdict.UNKNOWN: 'yellow',
 }
 
-# What is drawn beside ASCII.
+# The characters beside ASCII.
 CHARACTERS = '▁▂▃▄▅▆▇█●─…'
 
 _BARS = '▁▂▃▄▅▆▇█'
 
 
-class Screen:
-    """Shows how things are below the lines of what has changed.
+class Screen(views.View):
+    """Shows the state of the guests below the lines of changes.
 
-    :param terminal: where.
+    :param terminal: where to show it.
     :param interval: seconds from sweep to sweep.
     """
 
@@ -71,11 +71,11 @@ class Screen:
         self._screen = console.Console(file=terminal, highlight=False)
         self._interval = interval
         # Copies: another thread draws them.
-        self._trouble: Trouble | None = None
-        self._bad: list[Bad] = []
+        self._failure: Failure | None = None
+        self._down: list[KnownGuest] = []
         self._summary: Summary | None = None
         self._status = 'the first sweep begins'
-        # When what is shown was true, and since when it is not known.
+        # When the last good sweep ended, and since when sweeps fail.
         self._known: datetime.datetime | None = None
         self._known_at = self._failing_since = 0.0
         self._guests = self._done = 0
@@ -86,25 +86,17 @@ class Screen:
         self._slow: collections.deque[float] = collections.deque(maxlen=_DRAWN)
         self._below = below.Below(self._screen, self.picture)
 
-    def __enter__(self) -> Self:
-        self._below.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._below.stop()
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """See :meth:`View.shown`."""
+        return self._below.shown()
 
     def begins(self, guests: int) -> None:
         """See :meth:`View.begins`."""
         self._begun = time.monotonic()
         self._guests, self._done = guests, 0
 
-    def advances(self) -> None:
-        """See :meth:`View.advances`."""
+    def saw(self) -> None:
+        """See :meth:`View.saw`."""
         self._done += 1
 
     def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
@@ -123,9 +115,9 @@ class Screen:
     def failed(self, watch: Watch) -> None:
         """See :meth:`View.failed`."""
         self._guests = 0
-        if watch.trouble is not None and self._trouble is None:
+        if watch.failure is not None and self._failure is None:
             self._failing_since = time.monotonic()
-        self._trouble, self._bad = watch.trouble, watch.bad
+        self._failure, self._down = watch.failure, watch.not_reachable
         self._status = 'the last sweep failed'
 
     def line(self, line: str) -> None:
@@ -137,27 +129,27 @@ class Screen:
         self._below.line(words, style='dim')
 
     def picture(self) -> console.Group:
-        """Return what is shown now."""
+        """Return the present picture."""
         parts: list[console.RenderableType] = [self._head()]
-        if self._trouble is not None:
-            parts.append(self._failing(self._trouble))
+        if self._failure is not None:
+            parts.append(self._failing(self._failure))
         if self._summary is not None:
             parts.append(_numbers(self._summary, stale=self._is_stale))
         if self._median and not self._is_stale:
             parts.append(_times('p50', self._median))
             parts.append(_times('p95', self._slow))
-        if self._bad:
-            parts.append(self._list(self._bad))
+        if self._down:
+            parts.append(self._list(self._down))
         return console.Group(*parts)
 
     @property
     def _is_stale(self) -> bool:
-        """Whether what is shown of the guests is only what was last known."""
-        return self._trouble is not None and self._trouble.reason is None
+        """Whether the state of the guests is only the last known one."""
+        return self._failure is not None and self._failure.reason is None
 
-    def _failing(self, trouble: Trouble) -> text.Text:
+    def _failing(self, failure: Failure) -> text.Text:
         lasts = durations.compact(time.monotonic() - self._failing_since)
-        said = f'control plane failing for {lasts}: {events.trouble(trouble)}'
+        said = f'control plane failing for {lasts}: {events.failure(failure)}'
         if self._known is not None and self._is_stale:
             said += f'; last known at {self._known:%H:%M:%S}Z:'
         return text.Text(said, style='bold yellow')
@@ -175,7 +167,7 @@ class Screen:
                 status += f', again in {durations.compact(due)}'
         return head.append(f'  {status}', style='not bold dim')
 
-    def _list(self, bad: Sequence[Bad]) -> table.Table:
+    def _list(self, down: Sequence[KnownGuest]) -> table.Table:
         rows = table.Table(box=box.SIMPLE_HEAD, expand=False)
         wide = self._screen.width >= _WIDE
         rows.add_column('Name', min_width=10, max_width=28, no_wrap=True)
@@ -185,9 +177,9 @@ class Screen:
         rows.add_column('For', min_width=6, no_wrap=True)
         rows.add_column('Detail', no_wrap=True)
         room = max(3, self._screen.height - _HEADROOM)
-        # No clock goes on for what is not known any more.
+        # The clock stops while the state is not known.
         now = self._known_at if self._is_stale else time.monotonic()
-        for each in bad[-room:][::-1]:
+        for each in down[-room:][::-1]:
             verdict = each.result.verdict
             id_ = plaintext.one_line(each.instance_id)
             rows.add_row(
@@ -197,16 +189,16 @@ class Screen:
                 durations.compact(max(0.0, now - each.since)),
                 text.Text(each.result.detail),
             )
-        if len(bad) > room:
-            shortest = bad[-room].since
-            longer = all(each.since < shortest for each in bad[:-room])
-            more = f'and {len(bad) - room} more'
+        if len(down) > room:
+            shortest = down[-room].since
+            longer = all(each.since < shortest for each in down[:-room])
+            more = f'and {len(down) - room} more'
             rows.caption = f'{more}, for longer' if longer else more
         return rows
 
 
 def _numbers(summary: Summary, *, stale: bool) -> text.Text:
-    """Return the counts by verdict; without colours if they are not of now."""
+    """Return the counts by verdict; without colours if they are stale."""
     line = text.Text(f'{report.guests(summary.guests)}  ')
     for verdict in Verdict:
         count = summary.verdicts[verdict]

@@ -34,7 +34,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import login_failure
 
 #: Seconds that Keystone has for a login.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class LoginFailed(osc_exceptions.CommandError):
@@ -54,13 +54,13 @@ def log_in(app: Any, seconds: float | None) -> None:
 
     :param app: the ``openstack`` shell.
     :param seconds: how long it may take, at the most; None for
-        :data:`PATIENCE`.
+        :data:`TIMEOUT`.
     :raises LoginFailed: there is no login.
     """
-    limit = min(seconds or PATIENCE, PATIENCE)
+    limit = min(seconds or TIMEOUT, TIMEOUT)
     manager = app.client_manager
     try:
-        # Here and not in the thread: it may ask a person for a password.
+        # Not in the thread: this may ask a person for a password.
         _set_up(app)
         with _unasked_warnings_silenced(app):
             manager.session.auth.auth_ref = _within(
@@ -72,14 +72,14 @@ def log_in(app: Any, seconds: float | None) -> None:
         said = f'No login: {keystone} did not answer within {within}.'
         raise LoginFailed(said) from error
     except Exception as error:
-        raise _failure(app, error) from error
+        raise failure(app, error) from error
 
 
 def _set_up(app: Any) -> None:
-    """Find out how to log in.
+    """Set up the kind of the login.
 
     osc_lib's shell does the same before a command that requires a login
-    (``prepare_to_run_command``), and has no public name for it.
+    (``prepare_to_run_command``), but has no public name for it.
     """
     manager = app.client_manager
     manager._auth_required = True
@@ -91,18 +91,18 @@ def _set_up(app: Any) -> None:
 
 
 def _ask(manager: Any, seconds: float) -> Any:
-    # When nobody waits for it any more, it must still come to an end, and not
-    # before that.
+    # The request must end even when nobody waits for it any more, but not
+    # before.
     with bounded(manager.session, seconds + 1.0):
         return manager.auth_ref
 
 
 @contextlib.contextmanager
 def bounded(session: Any, seconds: float) -> Iterator[None]:
-    """Let no request of a session hang for ever within the block.
+    """Bound every request of a session within the block.
 
     :param session: a session of keystoneauth.
-    :param seconds: how long each read may take, if the user sets no limit.
+    :param seconds: how long each read may take, unless the user sets a limit.
     """
     if session.timeout is not None:
         yield
@@ -115,12 +115,12 @@ def bounded(session: Any, seconds: float) -> Iterator[None]:
 
 
 def _within(seconds: float, act: Callable[[], Any]) -> Any:
-    """Do something in another thread; wait, so that signals still arrive.
+    """Act in another thread, so that signals arrive during the wait.
 
-    No limit of requests bounds a login: it is for each read, a name server
-    has none, and a login takes several requests.
+    A timeout of requests does not bound a login: it counts for each read and
+    not for the name server, and a login takes several requests.
 
-    :raises concurrent.futures.TimeoutError: it takes too long.
+    :raises concurrent.futures.TimeoutError: the act takes too long.
     """
     done: futures.Future[Any] = futures.Future()
 
@@ -134,19 +134,23 @@ def _within(seconds: float, act: Callable[[], Any]) -> Any:
     return done.result(seconds)
 
 
-def _failure(app: Any, error: Exception) -> LoginFailed:
-    """Say why a login failed, and what to do."""
+def failure(app: Any, error: Exception) -> LoginFailed:
+    """Return why a login failed, and what to do.
+
+    :param app: the ``openstack`` shell.
+    :param error: the error that the login raised.
+    """
     options = _options(app)
     auth_type = str(options.get('auth_type'))
-    failure = login_failure.explained(error, auth_type, options)
-    if failure is None:
+    found = login_failure.explained(error, auth_type, options)
+    if found is None:
         said = ' '.join(str(error).split()) or type(error).__name__
-        failure = login_failure.LoginFailure(said, mistake=True)
-    return LoginFailed(f'No login: {failure.text}', mistake=failure.mistake)
+        found = login_failure.LoginFailure(said, mistake=True)
+    return LoginFailed(f'No login: {found.text}', mistake=found.mistake)
 
 
 def _options(app: Any) -> dict[str, Any]:
-    # Until they are all there, they do not stand among those of the login.
+    # An incomplete login has its options beside "auth".
     config = app.cloud.config
     return {**config, **(config.get('auth') or {})}
 
@@ -155,8 +159,8 @@ def _options(app: Any) -> dict[str, Any]:
 def _unasked_warnings_silenced(app: Any) -> Iterator[None]:
     """Leave one line for one failure.
 
-    keystoneauth warns when it cannot ask Keystone for its versions. If the
-    login fails, the error says the same.
+    keystoneauth warns when it cannot get the versions of Keystone. The error
+    of a failed login says the same.
     """
     logger = logging.getLogger('keystoneauth.identity')
     level = logger.level

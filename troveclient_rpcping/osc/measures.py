@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.verdict import PingResult
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Measures:
                     self.failed()
             raise
 
-    def throttled(self, rate: float, pause: float) -> None:
+    def throttled(self, throttle: Throttle) -> None:
         """Take in that the rate limit of the server holds it back."""
         if self._throttled_since is None:
             self._throttled_since = time.monotonic()
@@ -98,9 +98,7 @@ class Measures:
             sent = time.monotonic() - result.rtt
             self._sent_last = max(self._sent_last, sent)
 
-    def swept(
-        self, asked: Sequence[Target], results: Sequence[PingResult]
-    ) -> None:
+    def swept(self, findings: Findings) -> None:
         """Take in what it brought.
 
         :raises OSError: the file cannot be written; says in one line why.
@@ -115,8 +113,7 @@ class Measures:
             # those of dead guests, for which Trove waits.
             throttled = max(0.0, self._sent_last - self._throttled_since)
         self.metrics.observe(
-            asked,
-            results,
+            findings,
             ended=time.time(),
             seconds=now - self._began,
             throttled=throttled,

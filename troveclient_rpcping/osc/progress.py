@@ -10,18 +10,17 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How far a sweep is, on stderr; a bar only on a terminal."""
+"""The progress of a sweep, on stderr; a bar only on a terminal."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import datetime
 import itertools
 import time
-from types import TracebackType
 from typing import Any
-from typing import Self
 
 from rich import console
 from rich import progress_bar
@@ -30,62 +29,64 @@ from rich import text
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli.survey import Plan
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import exits
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
 
-# A wait that is shorter than this, in seconds, needs no word.
+# A shorter wait, in seconds, is not mentioned.
 _LONG = 5.0
 
-# Who is awaited is said every so many seconds, and of how many by name.
+# Seconds from one list of awaited guests to the next, and its length.
 _NAME_AFTER = 2.0
 _NAMED = 5
 
-# What is drawn beside ASCII.
+# The characters beside ASCII.
 _CHARACTERS = '━╸╺…'
 
-# The most columns that the bar itself takes.
+# The greatest width of the bar itself, in columns.
 _BAR = 40
 
 
 class Progress:
-    """Shows a bar for as long as its block lasts.
+    """Shows how many pings have ended, and how long the rest may take.
 
     :param app: the ``openstack`` shell.
-    :param asked: which guests are asked.
-    :param arguments: the parsed command line.
+    :param targets: the guests.
+    :param plan: how they are pinged.
     :param deadline: seconds for all of them; None for no limit.
     """
 
     def __init__(
         self,
         app: Any,
-        asked: Sequence[Target],
-        arguments: argparse.Namespace,
+        targets: Sequence[Target],
+        plan: Plan,
         deadline: float | None,
     ):
-        # Who is awaited, and the name; in a wait, until it has answered.
+        # The awaited guests and their names; in a wait, until they answer.
         self._awaited = {
             target.instance_id: target.name
-            for target in asked
+            for target in targets
             if target.instance_id
         }
-        self._waits = arguments.wait is not None
+        self._waits = plan.waits
         self._option = '--wait' if self._waits else '--deadline'
-        self._stable = arguments.stable or 1
-        self._pings = len(self._awaited) * (arguments.count or 1)
+        self._stable = plan.stable or 1
+        self._pings = len(self._awaited) * plan.count
         self._done = 0
         self._bad: set[str] = set()
         self._begun = time.monotonic()
         self._end = None if deadline is None else time.monotonic() + deadline
-        # None: it is closed.
+        # None is a closed stream.
         self._quiet = app.stderr is None or not app.options.verbose_level
         self._said = False
         self._named = 0
         self._name_next = time.monotonic() + _NAME_AFTER
         self._description = 'pings'
-        # Why it takes long, how many pings a second there are, and from when.
+        # Why the sweep is slow, its pings a second, and from when on.
         self._slow: tuple[str, float, float] | None = None
         self._screen = console.Console(file=app.stderr, highlight=False)
         self._below: below.Below | None = None
@@ -97,31 +98,28 @@ class Progress:
             and not app.options.debug
         ):
             self._below = below.Below(self._screen, self._picture)
-        if arguments.rate:
-            self._slows('limited by --rate', arguments.rate, 0.0)
+        if plan.rate:
+            self._slows('limited by --rate', Throttle(plan.rate, 0.0))
 
-    def __enter__(self) -> Self:
-        if self._below is not None:
-            self._below.start()
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bar within the block, if there is one."""
+        if self._below is None:
+            yield
+            return
+        with self._below.shown():
             if self._waits:
                 self._name_the_awaited()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._below is not None:
-            self._below.draw()
-            self._below.stop()
+            try:
+                yield
+            finally:
+                self._below.draw()
 
     def saw(self, instance_id: str, series: Series) -> None:
-        """Take in one more result.
+        """Show one more result.
 
-        :param instance_id: whose it is.
-        :param series: all of that guest.
+        :param instance_id: the guest.
+        :param series: all its pings.
         """
         if not self._waits:
             self._done += 1
@@ -133,13 +131,9 @@ class Progress:
         if self._waits and time.monotonic() >= self._name_next:
             self._name_the_awaited()
 
-    def throttled(self, rate: float, pause: float) -> None:
-        """Take in that the rate limit of the server has set in.
-
-        :param rate: pings a second that seem to get through.
-        :param pause: seconds until the next one may.
-        """
-        self._slows('rate limit of the server', rate, pause)
+    def throttled(self, throttle: Throttle) -> None:
+        """Show that the rate limit of the server slows the sweep down."""
+        self._slows('rate limit of the server', throttle)
 
     def _picture(self) -> console.RenderableType:
         elapsed = datetime.timedelta(
@@ -193,7 +187,8 @@ class Progress:
             return plaintext.quoted(name)
         return f'{plaintext.word(id_)} {plaintext.quoted(name)}'
 
-    def _slows(self, cause: str, rate: float, pause: float) -> None:
+    def _slows(self, cause: str, throttle: Throttle) -> None:
+        rate, pause = throttle.rate, throttle.pause
         self._slow = cause, rate, time.monotonic() + pause
         seconds = self._seconds_to_go()
         if self._said or self._quiet or seconds < _LONG:

@@ -20,8 +20,23 @@ import textwrap
 from typing import Any
 
 
+def instead(
+    stream: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> str:
+    """Return rows as lines if the table is too wide; otherwise nothing.
+
+    :param stream: where the table would be printed.
+    :param names: the names of the columns.
+    :param rows: the cells; at least one row.
+    """
+    width = width_of(stream)
+    if width is None or table_width(names, rows) <= width:
+        return ''
+    return text(names, rows, width)
+
+
 def width_of(stream: Any) -> int | None:
-    """Return how many columns a terminal has; None for another stream."""
+    """Return the width of a terminal in columns; None for other streams."""
     try:
         if not stream.isatty():
             return None
@@ -31,11 +46,9 @@ def width_of(stream: Any) -> int | None:
 
 
 def table_width(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    """Return how many columns of a terminal a table of cliff takes."""
+    """Return the width of a table of cliff, in columns of a terminal."""
     longest = [
         max(len(name), *(len(str(row[index])) for row in rows))
-        if rows
-        else len(name)
         for index, name in enumerate(names)
     ]
     return sum(length + 3 for length in longest) + 1

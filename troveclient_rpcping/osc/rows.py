@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The columns and rows of the ping commands."""
+"""The columns and rows of the ping command."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ from cliff import columns
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import report
-from troveclient_rpcping.outcomes.series import Series
-from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import Verdict
 
 COLUMNS = ('ID', 'Name', 'Verdict', 'RTT', 'Detail')
@@ -46,23 +44,17 @@ LONG_COLUMNS = (
     'Request ID',
 )
 
-
 #: The columns that need a listing, even for guests named by their IDs.
 LISTED_COLUMNS = frozenset(
     {'Project ID', 'Datastore', 'Status', 'Last Heartbeat'}
 )
 
-# What says nothing new of a single ping.
+# These columns repeat the others if there is only one ping.
 _OF_SEVERAL = frozenset({'Sent', 'Received', 'RTT Min', 'RTT Avg', 'RTT Max'})
 
-_BEST_FIRST = list(
-    map(
-        str,
-        (
-            *(Verdict.REACHABLE, Verdict.UNKNOWN),
-            *(Verdict.ERROR, Verdict.UNREACHABLE),
-        ),
-    )
+_BEST_FIRST = (
+    *(Verdict.REACHABLE, Verdict.UNKNOWN),
+    *(Verdict.ERROR, Verdict.UNREACHABLE),
 )
 
 if TYPE_CHECKING:
@@ -83,7 +75,7 @@ class Seconds(_Column):
     def machine_readable(self) -> Any:
         """Return the seconds; an empty text for none.
 
-        Only the value formatter asks: it would print a None.
+        Only the value formatter calls this: it would print a None.
         """
         return '' if self._value is None else self._value
 
@@ -108,7 +100,10 @@ class Grade(_TextColumn):
         # The last rows stand next to the prompt.
         if not isinstance(other, Grade):
             return NotImplemented
-        return _BEST_FIRST.index(self._value) < _BEST_FIRST.index(other._value)
+        return self._rank() < other._rank()
+
+    def _rank(self) -> int:
+        return _BEST_FIRST.index(Verdict(self._value))
 
 
 def columns_of(arguments: argparse.Namespace) -> list[str]:
@@ -116,34 +111,23 @@ def columns_of(arguments: argparse.Namespace) -> list[str]:
 
     A column of ``--long`` that is named comes without ``--long``, too.
 
-    :param arguments: with what cliff's Lister adds.
+    :param arguments: with the options of cliff's Lister.
     """
-    several = arguments.count is not None or arguments.wait is not None
-    picks = arguments.columns or arguments.sort_columns
+    named = {_normal(c) for c in arguments.columns + arguments.sort_columns}
     if arguments.long:
+        several = arguments.count is not None or arguments.wait is not None
         # For people; a program finds every column in every run.
-        table = arguments.formatter == 'table' and not picks
-        return [
-            name
-            for name in LONG_COLUMNS
-            if several or not table or name not in _OF_SEVERAL
-        ]
-    named = {
-        _normal(name) for name in (*arguments.columns, *arguments.sort_columns)
-    }
-    return [
-        name
-        for name in LONG_COLUMNS
-        if name in COLUMNS or _normal(name) in named
-    ]
+        brief = arguments.formatter == 'table' and not named and not several
+        return [c for c in LONG_COLUMNS if not brief or c not in _OF_SEVERAL]
+    return [c for c in LONG_COLUMNS if c in COLUMNS or _normal(c) in named]
 
 
 def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
     """Say which column does not exist; None if all do.
 
-    cliff says so when all guests are pinged, or never.
+    cliff says so after all guests are pinged, or never.
 
-    :param arguments: with what cliff's Lister adds.
+    :param arguments: with the options of cliff's Lister.
     """
     known = set(map(_normal, LONG_COLUMNS))
     for name in (*arguments.columns, *arguments.sort_columns):
@@ -161,29 +145,29 @@ def _normal(name: str) -> str:
 
 
 def row(
-    target: Target,
-    result: PingResult,
-    series: Series,
-    *,
-    formatter: str,
-    columns: Sequence[str],
+    outcome: Outcome, *, formatter: str, columns: Sequence[str]
 ) -> tuple[Any, ...]:
     """Return the row of one guest.
 
-    :param target: what was asked for.
-    :param result: what came of it.
-    :param series: the pings that it came of.
+    :param outcome: the guest.
     :param formatter: the name of cliff's formatter that will print the row.
     :param columns: which of :data:`LONG_COLUMNS`.
     """
+    human = formatter in ('table', 'value')
+    cells = _cells(outcome)
+    return tuple(
+        Seconds(cells[name])
+        if human and name.startswith('RTT')
+        else cells[name]
+        for name in columns
+    )
 
-    def duration(seconds: float | None) -> Any:
-        number = None if seconds is None else round(seconds, 6)
-        return Seconds(number) if formatter in ('table', 'value') else number
 
-    # For want of a listing, a row without anything.
+def _cells(outcome: Outcome) -> dict[str, Any]:
+    target, result, series = outcome.target, outcome.result, outcome.series
+    # Without a listing, a row of nothing.
     listed = target.instance or Instance('')
-    texts: dict[str, str | None] = {
+    texts = {
         'ID': target.instance_id,
         'Name': target.name,
         'Project ID': listed.project_id,
@@ -192,16 +176,24 @@ def row(
         'Last Heartbeat': listed.last_heartbeat,
         'Request ID': result.request_id,
     }
-    cells: dict[str, Any] = {
-        **{key: plaintext.one_line(text or '') for key, text in texts.items()},
+    seconds = {
+        'RTT': result.rtt,
+        'RTT Min': series.shortest,
+        'RTT Avg': series.average,
+        'RTT Max': series.longest,
+    }
+    return {
+        **{
+            name: plaintext.one_line(text or '')
+            for name, text in texts.items()
+        },
+        **{
+            name: None if value is None else round(value, 6)
+            for name, value in seconds.items()
+        },
         'Verdict': Grade(str(result.verdict)),
-        'RTT': duration(result.rtt),
-        'Detail': report.detail(result, series),
+        'Detail': report.detail(outcome),
         'Reason': str(result.reason or ''),
         'Sent': series.sent,
         'Received': series.received,
-        'RTT Min': duration(series.shortest),
-        'RTT Avg': duration(series.average),
-        'RTT Max': duration(series.longest),
     }
-    return tuple(cells[column] for column in columns)

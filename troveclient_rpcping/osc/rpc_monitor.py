@@ -12,7 +12,8 @@
 
 """``openstack database instance rpc monitor``: its command line.
 
-Like that of the ping it imports next to nothing of ours before it runs.
+Like the module of the ping, it imports the rest of the package only when the
+command runs.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ class MonitorDatabaseInstances(command.Command):
     For administrators. Every --interval seconds the same guests are pinged;
     with --all, new instances come in and deleted ones go. A line is printed
     for each guest whose verdict changes. While the control plane fails, or
-    loses pings, one line reports that instead, and the guests stay what they
-    were. On a terminal the lines scroll above a view of how things are.
+    loses pings, one line reports that instead, and the guests keep their
+    verdicts. On a terminal the lines scroll above a live view of the guests.
 
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
-    # It logs in by itself, within its time: see osc.login.
+    # It logs in by itself, within its time: see the module login.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -57,12 +58,12 @@ class MonitorDatabaseInstances(command.Command):
         arguments.add_limits(parser)
         parser.add_argument(
             '--interval',
-            metavar='<seconds>',
+            metavar='<duration>',
             type=arguments.seconds,
             default=60.0,
             help=_(
-                'Seconds from the start of one sweep to the start of the next '
-                '(default: %(default)g)'
+                'The time from the start of one sweep to the start of the '
+                'next (default: %(default)gs)'
             ),
         )
         parser.add_argument(
@@ -88,32 +89,23 @@ class MonitorDatabaseInstances(command.Command):
         from troveclient_rpcping.cli import arguments
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import interrupts
-        from troveclient_rpcping.osc import surroundings
+        from troveclient_rpcping.osc import shell
 
         mistake = arguments.mistake_in_targets(
             parsed_args
         ) or arguments.mistake_in_metrics(parsed_args)
         if mistake:
-            self.app.LOG.error(arguments.brief(self._parser, mistake))
-            return exits.USAGE
-        try:
-            with (
-                interrupts.sigterm_raises(),
-                interrupts.none_lost(),
-                interrupts.sighup_ignored(),
-            ):
-                super().run(parsed_args)
-        except KeyboardInterrupt:
-            return exits.INTERRUPTED
-        except interrupts.Terminated:
-            return exits.TERMINATED
-        finally:
-            # The exit status is not to change as the program ends.
-            surroundings.let_go_if_broken(self.app.stdout)
-        return exits.UNKNOWN
+            return shell.refuse(self.app, self._parser, mistake)
+
+        def act() -> int:
+            with interrupts.sighup_ignored():
+                super(MonitorDatabaseInstances, self).run(parsed_args)
+            return exits.UNKNOWN
+
+        return shell.run(self.app, act)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Watch, until interrupted."""
-        from troveclient_rpcping.osc import monitoring
+        from troveclient_rpcping.osc import sweep_forever
 
-        monitoring.Monitoring(self.app, parsed_args).run()
+        sweep_forever.SweepForever(self.app, parsed_args).run()

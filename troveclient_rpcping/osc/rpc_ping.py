@@ -13,8 +13,8 @@
 """``openstack database instance rpc ping``: its command line.
 
 cliff imports the module of every command at every start of ``openstack``
-(stevedore loads what it lists). So this one imports what is there anyway, and
-the rest when the command runs.
+(stevedore loads what it lists). So this module imports only what ``openstack``
+needs anyway. It imports the rest when the command runs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class PingDatabaseInstances(command.Lister):
 
     For administrators. Each guest gets one of four verdicts: "reachable" (the
     agent answered), "unreachable" (the agent is proven not to answer), "error"
-    (the agent failed the ping) or "unknown" (the question was not answered:
-    nothing is known of the guest). A timeout alone makes no guest unreachable:
+    (the agent failed the ping) or "unknown" (no answer about the guest came:
+    nothing is known of it). A timeout alone makes no guest unreachable:
     a stale heartbeat or further timeouts must confirm it, while other guests
     answer.
 
@@ -44,7 +44,7 @@ class PingDatabaseInstances(command.Lister):
     interrupted or terminated.
     """
 
-    # It logs in by itself, within its time: see osc.login.
+    # It logs in by itself, within its time: see the module login.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -74,11 +74,12 @@ class PingDatabaseInstances(command.Lister):
         arguments.add_repetition(parser)
         parser.add_argument(
             '--deadline',
-            metavar='<seconds>',
+            metavar='<duration>',
             type=arguments.seconds,
             help=_(
-                'Seconds for login, listing and pings, in all; guests that '
-                'are not asked by then are unknown (default: none)'
+                'The longest time for login, listing and pings together; '
+                'guests that are not asked by then are unknown (default: '
+                'none)'
             ),
         )
         arguments.add_textfile(parser)
@@ -93,11 +94,9 @@ class PingDatabaseInstances(command.Lister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
         from troveclient_rpcping.cli import arguments
-        from troveclient_rpcping.osc import exits
-        from troveclient_rpcping.osc import interrupts
-        from troveclient_rpcping.osc import pinging
         from troveclient_rpcping.osc import rows
-        from troveclient_rpcping.osc import surroundings
+        from troveclient_rpcping.osc import shell
+        from troveclient_rpcping.osc import sweep_once
 
         mistake = (
             arguments.mistake_in_targets(parsed_args)
@@ -106,30 +105,22 @@ class PingDatabaseInstances(command.Lister):
             or rows.mistake_in_columns(parsed_args)
         )
         if mistake:
-            # Not parser.error(): that would end the interactive shell.
-            self.app.LOG.error(arguments.brief(self._parser, mistake))
-            return exits.USAGE
-        self._pinging = pinging.Pinging(self.app, parsed_args)
-        try:
-            with interrupts.sigterm_raises(), interrupts.none_lost():
-                # cliff's Lister always returns 0.
-                super().run(parsed_args)
-                self._pinging.report()
-        except KeyboardInterrupt:
-            # Before the first ping, or once more while the rows are printed.
-            return exits.INTERRUPTED
-        except interrupts.Terminated:
-            return exits.TERMINATED
-        finally:
-            # The exit status is not to change as the program ends.
-            surroundings.let_go_if_broken(self.app.stdout)
-        return self._pinging.exit_status
+            return shell.refuse(self.app, self._parser, mistake)
+        self._sweep = sweep_once.SweepOnce(self.app, parsed_args)
+
+        def act() -> int:
+            # cliff's Lister always returns 0.
+            super(PingDatabaseInstances, self).run(parsed_args)
+            self._sweep.report()
+            return self._sweep.exit_status
+
+        return shell.run(self.app, act)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Ping; return the columns, and a row for each guest."""
-        return self._pinging.rows()
+        return self._sweep.rows()
 
     def produce_output(
         self,
@@ -141,24 +132,23 @@ class PingDatabaseInstances(command.Lister):
 
         A table of --long that is wider than the terminal becomes records.
         """
-        from troveclient_rpcping.osc import records
-
         rows = list(data)
-        table = parsed_args.formatter == 'table'
-        if table and not rows and not parsed_args.print_empty:
-            # cliff would print an empty line.
-            return 0
-        width = records.width_of(self.app.stdout)
-        if (
-            table
-            and rows
-            and parsed_args.long
-            and not (parsed_args.columns or parsed_args.sort_columns)
-            and not (parsed_args.fit_width or parsed_args.max_width)
-            and width is not None
-            and records.table_width(column_names, rows) > width
-        ):
-            lines = records.text(column_names, rows, width)
-            self.app.stdout.write(f'{lines}\n')
-            return 0
+        if parsed_args.formatter == 'table':
+            if not rows and not parsed_args.print_empty:
+                # cliff would print an empty line.
+                return 0
+            if rows and _may_be_records(parsed_args):
+                from troveclient_rpcping.osc import records
+
+                lines = records.instead(self.app.stdout, column_names, rows)
+                if lines:
+                    self.app.stdout.write(f'{lines}\n')
+                    return 0
         return super().produce_output(parsed_args, column_names, rows)
+
+
+def _may_be_records(parsed_args: argparse.Namespace) -> bool:
+    """Whether the user left the form of a long list to this program."""
+    chosen = parsed_args.columns or parsed_args.sort_columns
+    bounded = parsed_args.fit_width or parsed_args.max_width
+    return bool(parsed_args.long and not chosen and not bounded)

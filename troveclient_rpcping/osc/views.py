@@ -10,93 +10,84 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How the monitor shows itself: lines in a pipe, a live view on a terminal."""
+"""The output of the monitor: lines in a pipe, a live view on a terminal."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import contextlib
 import errno
-from types import TracebackType
 from typing import Any
-from typing import Protocol
-from typing import Self
 
 from troveclient_rpcping.osc import report
-from troveclient_rpcping.osc import surroundings
+from troveclient_rpcping.osc import shell
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Summary
 
 
-class View(Protocol):
-    """What the monitor tells its view."""
+class View:
+    """Shows nothing; the other views override the events that they show."""
 
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End."""
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """Show the view within the block."""
+        return contextlib.nullcontext()
 
     def begins(self, guests: int) -> None:
-        """Take in that a sweep of so many guests begins."""
+        """A sweep of this number of guests begins."""
 
-    def advances(self) -> None:
-        """Take in one more result of it."""
+    def saw(self) -> None:
+        """One more result came."""
 
     def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
-        """Take in that it ended, and how things are."""
+        """The sweep ended; *watch* has recorded it."""
 
     def failed(self, watch: Watch) -> None:
-        """Take in that it brought nothing."""
+        """The sweep brought nothing; *watch* has recorded that."""
 
     def line(self, line: str) -> None:
-        """Print what has changed."""
+        """Print a change."""
 
     def remark(self, words: str) -> None:
-        """Say something of the monitor itself."""
+        """Print a remark about the monitor itself."""
 
 
 class Output:
     """Standard output, which may fail.
 
     :param stream: the stream; None if it is closed.
-    :param stderr: what goes with it if both are a terminal.
-    :param expendable: whether it is no reason to end if it fails. That its
-        reader ended is one in any case.
+    :param stderr: standard error; given up together with *stream* if both are
+        the terminal that went away.
+    :param expendable: whether the monitor goes on after an error. It always
+        ends when the reader of a pipe ends.
     """
 
     def __init__(self, stream: Any, stderr: Any, *, expendable: bool):
         self._stream = stream
         self._expendable = expendable
-        # One that is gone does not know any more that it was one.
+        # A terminal that went away cannot be recognised any more.
         self._terminals = [
             each for each in (stream, stderr) if each and each.isatty()
         ]
-        #: Whether it is closed, or the terminal went away: nothing is printed
-        #: any more.
+        #: Whether the stream is closed, or its terminal went away.
         self.gone = stream is None
-        #: What went wrong since this was last taken; empty for nothing.
+        #: The last error; empty for none. Its reader empties it.
         self.trouble = ''
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
-        """Whether it is a terminal, or was one."""
+        """Whether the stream is, or was, a terminal."""
         return self._stream is not None and self._stream in self._terminals
 
     def write(self, text: str) -> int:
-        """Print, if there is somebody to read it."""
+        """Print, unless the stream is gone."""
         self._do(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Let what was printed be seen; see :meth:`write`."""
+        """Flush, unless the stream is gone."""
         self._do(lambda: self._stream.flush())
 
     def _do(self, act: Callable[[], object]) -> None:
@@ -109,7 +100,7 @@ class Output:
         except OSError as error:
             if error.errno == errno.EIO and self.isatty():
                 self.gone = True
-                surroundings.let_go(*self._terminals)
+                shell.discard(*self._terminals)
             elif self._expendable:
                 self.trouble = f'Cannot print what changes: {error.strerror}'
             else:
@@ -117,11 +108,11 @@ class Output:
 
 
 def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
-    """Return the view that suits where the output goes.
+    """Return the view for an output.
 
     :param app: the ``openstack`` shell.
     :param arguments: the parsed command line.
-    :param output: where that is.
+    :param output: where to show it.
     """
     quiet = not app.options.verbose_level
     lines = Lines(output, None if quiet else app.stderr)
@@ -135,7 +126,7 @@ def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
     return live.Screen(output, arguments.interval)
 
 
-class Lines:
+class Lines(View):
     """Prints changes to one stream, and remarks to another.
 
     :param stdout: for changes.
@@ -147,36 +138,16 @@ class Lines:
         self._stderr = stderr
         self._begun = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return
-
-    def begins(self, guests: int) -> None:
-        """See :meth:`View.begins`."""
-
-    def advances(self) -> None:
-        """See :meth:`View.advances`."""
-
     def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
         """See :meth:`View.swept`."""
         if not self._begun:
             self._begun = True
             self.remark(f'Watching {report.counts(summary)}')
 
-    def failed(self, watch: Watch) -> None:
-        """See :meth:`View.failed`."""
-
     def line(self, line: str) -> None:
         """See :meth:`View.line`."""
         self._stdout.write(f'{line}\n')
-        # Who reads it wants it now.
+        # A reader wants each line at once.
         self._stdout.flush()
 
     def remark(self, words: str) -> None:
@@ -186,4 +157,4 @@ class Lines:
                 self._stderr.write(f'{words}\n')
                 self._stderr.flush()
             except OSError:
-                surroundings.let_go(self._stderr)
+                shell.discard(self._stderr)

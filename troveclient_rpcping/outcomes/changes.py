@@ -10,11 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What changes from sweep to sweep, and what is only the control plane's.
+"""What changes from sweep to sweep, of guests and of the control plane.
 
-A guest is not down because the API was. While nothing can be learnt of it, it
-stays what it was when last known, and the trouble is told of the control
-plane, once.
+A guest keeps its last known verdict while the control plane fails. The failure
+is reported once, as one of the control plane.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ import collections
 from collections.abc import Sequence
 import dataclasses
 
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -31,15 +31,16 @@ from troveclient_rpcping.verdict import Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A guest is not what it was.
+class GuestChange:
+    """A guest has another verdict than before.
 
     :param instance_id: which guest.
     :param name: its name, if known.
     :param before: its verdict until now; None for a guest that is new.
     :param after: its verdict from now on; None for a guest that is gone.
-    :param seconds: how long it was what it was; None for a guest that is new.
-    :param result: the ping that told; None for a guest that is gone.
+    :param seconds: how long the old verdict lasted; None for a guest that is
+        new.
+    :param result: the ping that showed it; None for a guest that is gone.
     """
 
     instance_id: str
@@ -51,14 +52,15 @@ class Change:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """Why nothing is known of some guests, or of all.
+class Failure:
+    """Why some guests, or all, are unknown: the control plane fails.
 
-    :param reason: the most frequent one; None if not even a listing came.
-    :param detail: what the first of them said, as a clean line.
-    :param unknown: of how many guests nothing is known; None for all.
-    :param guests: how many there are; None if that is not known.
-    :param widespread: whether nothing is known of most of them.
+    :param reason: the most frequent reason; None if the sweep brought nothing.
+    :param detail: the text of the first guest with this reason, as a clean
+        line.
+    :param unknown: how many guests are unknown; None for all.
+    :param guests: how many guests there are; None if that is not known.
+    :param widespread: whether most guests are unknown.
     """
 
     reason: Reason | None
@@ -69,33 +71,36 @@ class Trouble:
 
     @property
     def kind(self) -> tuple[Reason | None, bool]:
-        """What tells it from another."""
+        """Two failures of the same kind are one event."""
         return self.reason, self.widespread
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """The control plane is not what it was.
+class ControlPlaneChange:
+    """The control plane begins to fail, fails in another way, or works again.
 
-    :param before: what was wrong until now; None for nothing.
-    :param after: what is wrong from now on; None for nothing.
-    :param seconds: for how long that was wrong, or for how long anything was
-        if all is well now; None if nothing was.
+    :param before: the failure until now; None for none.
+    :param after: the failure from now on; None for none.
+    :param seconds: how long *before* lasted, or how long all failures lasted
+        if there are none now; None if there was none.
     """
 
-    before: Trouble | None
-    after: Trouble | None
+    before: Failure | None
+    after: Failure | None
     seconds: float | None = None
 
 
+Change = GuestChange | ControlPlaneChange
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Bad:
-    """A guest that is not reachable.
+class KnownGuest:
+    """What is known of a guest.
 
     :param instance_id: which guest.
     :param name: its name, if known.
-    :param since: since when its verdict is what it is.
-    :param result: the latest ping that told of it.
+    :param since: since when it has its verdict.
+    :param result: the latest ping with this verdict.
     """
 
     instance_id: str
@@ -104,150 +109,136 @@ class Bad:
     result: PingResult
 
 
-@dataclasses.dataclass(slots=True)
-class _Known:
-    """What is known of a guest, and since when."""
-
-    name: str | None
-    verdict: Verdict
-    since: float
-    result: PingResult
-
-
 class Watch:
-    """Keeps what is known of each guest, and as much as there are guests.
+    """Remembers what is known of each guest, and of no other.
 
     Times are seconds on one clock, which the caller reads.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
-        # Whom it began with, as far as they are still there; None before that.
+        self._known: dict[str, KnownGuest] = {}
+        # The guests of the first sweep that still exist; None before it.
         self._first: set[str] | None = None
-        #: What is wrong with the control plane; None for nothing.
-        self.trouble: Trouble | None = None
-        # Since when that, and since when anything is.
+        #: Why the control plane fails; None if it does not.
+        self.failure: Failure | None = None
+        # Since when it fails in this way, and since when it fails at all.
         self._since = self._failing_since = 0.0
 
     @property
-    def bad(self) -> list[Bad]:
-        """Who is not reachable, in the order in which that began."""
+    def not_reachable(self) -> list[KnownGuest]:
+        """The guests that are not reachable, the longest ones first."""
         found = [
-            Bad(
-                instance_id=id_,
-                name=known.name,
-                since=known.since,
-                result=known.result,
-            )
-            for id_, known in self._known.items()
-            if known.verdict is not Verdict.REACHABLE
+            guest
+            for guest in self._known.values()
+            if guest.result.verdict is not Verdict.REACHABLE
         ]
-        return sorted(found, key=lambda each: each.since)
+        return sorted(found, key=lambda guest: guest.since)
 
-    def swept(
-        self,
-        asked: Sequence[Target],
-        results: Sequence[PingResult],
-        now: float,
-    ) -> list[Change | Shift]:
-        """Take in a sweep, and return what it changes.
+    def swept(self, findings: Findings, now: float) -> list[Change]:
+        """Record a sweep, and return what it changes.
 
-        That a guest is reachable is news only if it was known to be
-        otherwise, or if it came later than the first sweep.
+        A reachable guest is a change only if it had another verdict, or if it
+        was not there in the first sweep.
 
-        :param asked: all that is watched now.
-        :param results: what came of it, in the same order.
-        :param now: when it ended.
+        :param findings: the outcome of every guest that is watched now.
+        :param now: when the sweep ended.
         """
-        changes: list[Change | Shift] = []
-        changes += self._shift(_trouble_in(results), now)
-        ids = {target.instance_id for target in asked if target.instance_id}
-        changes += self._forget(ids, now)
-        for target, result in zip(asked, results, strict=True):
-            if target.instance_id is None or result.reason in CONTROL_PLANE:
-                continue
-            change = self._take(target.instance_id, target, result, now)
-            if change is not None:
-                changes.append(change)
+        outcomes = {
+            each.target.instance_id: each
+            for each in findings.outcomes
+            if each.target.instance_id
+        }
+        failure = _failure([each.result for each in findings.outcomes])
+        changes: list[Change] = [*self._fail(failure, now)]
+        gone = [id_ for id_ in self._known if id_ not in outcomes]
+        changes += [self._forget(id_, now) for id_ in gone]
+        for id_, outcome in outcomes.items():
+            if outcome.result.reason not in CONTROL_PLANE:
+                changes += self._learn(id_, outcome, now)
+        ids = set(outcomes)
         self._first = ids if self._first is None else self._first & ids
         return changes
 
-    def failed(self, why: str, now: float) -> list[Shift]:
-        """Take in a sweep that brought nothing, and return what changes.
+    def failed(self, why: str, now: float) -> Sequence[Change]:
+        """Record a sweep that brought nothing, and return what it changes.
 
         :param why: a clean line.
-        :param now: when that was known.
+        :param now: when the sweep ended.
         """
-        return self._shift(Trouble(reason=None, detail=why), now)
+        return self._fail(Failure(reason=None, detail=why), now)
 
-    def _forget(self, ids: set[str], now: float) -> list[Change]:
-        gone = [id_ for id_ in self._known if id_ not in ids]
-        changes = []
-        for id_ in gone:
-            known = self._known.pop(id_)
-            changes.append(
-                Change(
-                    instance_id=id_,
-                    name=known.name,
-                    before=known.verdict,
-                    after=None,
-                    seconds=now - known.since,
-                )
-            )
-        return changes
-
-    def _take(
-        self, id_: str, target: Target, result: PingResult, now: float
-    ) -> Change | None:
-        known = self._known.get(id_)
-        if known is not None:
-            known.name = target.name or known.name
-            known.result = result
-            if known.verdict is result.verdict:
-                return None
-        self._known[id_] = _Known(target.name, result.verdict, now, result)
-        from_the_first = self._first is None or id_ in self._first
-        if (
-            known is None
-            and from_the_first
-            and result.verdict is Verdict.REACHABLE
-        ):
-            return None
-        return Change(
+    def _forget(self, id_: str, now: float) -> GuestChange:
+        known = self._known.pop(id_)
+        return GuestChange(
             instance_id=id_,
-            name=target.name,
-            before=known.verdict if known else None,
-            after=result.verdict,
-            seconds=now - known.since if known else None,
-            result=result,
+            name=known.name,
+            before=known.result.verdict,
+            after=None,
+            seconds=now - known.since,
         )
 
-    def _shift(self, trouble: Trouble | None, now: float) -> list[Shift]:
-        """Take in what is wrong with the control plane now."""
-        before, self.trouble = self.trouble, trouble
-        if (before and before.kind) == (trouble and trouble.kind):
+    def _learn(
+        self, id_: str, outcome: Outcome, now: float
+    ) -> list[GuestChange]:
+        known, result = self._known.get(id_), outcome.result
+        before = known.result.verdict if known else None
+        stays = known is not None and before is result.verdict
+        name = outcome.target.name or (known.name if known else None)
+        self._known[id_] = KnownGuest(
+            instance_id=id_,
+            name=name,
+            since=known.since if known and stays else now,
+            result=result,
+        )
+        if stays or (known is None and self._is_expected(id_, result)):
             return []
-        since = self._since if trouble else self._failing_since
+        return [
+            GuestChange(
+                instance_id=id_,
+                name=name,
+                before=before,
+                after=result.verdict,
+                seconds=now - known.since if known else None,
+                result=result,
+            )
+        ]
+
+    def _is_expected(self, id_: str, result: PingResult) -> bool:
+        """Whether a guest is well when it is first heard of."""
+        from_the_first = self._first is None or id_ in self._first
+        return from_the_first and result.verdict is Verdict.REACHABLE
+
+    def _fail(
+        self, failure: Failure | None, now: float
+    ) -> list[ControlPlaneChange]:
+        before, self.failure = self.failure, failure
+        if (before and before.kind) == (failure and failure.kind):
+            return []
+        since = self._since if failure else self._failing_since
         self._since = now
         if before is None:
             self._failing_since = now
-            return [Shift(before=None, after=trouble)]
-        return [Shift(before=before, after=trouble, seconds=now - since)]
+            return [ControlPlaneChange(before=None, after=failure)]
+        return [
+            ControlPlaneChange(
+                before=before, after=failure, seconds=now - since
+            )
+        ]
 
 
-def _trouble_in(results: Sequence[PingResult]) -> Trouble | None:
+def _failure(results: Sequence[PingResult]) -> Failure | None:
     unknown = [each for each in results if each.reason in CONTROL_PLANE]
     if not unknown:
         return None
-    # Who was not asked was not asked for another reason: tell that one.
-    told = [
+    # Guests are not asked because of something else: report that reason.
+    causes = [
         each for each in unknown if each.reason is not Reason.NOT_ASKED
     ] or unknown
     [(reason, _)] = collections.Counter(
-        each.reason for each in told
+        each.reason for each in causes
     ).most_common(1)
-    first = next(each for each in told if each.reason is reason)
-    return Trouble(
+    first = next(each for each in causes if each.reason is reason)
+    return Failure(
         reason=reason,
         detail=first.detail,
         unknown=len(unknown),

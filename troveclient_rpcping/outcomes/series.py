@@ -10,18 +10,18 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""All pings of one guest, taken together."""
+"""All pings of one guest, and their outcome."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-# From the worst to the best: what is known to be bad outweighs what is not
-# known.
+# From the worst to the best: bad news outweighs no news.
 _WORST_FIRST = (
     Verdict.UNREACHABLE,
     Verdict.ERROR,
@@ -32,19 +32,19 @@ _WORST_FIRST = (
 
 @dataclasses.dataclass(slots=True)
 class Series:
-    """What came of the pings of one guest; empty until :meth:`add`.
+    """The pings of one guest; empty until :meth:`add`.
 
     :param sent: pings sent.
     :param received: pings that the agent answered well.
     :param failed: pings that were answered with an error.
-    :param in_a_row: of these the latest ones, with none lost after them.
-    :param shortest: the shortest round-trip time of those received, in
-        seconds; None for none.
-    :param longest: the longest one; None for none.
-    :param total: all of them together.
+    :param in_a_row: pings received since the last one that was not.
+    :param shortest: the shortest round-trip time of the pings received, in
+        seconds; None before the first one.
+    :param longest: the longest round-trip time; None before the first one.
+    :param total: the sum of the round-trip times.
     :param last: the latest result.
-    :param awaited: whether the guest is pinged until it is reachable. Then
-        the pings before that are no loss.
+    :param stable: in a wait, how many times in a row the guest must be
+        reachable; None outside a wait.
     """
 
     sent: int = 0
@@ -55,7 +55,7 @@ class Series:
     longest: float | None = None
     total: float = 0.0
     last: PingResult | None = None
-    awaited: bool = False
+    stable: int | None = None
     _worst: PingResult | None = None
     # A ping that may have got lost; forgotten if the guest answers later.
     _missed: PingResult | None = None
@@ -84,14 +84,42 @@ class Series:
         self.total += rtt
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether this is a wait, in which an early silence is not a loss."""
+        return self.stable is not None
+
+    @property
+    def outcome(self) -> PingResult | None:
+        """The outcome of all pings; None before the first result.
+
+        In a wait it is the latest result. Otherwise it is the result with
+        the worst verdict, with the mean RTT.
+        """
+        if self.stable is not None:
+            return self.last and self._unless_unstable(self.last, self.stable)
+        worst = self.worst
+        if worst and self.received and self.sent > 1:
+            return dataclasses.replace(worst, rtt=self.average)
+        return worst
+
+    @property
     def worst(self) -> PingResult | None:
         """The result with the worst verdict, the latest of several.
 
-        A ping that got lost is no verdict on a guest that answered later.
+        A lost ping says nothing of a guest that answered later.
         """
         if self._missed is None:
             return self._worst
         return _worse(self._missed, self._worst)
+
+    def _unless_unstable(self, result: PingResult, stable: int) -> PingResult:
+        if result.verdict is not Verdict.REACHABLE or self.in_a_row >= stable:
+            return result
+        why = (
+            f'Reachable {self.in_a_row} of {stable} times in a row by the end'
+        )
+        judgement = Judgement(Verdict.UNKNOWN, Reason.TIMEOUT, why)
+        return dataclasses.replace(result, judgement=judgement)
 
     @property
     def lost(self) -> int:
@@ -100,7 +128,7 @@ class Series:
 
     @property
     def average(self) -> float | None:
-        """The mean round-trip time of those received, in seconds."""
+        """The mean round-trip time in seconds; None before the first one."""
         return self.total / self.received if self.received else None
 
 
@@ -116,13 +144,13 @@ def _rank(result: PingResult) -> int:
 
 def _was_sent(result: PingResult) -> bool:
     if result.reason is Reason.NOT_FOUND:
-        # A text that cannot be an ID is not sent.
+        # A text that cannot be an ID is never sent.
         return result.http_status is not None
     return result.reason is not Reason.NOT_ASKED
 
 
 def _was_answered(result: PingResult) -> bool:
-    """Whether a ping that did not end well had an answer of its own."""
+    """Whether a failed ping had an answer of its own."""
     return result.http_status is not None and result.reason not in (
         Reason.AGENT_TIMEOUT,
         Reason.MESSAGE_BUS,

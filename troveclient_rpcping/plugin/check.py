@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What ``check_trove_guest_rpc`` does.
+"""One run of ``check_trove_guest_rpc``.
 
-The work is done in a thread of its own, and the main thread waits for it, no
-longer than it may: a name server, a Keystone or a disk that hangs can hold up
-the work, but neither the end of the time nor a signal.
+A thread does the work, and the main thread waits for it until the deadline. So
+a name server, a Keystone or a disk that hangs holds up the work, but neither
+the deadline nor a signal.
 """
 
 from __future__ import annotations
@@ -29,28 +29,25 @@ import time
 import traceback
 
 from troveclient_rpcping import durations
-from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import endings
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
-from troveclient_rpcping.plugin.thresholds import Thresholds
-from troveclient_rpcping.verdict import PingResult
 
 # The stages in which a login may fail.
 _LOGIN = ('reading the options', 'logging in')
 
-# Seconds: how often it looks whether a signal has come. One that the kernel
-# gave to another thread does not interrupt the wait.
+# Seconds from one look for signals to the next. A signal that the kernel gives
+# to another thread does not interrupt the wait.
 _TICK = 0.1
 
-# The exceptions of these say in words what is wrong.
+# The texts of the exceptions of these packages are sentences.
 _SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
 
 
@@ -64,7 +61,7 @@ class Check:
     def __init__(self, argv: Sequence[str], started: float):
         self._argv = list(argv)
         self._started = started
-        # Until they are read.
+        # Until the command line is read.
         self._options = argparse.Namespace(
             deadline=command_line.DEADLINE,
             verbose=command_line.verbosity(argv),
@@ -72,25 +69,25 @@ class Check:
         self._help = io.StringIO()
         self._stage = _LOGIN[0]
         self._cloud: Cloud | None = None
-        self._asked: list[Target] | None = None
-        self._listing: list[Instance] | None = None
-        self._results: dict[str | None, PingResult] = {}
+        # Once the guests are chosen.
+        self._survey: Survey | None = None
         self._failure: BaseException | None = None
-        # What ended it early; empty for nothing, and for the time.
-        self._trouble = ''
         self._done = threading.Event()
 
     def outcome(self) -> tuple[State, list[str]]:
         """Make the check, and return the state and what to print."""
-        trouble = self._trouble = self._wait()
+        trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
-            # A plugin that only shows its help has not found all well.
+            # A plugin that only shows its help has checked nothing.
             return State.UNKNOWN, self._help.getvalue().splitlines()
-        if self._asked is None:
+        if self._survey is None:
             sentence = trouble or self._out_of_time()
             line = output.first_line(State.UNKNOWN, sentence)
             return State.UNKNOWN, [line, *self._traceback()]
-        report = self._report(self._asked)
+        why = 'the check ended before an answer came'
+        report = self._report(
+            self._survey.findings(why if trouble else self._out_of_time())
+        )
         state, sentence = report.state, report.sentence
         if trouble:
             state, sentence = State.UNKNOWN, f'{trouble}; {sentence}'
@@ -101,10 +98,10 @@ class Check:
         ]
 
     def _wait(self) -> str:
-        """Let the work be done; say what went wrong, but for the time."""
+        """Wait for the work; return what went wrong, except for the time."""
         try:
             threading.Thread(target=self._work, daemon=True).start()
-            # The options may change what is left.
+            # The options may change the deadline.
             while self._left and not self._done.wait(min(_TICK, self._left)):
                 pass
         except endings.Ended as ended:
@@ -114,7 +111,7 @@ class Check:
         return f'{self._stage} failed: {self._words(self._failure)}'
 
     def _words(self, failure: BaseException) -> str:
-        """Say what went wrong."""
+        """Return the text of a failure."""
         text, kind = str(failure), type(failure)
         if isinstance(failure, SystemExit):
             return 'wrong usage (see --help)'
@@ -127,12 +124,11 @@ class Check:
             return text
         return f'{kind.__name__}: {text}'
 
-    def _report(self, asked: list[Target]) -> output.Report:
+    def _report(self, findings: Findings) -> output.Report:
         options = self._options
         return output.Report(
-            asked,
-            [self._result(target) for target in asked],
-            Thresholds(options.warning, options.critical, options.unknown),
+            findings,
+            command_line.thresholds_of(options),
             time.monotonic() - self._started,
         )
 
@@ -153,7 +149,7 @@ class Check:
         cloud = self._cloud = Cloud()
         with (
             contextlib.redirect_stdout(self._help),
-            # keystoneauth has a parser of its own, which complains there.
+            # keystoneauth has a parser of its own, which prints there.
             contextlib.redirect_stderr(io.StringIO()),
         ):
             options = self._options = command_line.parse(cloud, self._argv)
@@ -161,56 +157,27 @@ class Check:
         self._stage = _LOGIN[1]
         manager = cloud.client().mgmt_instances
         self._stage = 'choosing the guests'
-        asked = self._choose(cloud, manager)
-        self._stage = 'pinging'
-        self._asked = asked
-        for result in manager.rpc_ping_each(
-            [
-                target.instance or target.instance_id
-                for target in asked
-                if target.instance_id
-            ],
-            listing=self._listing,
-            concurrency=options.concurrency,
-            timeout=options.timeout,
-            rate=options.rate,
-            deadline=self._time_for_work,
-        ):
-            self._results[result.instance_id] = result
-
-    @property
-    def _time_for_work(self) -> float:
-        """Seconds for what knows of a deadline by itself, and ends well."""
-        left = self._left
-        return max(0.001, left - min(2.0, left / 5))
-
-    def _choose(
-        self, cloud: Cloud, manager: management.Management
-    ) -> list[Target]:
-        asked = targets.chosen(
-            self._options,
-            lambda: self._list(manager),
+        survey = Survey(
+            arguments.selection(options),
+            arguments.plan(options),
             stdin=sys.stdin,
             project_id=cloud.project_id,
             # A tenant may give an instance a name that is watched.
-            known=targets.Names(strict=False),
+            strict=False,
         )
-        if not asked:
-            # A check of nobody has not found all well.
-            file = plaintext.one_line(str(self._options.from_file))
+        if not survey.choose(manager, self._time_for_work):
+            # A check of no guest has checked nothing.
+            file = plaintext.one_line(str(options.from_file))
             raise NoTargetError(f'{file} names no instance')
-        return asked
+        self._stage = 'pinging'
+        self._survey = survey
+        survey.ping(manager, lambda *_: None, deadline=self._time_for_work)
 
-    def _list(self, manager: management.Management) -> list[Instance]:
-        self._listing = manager.list_all(self._time_for_work)
-        return self._listing
-
-    def _result(self, target: Target) -> PingResult:
-        result = self._results.get(target.instance_id)
-        why = 'the check ended before an answer came'
-        return result or targets.unanswered(
-            target, why if self._trouble else self._out_of_time()
-        )
+    @property
+    def _time_for_work(self) -> float:
+        """Seconds for the parts that keep a deadline by themselves."""
+        left = self._left
+        return max(0.001, left - min(2.0, left / 5))
 
     def _out_of_time(self) -> str:
         within = durations.human(self._options.deadline)

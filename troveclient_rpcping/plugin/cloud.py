@@ -31,7 +31,7 @@ from troveclient_rpcping import client
 from troveclient_rpcping import version
 from troveclient_rpcping.cli import login_failure
 
-# The options that are settings of the cloud, not of the login.
+# The options of the cloud; all others are of the login.
 _SETTINGS = (
     'cloud',
     'region_name',
@@ -45,20 +45,19 @@ _SETTINGS = (
 
 
 def _files(config: OpenStackConfig, kind: str) -> list[str]:
-    """Return the files that openstacksdk looks into, in its order.
+    """Return the files that openstacksdk looks for, in its order.
 
-    :param config: what looked.
+    :param config: its configuration.
     :param kind: ``config`` or ``secure``.
     """
-    # It has no public name for them.
+    # openstacksdk has no public name for them.
     return list(getattr(config, f'_{kind}_files', ()))
 
 
 def _forget_empty_variables() -> None:
-    """Take a variable that is empty for one that is not set.
+    """Remove empty variables, as scripts without a value leave them.
 
-    A script that has no value for it leaves it empty. Of openstacksdk and
-    keystoneauth each has a way of its own to read these variables.
+    openstacksdk and keystoneauth read an empty variable in different ways.
     """
     for name, value in list(os.environ.items()):
         if name.startswith('OS_') and not value:
@@ -66,7 +65,7 @@ def _forget_empty_variables() -> None:
 
 
 def without_empty(argv: Sequence[str]) -> list[str]:
-    """Leave the options of a cloud out that have an empty value.
+    """Return a command line without options of a cloud that are empty.
 
     :param argv: the command line.
     """
@@ -101,8 +100,8 @@ class Cloud:
 
         :param parser: where to add them.
         :param argv: the command line; the kind of login that it chooses
-            tells what further options there are.
-        :raises openstack.exceptions.ConfigException: no such cloud.
+            has further options.
+        :raises openstack.exceptions.ConfigException: there is no such cloud.
         :raises keystoneauth1.exceptions.NoMatchingPlugin: no such kind of
             login.
         """
@@ -144,18 +143,18 @@ class Cloud:
         peek.add_argument('--os-cloud', nargs='?')
         name = peek.parse_known_args(list(argv))[0].os_cloud
         wanted = name or os.environ.get('OS_CLOUD')
-        # Without any cloud, openstacksdk takes no notice of OS_CLOUD.
+        # Without any cloud, openstacksdk ignores OS_CLOUD.
         if wanted and wanted not in self._config.get_cloud_names():
             raise exceptions.ConfigException(self._not_found(wanted))
         region = self._config.get_one(name, validate=False)
         return str(region.config['auth_type'])
 
     def choose(self, options: argparse.Namespace) -> None:
-        """Take the cloud that the options name.
+        """Choose the cloud that the options name.
 
-        :raises openstack.exceptions.SDKException: there is none.
-        :raises keystoneauth1.exceptions.ClientException: they do not suffice
-            for a login.
+        :raises openstack.exceptions.SDKException: there is no such cloud.
+        :raises keystoneauth1.exceptions.ClientException: the options do not
+            suffice for a login.
         """
         given = {
             name.removeprefix('os_'): value
@@ -166,8 +165,8 @@ class Cloud:
         settings = {
             name: given.pop(name) for name in _SETTINGS if name in given
         }
-        # What is left is for the login. As settings these would not override
-        # those in clouds.yaml.
+        # The other options are for the login. As settings of the cloud they
+        # would not override those in clouds.yaml.
         self._region = self._config.get_one(
             **settings, auth=given, validate=False
         )
@@ -184,11 +183,8 @@ class Cloud:
         failure = login_failure.explained(error, *self._login())
         if failure is None:
             return None
-        return (
-            self._with_files(failure.text)
-            if failure.mistake
-            else (failure.text)
-        )
+        text = failure.text
+        return self._with_files(text) if failure.mistake else text
 
     def _login(self) -> tuple[str, dict[str, Any]]:
         """Return the kind of the login, and its settings."""
@@ -196,7 +192,7 @@ class Cloud:
         return str(config.get('auth_type')), dict(config.get('auth') or {})
 
     def _not_found(self, name: str) -> str:
-        """Say where a cloud was looked for in vain."""
+        """Say in which files a cloud was not found."""
         said = self._unread()
         if self._config.config_filename:
             names = ', '.join(
@@ -216,12 +212,12 @@ class Cloud:
         return f'Cloud {name} was not found: {"; ".join(said)}'
 
     def _with_files(self, said: str) -> str:
-        """Add the files that may have what is missing."""
+        """Add the files that may have the missing settings."""
         return '; '.join([said.rstrip('.'), *self._unread()])
 
     def _unread(self) -> list[str]:
-        """Say which files of openstacksdk were passed over, and why."""
-        # Of a folder that cannot be searched, once.
+        """Say which files openstacksdk passed over, and why."""
+        # A folder that cannot be searched is named once.
         return list(dict.fromkeys(self._passed_over()))
 
     def _passed_over(self) -> Iterator[str]:
@@ -231,7 +227,7 @@ class Cloud:
             (_files(config, 'config'), config.config_filename),
             (_files(config, 'secure'), config.secure_config_filename),
         ):
-            # The first one that can be read is the only one.
+            # openstacksdk reads only the first file that it can read.
             for file in files[: files.index(read) if read in files else None]:
                 try:
                     os.stat(file)
@@ -250,7 +246,7 @@ class Cloud:
 
     @property
     def region(self) -> cloud_region.CloudRegion:
-        """The cloud that was chosen."""
+        """The chosen cloud."""
         if self._region is None:
             raise ValueError('no cloud was chosen yet')
         return self._region
@@ -270,9 +266,9 @@ class Cloud:
         """Return the ID of a project.
 
         :param project: its name or its ID.
-        :raises openstack.exceptions.SDKException: there is none, or several
-            have the name.
+        :raises openstack.exceptions.SDKException: no project, or more than
+            one, has this name.
         """
-        # Typed as if it could be one of v2.0, which no longer exists.
+        # Its type includes v2.0, which no longer exists.
         identity: Any = connection.Connection(config=self.region).identity
         return str(identity.find_project(project, ignore_missing=False).id)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import dataclasses
 from typing import NoReturn
 
 from troveclient_rpcping import version
@@ -24,8 +25,8 @@ from troveclient_rpcping.plugin import thresholds
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.cloud import without_empty
 
-#: Seconds for the plugin, in all. Nagios and Icinga give it 60, and then end
-#: it; Nagios calls that critical.
+#: The longest time for the plugin, in seconds. Nagios and Icinga end a plugin
+#: after 60; Nagios then reports CRITICAL.
 DEADLINE = 50.0
 
 _DESCRIPTION = """\
@@ -35,11 +36,12 @@ monitoring plugins (Icinga, Nagios, Checkmk, ...). For administrators.
 
 _EPILOG = """\
 A range is [@][start:]end, as with any monitoring plugin: 5 alerts above 5,
-@5:10 from 5 to 10; ~: never alerts.
+@5:10 from 5 to 10, 20% above a fifth of the guests asked for; ~: never alerts.
 
 Exit status: 0 OK; 1 WARNING; 2 CRITICAL: too many guests are known to be bad,
-however many others are unknown; 3 UNKNOWN: too many guests are unknown, or the
-check itself failed, for any reason. A timeout alone makes no guest bad.
+however many others are unknown, or they answer too slowly; 3 UNKNOWN: too many
+guests are unknown, or the check itself failed, for any reason. A timeout alone
+makes no guest bad.
 """
 
 
@@ -54,10 +56,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def verbosity(argv: Sequence[str]) -> int:
-    """Return how often -v was given, as far as that can be told by now.
-
-    :param argv: the command line, right or wrong.
-    """
+    """Return how often -v was given in a command line, right or wrong."""
     peek = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     _add_verbosity(peek)
     try:
@@ -70,9 +69,9 @@ def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line.
 
     :param cloud: adds its own options.
-    :param argv: the command line, without the program.
-    :raises UsageError: it is wrong.
-    :raises SystemExit: it asks for the help or the version, which is printed.
+    :param argv: the command line, without the name of the program.
+    :raises UsageError: the command line is wrong.
+    :raises SystemExit: the help or the version was asked for, and is printed.
     """
     parser = own_parser()
     argv = without_empty(argv)
@@ -85,7 +84,7 @@ def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
 
 
 def own_parser() -> argparse.ArgumentParser:
-    """Return the parser of all options but those that name the cloud."""
+    """Return the parser of all options except those that name the cloud."""
     parser = _Parser(
         prog='check_trove_guest_rpc',
         description=_DESCRIPTION,
@@ -104,12 +103,12 @@ def own_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '-t',
         '--deadline',
-        metavar='<seconds>',
+        metavar='<duration>',
         type=arguments.seconds,
         default=DEADLINE,
         help=(
-            'Seconds for the plugin, in all; what is not known by then is '
-            'unknown (default: %(default)g)'
+            'The longest time for the plugin; what is not known by then is '
+            'unknown (default: %(default)gs)'
         ),
     )
     _add_verbosity(parser)
@@ -122,7 +121,10 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         '--warning',
         metavar='<range>',
         type=thresholds.parse,
-        help='WARNING for this number of bad guests (default: none)',
+        help=(
+            'WARNING for this number of bad guests, or for this percentage '
+            'of the guests asked for (default: none)'
+        ),
     )
     parser.add_argument(
         '-c',
@@ -131,19 +133,50 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         type=thresholds.parse,
         default='0',
         help=(
-            'CRITICAL for this number of bad guests, those that are '
-            'unreachable or in error (default: %(default)s: for any)'
+            'CRITICAL for this number of bad guests (those that are '
+            'unreachable or in error), or for this percentage of the guests '
+            'asked for (default: %(default)s: for any)'
         ),
     )
     parser.add_argument(
         '--unknown',
         metavar='<number>',
-        type=_tolerance,
-        default=1,
+        type=thresholds.parse_tolerance,
+        default='1',
         help=(
-            'UNKNOWN for this number of unknown guests, or more (default: '
-            '%(default)d)'
+            'UNKNOWN for this number of unknown guests or more, or for this '
+            'percentage of the guests asked for or more (default: '
+            '%(default)s)'
         ),
+    )
+    parser.add_argument(
+        '--rtt-warning',
+        metavar='<range>',
+        type=thresholds.parse_rtt,
+        help=(
+            'WARNING for this 95th percentile of the round-trip times, as in '
+            '500ms (default: none)'
+        ),
+    )
+    parser.add_argument(
+        '--rtt-critical',
+        metavar='<range>',
+        type=thresholds.parse_rtt,
+        help=(
+            'CRITICAL for this 95th percentile of the round-trip times, as '
+            'in 2s (default: none)'
+        ),
+    )
+
+
+def thresholds_of(options: argparse.Namespace) -> thresholds.Thresholds:
+    """Return the thresholds that a command line names.
+
+    :param options: the parsed command line.
+    """
+    names = dataclasses.fields(thresholds.Thresholds)
+    return thresholds.Thresholds(
+        **{field.name: getattr(options, field.name) for field in names}
     )
 
 
@@ -154,15 +187,7 @@ def _add_verbosity(parser: argparse.ArgumentParser) -> None:
         action='count',
         default=0,
         help=(
-            'A further line for each bad guest; -vv: for the unknown ones '
-            'too; -vvv: for all, and a traceback of what goes wrong'
+            'One more line for each bad guest; -vv: for the unknown guests '
+            'too; -vvv: for all guests, and a traceback if the plugin fails'
         ),
     )
-
-
-def _tolerance(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no number of guests: give 1 or more'
-        )
-    return int(text)

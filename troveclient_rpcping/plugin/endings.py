@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The signals that end ``check_trove_guest_rpc``, and how they do so.
+"""The signals that end ``check_trove_guest_rpc``.
 
 A monitoring system sends SIGTERM, a wrapper SIGALRM or SIGXCPU, a terminal
-SIGHUP. Nagios makes CRITICAL of a plugin that such a signal kills. So each of
-them raises :class:`Ended`, and the plugin ends with its line.
+SIGHUP. For Nagios, a plugin that a signal kills is CRITICAL. So each of these
+signals raises :class:`Ended`, and the plugin ends with its line.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import sys
 import time
 from types import FrameType
 
-# Seconds for the line to be read, once the second signal has come.
+# Seconds to print the line after a second signal.
 _GRACE = 2.0
 
-# Seconds until a signal that was lost comes again.
+# Seconds until a lost signal comes again.
 _SOON = 0.01
 
 _LEFT_ALONE = {
@@ -38,7 +38,7 @@ _LEFT_ALONE = {
     # These end no process.
     *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
-    # After a fault, the process would come upon it again and again.
+    # After the handler, the process would meet the same fault again.
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
 }
 
@@ -54,7 +54,7 @@ class Ended(BaseException):
         self.number = number
 
     def __str__(self) -> str:
-        """Return what ended it, for the line."""
+        """Return the reason of the end, for the line."""
         with contextlib.suppress(ValueError):
             return f'ended by {signal.Signals(self.number).name}'
         return f'ended by signal {self.number}'
@@ -63,14 +63,14 @@ class Ended(BaseException):
 def catch() -> None:
     """Let the first signal raise :class:`Ended` in the main thread.
 
-    What the caller of the process ignores stays ignored.
+    Signals that the caller of the process ignores stay ignored.
     """
     sys.unraisablehook = _lost
     _handle_by(_end)
 
 
 def hold_off() -> None:
-    """Let the line be printed: signals end the process only after a time."""
+    """Let signals end the process only after the time to print the line."""
     _handle_by(_hurry)
 
 
@@ -81,13 +81,13 @@ def _handle_by(handler: object) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # "timeout" sends its signal twice. The second must not come between.
+    # "timeout" sends its signal twice. The second one must not interrupt.
     hold_off()
     raise Ended(number)
 
 
 def _hurry(number: int, frame: FrameType | None) -> None:
-    # Not by a thread: this may have interrupted the start of one.
+    # Not by a thread: the signal may have interrupted the start of one.
     ends = time.monotonic() + _GRACE
 
     def give_up(alarm: int, frame: FrameType | None) -> None:
@@ -100,7 +100,7 @@ def _hurry(number: int, frame: FrameType | None) -> None:
 
 
 def _lost(unraisable: sys.UnraisableHookArgs) -> None:
-    """Raise once more what Python forgets, as in a destructor.
+    """Raise again a signal that Python drops, as in a destructor.
 
     Nothing is printed: Icinga takes standard error for output.
     """
@@ -113,5 +113,5 @@ def _lost(unraisable: sys.UnraisableHookArgs) -> None:
             raise Ended(number)
 
         signal.signal(signal.SIGALRM, raise_again)
-        # Not at once: it would arrive in here, and be lost once more.
+        # Not at once: it would arrive in this handler, and be lost again.
         signal.setitimer(signal.ITIMER_REAL, _SOON)

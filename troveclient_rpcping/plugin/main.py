@@ -33,7 +33,7 @@ import warnings
 
 from troveclient_rpcping.plugin import endings
 
-# The exit status for everything that is not known: UNKNOWN.
+# The exit status UNKNOWN.
 _UNKNOWN = 3
 
 
@@ -49,8 +49,8 @@ def main() -> NoReturn:
         # A signal before the check began.
         _printed([_last_words(error)], sys.stdout)
     finally:
-        # Not sys.exit(): what still hangs by now, and a signal that comes
-        # late, have no say in how the process ends.
+        # Not sys.exit(): a thread that hangs, or a late signal, must not
+        # change the end of the process.
         os._exit(status)
 
 
@@ -60,12 +60,12 @@ def run(
     started: float,
     hold_off: Callable[[], None] = lambda: None,
 ) -> int:
-    """Make the check, print what it found, and return the exit status.
+    """Make the check, print its lines, and return the exit status.
 
     :param argv: the command line, without the program.
     :param stdout: where to print; None if it is closed.
     :param started: when it began, on the clock of ``time.monotonic``.
-    :param hold_off: is called when the line is known, and only to be printed.
+    :param hold_off: is called when only the printing is left.
     """
     try:
         from troveclient_rpcping.plugin import check
@@ -81,14 +81,14 @@ def run(
 def _last_words(error: BaseException) -> str:
     if isinstance(error, endings.Ended):
         return f'TROVE GUEST RPC UNKNOWN - {error} while starting'
-    # Not by the module that cleans text: it may be the one that is missing.
+    # Not by the module plaintext: it may be the missing one.
     text = f'{type(error).__name__}: {error}'.replace('|', ' ')
     clean = ''.join(c if c.isprintable() else ' ' for c in text)
     return f'TROVE GUEST RPC UNKNOWN - the check failed: {clean}'
 
 
 def _printed(lines: Sequence[str], stdout: TextIO | None) -> bool:
-    """Print lines; return whether they reached their reader."""
+    """Print lines, and return whether that succeeded."""
     if stdout is None:
         return False
     try:
@@ -98,13 +98,13 @@ def _printed(lines: Sequence[str], stdout: TextIO | None) -> bool:
         stdout.write(''.join(f'{line}\n' for line in lines))
         stdout.flush()
     except BaseException:
-        # Closed, full, or interrupted once more.
+        # The output is closed or full, or a signal came.
         return False
     return True
 
 
 def _silence() -> None:
-    # Icinga takes standard error for output, and what libraries log and warn
-    # of would stand in front of the line.
+    # Icinga takes standard error for output: logs and warnings of libraries
+    # would stand in front of the line.
     warnings.simplefilter('ignore')
     logging.getLogger().addHandler(logging.NullHandler())

@@ -10,12 +10,12 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a monitoring plugin says: its state, its line, its performance data.
+"""The text that a monitoring plugin prints: state, sentence, performance data.
 
 By the guidelines of the monitoring plugins
-(https://www.monitoring-plugins.org/doc/guidelines.html). Names and texts that
-tenants, guests and servers wrote stand in none of it but as clean text: a
-line break would forge a line, a pipe performance data.
+(https://www.monitoring-plugins.org/doc/guidelines.html). A line break in a
+text would forge a line, and a pipe would forge performance data. So every
+text of a tenant, a guest or a server is cleaned before it is printed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ import dataclasses
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.targets import Target
-from troveclient_rpcping.outcomes.summary import PERCENTILES
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import PERCENTILES
+from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.plugin.thresholds import Range
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.plugin.thresholds import Thresholds
 from troveclient_rpcping.verdict import PingResult
@@ -37,13 +39,16 @@ from troveclient_rpcping.verdict import Verdict
 
 _SERVICE = 'TROVE GUEST RPC'
 
-# How much of a sentence stands in the first line, in characters. NRPE of old
-# hands 1 KiB on in all, and the performance data come last.
+# The longest sentence in the first line, in characters. Old releases of NRPE
+# pass on 1 KiB in all, and the performance data come last.
 _SENTENCE_LIMIT = 400
 
 _BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
 
-# From which level of -v on a guest has a line of its own.
+# The percentile of the round-trip times that has thresholds.
+_WATCHED = 'p95'
+
+# The level of -v from which on a guest has a line of its own.
 _SHOWN_FROM = {
     Verdict.UNREACHABLE: 1,
     Verdict.ERROR: 1,
@@ -54,92 +59,52 @@ _SHOWN_FROM = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What the plugin says of the guests that it asked for.
+    """The report on the guests that the plugin asked for.
 
-    :param asked: what was asked for.
-    :param results: what came of it, in the same order.
-    :param thresholds: what makes a state of it.
+    :param findings: the outcomes of the guests.
+    :param thresholds: the thresholds of the check.
     :param seconds: how long the plugin took, in all.
     """
 
-    asked: Sequence[Target]
-    results: Sequence[PingResult]
+    findings: Findings
     thresholds: Thresholds
     seconds: float
-
-    @property
-    def _summary(self) -> Summary:
-        return Summary.of(self.results)
-
-    @property
-    def _bad(self) -> int:
-        return sum(self._summary.verdicts[verdict] for verdict in _BAD)
 
     @property
     def state(self) -> State:
         """The state of the service.
 
-        Guests that are known to be bad outweigh any number of unknown ones,
-        if there are enough of them to be critical. A warning would also say
-        that it is no worse, so it does not.
+        Enough guests that are known to be bad are CRITICAL, however many
+        others are unknown. UNKNOWN outranks WARNING, because WARNING would
+        also say that the service is not worse.
         """
-        summary = self._summary
-        bad = self._bad
-        unknown = summary.verdicts[Verdict.UNKNOWN]
-        if self.thresholds.critical.alerts(bad):
+        limits = self.thresholds
+        if self._alerts(limits.critical) or self._is_slow(limits.rtt_critical):
             return State.CRITICAL
-        if (
-            unknown >= self.thresholds.unknown
-            # Who puts up with unknown guests puts up with those that gave no
-            # answer, not with a check that was not made, or that knows
-            # nothing at all.
-            or summary.reasons[Reason.NOT_ASKED]
-            or unknown == summary.guests
-        ):
+        if self._is_unknown:
             return State.UNKNOWN
-        warning = self.thresholds.warning
-        if warning is not None and warning.alerts(bad):
+        if self._alerts(limits.warning) or self._is_slow(limits.rtt_warning):
             return State.WARNING
         return State.OK
 
     @property
     def sentence(self) -> str:
-        """How many guests are how, and why."""
-        verdicts = self._summary.verdicts
-        said = (
-            f'{verdicts[Verdict.REACHABLE]} of {len(self.results)} guests '
-            'reachable'
-        )
+        """How many guests have which verdict, and why."""
+        reachable = self._summary.verdicts[Verdict.REACHABLE]
+        said = f'{reachable} of {self._summary.guests} guests reachable'
         for name, among in (('bad', _BAD), ('unknown', (Verdict.UNKNOWN,))):
-            some = [
-                result for result in self.results if result.verdict in among
-            ]
+            some = [each for each in self._results if each.verdict in among]
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
-        said += self._why_unknown()
-        mistake = self.thresholds.mistake
-        return f'{said}; {mistake}' if mistake else said
-
-    def _why_unknown(self) -> str:
-        """One of the texts, for those unknown guests that count."""
-        if self.state is not State.UNKNOWN:
-            return ''
-        unknown = [
-            result
-            for result in self.results
-            if result.verdict is Verdict.UNKNOWN
-        ]
-        # Why the pings ended early is what all the rest follows from.
-        unknown.sort(key=lambda result: result.reason is not Reason.NOT_ASKED)
-        return f': {unknown[0].detail}'
+        remarks = [*self._why_slow(), *self.thresholds.mistakes]
+        return '; '.join([said + self._why_unknown(), *remarks])
 
     @property
     def performance(self) -> str:
         """The performance data: counts of guests, and durations."""
-        summary, thresholds = self._summary, self.thresholds
-        warning = thresholds.warning.text if thresholds.warning else ''
+        summary, limits = self._summary, self.thresholds
         counts = {
-            'bad': self._bad,
+            'bad': summary.bad,
             **{
                 verdict.value: summary.verdicts[verdict]
                 for verdict in reversed(Verdict)
@@ -147,36 +112,107 @@ class Report:
         }
         data = []
         for label, count in counts.items():
-            limits = ';'
-            if label == 'bad':
-                limits = f'{warning};{thresholds.critical.text}'
-            data.append(f'{label}={count};{limits};0;{summary.guests}')
+            # A threshold must have the unit of its value: no percentage.
+            ends = (
+                _both(self._of(limits.warning), self._of(limits.critical))
+                if label == 'bad'
+                else ';'
+            )
+            data.append(f'{label}={count};{ends};0;{summary.guests}')
         if summary.rtts:
-            data += [
-                f'rtt_{label}={summary.percentile(percent):.6f}s;;;0'
-                for label, percent in PERCENTILES
-            ]
+            for label, percent in PERCENTILES:
+                ends = (
+                    _both(limits.rtt_warning, limits.rtt_critical)
+                    if label == _WATCHED
+                    else ';'
+                )
+                seconds = summary.percentile(percent)
+                data.append(f'rtt_{label}={seconds:.6f}s;{ends};0')
         data.append(f'duration={self.seconds:.3f}s;;;0')
         return ' '.join(data)
 
     def guests(self, verbosity: int) -> list[str]:
-        """Return a line for each guest that is worth one.
+        """Return a line for each guest that the reader wants to see.
 
         :param verbosity: how many times -v was given: the bad guests from 1
             on, the unknown ones from 2 on, all from 3 on.
         """
         return [
-            _guest(target, result)
-            for target, result in zip(self.asked, self.results, strict=True)
-            if verbosity >= _SHOWN_FROM[result.verdict]
+            _guest(each)
+            for each in self.findings.outcomes
+            if verbosity >= _SHOWN_FROM[each.result.verdict]
         ]
+
+    @property
+    def _summary(self) -> Summary:
+        return self.findings.summary
+
+    @property
+    def _results(self) -> list[PingResult]:
+        return [each.result for each in self.findings.outcomes]
+
+    @property
+    def _rtt(self) -> float | None:
+        """The round-trip time that has thresholds; None if nothing answers."""
+        if not self._summary.rtts:
+            return None
+        return self._summary.percentile(dict(PERCENTILES)[_WATCHED])
+
+    def _of(self, threshold: Range | None) -> Range | None:
+        """Return a threshold in numbers of guests."""
+        return threshold and threshold.of(self._summary.guests)
+
+    def _alerts(self, threshold: Range | None) -> bool:
+        in_guests = self._of(threshold)
+        return in_guests is not None and in_guests.alerts(self._summary.bad)
+
+    def _is_slow(self, threshold: Range | None) -> bool:
+        rtt = self._rtt
+        return bool(threshold and rtt is not None and threshold.alerts(rtt))
+
+    @property
+    def _is_unknown(self) -> bool:
+        summary = self._summary
+        unknown = summary.verdicts[Verdict.UNKNOWN]
+        tolerance = self.thresholds.unknown.of(summary.guests)
+        return (
+            tolerance.alerts(unknown)
+            # A user who tolerates some unknown guests tolerates guests that
+            # were asked in vain. A check that did not ask a guest, or that
+            # learnt nothing of any guest, was not made.
+            or summary.reasons[Reason.NOT_ASKED] > 0
+            or unknown == summary.guests
+        )
+
+    def _why_slow(self) -> list[str]:
+        """Name the threshold that the round-trip times exceed, if one."""
+        limits, rtt = self.thresholds, self._rtt
+        for option, threshold in (
+            ('--rtt-critical', limits.rtt_critical),
+            ('--rtt-warning', limits.rtt_warning),
+        ):
+            if rtt is not None and threshold and self._is_slow(threshold):
+                shown = durations.human(rtt)
+                return [f'RTT {_WATCHED} {shown} ({option} {threshold.text})']
+        return []
+
+    def _why_unknown(self) -> str:
+        """Return the detail of one unknown guest, if the state is UNKNOWN."""
+        if self.state is not State.UNKNOWN:
+            return ''
+        unknown = [
+            each for each in self._results if each.verdict is Verdict.UNKNOWN
+        ]
+        # The reason why the pings ended early explains all the rest.
+        unknown.sort(key=lambda result: result.reason is not Reason.NOT_ASKED)
+        return f': {unknown[0].detail}'
 
 
 def first_line(state: State, sentence: str, performance: str = '') -> str:
     """Return the line that the monitoring system shows.
 
     :param state: the state.
-    :param sentence: why. Cleaned here.
+    :param sentence: the reason for the state. It is cleaned here.
     :param performance: the performance data, if there are any.
     """
     said = f'{_SERVICE} {state.name} - {clean(sentence, _SENTENCE_LIMIT)}'
@@ -192,8 +228,13 @@ def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
 
 
 def _without_pipe(text: str) -> str:
-    # Performance data stand behind one.
+    # Performance data begin behind a pipe.
     return text.replace('|', '¦')
+
+
+def _both(warning: Range | None, critical: Range | None) -> str:
+    """Return two thresholds as they stand in the performance data."""
+    return f'{warning or ""};{critical or ""}'
 
 
 def _reasons(results: Sequence[PingResult]) -> str:
@@ -205,8 +246,9 @@ def _reasons(results: Sequence[PingResult]) -> str:
     )
 
 
-def _guest(target: Target, result: PingResult) -> str:
-    # The ID comes first, and the name last, in quotes: a tenant chose it.
+def _guest(outcome: Outcome) -> str:
+    target, result = outcome.target, outcome.result
+    # The name comes last, and in quotes, because a tenant chose it.
     id_ = plaintext.word(target.instance_id) if target.instance_id else '-'
     said = f'{id_} {result.verdict}'
     if result.reason is not None:

@@ -10,21 +10,28 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""When to raise an alert: the states and thresholds of a monitoring plugin.
+"""The states of a monitoring plugin, and the thresholds that lead to them.
 
-The library nagiosplugin has them too. It is not used: of the rest of it, its
-frame lets argparse, signals and a closed output end with a status of their
-own, ranks UNKNOWN above CRITICAL, forgets at a timeout what is known, and
-keeps no control character out of its output.
+The library nagiosplugin has thresholds too. This package does not use it,
+because its frame fails where a monitoring system needs a true status:
+
+- argparse, signals and a closed output end it with statuses of their own;
+- it ranks UNKNOWN above CRITICAL;
+- a timeout makes it forget the results that it has;
+- its output may contain control characters.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import dataclasses
+from decimal import Decimal
 import enum
-import math
 import re
+
+from troveclient_rpcping import durations
+from troveclient_rpcping import limits
 
 
 class State(enum.IntEnum):
@@ -36,88 +43,232 @@ class State(enum.IntEnum):
     UNKNOWN = 3
 
 
+_INFINITY = Decimal('inf')
+
+# The smallest difference between two percentages or two durations that the
+# search for a useless threshold looks at.
+_STEP = Decimal('1e-6')
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Range:
-    """A threshold: for which values to raise an alert.
+    """A threshold: the values that raise an alert.
 
-    :param text: as the user gave it.
+    :param text: the range as the user gave it.
     :param start: the least value of the range.
     :param end: its greatest value.
     :param inside: whether values inside it raise the alert; otherwise those
         outside do.
+    :param percent: whether the values are percentages of the guests that the
+        check asks for.
     """
 
     text: str
-    start: float
-    end: float
-    inside: bool
+    start: Decimal
+    end: Decimal
+    inside: bool = False
+    percent: bool = False
 
-    def alerts(self, value: float) -> bool:
+    def alerts(self, value: float | Decimal) -> bool:
         """Whether a value raises the alert."""
         return (self.start <= value <= self.end) is self.inside
 
+    def of(self, guests: int) -> Range:
+        """Return the range in numbers of guests.
 
-_RANGE = re.compile(
-    r'(?P<inside>@?)(?:(?P<start>~|-?[0-9]+(?:\.[0-9]+)?)?(?P<colon>:))?'
-    r'(?P<end>-?[0-9]+(?:\.[0-9]+)?)?'
-)
+        :param guests: how many guests are 100 %.
+        """
+        if not self.percent:
+            return self
+        return dataclasses.replace(
+            self,
+            start=_share(self.start, guests),
+            end=_share(self.end, guests),
+            percent=False,
+        )
+
+    def __str__(self) -> str:
+        """Return the range for the performance data: without a unit."""
+        start = '~' if self.start.is_infinite() else _plain(self.start)
+        end = '' if self.end.is_infinite() else _plain(self.end)
+        shown = end if start == '0' and end else f'{start}:{end}'
+        return f'@{shown}' if self.inside else shown
+
+
+def _share(percent: Decimal, guests: int) -> Decimal:
+    # Decimals are exact here: 0.1 % of 3,000 guests are 3 guests.
+    return percent if percent.is_infinite() else percent * guests / 100
+
+
+def _plain(number: Decimal) -> str:
+    text = f'{number:f}'
+    return text.rstrip('0').rstrip('.') if '.' in text else text
+
+
+_RANGE = re.compile(r'(?P<inside>@?)(?:(?P<start>[^:]*):)?(?P<end>[^:]*)')
+_NUMBER = re.compile(r'-?[0-9]{1,20}(\.[0-9]{1,20})?')
+_PERCENTAGE = re.compile(r'([0-9]{1,3}(?:\.[0-9]{1,20})?)%')
+_WHOLE = re.compile(r'[0-9]{1,20}')
 
 
 def parse(text: str) -> Range:
-    """Parse a range: ``[@][start:][end]``.
+    """Parse a range of numbers of guests, or of percentages.
+
+    The form is ``[@][start:]end``. With a ``%`` behind one number there must
+    be one behind each.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
+    percent = '%' in text
+    return dataclasses.replace(
+        _range(
+            text,
+            _percentage if percent else _number,
+            '5, 5:, ~:5, 5:10, @5:10, 20% or 5%:20%',
+        ),
+        percent=percent,
+    )
+
+
+def parse_rtt(text: str) -> Range:
+    """Parse a range of durations; its ends are in seconds.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    return _range(
+        text,
+        _seconds,
+        '2, 500ms, 1s:, ~:2s or @1s:5s',
+    )
+
+
+def parse_tolerance(text: str) -> Range:
+    """Parse from how many guests on, or from which share, to alert.
+
+    :raises argparse.ArgumentTypeError: with what to do instead.
+    """
+    percent = '%' in text
+    try:
+        if percent:
+            least = _percentage(text)
+        else:
+            least = Decimal(text if _WHOLE.fullmatch(text) else 0)
+    except ValueError:
+        least = Decimal(0)
+    if not least:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not a number of guests: give 1 or more, or a '
+            'percentage as in 5%'
+        )
+    return Range(text, least, _INFINITY, inside=True, percent=percent)
+
+
+def _range(
+    text: str, number: Callable[[str], Decimal], examples: str
+) -> Range:
     match = _RANGE.fullmatch(text)
-    if match is None or not (match['start'] or match['end']):
+    try:
+        if match is None or not (match['start'] or match['end']):
+            raise ValueError(text)
+        start, end = match['start'], match['end']
+        if start == '~':
+            least = -_INFINITY
+        else:
+            least = number(start) if start else Decimal(0)
+        most = number(end) if end else _INFINITY
+    except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f'"{text}" is no range: give one as in 5, 5:, ~:5, 5:10 or @5:10'
-        )
-    start = -math.inf if match['start'] == '~' else float(match['start'] or 0)
-    end = float(match['end'] or math.inf)
-    if start > end:
+            f'"{text}" is not a range: give one as in {examples}'
+        ) from error
+    if least > most:
         raise argparse.ArgumentTypeError(
-            f'"{text}" is no range: it ends before it starts'
+            f'"{text}" is not a range: it ends before it starts'
         )
-    return Range(text, start, end, bool(match['inside']))
+    return Range(text, least, most, inside=bool(match['inside']))
+
+
+def _number(text: str) -> Decimal:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return Decimal(text)
+
+
+def _seconds(text: str) -> Decimal:
+    seconds = durations.parse(text)
+    if seconds > limits.MOST:
+        raise ValueError(text)
+    return Decimal(str(seconds))
+
+
+def _percentage(text: str) -> Decimal:
+    match = _PERCENTAGE.fullmatch(text)
+    if match is None or (value := Decimal(match[1])) > 100:
+        raise ValueError(text)
+    return value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What makes of guests a state.
+    """The thresholds of one check.
 
-    :param warning: for how many bad guests to warn; None for none.
-    :param critical: how many bad guests are critical.
-    :param unknown: how many unknown guests make the state unknown.
+    :param critical: the numbers of bad guests that are critical.
+    :param unknown: the numbers of unknown guests that make the state unknown.
+    :param warning: the numbers of bad guests that are a warning; None: none.
+    :param rtt_warning: the 95th percentiles of the round-trip times, in
+        seconds, that are a warning; None: none.
+    :param rtt_critical: those that are critical; None: none.
     """
 
-    warning: Range | None
     critical: Range
-    unknown: int
+    unknown: Range
+    warning: Range | None = None
+    rtt_warning: Range | None = None
+    rtt_critical: Range | None = None
 
     @property
-    def mistake(self) -> str:
-        """What is wrong with them together; empty for nothing.
+    def mistakes(self) -> list[str]:
+        """Say which warnings can never show.
 
-        The check is made all the same, and the line says so.
+        The plugin makes the check all the same, and its line has them.
         """
-        warning = self.warning
-        if warning is None:
-            return ''
-        # Between its ends a range is all the same: these numbers will do.
-        ends = {
-            int(end)
-            for each in (warning, self.critical)
-            for end in (each.start, each.end)
-            if math.isfinite(end)
-        }
-        numbers = {end + step for end in (0, *ends) for step in (-1, 0, 1)}
-        warned = {
-            each for each in numbers if each >= 0 and warning.alerts(each)
-        }
-        if not warned or not all(map(self.critical.alerts, warned)):
-            return ''
-        return (
-            f'-w {warning.text} never shows, since -c {self.critical.text} '
-            'comes first'
-        )
+        return [
+            f'{less} {warning.text} never shows, since {more} '
+            f'{critical.text} comes first'
+            for less, warning, more, critical, step in (
+                ('-w', self.warning, '-c', self.critical, Decimal(1)),
+                (
+                    *('--rtt-warning', self.rtt_warning),
+                    *('--rtt-critical', self.rtt_critical),
+                    _STEP,
+                ),
+            )
+            if warning
+            and critical
+            and _hides(critical, warning, _STEP if warning.percent else step)
+        ]
+
+
+def _hides(critical: Range, warning: Range, step: Decimal) -> bool:
+    """Whether each value that is a warning is critical, too.
+
+    :param step: the smallest difference between two values.
+    """
+    # Whether a number of guests is more than a share of them depends on the
+    # cloud.
+    if critical.percent is not warning.percent:
+        return False
+    # Between two ends all values are alike, so those beside an end will do.
+    ends = [
+        end // step * step
+        for each in (warning, critical)
+        for end in (each.start, each.end)
+        if end.is_finite()
+    ]
+    most = 100 if warning.percent else _INFINITY
+    warned = [
+        value
+        for end in (Decimal(0), *ends)
+        for value in (end - step, end, end + step)
+        if 0 <= value <= most and warning.alerts(value)
+    ]
+    return bool(warned) and all(map(critical.alerts, warned))

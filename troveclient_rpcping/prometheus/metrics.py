@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import math
 import os
 import threading
@@ -36,11 +35,11 @@ from prometheus_client.samples import Sample
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments
-from troveclient_rpcping.cli.targets import Target
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus import textfile
 from troveclient_rpcping.prometheus.totals import Totals
-from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
@@ -66,7 +65,7 @@ class Metrics:
     One thread tells it of sweeps; any number of threads may render::
 
         metrics = Metrics()
-        metrics.observe(asked, results, ended=time.time(), seconds=6.4,
+        metrics.observe(findings, ended=time.time(), seconds=6.4,
                         throttled=0.0)
         text, content_type = metrics.render('')
 
@@ -84,8 +83,7 @@ class Metrics:
 
     def observe(
         self,
-        asked: Sequence[Target],
-        results: Sequence[PingResult],
+        findings: Findings,
         *,
         ended: float,
         seconds: float,
@@ -93,17 +91,16 @@ class Metrics:
     ) -> None:
         """Take in a sweep that brought results, in place of the last one.
 
-        :param asked: whom it asked.
-        :param results: what came of it, in the same order.
+        :param findings: the outcomes of its guests.
         :param ended: when it ended, in UNIX time.
         :param seconds: how long the listing and the pings took.
         :param throttled: for how many of these seconds the server's rate
             limit held it back.
         """
-        summary = Summary.of(results)
+        summary = findings.summary
         self._guests = summary.guests
         self._totals.done(summary.rtts, ended, seconds, throttled)
-        self._publish(asked, results, summary)
+        self._publish(findings)
 
     def failed(self, *, ended: float, seconds: float) -> None:
         """Take in a sweep that brought nothing: no login, or no listing.
@@ -172,15 +169,11 @@ class Metrics:
         text, _ = self._page.render(_CLASSIC)
         textfile.write(path, text)
 
-    def _publish(
-        self,
-        asked: Sequence[Target] = (),
-        results: Sequence[PingResult] = (),
-        summary: Summary | None = None,
-    ) -> None:
+    def _publish(self, findings: Findings | None = None) -> None:
+        summary = findings.summary if findings else None
         page = _Page(
             [
-                *_of_guests(asked, results),
+                *_of_guests(findings),
                 *(_of_fleet(summary) if summary else _unknown(self._guests)),
                 *self._totals.families(),
             ],
@@ -232,9 +225,7 @@ class _Page:
         return text, content_type
 
 
-def _of_guests(
-    asked: Sequence[Target], results: Sequence[PingResult]
-) -> list[core.Metric]:
+def _of_guests(findings: Findings | None) -> list[core.Metric]:
     up = core.GaugeMetricFamily(
         'trove_guest_rpc_up',
         'Whether Trove reached the agent in the guest: 1 yes, 0 no (it did '
@@ -248,9 +239,9 @@ def _of_guests(
     )
     # A series that comes twice would spoil the whole scrape.
     guests = {
-        _label(target.instance_id): (target, result)
-        for target, result in zip(asked, results, strict=True)
-        if target.instance_id is not None
+        _label(each.target.instance_id): (each.target, each.result)
+        for each in (findings.outcomes if findings else ())
+        if each.target.instance_id is not None
     }
     for instance_id, (target, result) in guests.items():
         if result.verdict in _UP:

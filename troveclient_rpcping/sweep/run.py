@@ -33,6 +33,7 @@ from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.limits import Limits
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -48,7 +49,7 @@ def ping(
     limits: Limits,
     repeat: Repeat,
     capacity: Capacity | None = None,
-    on_throttle: Callable[[float, float], None] | None = None,
+    on_throttle: Callable[[Throttle], None] | None = None,
     *,
     listing: Collection[Instance] | None = None,
 ) -> Generator[PingResult]:
@@ -59,9 +60,8 @@ def ping(
     :param limits: how to go about it.
     :param repeat: whether to ping a guest more than once.
     :param capacity: what earlier sweeps learnt of the API.
-    :param on_throttle: is told, whenever the rate limit of the server has
-        refused a ping, how many a second seem to get through, and after how
-        many seconds the next one may.
+    :param on_throttle: is called when the rate limit of the server refuses a
+        ping.
     :param listing: the instances of the cloud, if the caller has listed them.
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import ssl
 from typing import Any
 
@@ -24,7 +25,12 @@ import testtools
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.verdict import PingResult
 
 PROJECT = fixture.PROJECT_ID
 GUEST = fixture.INSTANCE_ID
@@ -64,6 +70,21 @@ def bad_request(message: str) -> bytes:
 
 PONG = fixture.encode(fixture.reachable())
 DEAD = fixture.encode(fixture.agent_timeout())
+
+
+def outcome(target: Target, *results: PingResult) -> Outcome:
+    """Return the outcome of a guest whose last ping had the last result."""
+    series = Series()
+    for result in results:
+        series.add(result)
+    return Outcome(target, results[-1], series)
+
+
+def findings(
+    targets: Sequence[Target], results: Sequence[PingResult]
+) -> Findings:
+    """Return the findings of a sweep with one result for each target."""
+    return Findings.of(list(map(outcome, targets, results)))
 
 
 class TestCase(testtools.TestCase):

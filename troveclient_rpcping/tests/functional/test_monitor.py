@@ -196,6 +196,50 @@ class MonitorTest(base.TestCase):
             self.assertEqual(1, run.status)
             self.assertNotIn('Traceback', run.stderr)
 
+    def test_systemd_learns_when_the_first_sweep_ended(self) -> None:
+        """The result is the status; later the monitor says that it ends."""
+        socket_ = self.systemd()
+        self.watch('--all')
+        reports = [socket_.recv(4096).decode() for _ in range(2)]
+        self.assertIn('STATUS=The first sweep', reports[0])
+        self.assertRegex(
+            reports[1], r'\AREADY=1\nWATCHDOG=1\nSTATUS=9 guests: .*\Z'
+        )
+        self.process.send_signal(signal.SIGTERM)
+        while (report := socket_.recv(4096)) != b'STOPPING=1':
+            self.assertIn(b'WATCHDOG=1', report)
+
+    def test_refused_credentials_end_it_with_one_line(self) -> None:
+        """Keystone refuses them three times before that."""
+        socket_ = self.systemd()
+        process = self.start(
+            *('--os-password', 'old', *MONITOR, '--all', '-q'),
+            *('--listen', str(free_port()), '--interval', '0.1'),
+        )
+        run = base.Run.of(process)
+        self.assert_lines(
+            run.stderr.splitlines(),
+            [r'No login: .* refuses these credentials \(HTTP 401\)\. .*'],
+        )
+        self.assertEqual(1, run.status)
+        socket_.setblocking(False)
+        reports = [socket_.recv(4096) for _ in range(5)]
+        self.assertEqual(
+            3, sum(each.startswith(b'READY=1') for each in reports)
+        )
+        self.assertEqual(b'STOPPING=1', reports[-1])
+
+    def systemd(self) -> socket.socket:
+        """Listen as systemd would, for all commands of this test."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        address = str(folder / 'notify')
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(ours.close)
+        ours.bind(address)
+        ours.settimeout(LONG)
+        self.useFixture(fixtures.EnvironmentVariable('NOTIFY_SOCKET', address))
+        return ours
+
     def test_a_terminal_shows_how_things_are(self) -> None:
         """Counts, and who is down; Ctrl-C ends it, and cleans up."""
         ours, theirs = pty.openpty()

@@ -37,8 +37,9 @@ import testtools
 import trustme
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import main
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
@@ -123,26 +124,27 @@ NOT_ASKED = not_up(Verdict.UNKNOWN, Reason.NOT_ASKED, 'No time was left')
 
 def report(
     *results: PingResult,
-    warning: str | None = None,
-    critical: str = '0',
-    unknown: int = 1,
     name: str | None = None,
+    **options: str,
 ) -> output.Report:
+    """Return the report of a check with these options."""
+    argv = [
+        f'--{option.replace("_", "-")}={text}'
+        for option, text in options.items()
+    ]
+    parsed = command_line.own_parser().parse_args(argv)
     return output.Report(
-        [Target(result.instance_id, name) for result in results],
-        results,
-        thresholds.Thresholds(
-            None if warning is None else thresholds.parse(warning),
-            thresholds.parse(critical),
-            unknown,
+        base.findings(
+            [Target(result.instance_id, name) for result in results], results
         ),
+        command_line.thresholds_of(parsed),
         6.4,
     )
 
 
 class RangeTest(testtools.TestCase):
     def test_ranges_alert_as_the_guidelines_have_it(self) -> None:
-        """Each row of their table, at its borders."""
+        """Each row of the table in the guidelines is tried at its ends."""
         for text, alerts, silent in (
             ('10', (-1, 10.5, 11), (0, 5, 10)),
             ('10:', (-1, 9), (10, 1_000_000)),
@@ -162,22 +164,56 @@ class RangeTest(testtools.TestCase):
             for value in silent:
                 self.assertFalse(parsed.alerts(value), f'{value} in {text}')
 
-    def test_what_is_no_range_is_refused(self) -> None:
-        """Not taken for some other range, nor for none."""
-        for text in (
-            *('', '@', ':', '@:', '~', 'x', '5%', '20:10', '1:2:3', '--1'),
-            *('1e3', 'nan', 'inf', ' 5', '5 ', '5\n', '1_0', '٣', '5,5'),
-            *('$ARG1$', '5|', "5'"),
+    def test_a_percentage_is_of_the_guests_asked_for(self) -> None:
+        """It is exact: 0.1 % of 3,000 guests are 3 guests."""
+        for text, guests, silent, alerts in (
+            ('20%', 15, 3, 4),
+            ('0.1%', 3000, 3, 4),
+            ('0%', 60, 0, 1),
+            ('100%:', 7, 7, 6),
+            ('5%:10%', 40, 4, 5),
+            ('@5%:10%', 40, 5, 4),
+            ('~:33.3%', 3, 0, 1),
+            ('5', 1_000_000, 5, 6),
         ):
-            error = self.assertRaises(
-                argparse.ArgumentTypeError, thresholds.parse, text
-            )
-            self.assertIn('is no range', str(error))
+            parsed = thresholds.parse(text).of(guests)
+            self.assertTrue(parsed.alerts(alerts), text)
+            self.assertFalse(parsed.alerts(silent), text)
+
+    def test_a_range_of_rtts_is_one_of_durations(self) -> None:
+        """A number without a unit is in seconds."""
+        for text, alerts, silent in (
+            ('2', 2.001, 2.0),
+            ('500ms', 0.501, 0.5),
+            ('1m:', 59, 61),
+            ('100ms:2s', 0.05, 1),
+            ('@1s:1m30s', 90, 91),
+        ):
+            parsed = thresholds.parse_rtt(text)
+            self.assertTrue(parsed.alerts(alerts), text)
+            self.assertFalse(parsed.alerts(silent), text)
+
+    def test_any_other_text_is_not_a_range(self) -> None:
+        """It is taken neither for another range nor for no range."""
+        broken = (
+            *('', '@', ':', '@:', '~', 'x', '20:10', '1:2:3', '--1'),
+            *('1e3', 'nan', 'inf', ' 5', '5 ', '5\n', '1_0', '٣', '5,5'),
+            *('$ARG1$', '5|', "5'", '9' * 5000),
+        )
+        for parse, texts in (
+            (thresholds.parse, ('%', '5%:20', '101%', '-5%', '5 %', '5%%')),
+            (thresholds.parse_rtt, ('5%', '5x', '-1s', '1s:500ms', '99d')),
+        ):
+            for text in (*broken, *texts):
+                error = self.assertRaises(
+                    argparse.ArgumentTypeError, parse, text
+                )
+                self.assertIn('is not a range: ', str(error))
 
 
 class MistakeTest(testtools.TestCase):
-    def test_a_warning_that_can_never_show_is_said(self) -> None:
-        """Each number of guests that it warns of is critical."""
+    def test_the_line_names_a_warning_that_can_never_show(self) -> None:
+        """Each number of guests that is a warning is critical, too."""
         for warning, critical in (
             ('5', '2'),
             ('5', '5'),
@@ -188,6 +224,8 @@ class MistakeTest(testtools.TestCase):
             ('0.5', '0'),
             # No number of guests is in between.
             ('2', '2.9999'),
+            ('20%', '5%'),
+            ('5%', '5%'),
         ):
             made = report(up(), warning=warning, critical=critical)
             self.assertEqual(
@@ -197,10 +235,15 @@ class MistakeTest(testtools.TestCase):
             )
 
     def test_a_warning_that_can_show_is_left_alone(self) -> None:
-        """And so is none, and one that is to warn of nothing."""
+        """The same holds without a warning, and for one that never alerts."""
         for warning, critical in (
-            (None, '0'),
             ('0', '5'),
+            # In a cloud of two guests both alert from the first bad guest on.
+            ('1%', '20%'),
+            ('100%', '20%'),
+            # Which one comes first depends on the cloud.
+            ('20%', '0'),
+            ('5', '1%'),
             ('1', '@3:5'),
             ('@2:2', '2'),
             ('~:', '0'),
@@ -211,11 +254,22 @@ class MistakeTest(testtools.TestCase):
         ):
             made = report(up(), warning=warning, critical=critical)
             self.assertEqual('1 of 1 guests reachable', made.sentence)
+        self.assertEqual('1 of 1 guests reachable', report(up()).sentence)
+
+    def test_the_line_names_an_rtt_warning_that_can_never_show(self) -> None:
+        """The critical threshold is the lower one."""
+        self.assertEqual(
+            '1 of 1 guests reachable; --rtt-warning 2 never shows, since '
+            '--rtt-critical 500ms comes first',
+            report(up(), rtt_warning='2', rtt_critical='500ms').sentence,
+        )
+        made = report(up(), rtt_warning='500ms', rtt_critical='2')
+        self.assertEqual('1 of 1 guests reachable', made.sentence)
 
 
 class StateTest(testtools.TestCase):
     def test_a_state_follows_from_the_guests(self) -> None:
-        """For the defaults."""
+        """The default thresholds make each bad guest critical."""
         for results, state in (
             ([up()], State.OK),
             ([up(), DEAD], State.CRITICAL),
@@ -229,7 +283,7 @@ class StateTest(testtools.TestCase):
             self.assertIs(state, report(*results).state, str(results))
 
     def test_thresholds_are_for_the_number_of_bad_guests(self) -> None:
-        """Unreachable ones and those in error together."""
+        """Unreachable guests and those in error count together."""
         for bad, state in (
             (0, State.OK),
             (1, State.OK),
@@ -241,26 +295,56 @@ class StateTest(testtools.TestCase):
             made = report(*results, warning='1', critical='3')
             self.assertIs(state, made.state, str(bad))
 
-    def test_unknown_guests_are_put_up_with_up_to_a_number(self) -> None:
-        """From that number on the state is unknown."""
+    def test_unknown_guests_are_tolerated_below_a_number_or_share(
+        self,
+    ) -> None:
+        """From there on the state is unknown."""
         for unknown, state in ((2, State.OK), (3, State.UNKNOWN)):
-            results = [up()] * 9 + [LOST] * unknown
-            self.assertIs(state, report(*results, unknown=3).state)
+            results = [up()] * (12 - unknown) + [LOST] * unknown
+            for tolerance in ('3', '25%', '17%'):
+                made = report(*results, unknown=tolerance)
+                self.assertIs(state, made.state, tolerance)
+
+    def test_percentages_count_unknown_guests_as_guests(self) -> None:
+        """100 % are all guests that the check asks for."""
+        results = [up()] * 2 + [DEAD] * 2 + [LOST] * 6
+        for critical, state in (
+            ('19%', State.CRITICAL),
+            ('20%', State.UNKNOWN),
+        ):
+            self.assertIs(state, report(*results, critical=critical).state)
+
+    def test_slow_answers_raise_an_alert(self) -> None:
+        """The 95th percentile of the round-trip times decides."""
+        for slow, state in (
+            (0.5, State.OK),
+            (0.6, State.WARNING),
+            (2.1, State.CRITICAL),
+        ):
+            # One guest of 21 is beyond the percentile.
+            results = [up()] * 18 + [up(rtt=slow)] * 2 + [up(rtt=9.0)]
+            made = report(*results, rtt_warning='500ms', rtt_critical='2')
+            self.assertIs(state, made.state, str(slow))
+
+    def test_without_an_answer_no_rtt_alerts(self) -> None:
+        """An alert for missing answers would blame the speed."""
+        made = report(DEAD, critical='5', rtt_critical='1s:')
+        self.assertIs(State.OK, made.state)
 
     def test_unknown_outranks_a_warning(self) -> None:
-        """A warning would say that it is no worse."""
+        """A warning would also say that nothing is worse."""
         results = [up(), LOST, DEAD]
         made = report(*results, warning='0', critical='1')
         self.assertIs(State.UNKNOWN, made.state)
-        made = report(*results, warning='0', critical='1', unknown=2)
+        made = report(*results, warning='0', critical='1', unknown='2')
         self.assertIs(State.WARNING, made.state)
 
     def test_a_check_that_was_not_made_is_never_ok(self) -> None:
-        """However many unknown guests are put up with."""
+        """The threshold for unknown guests does not count then."""
         self.assertIs(
-            State.UNKNOWN, report(up(), NOT_ASKED, unknown=1000).state
+            State.UNKNOWN, report(up(), NOT_ASKED, unknown='1000').state
         )
-        self.assertIs(State.UNKNOWN, report(LOST, LOST, unknown=1000).state)
+        self.assertIs(State.UNKNOWN, report(LOST, LOST, unknown='1000').state)
 
 
 class LineTest(testtools.TestCase):
@@ -272,8 +356,8 @@ class LineTest(testtools.TestCase):
             report(up(), up(1), DEAD, FAILED, DEAD, LOST).sentence,
         )
 
-    def test_why_guests_are_unknown_is_said(self) -> None:
-        """First of all, why the rest was not asked."""
+    def test_the_sentence_says_why_guests_are_unknown(self) -> None:
+        """An early end of the sweep comes first."""
         self.assertEqual(
             '1 of 3 guests reachable, 2 unknown (1 connection, 1 not-asked): '
             'No time was left',
@@ -281,7 +365,7 @@ class LineTest(testtools.TestCase):
         )
 
     def test_performance_data_have_counts_thresholds_and_seconds(self) -> None:
-        """As the guidelines have it: fixed points, and units of seconds."""
+        """They follow the guidelines: fixed points, and seconds."""
         results = [up(n, rtt=n / 1000) for n in range(1, 101)]
         made = report(*results, DEAD, LOST, warning='1:', critical='@5:10')
         line = output.first_line(made.state, made.sentence, made.performance)
@@ -307,18 +391,46 @@ class LineTest(testtools.TestCase):
         )
         self.assertEqual('s', data['rtt_p95']['unit'])
 
+    def test_thresholds_have_the_units_of_their_values(self) -> None:
+        """A percentage becomes a number of guests, a duration seconds."""
+        made = report(
+            *[up(n) for n in range(63)],
+            warning='5%',
+            critical='@10%:20%',
+            rtt_warning='500ms',
+            rtt_critical='@1m:',
+        )
+        data = performance(f'x | {made.performance}')
+        self.assertEqual(
+            [('3.15', '@6.3:12.6'), ('0.5', '@60:'), ('', '')],
+            [
+                (data[label]['warn'], data[label]['crit'])
+                for label in ('bad', 'rtt_p95', 'rtt_max')
+            ],
+        )
+
+    def test_the_sentence_names_the_rtt_that_alerts(self) -> None:
+        """It names the option, too."""
+        made = report(
+            up(rtt=2.31), rtt_warning='500ms', rtt_critical='2', critical='0'
+        )
+        self.assertEqual(
+            '1 of 1 guests reachable; RTT p95 2.3 s (--rtt-critical 2)',
+            made.sentence,
+        )
+
     def test_a_number_is_never_written_with_an_exponent(self) -> None:
-        """Not every system can read one."""
+        """Some monitoring systems cannot read an exponent."""
         made = report(up(rtt=0.0000004), up(1, rtt=123456789.0))
         self.assertNotIn('e+', made.performance)
         self.assertNotIn('e-', made.performance)
 
     def test_without_a_reachable_guest_there_are_no_rtts(self) -> None:
-        """A zero would be a lie."""
+        """A zero would be wrong."""
         self.assertNotIn('rtt', report(DEAD, LOST).performance)
 
     def test_verbosity_lists_guests(self) -> None:
-        """The bad ones, the unknown ones too, and then all."""
+        """First the bad ones, then the unknown ones too, then all."""
         made = report(up(), DEAD, LOST, FAILED, name='db')
         for verbosity, verdicts in (
             (0, []),
@@ -338,7 +450,7 @@ class LineTest(testtools.TestCase):
 
     @given(st.text())
     def test_no_text_of_others_breaks_a_line(self, text: str) -> None:
-        """Neither a name nor an ID, nor an error, nor a request ID."""
+        """Names, IDs, errors and request IDs are cleaned."""
         judgements = [
             Judgement(Verdict.ERROR, Reason.AGENT_ERROR, text),
             Judgement(Verdict.UNKNOWN, Reason.API_ERROR, text),
@@ -355,7 +467,7 @@ class LineTest(testtools.TestCase):
             self.assertNotIn('|', line)
 
     def test_a_hostile_guest_forges_no_performance_data(self) -> None:
-        """Nor another line, nor a colour."""
+        """It forges neither a line nor a colour."""
         evil = 'x | bad=0;;;; \n\x1b[32mTROVE GUEST RPC OK\r\x00'
         result = not_up(Verdict.ERROR, Reason.AGENT_ERROR, evil)
         (line,) = report(result, name=evil).guests(1)
@@ -458,7 +570,7 @@ def trove(**guests: bytes) -> Any:
 
 class CheckTest(TestCase):
     def test_reachable_guests_are_ok(self) -> None:
-        """Exit status 0, in one line."""
+        """The plugin prints one line, and its exit status is 0."""
         status, lines = self.check_trove(
             trove(a=base.PONG, b=base.PONG), '--all'
         )
@@ -469,7 +581,7 @@ class CheckTest(TestCase):
         self.assertEqual('2', performance(line)['reachable']['value'])
 
     def test_a_dead_guest_is_critical(self) -> None:
-        """Exit status 2; -v names it."""
+        """The exit status is 2, and -v names the guest."""
         status, lines = self.check_trove(
             trove(a=base.PONG, b=base.DEAD), 'a', 'b', '-v'
         )
@@ -484,7 +596,7 @@ class CheckTest(TestCase):
         self.assertRegex(lines[1], r'\A\S+ unreachable: .* "b"\Z')
 
     def test_thresholds_are_taken_from_the_command_line(self) -> None:
-        """-w, -c and --unknown, each by its effect."""
+        """-w, -c and --unknown each have their effect."""
         fleet = trove(a=base.PONG, b=base.DEAD, c=NOT_READY)
         for argv, expected in (
             ((), 2),
@@ -498,7 +610,7 @@ class CheckTest(TestCase):
             self.assertEqual(expected, status, str(argv))
 
     def test_the_filters_narrow_the_choice(self) -> None:
-        """By project, datastore and status."""
+        """There are filters for project, datastore and status."""
         fleet = trove(a=base.PONG)
         for argv in (
             ('--project', base.PROJECT),
@@ -508,7 +620,7 @@ class CheckTest(TestCase):
             self.assertEqual(0, self.check_trove(fleet, '--all', *argv)[0])
 
     def test_guests_can_be_read_from_a_file(self) -> None:
-        """By name."""
+        """The file has their names."""
         file = self.folder / 'guests'
         file.write_text('b  # the second\n')
         status, lines = self.check_trove(
@@ -517,8 +629,8 @@ class CheckTest(TestCase):
         self.assertEqual(0, status)
         self.assertIn('1 of 1 guests reachable', lines[0])
 
-    def test_what_is_known_when_the_time_is_up_counts(self) -> None:
-        """A guest in error is critical, though another has not answered."""
+    def test_results_before_the_deadline_count(self) -> None:
+        """A guest in error is critical while another is unanswered."""
         server = self.serve_one_and_hang(BROKEN)
         status, lines = self.check(
             *self.options(server.url), GUEST, OTHER, '-t', TIME, '-vv'
@@ -532,7 +644,7 @@ class CheckTest(TestCase):
         self.assertEqual(3, len(lines))
 
     def test_a_timeout_that_nothing_proves_is_not_critical(self) -> None:
-        """Trove said so once, and the time was up: nobody is dead."""
+        """One timeout at the deadline proves nothing."""
         server = self.serve_one_and_hang(base.DEAD)
         status, lines = self.check(
             *self.options(server.url), GUEST, OTHER, '-t', '4', '-vv'
@@ -547,13 +659,20 @@ class UnknownTest(TestCase):
     """Every way to fail is UNKNOWN: exit status 3, and a line."""
 
     def test_wrong_usage_is_unknown(self) -> None:
-        """argparse's own status would be CRITICAL."""
+        """argparse's own exit status would be CRITICAL."""
         for argv in (
             (),
             ('--bogus', 'x'),
             ('--all', 'x'),
             ('--project', 'p', 'x'),
             ('x', '-c', '5:1'),
+            ('x', '-c', '101%'),
+            ('x', '-w', '5%:20'),
+            ('x', '--unknown', '0%'),
+            ('x', '--unknown', '5%:'),
+            ('x', '--rtt-warning', '2x'),
+            ('x', '--rtt-critical', '5%'),
+            ('x', '-t', '5 minutes'),
             ('x', '-c', ''),
             ('x', '-w', 'many'),
             ('x', '-c'),
@@ -571,18 +690,18 @@ class UnknownTest(TestCase):
         self.assert_unknown('unrecognized arguments: --bogus', '--bogus')
 
     def test_help_and_version_are_unknown(self) -> None:
-        """A check that only shows them has not found all well."""
+        """A run that only shows them has checked nothing."""
         for option in ('-h', '--help', '-V', '--version'):
             status, lines = self.check(option)
             self.assertEqual(3, status)
             self.assertIn('check_trove_guest_rpc', lines[0])
 
     def test_a_missing_cloud_is_unknown(self) -> None:
-        """And is named."""
+        """The line names the cloud."""
         self.assert_unknown('Cloud nosuch was not found', '--os-cloud=nosuch')
 
     def test_an_unforeseen_exception_is_unknown(self) -> None:
-        """In one line; -vvv has the traceback, below it."""
+        """It is one line; -vvv prints the traceback below it."""
         self.write_clouds({'x': 5})
         argv = ('--os-cloud', 'x', '--os-auth-type', 'password', '--all')
         self.assert_unknown('failed: [A-Za-z]+Error: ', *argv)
@@ -604,7 +723,7 @@ class UnknownTest(TestCase):
         self.assertEqual('Traceback (most recent call last):', lines[1])
 
     def test_a_keystone_that_is_gone_is_unknown(self) -> None:
-        """And the line says that it was the login."""
+        """The line says that the login failed."""
         server = self.serve(base.PONG)
         server.stop()
         self.assert_unknown(
@@ -614,8 +733,8 @@ class UnknownTest(TestCase):
             *('--os-username', 'x', '--os-password', 'x', GUEST),
         )
 
-    def test_a_keystone_that_hangs_ends_with_the_time(self) -> None:
-        """Before the first ping."""
+    def test_a_keystone_that_hangs_ends_with_the_deadline(self) -> None:
+        """No ping is sent."""
         server = self.serve(HANGING)
         started = time.monotonic()
         self.assert_unknown(
@@ -625,8 +744,8 @@ class UnknownTest(TestCase):
         )
         self.assertLess(time.monotonic() - started, 60)
 
-    def test_an_api_that_hangs_ends_with_the_time(self) -> None:
-        """While it should list, and while it should ping."""
+    def test_an_api_that_hangs_ends_with_the_deadline(self) -> None:
+        """It may hang at the listing or at a ping."""
         options = self.options(self.serve(HANGING).url)
         self.assert_unknown(
             'choosing the guests', *options, '-t', TIME, '--all'
@@ -636,7 +755,7 @@ class UnknownTest(TestCase):
         self.assertIn('0 of 1 guests reachable, 1 unknown (1 timeout)', line)
 
     def test_a_listing_that_fits_nothing_is_unknown(self) -> None:
-        """Never a silent OK."""
+        """An empty selection is never a silent OK."""
         for argv in (('--status', 'ERROR'), ('--datastore', 'redis')):
             status, (line,) = self.check_trove(
                 trove(a=base.PONG), '--all', *argv
@@ -647,14 +766,14 @@ class UnknownTest(TestCase):
         self.assertEqual(3, status)
         self.assertIn('There is no instance in this cloud', line)
 
-    def test_a_name_that_nobody_bears_is_unknown(self) -> None:
-        """It may be mistyped, or deleted; the others are still asked."""
+    def test_a_name_without_an_instance_is_unknown(self) -> None:
+        """The other guests are still pinged."""
         status, (line,) = self.check_trove(trove(a=base.PONG), 'a', 'b')
         self.assertEqual(3, status)
         self.assertIn('1 of 2 guests reachable, 1 unknown', line)
 
     def test_a_name_that_a_tenant_takes_costs_only_itself(self) -> None:
-        """That guest is unknown, with the IDs; a dead one stays critical."""
+        """That name is unknown, and a dead guest stays critical."""
         with fixture.Trove() as cloud:
             for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
                 cloud.add(Instance(id=id_, name=name), fixture.agent_error())
@@ -671,14 +790,14 @@ class UnknownTest(TestCase):
         self.assertEqual({'3'}, set(cloud.pinged))
 
     def test_a_user_without_the_role_is_unknown(self) -> None:
-        """Every guest is, and none is bad."""
+        """Every guest is unknown, and none is bad."""
         status, (line,) = self.check_trove(NOT_ADMIN, GUEST, OTHER)
         self.assertEqual(3, status)
         self.assertIn('2 unknown', line)
         self.assertRegex(line, 'User does not have admin|refuses this user')
 
     def test_an_api_that_is_gone_is_unknown(self) -> None:
-        """The guests are not bad for that."""
+        """Its guests are not bad."""
         server = self.serve(base.PONG)
         server.stop()
         status, (line,) = self.check(*self.options(server.url), GUEST)
@@ -687,7 +806,7 @@ class UnknownTest(TestCase):
         self.assertEqual('0', performance(line)['bad']['value'])
 
     def test_hostile_words_of_a_server_stay_in_the_line(self) -> None:
-        """Whatever it answers to the listing."""
+        """Its answer to the listing forges nothing."""
         status, lines = self.check_trove(
             base.fault('404 Not Found', 'x', 'a | bad=0\n\x1b[31mb'), '--all'
         )
@@ -706,8 +825,8 @@ class UnknownTest(TestCase):
             *('--from-file', str(file)),
         )
 
-    def test_no_file_is_unknown(self) -> None:
-        """And is named."""
+    def test_a_missing_file_is_unknown(self) -> None:
+        """The line names the file."""
         self.assert_unknown(
             'Cannot read /nonexistent: No such file',
             *self.options(self.serve(base.PONG).url),
@@ -736,7 +855,7 @@ class CloudTest(TestCase):
         self.write_clouds({'a': {'auth': auth, **settings}})
 
     def test_settings_in_clouds_yaml_are_not_overridden(self) -> None:
-        """By defaults of options that nobody gave."""
+        """Defaults of options do not replace them."""
         self.write_cloud(
             insecure=True, interface='internal', region_name='North'
         )
@@ -746,7 +865,7 @@ class CloudTest(TestCase):
         self.assertEqual('North', region.get_region_name('database'))
 
     def test_options_override_clouds_yaml(self) -> None:
-        """Each of them."""
+        """Each option does so."""
         self.write_cloud(interface='internal', cacert='/a', cert='/b')
         region = self.choose(
             *('--os-cloud', 'a', '--os-interface', 'admin'),
@@ -760,7 +879,7 @@ class CloudTest(TestCase):
         self.assertEqual(('/cert', '/key'), session.cert)
 
     def test_options_of_the_login_override_clouds_yaml(self) -> None:
-        """Those that stand there under auth, and no others."""
+        """They replace the settings under auth, and no others."""
         self.write_cloud()
         region = self.choose(
             *('--os-cloud', 'a', '--os-username', 'y'),
@@ -773,13 +892,13 @@ class CloudTest(TestCase):
         )
 
     def test_insecure_overrides_a_ca(self) -> None:
-        """As with ``openstack``."""
+        """``openstack`` does the same."""
         self.write_cloud(cacert='/a')
         region = self.choose('--os-cloud', 'a', '--insecure').region
         self.assertIs(False, region.get_session().verify)
 
     def test_the_environment_is_read(self) -> None:
-        """OS_CLOUD, and a cloud of nothing but variables."""
+        """OS_CLOUD works, and so does a cloud of variables alone."""
         self.write_cloud(interface='internal')
         self.set('OS_CLOUD', 'a')
         self.assertEqual(
@@ -794,7 +913,7 @@ class CloudTest(TestCase):
         self.assertEqual('http://elsewhere', region.config['auth']['auth_url'])
 
     def test_the_kind_of_login_brings_its_own_options(self) -> None:
-        """Whether a cloud or an option chooses it."""
+        """A cloud or an option may choose the kind."""
         self.write_clouds({'a': {'auth_type': 'admin_token'}})
         for argv in (('--os-cloud', 'a'), ('--os-auth-type', 'admin_token')):
             cloud = self.choose(
@@ -803,7 +922,7 @@ class CloudTest(TestCase):
             self.assertEqual('http://x', cloud.client().client.management_url)
 
     def test_an_endpoint_can_stand_in_clouds_yaml(self) -> None:
-        """Beside the catalog."""
+        """It replaces the one of the catalog."""
         self.write_clouds(
             {
                 'a': {
@@ -816,8 +935,8 @@ class CloudTest(TestCase):
         client = self.choose('--os-cloud', 'a').client()
         self.assertEqual('http://trove', client.client.management_url)
 
-    def test_what_is_empty_is_not_set(self) -> None:
-        """A script leaves a variable empty that it has no value for."""
+    def test_an_empty_variable_is_not_set(self) -> None:
+        """A script without a value leaves it empty."""
         options = self.options(self.serve(base.PONG).url)
         for name in ('CLOUD', 'AUTH_TYPE', 'AUTH_URL', 'REGION_NAME', 'KEY'):
             self.set(f'OS_{name}', '')
@@ -848,10 +967,10 @@ class CloudTest(TestCase):
         self.assertTrue(colon, line)
         return said
 
-    def test_a_missing_cloud_is_said_with_the_file_that_was_read(
+    def test_a_missing_cloud_is_reported_with_the_file(
         self,
     ) -> None:
-        """And the clouds in it."""
+        """The line has the clouds of the file, too."""
         self.write_clouds({'north': {}, 'south': {}})
         self.assertEqual(
             f'{self.folder}/clouds.yaml has north, south', self.not_found()
@@ -876,7 +995,7 @@ class CloudTest(TestCase):
     def test_a_folder_that_this_user_cannot_search_is_named_once(
         self,
     ) -> None:
-        """Not each file that may be in it."""
+        """The files that may be in it are not named."""
         self.folder.chmod(0)
         self.addCleanup(self.folder.chmod, 0o700)
         if not os.geteuid():
@@ -891,7 +1010,7 @@ class CloudTest(TestCase):
             self.choose('--os-cloud', 'a')
 
     def test_a_file_that_is_broken_or_missing_is_named(self) -> None:
-        """And the folders, where no file is found at all."""
+        """Without any file, the folders are named."""
         file = self.folder / 'clouds.yaml'
         file.write_text('{')
         self.assertIn(f'{file} is not YAML', self.not_found())
@@ -900,8 +1019,8 @@ class CloudTest(TestCase):
         file.unlink()
         self.assertIn(f'there is no file {file}', self.not_found())
 
-    def test_a_cloud_is_looked_for_where_there_is_no_file(self) -> None:
-        """openstacksdk would take no notice of OS_CLOUD then."""
+    def test_a_cloud_without_a_file_is_not_found(self) -> None:
+        """openstacksdk would ignore OS_CLOUD."""
         self.set('OS_CLIENT_CONFIG_FILE', '')
         config = OpenStackConfig(config_files=['/nosuch/clouds.yaml'])
         if config.get_cloud_names() != ['defaults']:
@@ -909,7 +1028,7 @@ class CloudTest(TestCase):
         self.assertIn('there is no clouds.yaml in ', self.not_found())
 
     def test_no_password_in_a_url_is_printed(self) -> None:
-        """Neither in the line, nor in a traceback."""
+        """Neither the line nor a traceback has it."""
         server = self.serve(base.PONG)
         server.stop()
         url = server.url.replace('://', '://joe:secret@')
@@ -924,8 +1043,8 @@ class CloudTest(TestCase):
                 self.assertNotIn('secret', line)
                 self.assertNotIn('hunter2', line)
 
-    def test_tls_is_verified_unless_told_otherwise(self) -> None:
-        """By --os-cacert, or not at all by --insecure."""
+    def test_tls_is_verified_unless_insecure(self) -> None:
+        """--os-cacert names the CA; --insecure ends the verification."""
         ca = trustme.CA()
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ca.issue_cert('127.0.0.1').configure_cert(tls)
@@ -988,7 +1107,7 @@ class ProcessTest(TestCase):
     def test_each_signal_that_would_kill_it_ends_it_with_its_line(
         self,
     ) -> None:
-        """Exit status 3, what ended it, and what is known by then."""
+        """The line has the signal and the results; the status is 3."""
         for number in (
             *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
             *(signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2),
@@ -1007,7 +1126,7 @@ class ProcessTest(TestCase):
             )
 
     def test_no_signal_is_forgotten(self) -> None:
-        """But for those that end no process, and for faults."""
+        """Exempt are signals that end no process, and faults."""
         program = (
             'import signal\n'
             'from troveclient_rpcping.plugin import endings\n'
@@ -1036,7 +1155,7 @@ class ProcessTest(TestCase):
         self.assertRegex(stdout, r'\A.* ended by SIG(TERM|HUP) while .*\n\Z')
 
     def test_a_second_signal_ends_it_if_nobody_reads_its_line(self) -> None:
-        """The first one lets it print, which may take for ever."""
+        """Printing after the first signal may hang."""
         reader, writer = os.pipe()
         self.addCleanup(os.close, reader)
         os.set_blocking(writer, False)
@@ -1056,8 +1175,8 @@ class ProcessTest(TestCase):
             time.sleep(0.1)
         self.assertEqual(3, process.returncode)
 
-    def test_what_its_caller_ignores_does_not_end_it(self) -> None:
-        """As with nohup."""
+    def test_a_signal_that_its_caller_ignores_does_not_end_it(self) -> None:
+        """nohup works so."""
         process = self.start_pinging(
             program=('sh', '-c', 'trap "" HUP; exec "$@"', 'sh', *PROGRAM)
         )
@@ -1084,7 +1203,7 @@ class ProcessTest(TestCase):
     def test_a_signal_before_the_check_begins_ends_it_with_a_line(
         self,
     ) -> None:
-        """There is nothing else to say by then."""
+        """The line names the signal alone."""
         process = self.start(
             program=self.at_the_first_import(
                 'signal.raise_signal(signal.SIGTERM)'
@@ -1096,7 +1215,7 @@ class ProcessTest(TestCase):
         )
 
     def test_a_signal_that_python_forgets_comes_again(self) -> None:
-        """It forgets what is raised in a destructor, and prints that."""
+        """Python drops exceptions of a destructor."""
         server = self.serve(HANGING)
         process = self.start(
             *(*self.options(server.url), GUEST),
@@ -1107,7 +1226,7 @@ class ProcessTest(TestCase):
         self.assertRegex(stdout, r'\A.* ended by SIGUSR1 while .*\n\Z')
 
     def test_the_exit_status_is_that_of_the_check(self) -> None:
-        """Of the process too."""
+        """The process ends with it."""
         for answer, expected in (
             (base.PONG, 0),
             (base.DEAD, 2),
@@ -1119,8 +1238,8 @@ class ProcessTest(TestCase):
             self.assertEqual(expected, status)
             self.assertEqual(1, stdout.count('\n'))
 
-    def test_libraries_do_not_speak_in_between(self) -> None:
-        """What keystoneauth logs, and what openstacksdk warns of."""
+    def test_libraries_print_nothing(self) -> None:
+        """Logs of keystoneauth and warnings of openstacksdk are silent."""
         server = self.serve(base.PONG)
         server.stop()
         process = self.start(
@@ -1133,13 +1252,13 @@ class ProcessTest(TestCase):
         self.assertEqual(1, stdout.count('\n'))
 
     def test_wrong_usage_ends_the_process_with_3(self) -> None:
-        """Not with argparse's 2."""
+        """argparse's own status is 2."""
         # The last is a mistake that keystoneauth finds.
         for option in ('--bogus', '--help', '--os-auth-type'):
             self.assertEqual(3, self.finish(self.start(option))[0])
 
     def test_an_output_that_nobody_reads_is_unknown(self) -> None:
-        """Closed at the start, closed by its reader, or full."""
+        """It may be closed at the start, closed later, or full."""
         options = [*self.options(self.serve(base.PONG).url), GUEST]
         closed = ('sh', '-c', 'exec "$@" >&-', 'sh', *PROGRAM)
         process = self.start(*options, program=closed)
@@ -1156,7 +1275,7 @@ class ProcessTest(TestCase):
             self.assertEqual(3, self.finish(process)[0])
 
     def test_a_broken_installation_is_unknown(self) -> None:
-        """Whatever is missing, early or late."""
+        """A module may be missing early or late."""
         server = self.serve(base.PONG)
         for module in ('openstack', 'troveclient', 'pycurl'):
             program = (
@@ -1173,7 +1292,7 @@ class ProcessTest(TestCase):
             )
 
     def test_a_name_is_printed_whatever_the_encoding(self) -> None:
-        """Letters that it lacks are escaped."""
+        """Letters that the encoding lacks are escaped."""
         server = self.serve(trove(**{'db-🐘': base.PONG}))
         process = self.start(
             *(*self.options(server.url), '--all', '-vvv'),

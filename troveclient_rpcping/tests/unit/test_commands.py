@@ -34,13 +34,14 @@ from openstack.config import cloud_region
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -165,8 +166,8 @@ class PingTest(TestCase):
             rpc_ping.PingDatabaseInstances, *arguments, **kwargs
         )
 
-    def test_a_terminal_sees_how_far_it_is(self) -> None:
-        """On stderr; stdout has nothing but the rows."""
+    def test_a_terminal_shows_the_progress(self) -> None:
+        """The progress is on stderr, and stdout has only the rows."""
         self.stderr = terminal = Terminal()
         self.trove.add('db-7')
         self.trove.add('db-8')
@@ -175,21 +176,21 @@ class PingTest(TestCase):
         self.assertEqual('db-7\ndb-8\n', self.printed())
 
     def test_a_single_ping_needs_no_bar(self) -> None:
-        """It is over before one could be read."""
+        """It ends before a person could read a bar."""
         self.stderr = Terminal()
         self.trove.add('db-7')
         self.assertEqual(0, self.ping('db-7'))
         self.assertEqual('', self.stderr.getvalue())
 
-    def test_a_terminal_sees_who_is_awaited(self) -> None:
-        """On the bar, from the beginning."""
+    def test_a_terminal_shows_the_awaited_guests(self) -> None:
+        """Their names are on the bar from the beginning."""
         self.stderr = terminal = Terminal()
         self.trove.add('db-7', fixture.agent_timeout(), fixture.reachable())
         self.assertEqual(0, self.ping('db-7', '--wait', str(LONG)))
         self.assertRegex(terminal.text(), r'waiting for "db-7" .* 0/1 ')
 
     def test_the_shell_is_left_as_it_was(self) -> None:
-        """Other commands may follow in it."""
+        """Other commands may follow in the same shell."""
         api = self.trove.client()
         library = logging.getLogger('troveclient_rpcping')
         seen = []
@@ -205,7 +206,7 @@ class PingTest(TestCase):
         self.assertEqual(logging.NOTSET, library.level)
 
     def test_nothing_is_asked_if_there_is_nowhere_to_print(self) -> None:
-        """Neither by a ping nor by a monitor without metrics."""
+        """Neither the ping nor a monitor without metrics begins."""
         self.stdout = None
         for kind in (
             rpc_ping.PingDatabaseInstances,
@@ -217,8 +218,8 @@ class PingTest(TestCase):
             self.assertIn('tandard output', str(error))
         self.assertEqual([], self.trove.requests)
 
-    def test_a_guest_that_is_not_yet_stable_is_no_success(self) -> None:
-        """When the time is up, however well its last ping went."""
+    def test_a_guest_that_is_not_yet_stable_is_unknown(self) -> None:
+        """It stays unknown although its last ping went well."""
         self.trove.add('db-7')
         status = self.ping(
             *('db-7', '--wait', '2', '--stable', '2', '--interval', '100'),
@@ -236,7 +237,7 @@ class PingTest(TestCase):
         )
 
     def test_a_wait_outlives_a_listing_that_fails(self) -> None:
-        """Trove, or Nova behind it, is restarted as well. Said once."""
+        """The failure is printed once, and the wait goes on."""
         self.trove.add('db-7')
         broken = fixture.fault(500, 'instanceFault', 'Broken')
         failures = iter([broken, broken])
@@ -259,7 +260,7 @@ class PingTest(TestCase):
         )
 
     def test_a_wait_does_not_outlive_its_time_for_a_listing(self) -> None:
-        """One that fails to its end, or does not end, is an error."""
+        """A listing that fails to the end, or hangs, is an error."""
         for listing in (
             fixture.fault(500, 'instanceFault', 'Broken'),
             fixture.silence(),
@@ -269,16 +270,16 @@ class PingTest(TestCase):
             self.assertRaises(TargetError, self.ping, 'db-7', '--wait', '1.5')
             self.assertGreater(time.monotonic(), began + 0.4)
 
-    def test_who_may_not_list_is_not_waited_for(self) -> None:
-        """It would not help."""
+    def test_a_user_who_may_not_list_does_not_wait(self) -> None:
+        """The rights would not change during the wait."""
         self.trove.listing = fixture.denied()
         self.assertRaises(TargetError, self.ping, 'db-7', '--wait', str(LONG))
         self.assertEqual('', self.stderr.getvalue())
 
     def test_a_repair_gets_no_guest_of_unknown_state(self) -> None:
-        """--bad-only lists what is known to be bad, --failed-only all else.
+        """--bad-only lists bad guests, --failed-only all but the reachable.
 
-        The exit status is that of all guests in both cases.
+        The exit status counts all guests in both cases.
         """
         self.trove.add('up')
         self.trove.add('dead', fixture.agent_timeout())
@@ -295,7 +296,7 @@ class PingTest(TestCase):
             )
 
     def test_a_column_of_the_long_list_brings_itself(self) -> None:
-        """Named for the rows or for their order; none is dropped."""
+        """A named column is there, for the rows or for their order."""
         self.trove.add('up')
         self.trove.add('dead', fixture.agent_timeout())
         for options, printed in (
@@ -308,7 +309,7 @@ class PingTest(TestCase):
             self.assertEqual(printed, self.printed())
 
     def test_a_listing_is_made_for_the_columns_that_need_it(self) -> None:
-        """An ID alone does not need it."""
+        """An ID alone does not need a listing."""
         self.trove.add(base.GUEST)
         for column, listings in (('Reason', 0), ('Status', 1)):
             self.ping(base.GUEST, '-c', column)
@@ -317,7 +318,7 @@ class PingTest(TestCase):
             self.assertEqual(listings, len(listed), column)
 
     def test_a_column_that_does_not_exist_is_wrong_usage(self) -> None:
-        """It is found before anything is asked."""
+        """The mistake is found before any request."""
         log = self.useFixture(fixtures.FakeLogger())
         for option in ('-c', '--sort-column'):
             self.assertEqual(exits.USAGE, self.ping('--all', option, 'Foo'))
@@ -325,7 +326,7 @@ class PingTest(TestCase):
         self.assertEqual([], self.trove.requests)
 
     def test_a_list_without_a_row_prints_nothing(self) -> None:
-        """All is well; the other formats print what is empty in them."""
+        """Other formats than tables print their own empty list."""
         self.trove.add('up')
         for options, printed in (
             ((), ''),
@@ -374,7 +375,7 @@ class PingTest(TestCase):
                 self.assertEqual(there, name in self.printed(), str(options))
 
     def test_a_table_that_is_too_wide_becomes_records(self) -> None:
-        """On a terminal: each row as lines that a person can read."""
+        """A terminal gets each row as lines that a person can read."""
         self.trove.add('db-7', fixture.agent_timeout())
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
@@ -389,7 +390,7 @@ class PingTest(TestCase):
         self.assertEqual([], [line for line in lines if len(line) > 80])
 
     def test_the_two_narrower_lists_exclude_each_other(self) -> None:
-        """A command line that asks for both does not say what to repair."""
+        """Together they would not say which guests to repair."""
         with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
             self.assertRaises(
                 SystemExit, self.ping, '--all', '--bad-only', '--failed-only'
@@ -397,7 +398,7 @@ class PingTest(TestCase):
         self.assertEqual([], self.trove.requests)
 
     def test_a_file_without_a_name_is_a_mistake(self) -> None:
-        """A variable of a script that was not set."""
+        """An empty name is a variable of a script that was not set."""
         for option in ('--textfile', '--from-file'):
             with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
                 self.assertRaises(
@@ -405,8 +406,8 @@ class PingTest(TestCase):
                 )
         self.assertEqual([], self.trove.requests)
 
-    def test_a_textfile_that_cannot_be_written_is_no_success(self) -> None:
-        """The old one would go on telling monitoring what it held."""
+    def test_a_textfile_that_cannot_be_written_is_a_failure(self) -> None:
+        """Monitoring would go on reading the old file."""
 
         def answer(request: base.Request) -> Reply:
             if not request.target.endswith('/rpc_ping'):
@@ -427,7 +428,7 @@ class PingTest(TestCase):
         self.assertIn('reachable', self.printed())
 
     def test_a_sweep_without_a_listing_is_in_the_textfile(self) -> None:
-        """Monitoring learns that it was tried, and failed."""
+        """Monitoring learns that a sweep was tried and failed."""
         self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
         self.assertRaises(
             TargetError,
@@ -440,8 +441,8 @@ class PingTest(TestCase):
 
 
 class MeasuresTest(TestCase):
-    def test_waiting_for_dead_guests_is_no_throttling(self) -> None:
-        """It ends when the last ping is sent, not when it is answered."""
+    def test_waiting_for_dead_guests_is_not_throttling(self) -> None:
+        """Throttling ends when the last ping is sent."""
         clock = iter([0.0, 0.0, 2.0, 9.0, 21.0, 21.0])
         self.patch(
             measures,
@@ -452,7 +453,7 @@ class MeasuresTest(TestCase):
         )
         kept = measures.Measures(None, served=True)
         kept.begins()
-        kept.throttled(1.0, 1.0)
+        kept.throttled(Throttle(1.0, 1.0))
         results = [
             fixture.ping_result(fixture.reachable(), rtt=1.0),
             fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
@@ -460,7 +461,7 @@ class MeasuresTest(TestCase):
         for result in results:
             kept.saw(result)
         asked = [Target(result.instance_id) for result in results]
-        kept.swept(asked, results)
+        kept.swept(base.findings(asked, results))
         assert kept.metrics is not None
         # Sent at 8 and at 6 s, and refused at 2 s.
         self.assertIn(
@@ -477,7 +478,7 @@ class MonitorTest(TestCase):
         )
 
     def test_targets_that_do_not_go_together_are_a_mistake(self) -> None:
-        """Of usage; nothing is asked."""
+        """It is wrong usage, and nothing is asked."""
         log = self.useFixture(fixtures.FakeLogger())
         self.assertEqual(exits.USAGE, self.watch('db-7', '--all'))
         self.assertRegex(
@@ -489,7 +490,7 @@ class MonitorTest(TestCase):
         self.assertEqual([], self.trove.requests)
 
     def test_it_goes_on_when_the_last_guest_is_deleted(self) -> None:
-        """Others may come."""
+        """New guests may come."""
 
         def delete() -> None:
             self.trove.listing = NOBODY
@@ -510,7 +511,7 @@ class MonitorTest(TestCase):
     def test_a_log_that_cannot_be_written_does_not_end_its_metrics(
         self,
     ) -> None:
-        """It is said, and the sweeps go on."""
+        """The monitor reports the error, and sweeps on."""
 
         class Full(io.StringIO):
             def write(self, text: str) -> int:
@@ -540,7 +541,7 @@ class MonitorTest(TestCase):
         self.assertIn('reachable -> unreachable', self.printed())
 
     def test_a_file_may_name_its_first_guest_later(self) -> None:
-        """It is read anew before each sweep."""
+        """The file is read again before each sweep."""
         self.trove.add('db-7', fixture.agent_timeout())
         file = self.folder / 'watched'
         file.write_text('# none\n')
@@ -560,8 +561,8 @@ class MonitorTest(TestCase):
             self.stderr.getvalue(),
         )
 
-    def test_a_name_that_nobody_bears_is_said_at_the_start(self) -> None:
-        """It may be a typing error; and once one bears it, it is watched."""
+    def test_a_name_without_an_instance_is_reported_at_the_start(self) -> None:
+        """Once an instance bears the name, it is watched."""
 
         def create() -> None:
             self.trove.add('db-8', fixture.agent_timeout())
@@ -579,9 +580,9 @@ class MonitorTest(TestCase):
         self.assertIn(' db-8 new -> unreachable', self.printed())
 
     def test_a_name_that_a_tenant_takes_costs_nothing(self) -> None:
-        """The guest that had the name first is watched on, and so are others.
+        """The first guest of the name, and all others, are still watched.
 
-        It is said once.
+        The double name is reported once.
         """
 
         def take() -> None:
@@ -612,7 +613,7 @@ class MonitorTest(TestCase):
         self.assertNotIn('evil', self.trove.pinged)
 
     def test_an_ambiguous_name_at_the_start_is_an_error(self) -> None:
-        """It lists the IDs; nothing is pinged."""
+        """The error lists the IDs, and nothing is pinged."""
         self.trove.add(Instance(id='a', name='twin'))
         self.trove.add(Instance(id='b', name='twin'))
         error = self.assertRaises(TargetError, self.watch, 'twin')
@@ -620,7 +621,7 @@ class MonitorTest(TestCase):
         self.assertEqual([], self.trove.pinged)
 
     def test_a_textfile_that_cannot_be_written_does_not_end_it(self) -> None:
-        """It says so, and watches on."""
+        """The monitor reports the error, and sweeps on."""
         self.trove.add('db-7', fixture.reachable(), fixture.agent_timeout())
         # The first sweep was written; a mistake in the path would have shown.
         self.stdout = Script(self.lose_folder)

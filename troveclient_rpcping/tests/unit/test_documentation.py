@@ -38,15 +38,16 @@ import testtools
 import troveclient_rpcping
 from troveclient_rpcping import fixture
 from troveclient_rpcping import verdict
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc.rpc_monitor import MonitorDatabaseInstances
 from troveclient_rpcping.osc.rpc_ping import PingDatabaseInstances
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.prometheus.metrics import Metrics
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
@@ -200,8 +201,9 @@ class MetricsTest(testtools.TestCase):
         metrics = Metrics()
         metrics.failed(ended=1.0, seconds=1.0)
         metrics.observe(
-            [Target(GUEST)],
-            [fixture.ping_result(fixture.reachable())],
+            base.findings(
+                [Target(GUEST)], [fixture.ping_result(fixture.reachable())]
+            ),
             ended=2.0,
             seconds=1.0,
             throttled=0.0,
@@ -239,6 +241,35 @@ class MetricsTest(testtools.TestCase):
                 )
             ),
         )
+
+
+class AlertsTest(testtools.TestCase):
+    """The page "Which alert, what now"."""
+
+    def sections(self) -> dict[str, str]:
+        """Return the text below each title of the lowest level."""
+        parts = re.split(
+            r'^([\w-]+)\n-+$', page('user/alerts.rst'), flags=re.M
+        )
+        return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+    def test_each_alert_and_each_reason_has_its_section(self) -> None:
+        """Only the reason of a reachable guest asks for no action."""
+        rules = (ROOT / 'contrib/prometheus/alerts.yaml').read_text()
+        reasons = set(verdict.Reason) - {verdict.Reason.NO_SUCH_METHOD}
+        self.assertEqual(
+            sorted([*re.findall(r'alert: (\w+)', rules), *reasons]),
+            sorted(self.sections()),
+        )
+
+    def test_each_section_says_what_to_do_and_what_not(self) -> None:
+        """A person at night reads nothing else."""
+        for name, text in self.sections().items():
+            self.assertEqual(
+                ['First:', 'Run:', 'Do not'],
+                re.findall(r'^- \*\*([\w :]+)\*\*', text, re.M),
+                name,
+            )
 
 
 class ArchitectureTest(testtools.TestCase):

@@ -27,7 +27,7 @@ import unittest
 
 import fixtures
 
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus import server as serving
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
@@ -61,8 +61,10 @@ def observe(metrics: Metrics, guests: int) -> None:
     judgement = Judgement(Verdict.REACHABLE)
     ids = [f'guest-{number}' for number in range(guests)]
     metrics.observe(
-        [Target(id_) for id_ in ids],
-        [PingResult(instance_id=id_, judgement=judgement) for id_ in ids],
+        base.findings(
+            [Target(id_) for id_ in ids],
+            [PingResult(instance_id=id_, judgement=judgement) for id_ in ids],
+        ),
         ended=1.0,
         seconds=1.0,
         throttled=0.0,

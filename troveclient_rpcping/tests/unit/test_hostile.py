@@ -37,13 +37,13 @@ from troveclient.apiclient import exceptions as trove_exceptions
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
 from troveclient_rpcping import management
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.reply import BODY_LIMIT
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
@@ -134,22 +134,15 @@ class TestCase(base.TestCase):
         """Whatever people see of a result is one short, clean line."""
         self.assertLessEqual(len(result.message), HEAD_LIMIT)
         self.assertLess(len(result.request_id or ''), HEAD_LIMIT)
-        series = Series()
-        series.add(result)
         target = Target(GUEST, 'db-1', Instance(GUEST, 'db-1'))
+        outcome = base.outcome(target, result)
         shown = [result.detail]
         shown += map(
             str,
-            rows.row(
-                target,
-                result,
-                series,
-                formatter='json',
-                columns=rows.LONG_COLUMNS,
-            ),
+            rows.row(outcome, formatter='json', columns=rows.LONG_COLUMNS),
         )
         if result.reason is not None:
-            shown.append(report.sentence(target, result, series))
+            shown.append(report.sentence(outcome))
         for text in shown:
             self.assertTrue(text.isprintable(), repr(text))
             self.assertLess(len(text), 1000)
@@ -578,8 +571,8 @@ class JudgeTest(testtools.TestCase):
             )
         )
         def refuse(refusals: list[tuple[str, str, int, float]]) -> None:
-            told: list[tuple[float, float]] = []
-            gate = Gate(on_throttle=lambda *news: told.append(news))
+            told: list[Throttle] = []
+            gate = Gate(on_throttle=told.append)
             now = 0.0
             for pause, period, limit, seconds in refusals:
                 now += gate.pause(now) + seconds
@@ -595,10 +588,10 @@ class JudgeTest(testtools.TestCase):
                 )
                 self.assertLessEqual(gate.refused(now, era, reply), 120)
                 self.assertLessEqual(gate.pause(now), 300)
-            for rate, pause_told in told:
-                self.assertGreater(rate, 0)
-                self.assertLess(rate, float('inf'))
-                self.assertLessEqual(pause_told, 300)
+            for throttle in told:
+                self.assertGreater(throttle.rate, 0)
+                self.assertLess(throttle.rate, float('inf'))
+                self.assertLessEqual(throttle.pause, 300)
 
         refuse()
 

@@ -35,11 +35,11 @@ from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Directory
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli.targets import Listing
 from troveclient_rpcping.exceptions import InvalidInstanceID
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST
 
@@ -116,7 +116,7 @@ class NumbersTest(testtools.TestCase):
     parsers: tuple[Callable[[str], float], ...] = (
         arguments.seconds,
         arguments.rate,
-        arguments.patience,
+        arguments.wait_seconds,
         arguments.times,
         arguments.concurrency,
     )
@@ -138,13 +138,17 @@ class NumbersTest(testtools.TestCase):
         for parse, least, most in (
             (arguments.seconds, '0.001', '1000000'),
             (arguments.rate, '0.001', '1e6'),
-            (arguments.patience, '0.001', '1000000.0'),
+            (arguments.wait_seconds, '0.001', '1000000.0'),
             (arguments.times, '1', '1000000'),
             (arguments.concurrency, '1', '1024'),
         ):
             self.assertEqual(float(least), parse(least))
             self.assertEqual(float(most), parse(most))
-        for parse in (arguments.seconds, arguments.rate, arguments.patience):
+        for parse in (
+            arguments.seconds,
+            arguments.rate,
+            arguments.wait_seconds,
+        ):
             for text in ('0.0009', '1000000.1'):
                 self.assert_refused(parse, text)
         self.assert_refused(arguments.times, '1000001')
@@ -222,7 +226,7 @@ class NamesTest(testtools.TestCase):
         """No one of them is an ID, and so none is sent."""
         for name in NAMES:
             self.assertFalse(inventory.is_id(name), name[:80])
-            found = Directory(lambda: [Instance(GUEST, 'db-1')]).resolve(
+            found = Listing(lambda: [Instance(GUEST, 'db-1')]).resolve(
                 [name, 'db-1']
             )
             self.assertEqual(
@@ -234,7 +238,7 @@ class NamesTest(testtools.TestCase):
         """Whatever it is, and however long."""
         for name in NAMES:
             instances = [Instance(GUEST, name)]
-            (target,) = Directory(instances.copy).resolve([name])
+            (target,) = Listing(instances.copy).resolve([name])
             self.assertEqual(GUEST, target.instance_id)
 
     def test_a_path_has_one_place_for_any_id(self) -> None:
@@ -364,7 +368,7 @@ class FilesTest(testtools.TestCase):
         instances = [Instance(f'{GUEST}-{name}', name) for name in names]
         started = time.monotonic()
         read = self.read('\n'.join(names).encode())
-        found = Directory(lambda: instances).resolve(read)
+        found = Listing(lambda: instances).resolve(read)
         self.assertEqual(100_000, len(found))
         # One by one it would take an hour.
         self.assertLess(time.monotonic() - started, 60)

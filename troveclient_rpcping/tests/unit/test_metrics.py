@@ -35,8 +35,8 @@ import testtools
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.arguments import OWN_LABELS
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import Judgement
@@ -107,13 +107,24 @@ def observe(
 ) -> None:
     """Let metrics see a sweep over guests ``0``, ``1`` and so on."""
     ids = [str(number) for number in range(len(judgements))]
-    metrics.observe(
+    sweep(
+        metrics,
         [target(id_) for id_ in ids],
         [ping(*each) for each in zip(ids, judgements, strict=True)],
         ended=ended,
         seconds=seconds,
         throttled=throttled,
     )
+
+
+def sweep(
+    metrics: Metrics,
+    targets: Sequence[Target],
+    results: Sequence[PingResult],
+    **sweep: float,
+) -> None:
+    """Let metrics see a sweep over targets."""
+    metrics.observe(base.findings(targets, results), **sweep)
 
 
 def parsed(text: bytes) -> dict[str, dict[frozenset[Any], float]]:
@@ -206,8 +217,13 @@ class GuestsTest(TestCase):
 
     def test_what_is_not_known_of_a_guest_is_empty(self) -> None:
         """There is no listing when IDs are asked for."""
-        self.metrics.observe(
-            [Target('a')], [ping('a')], ended=1, seconds=1, throttled=0
+        sweep(
+            self.metrics,
+            [Target('a')],
+            [ping('a')],
+            ended=1,
+            seconds=1,
+            throttled=0,
         )
         self.assertEqual(
             [
@@ -224,7 +240,8 @@ class GuestsTest(TestCase):
     def test_a_name_without_an_instance_is_only_counted(self) -> None:
         """There is no ID that could tell it."""
         nobody = Judgement(Verdict.UNKNOWN, Reason.NOT_FOUND, 'no such name')
-        self.metrics.observe(
+        sweep(
+            self.metrics,
             [Target(None, 'nosuch'), target('a')],
             [ping('', nobody), ping('a')],
             ended=1,
@@ -237,7 +254,8 @@ class GuestsTest(TestCase):
 
     def test_a_guest_that_comes_twice_has_one_series(self) -> None:
         """Prometheus would drop the whole scrape for two."""
-        self.metrics.observe(
+        sweep(
+            self.metrics,
             [target('a'), target('a', 'again')],
             [ping('a'), ping('a', UNREACHABLE)],
             ended=1,
@@ -250,7 +268,8 @@ class GuestsTest(TestCase):
     def test_hostile_names_are_one_clean_bounded_line(self) -> None:
         """In either format, and they forge no series."""
         for name in HOSTILE:
-            self.metrics.observe(
+            sweep(
+                self.metrics,
                 [target('a', name)],
                 [ping('a')],
                 ended=1,
@@ -306,7 +325,8 @@ class FleetTest(TestCase):
     def test_round_trips_add_up_over_all_sweeps(self) -> None:
         """Those of guests that were reached, and no others."""
         for _ in range(2):
-            self.metrics.observe(
+            sweep(
+                self.metrics,
                 [target('a'), target('b'), target('c')],
                 [
                     ping('a', rtt=0.031),
@@ -329,7 +349,8 @@ class FleetTest(TestCase):
 
     def test_a_round_trip_on_a_bound_does_not_exceed_it(self) -> None:
         """Prometheus counts what is less or equal."""
-        self.metrics.observe(
+        sweep(
+            self.metrics,
             [target('a')],
             [ping('a', rtt=0.05)],
             ended=1,

@@ -21,6 +21,7 @@ import testtools
 
 from troveclient_rpcping.engine import pacing
 from troveclient_rpcping.engine.pacing import Gate
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.reply import Reply
 
 
@@ -308,12 +309,12 @@ class GateTest(testtools.TestCase):
 
     def test_who_listens_is_told_what_gets_through(self) -> None:
         """With each refusal."""
-        told: list[tuple[float, float]] = []
-        gate = Gate(on_throttle=lambda *news: told.append(news))
+        told: list[Throttle] = []
+        gate = Gate(on_throttle=told.append)
         gate.refused(0.0, gate.sent(0.0), refusal('31'))
-        ((rate, pause),) = told
-        self.assertAlmostEqual(200 / 60, rate)
-        self.assertAlmostEqual(30, pause)
+        (throttle,) = told
+        self.assertAlmostEqual(200 / 60, throttle.rate)
+        self.assertAlmostEqual(30, throttle.pause)
 
 
 class RateTest(testtools.TestCase):

@@ -12,7 +12,6 @@
 
 """How far a ping is, on a terminal and elsewhere."""
 
-import argparse
 import io
 import re
 import types
@@ -23,8 +22,10 @@ from rich import console
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli.survey import Plan
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import progress
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
 
@@ -56,12 +57,11 @@ class ProgressTest(testtools.TestCase):
             stderr=self.stderr,
             options=types.SimpleNamespace(verbose_level=1, debug=False),
         )
-        given = {'wait': None, 'stable': None, 'count': None, 'rate': None}
         deadline = options.pop('deadline', None)
         return progress.Progress(
             app,
             [Target(f'id-{n}', f'database-{n}') for n in range(guests)],
-            argparse.Namespace(**{**given, **options}),
+            Plan(**options),
             deadline,
         )
 
@@ -76,8 +76,9 @@ class ProgressTest(testtools.TestCase):
         return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', self.stderr.getvalue())
 
     def test_the_count_and_the_clock_stay_on_any_width(self) -> None:
-        """However long the names of the awaited guests are."""
-        with self.showing(wait=60.0) as shown:
+        """Long names of awaited guests are cut instead."""
+        shown = self.showing(stable=1)
+        with shown.shown():
             shown.saw('id-0', series(UP))
             for width in (40, 80, 120, 200):
                 line = self.picture(shown, width)
@@ -87,8 +88,9 @@ class ProgressTest(testtools.TestCase):
                 self.assertLessEqual(len(line.rstrip()), width)
 
     def test_the_time_to_go_moves_on(self) -> None:
-        """With each answer; it stands on the bar alone."""
-        with self.showing(rate=0.1) as shown:
+        """It shrinks with each answer, and stands on the bar alone."""
+        shown = self.showing(rate=0.1)
+        with shown.shown():
             self.assertIn('about 6 min 40 s to go', self.picture(shown, 120))
             for number in range(30):
                 shown.saw(f'id-{number}', series(UP))
@@ -96,17 +98,19 @@ class ProgressTest(testtools.TestCase):
         self.assertNotIn('to go\n', self.said())
 
     def test_a_throttled_sweep_counts_its_pause_down(self) -> None:
-        """The pause is a part of the time to go, until it is over."""
-        with self.showing() as shown:
-            shown.throttled(40.0, 100_000.0)
+        """The time to go includes the pause until it is over."""
+        shown = self.showing()
+        with shown.shown():
+            shown.throttled(Throttle(40.0, 100_000.0))
             line = self.picture(shown, 120)
             self.assertIn('rate limit of the server: about 27 h 46 min', line)
-            shown.throttled(40.0, 0.0)
+            shown.throttled(Throttle(40.0, 0.0))
             self.assertIn('about 1.0 s to go', self.picture(shown, 120))
 
     def test_bad_guests_are_counted_as_they_come(self) -> None:
-        """A long sweep need not be waited for; each guest counts once."""
-        with self.showing() as shown:
+        """The bar shows them during the sweep, each guest once."""
+        shown = self.showing()
+        with shown.shown():
             self.assertNotIn('bad', self.picture(shown, 80))
             shown.saw('id-0', series(UP))
             for _ in range(2):
@@ -116,7 +120,7 @@ class ProgressTest(testtools.TestCase):
             )
 
     def test_without_a_bar_the_time_to_go_is_a_line(self) -> None:
-        """In a pipe, and on a terminal without a cursor."""
+        """A pipe gets it, and a terminal without a cursor does."""
         for terminal, term in (
             (io.StringIO(), 'xterm'),
             (Terminal(), 'dumb'),
@@ -124,16 +128,16 @@ class ProgressTest(testtools.TestCase):
             self.stderr = terminal
             with (
                 fixtures.EnvironmentVariable('TERM', term),
-                self.showing(rate=0.1),
+                self.showing(rate=0.1).shown(),
             ):
                 pass
             self.assertEqual(
                 'limited by --rate: about 6 min 40 s to go\n', self.said()
             )
 
-    def test_a_deadline_that_comes_before_is_said_in_any_case(self) -> None:
-        """A bar alone would not tell."""
-        with self.showing(rate=0.1, deadline=100.0):
+    def test_a_deadline_that_comes_first_is_always_a_line(self) -> None:
+        """A bar does not show it."""
+        with self.showing(rate=0.1, deadline=100.0).shown():
             pass
         self.assertIn(
             '--deadline comes before that: about 9 of 40 pings', self.said()

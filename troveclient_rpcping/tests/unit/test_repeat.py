@@ -62,7 +62,7 @@ CUT = result(Verdict.UNKNOWN, Reason.CONNECTION, rtt=None, status=None)
 
 class TimesTest(testtools.TestCase):
     def test_the_pace_is_fixed(self) -> None:
-        """It counts from the first ping, whatever an answer took."""
+        """It counts from the first ping, however long an answer takes."""
         times = Times(4, 10.0)
         self.assertEqual(110.0, times.due(result(), 100.0, 100.5))
         self.assertEqual(120.0, times.due(result(), 110.3, 114.0))
@@ -70,7 +70,7 @@ class TimesTest(testtools.TestCase):
         self.assertIsNone(times.due(result(), 130.0, 130.1))
 
     def test_a_ping_after_its_time_follows_at_once(self) -> None:
-        """And the next ones are in time again."""
+        """The pings after it are in time again."""
         times = Times(3, 1.0)
         self.assertEqual(15.0, times.due(DEAD, 0.0, 15.0))
         self.assertIsNone(
@@ -78,7 +78,7 @@ class TimesTest(testtools.TestCase):
         )
 
     def test_each_guest_has_a_pace_of_its_own(self) -> None:
-        """One does not use up the pings of another."""
+        """One guest does not use up the pings of another."""
         times = Times(2, 1.0)
         other = result(instance=OTHER)
         self.assertEqual(1.0, times.due(result(), 0.0, 0.1))
@@ -86,37 +86,37 @@ class TimesTest(testtools.TestCase):
         self.assertIsNone(times.due(result(), 1.0, 1.1))
         self.assertIsNone(times.due(other, 6.0, 6.1))
 
-    def test_only_who_waits_is_patient(self) -> None:
-        """So many pings are not worth waiting for a control plane."""
+    def test_only_a_wait_is_patient(self) -> None:
+        """A number of pings does not outlast a failing control plane."""
         self.assertTrue(UntilReachable(1, 1.0).patient)
         self.assertFalse(Times(1, 1.0).patient)
         self.assertFalse(Once().patient)
         self.assertIsNone(Once().due(DEAD, 0.0, 0.1))
 
     def test_only_several_pings_are_several_results(self) -> None:
-        """One ping of each guest has one result, whatever the sweep needs."""
+        """One ping of a guest has one result."""
         self.assertTrue(Times(2, 1.0).repeats)
         self.assertFalse(Times(1, 1.0).repeats)
         self.assertFalse(Once().repeats)
         self.assertTrue(UntilReachable(1, 1.0).repeats)
 
-    def test_nonsense_is_refused(self) -> None:
-        """Before any ping."""
+    def test_numbers_that_are_not_positive_are_refused(self) -> None:
+        """The error comes before any ping."""
         for count, interval in ((0, 1.0), (1, 0.0), (1, float('nan'))):
             self.assertRaises(ValueError, Times, count, interval)
             self.assertRaises(ValueError, UntilReachable, count, interval)
 
 
 class UntilReachableTest(testtools.TestCase):
-    def test_whoever_is_reachable_is_not_asked_again(self) -> None:
-        """And whoever is not is."""
+    def test_a_reachable_guest_is_not_pinged_again(self) -> None:
+        """Any other guest is pinged again."""
         until = UntilReachable(1, 2.0)
         for each in (DEAD, FAILED, CUT):
             self.assertEqual(2.0, until.due(each, 0.0, 0.5))
         self.assertIsNone(until.due(result(), 2.0, 2.1))
 
-    def test_stable_is_so_many_times_in_a_row(self) -> None:
-        """A ping that is lost in between begins the row anew."""
+    def test_stable_is_a_number_of_times_in_a_row(self) -> None:
+        """A lost ping begins the row anew."""
         until = UntilReachable(2, 1.0)
         for number, each in enumerate((result(), DEAD, result())):
             now = float(number)
@@ -124,7 +124,7 @@ class UntilReachableTest(testtools.TestCase):
         self.assertIsNone(until.due(result(), 3.0, 3.0))
 
     def test_a_guest_that_does_not_exist_is_not_waited_for(self) -> None:
-        """It will not come."""
+        """It will never be reachable."""
         gone = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=404)
         self.assertIsNone(UntilReachable(1, 1.0).due(gone, 0.0, 0.1))
 
@@ -136,8 +136,8 @@ class SeriesTest(testtools.TestCase):
             series.add(each)
         return series
 
-    def test_the_times_are_of_what_was_received(self) -> None:
-        """A lost ping took its time too, but nobody answered."""
+    def test_the_times_are_those_of_pings_received(self) -> None:
+        """A lost ping has a time too, but no answer."""
         series = self.series(result(rtt=0.2), DEAD, result(rtt=0.4))
         self.assertEqual(
             (3, 2, 1), (series.sent, series.received, series.lost)
@@ -146,7 +146,7 @@ class SeriesTest(testtools.TestCase):
         self.assertEqual((0.2, 0.4), (series.shortest, series.longest))
 
     def test_nothing_received_has_no_times(self) -> None:
-        """None, and not 0."""
+        """The times are None rather than 0."""
         series = self.series(DEAD, CUT)
         self.assertEqual((2, 0), (series.sent, series.received))
         self.assertEqual(
@@ -154,7 +154,7 @@ class SeriesTest(testtools.TestCase):
         )
 
     def test_the_worst_outweighs_the_rest(self) -> None:
-        """Known to be bad is worse than unknown, and that than reachable."""
+        """Bad outweighs unknown, and unknown outweighs reachable."""
         for ranked in ([result(), CUT, FAILED, DEAD],):
             for count in range(1, 5):
                 series = self.series(*ranked[:count])
@@ -163,22 +163,22 @@ class SeriesTest(testtools.TestCase):
                 self.assertIs(ranked[count - 1], series.worst)
                 self.assertIs(ranked[0], series.last)
 
-    def test_what_was_not_sent_is_not_lost(self) -> None:
-        """The end of the sweep is not the guest's loss."""
+    def test_a_ping_that_was_not_sent_is_not_lost(self) -> None:
+        """The end of the sweep is not a loss of the guest."""
         skipped = result(Verdict.UNKNOWN, Reason.NOT_ASKED, status=None)
         invalid = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=None)
         series = self.series(result(), skipped, invalid)
         self.assertEqual((1, 0), (series.sent, series.lost))
 
-    def test_the_latest_of_several_bad_ones_is_the_worst(self) -> None:
-        """Its text is the news."""
+    def test_the_latest_of_several_bad_results_is_the_worst(self) -> None:
+        """Its text is the latest news."""
         later = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, rtt=16.0)
         series = self.series(DEAD, later, FAILED)
         self.assertIs(later, series.worst)
         self.assertIs(FAILED, series.last)
 
     def test_lost_pings_of_a_guest_that_answered_count(self) -> None:
-        """They are no results, but they were sent and not answered."""
+        """They have no results, but they were sent and not answered."""
         series = self.series(dataclasses.replace(result(), lost=2))
         self.assertEqual(
             (3, 1, 2), (series.sent, series.received, series.lost)
@@ -187,15 +187,15 @@ class SeriesTest(testtools.TestCase):
         assert series.worst is not None
         self.assertIs(Verdict.REACHABLE, series.worst.verdict)
 
-    def test_further_pings_of_a_dead_guest_are_no_loss(self) -> None:
-        """They were sent for more evidence only, and nobody counts them."""
+    def test_further_pings_of_a_dead_guest_are_not_losses(self) -> None:
+        """They were sent for evidence only."""
         series = self.series(dataclasses.replace(DEAD, lost=4))
         self.assertEqual((1, 0), (series.sent, series.received))
 
-    def test_a_lost_ping_is_no_verdict_on_a_guest_that_answers_later(
+    def test_a_later_answer_outweighs_a_lost_ping(
         self,
     ) -> None:
-        """It is one while no answer follows."""
+        """Without a later answer the lost ping counts."""
         lost = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
         self.assertIs(lost, self.series(result(), lost).worst)
         answer = result()
@@ -207,8 +207,8 @@ class SeriesTest(testtools.TestCase):
         self.assertIs(FAILED, self.series(FAILED, lost, answer).worst)
         self.assertIs(lost, self.series(CUT, lost).worst)
 
-    def test_it_begins_with_nothing(self) -> None:
-        """There is one for each guest, so it is small as well."""
+    def test_a_new_series_is_empty_and_small(self) -> None:
+        """There is one series for each guest."""
         series = Series()
         self.assertEqual(
             (0, 0, 0, 0),
@@ -218,8 +218,8 @@ class SeriesTest(testtools.TestCase):
         self.assertFalse(hasattr(series, '__dict__'))
         self.assertEqual(1, self.series(result()).in_a_row)
 
-    def test_a_time_too_short_to_measure_is_none(self) -> None:
-        """It counts as received, in no time."""
+    def test_a_time_too_short_to_measure_is_zero(self) -> None:
+        """The ping counts as received."""
         for rtt in (0.0, None):
             series = self.series(result(rtt=rtt), result(rtt=rtt))
             self.assertEqual(
@@ -227,8 +227,8 @@ class SeriesTest(testtools.TestCase):
                 (series.shortest, series.average, series.longest),
             )
 
-    def test_a_row_is_broken_by_what_is_lost(self) -> None:
-        """It counts from the last loss."""
+    def test_a_lost_ping_breaks_a_row(self) -> None:
+        """The row counts from the last loss."""
         self.assertEqual(2, self.series(DEAD, result(), result()).in_a_row)
         self.assertEqual(0, self.series(result(), CUT).in_a_row)
 
@@ -244,8 +244,8 @@ class RepeatedSweepTest(base.TestCase):
         """Return how often a guest was pinged."""
         return [guest in each[0] for each in self.server.requests].count(True)
 
-    def test_each_guest_is_pinged_so_many_times(self) -> None:
-        """And each ping has a result."""
+    def test_each_guest_is_pinged_the_given_number_of_times(self) -> None:
+        """Each ping has a result."""
         manager = self.manager(base.PONG)
         results = list(
             manager.rpc_ping_each([GUEST, OTHER], count=3, interval=0.01)
@@ -256,7 +256,7 @@ class RepeatedSweepTest(base.TestCase):
         self.assertEqual(6, len(self.server.requests))
 
     def test_a_slow_guest_does_not_delay_the_others(self) -> None:
-        """They are pinged on while its first answer is awaited."""
+        """The others are pinged while its first answer is outstanding."""
         slow = threading.Event()
 
         def answer(request: base.Request) -> bytes:
@@ -273,8 +273,8 @@ class RepeatedSweepTest(base.TestCase):
                 slow.set()
         self.assertEqual([GUEST] * 5 + [OTHER] * 5, seen)
 
-    def test_the_deadline_costs_no_guest_what_was_known_of_it(self) -> None:
-        """Who was answered once is not also called not asked."""
+    def test_the_deadline_keeps_the_results_of_each_guest(self) -> None:
+        """An answered guest is not also reported as not asked."""
         results = list(
             self.manager(base.PONG).rpc_ping_each(
                 [GUEST, OTHER], count=1000, interval=600.0, deadline=1.0
@@ -283,9 +283,9 @@ class RepeatedSweepTest(base.TestCase):
         self.assertEqual([Verdict.REACHABLE] * 2, [r.verdict for r in results])
 
     def test_a_guest_that_stays_dead_is_unreachable(self) -> None:
-        """On Trove's word, if no other guest ever answered.
+        """Trove says so, and no other guest confirms it.
 
-        Each result says that nobody confirms it.
+        Each result says that.
         """
         results = list(
             self.manager(base.DEAD).rpc_ping_each(
@@ -298,8 +298,8 @@ class RepeatedSweepTest(base.TestCase):
         for each in results:
             self.assertIn('no other guest confirms it', each.detail)
 
-    def test_pings_that_were_lost_are_told(self) -> None:
-        """One result for each ping, though none says that it is dead."""
+    def test_each_lost_ping_has_a_result(self) -> None:
+        """None of them says that the guest is dead."""
         answers = iter([base.DEAD, base.PONG, base.PONG])
         results = list(
             self.manager(
@@ -314,8 +314,8 @@ class RepeatedSweepTest(base.TestCase):
         self.assertEqual({0}, {each.lost for each in results})
         self.assertEqual(3, self.pings(GUEST))
 
-    def test_an_answer_after_a_timeout_is_the_one_result(self) -> None:
-        """It says how many pings were lost before."""
+    def test_an_answer_after_a_timeout_is_the_only_result(self) -> None:
+        """It counts the pings that were lost before."""
         answers = iter([base.DEAD, base.PONG])
         (only,) = self.manager(
             lambda request: next(answers) if GUEST in request[0] else base.PONG
@@ -345,7 +345,7 @@ class RepeatedSweepTest(base.TestCase):
         # One timeout, and nobody else that answers, prove nothing.
         self.assertIs(Verdict.UNKNOWN, results[2].verdict)
 
-    def test_waiting_does_not_ask_who_has_answered(self) -> None:
+    def test_a_wait_does_not_ping_a_reachable_guest_again(self) -> None:
         """Only the guest that is awaited is pinged again."""
         late = iter([base.DEAD, NOVA, NOVA, base.PONG])
 
@@ -363,7 +363,7 @@ class RepeatedSweepTest(base.TestCase):
         self.assertEqual(1, asked.count(True))
 
     def test_waiting_outlives_an_api_that_is_gone(self) -> None:
-        """However many pings fail before it is back."""
+        """Failed pings do not end the wait."""
         failures = 300
         lock = threading.Lock()
 
@@ -381,8 +381,10 @@ class RepeatedSweepTest(base.TestCase):
             last[each.instance_id] = each.verdict
         self.assertEqual([Verdict.REACHABLE] * 40, list(last.values()))
 
-    def test_who_stays_dead_is_unreachable_when_the_time_is_up(self) -> None:
-        """The last word of Trove counts, not that time ran out."""
+    def test_a_guest_that_stays_dead_is_unreachable_at_the_deadline(
+        self,
+    ) -> None:
+        """Trove's last word counts, and not the end of the time."""
         results = list(
             self.manager(base.DEAD).rpc_ping_until_reachable(
                 [GUEST], interval=0.01, deadline=0.5
@@ -392,7 +394,7 @@ class RepeatedSweepTest(base.TestCase):
         self.assertNotIn(Reason.NOT_ASKED, [r.reason for r in results])
 
     def test_a_guest_that_never_answered_in_time_timed_out(self) -> None:
-        """It was asked, and there is no other word on it."""
+        """It was asked, so it is not reported as not asked."""
 
         def silent(request: base.Request) -> bytes:
             self.server.done.wait(LONG)
@@ -403,8 +405,8 @@ class RepeatedSweepTest(base.TestCase):
         )
         self.assertEqual(Reason.TIMEOUT, only.reason)
 
-    def test_a_guest_that_is_not_there_ends_the_wait_for_it(self) -> None:
-        """The others are waited for."""
+    def test_a_guest_that_does_not_exist_ends_only_its_own_wait(self) -> None:
+        """The others are still awaited."""
         late = iter([base.DEAD, base.PONG])
 
         def answer(request: base.Request) -> bytes:
@@ -420,8 +422,8 @@ class RepeatedSweepTest(base.TestCase):
         self.assertEqual({OTHER: Reason.NOT_FOUND, GUEST: None}, last)
         self.assertLess(time.monotonic() - started, LONG)
 
-    def test_a_user_who_is_no_admin_does_not_wait(self) -> None:
-        """No time will change that."""
+    def test_a_user_without_admin_rights_does_not_wait(self) -> None:
+        """The rights would not change during the wait."""
         denied = base.fault(
             '401 Unauthorized',
             'unauthorized',

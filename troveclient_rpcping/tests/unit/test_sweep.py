@@ -30,6 +30,7 @@ from troveclient_rpcping import fixture
 from troveclient_rpcping import management
 from troveclient_rpcping.engine import access
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
@@ -454,10 +455,10 @@ class RateLimitTest(base.TestCase):
             return raw('413 Too Large', body, {'Retry-After': '0'})
 
         server = self.serve(answer)
-        told: list[tuple[float, float]] = []
+        told: list[Throttle] = []
         results = list(
             self.connect(server.url).mgmt_instances.rpc_ping_each(
-                ids(5), on_throttle=lambda *news: told.append(news)
+                ids(5), on_throttle=told.append
             )
         )
         self.assertEqual([Verdict.REACHABLE] * 5, [r.verdict for r in results])

@@ -24,14 +24,22 @@ import testtools
 
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Directory
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli.targets import Listing
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Collector
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+
+
+def unanswered(target: Target) -> PingResult:
+    """Return the outcome of a target that is not pinged."""
+    (outcome,) = Collector([target]).findings().outcomes
+    return outcome.result
 
 
 class TestCase(testtools.TestCase):
@@ -54,45 +62,45 @@ class ResolveTest(TestCase):
             Instance('a', 'twin'),
             Instance('b', 'twin'),
         ]
-        self.directory = Directory(self.listing)
+        self.directory = Listing(self.listing)
 
     def listing(self) -> list[Instance]:
         self.listings += 1
         return self.instances
 
     def test_ids_cost_no_listing(self) -> None:
-        """They are asked for as they are, in lower case."""
+        """They are asked for in lower case."""
         self.assertEqual(
             [Target(GUEST)], self.directory.resolve([GUEST.upper()])
         )
         self.assertEqual(0, self.listings)
 
     def test_names_cost_one_listing_together(self) -> None:
-        """And stand in the order in which they were asked for."""
+        """The targets keep the order of the names."""
         found = self.directory.resolve(['db-2', 'db-1'])
         self.assertEqual([OTHER, GUEST], [t.instance_id for t in found])
         self.assertEqual(1, self.listings)
 
     def test_an_id_beside_a_name_gets_its_name_too(self) -> None:
-        """Where there is a listing anyway, or where one is wanted."""
+        """It does so if there is a listing, or if one is wanted."""
         found = self.directory.resolve([GUEST, 'db-2'])
         self.assertEqual('db-1', found[0].name)
-        found = Directory(self.listing).resolve([GUEST], always_list=True)
+        found = Listing(self.listing).resolve([GUEST], always_list=True)
         self.assertEqual('db-1', found[0].name)
 
     def test_a_guest_asked_for_twice_is_one_target(self) -> None:
-        """By its name and its ID, or twice by the same."""
+        """Its name and its ID are one target, and so is a repeated name."""
         found = self.directory.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
         self.assertEqual([GUEST, None], [t.instance_id for t in found])
 
     def test_an_ambiguous_name_lists_the_ids(self) -> None:
-        """So that one of them can be asked for."""
+        """The user can then give one of the IDs."""
         self.assert_error(
             '"twin": a, b.', self.directory.resolve, ['db-1', 'twin']
         )
 
     def test_a_name_keeps_the_instance_that_it_began_with(self) -> None:
-        """A tenant who takes the name takes nothing from the monitor."""
+        """A tenant who takes the name changes nothing."""
         known = targets.Names()
         (first,) = self.directory.resolve(['db-1'], known=known)
         self.assertEqual((GUEST, ''), (first.instance_id, first.doubt))
@@ -101,22 +109,22 @@ class ResolveTest(TestCase):
             [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')],
             [Instance(GUEST, 'renamed'), Instance('evil', 'db-1')],
         ):
-            directory = Directory(lambda now=now: now)  # type: ignore[misc]
+            directory = Listing(lambda now=now: now)  # type: ignore[misc]
             (later,) = directory.resolve(['db-1'], known=known)
             self.assertEqual(GUEST, later.instance_id)
             self.assertIn('evil', later.doubt)
             self.assertIn(f'"db-1" still stands for {GUEST}', later.doubt)
 
     def test_a_name_finds_the_instance_that_replaces_its_own(self) -> None:
-        """One that was deleted is not asked for any more."""
+        """A deleted instance does not keep its name."""
         known = targets.Names()
         self.directory.resolve(['db-1'], known=known)
-        directory = Directory(lambda: [Instance('new', 'db-1')])
+        directory = Listing(lambda: [Instance('new', 'db-1')])
         (found,) = directory.resolve(['db-1'], known=known)
         self.assertEqual(('new', ''), (found.instance_id, found.doubt))
 
     def test_a_later_ambiguous_name_costs_only_itself(self) -> None:
-        """It stands for no instance; the others are found."""
+        """It is not found, and the other names are."""
         for known, later in (
             (targets.Names(), True),
             (targets.Names(strict=False), False),
@@ -126,7 +134,7 @@ class ResolveTest(TestCase):
             twin, other = self.directory.resolve(['twin', 'db-1'], known=known)
             self.assertEqual((None, 'twin'), (twin.instance_id, twin.name))
             self.assertEqual(GUEST, other.instance_id)
-            result = targets.unanswered(twin)
+            result = unanswered(twin)
             self.assertEqual(Reason.NOT_FOUND, result.reason)
             self.assertEqual(
                 '2 instances are named "twin": a, b. Ask for one of them by '
@@ -135,7 +143,7 @@ class ResolveTest(TestCase):
             )
 
     def test_a_first_ambiguous_name_is_an_error(self) -> None:
-        """A person is there to give an ID."""
+        """A person can give an ID instead."""
         self.assert_error(
             '"twin": a, b.',
             self.directory.resolve,
@@ -143,8 +151,10 @@ class ResolveTest(TestCase):
             known=targets.Names(),
         )
 
-    def test_a_name_that_nobody_bears_is_a_target_without_an_id(self) -> None:
-        """The others are still found."""
+    def test_a_name_without_an_instance_is_a_target_without_an_id(
+        self,
+    ) -> None:
+        """The other names are still found."""
         found = self.directory.resolve(['nosuch', 'db-1'])
         self.assertEqual([None, GUEST], [t.instance_id for t in found])
         self.assertEqual('nosuch', found[0].name)
@@ -152,20 +162,20 @@ class ResolveTest(TestCase):
     def hint(self, name: str) -> str:
         (found,) = self.directory.resolve([name])
         self.assertIsNone(found.instance_id)
-        detail = targets.unanswered(found).detail
+        detail = unanswered(found).detail
         self.assertTrue(detail.startswith('No instance bears this name'))
         return detail.removeprefix('No instance bears this name')
 
     def test_a_typing_error_suggests_near_names(self) -> None:
-        """Of those in the listing, quoted: tenants chose them."""
+        """Names of the listing are quoted: tenants chose them."""
         self.instances[0] = Instance(GUEST, 'customer-"7"')
         self.assertEqual(
             r'. Near names: "customer-\"7\""', self.hint('custmer-"7"')
         )
         self.assertEqual('', self.hint('zzz'))
 
-    def test_what_looks_like_an_id_but_is_not_is_said(self) -> None:
-        """A digit is missing, or one too many, or the hyphens are."""
+    def test_a_broken_id_is_reported_as_such(self) -> None:
+        """A digit may be missing, or there may be one too many."""
         for text, length in (
             (GUEST[:-1], 35),
             (f'{GUEST}0', 37),
@@ -178,7 +188,7 @@ class ResolveTest(TestCase):
             )
 
     def test_a_pattern_stands_for_all_names_of_its_form(self) -> None:
-        """By name, each guest once; one that fits none is not found."""
+        """Each guest comes once, in the order of the names."""
         for pattern, ids in (
             ('db-*', [GUEST, OTHER]),
             ('db-[2-9]', [OTHER]),
@@ -193,19 +203,19 @@ class ResolveTest(TestCase):
         self.assertEqual([OTHER, GUEST], [each.instance_id for each in found])
 
     def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
-        """If an instance bears it."""
+        """It is one if an instance bears it."""
         self.instances.append(Instance('star', 'db-*'))
         (found,) = self.directory.resolve(['db-*'])
         self.assertEqual('star', found.instance_id)
 
     def test_hostile_names_are_clean_in_the_error(self) -> None:
-        """Tenants choose names, and the listing may be hostile too."""
+        """Tenants choose names, and the listing may be hostile."""
         name = '\x1b[31mevil\n'
         self.instances = [Instance('a\x07', name), Instance('b', name)]
         self.assert_error('evil', self.directory.resolve, [name])
 
     def test_a_listing_that_fails_says_what_to_do(self) -> None:
-        """IDs need none, but for a user without the role nothing helps."""
+        """The error has the advice for its reason."""
         for reason, words in {
             Reason.DENIED: 'why. Only an administrator may ping',
             Reason.COMPUTE_ERROR: 'why. Trove asks Nova',
@@ -216,10 +226,10 @@ class ResolveTest(TestCase):
             def fails(reason: Reason = reason) -> list[Instance]:
                 raise ListingFailed('why', reason)
 
-            self.assert_error(words, Directory(fails).resolve, ['db-1'])
+            self.assert_error(words, Listing(fails).resolve, ['db-1'])
 
     def test_ids_are_advised_only_where_they_may_work(self) -> None:
-        """Not with --all, and not where a ping would fail likewise."""
+        """They do not help with --all, or if a ping would fail too."""
         for reason, came, ids, advised in (
             (Reason.TIMEOUT, False, True, True),
             (Reason.TIMEOUT, False, False, False),
@@ -235,13 +245,13 @@ class ResolveTest(TestCase):
             ) -> list[Instance]:
                 raise ListingFailed('why', reason, came=came)
 
-            directory = Directory(fails, ids=ids)
+            directory = Listing(fails, ids=ids)
             error = self.assertRaises(TargetError, directory.resolve, ['db-1'])
             said = 'named by their IDs' in str(error)
             self.assertEqual(advised, said, str(error))
 
     def test_a_listing_of_another_project_points_at_the_url(self) -> None:
-        """Trove's middleware says so with a 403; the role is not the cause."""
+        """Trove answers a wrong project with 403; the role is well."""
         said = 'User with tenant id 7 cannot access this resource.'
 
         def fails() -> list[Instance]:
@@ -249,7 +259,7 @@ class ResolveTest(TestCase):
 
         self.assert_error(
             f'{said} The project in the URL of the endpoint must be',
-            Directory(fails).resolve,
+            Listing(fails).resolve,
             ['db-1'],
         )
 
@@ -257,7 +267,7 @@ class ResolveTest(TestCase):
 class SelectTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.directory = Directory(
+        self.directory = Listing(
             lambda: [
                 Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
                 Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
@@ -271,11 +281,11 @@ class SelectTest(TestCase):
         return [target.instance_id for target in found]
 
     def test_everything_is_selected_by_name(self) -> None:
-        """Those of one name by ID."""
+        """Instances of the same name are in the order of their IDs."""
         self.assertEqual(['3', '2', '4', '1'], self.ids())
 
     def test_filters_narrow_the_selection(self) -> None:
-        """Each filter takes one of several, and all filters must fit."""
+        """A filter takes several values, and all filters must fit."""
         self.assertEqual(['3', '1'], self.ids(project_ids=['p1']))
         self.assertEqual(['2', '1'], self.ids(datastores=['MySQL']))
         self.assertEqual(['1'], self.ids(datastores=['mysql 8.0']))
@@ -288,7 +298,7 @@ class SelectTest(TestCase):
         )
 
     def test_nothing_selected_is_an_error(self) -> None:
-        """Never a silent success."""
+        """An empty selection is never a silent success."""
         self.assert_error(
             'No instance fits. There are these statuses: "ACTIVE", '
             '"SHUTDOWN".',
@@ -302,7 +312,7 @@ class SelectTest(TestCase):
             project_ids=['p3'],
             datastores=['x'],
         )
-        self.assert_error('no instance in this cloud', Directory(list).select)
+        self.assert_error('no instance in this cloud', Listing(list).select)
 
 
 class ReadTest(TestCase):
@@ -311,12 +321,12 @@ class ReadTest(TestCase):
         return targets.read('-', stdin)
 
     def test_a_file_has_a_name_or_id_a_line(self) -> None:
-        """Comments, empty lines and white space around names are left out."""
+        """Comments, empty lines and white space are left out."""
         data = b'\xef\xbb\xbf# all\n db-1 \r\n\n  # no\ndb#2 # mine\nx y'
         self.assertEqual(['db-1', 'db#2', 'x y'], self.read(data))
 
     def test_a_file_is_read_by_its_path(self) -> None:
-        """And - is standard input."""
+        """A hyphen is standard input."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         (folder / 'names').write_text('db-1\n')
         self.assertEqual(
@@ -324,16 +334,16 @@ class ReadTest(TestCase):
         )
 
     def test_a_file_may_name_nobody(self) -> None:
-        """As a list of failed guests does where all is well."""
+        """A list of failed guests is empty if all are reachable."""
         for data in (b'', b'\n', b'# none\n'):
             self.assertEqual([], self.read(data))
 
     def test_many_lines_are_read(self) -> None:
-        """A hundred thousand are."""
+        """A hundred thousand lines are not too many."""
         self.assertEqual(100_000, len(self.read(b'x\n' * 100_000)))
 
-    def test_what_cannot_be_read_is_said(self) -> None:
-        """With the file, and what is wrong with it."""
+    def test_a_file_that_cannot_be_read_is_an_error(self) -> None:
+        """The error has the file and the cause."""
         self.assert_error('see line 2', self.read, b'a\n\xff\n')
         self.assert_error('input is closed', targets.read, '-', None)
         self.assert_error(

@@ -27,12 +27,13 @@ import fixtures
 from rich import console
 import testtools
 
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -44,14 +45,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def results(*names: str, dead: bool = True) -> tuple[list[Any], list[Any]]:
-    """Return targets of these names, and what came of them."""
+def findings(*names: str, dead: bool = True) -> Findings:
+    """Return the findings about guests of these names."""
     judgement = (
         Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
         if dead
         else Judgement(Verdict.REACHABLE)
     )
-    return (
+    return base.findings(
         [Target(f'id-{name}', name) for name in names],
         [
             PingResult(instance_id=f'id-{name}', judgement=judgement, rtt=0.5)
@@ -66,27 +67,27 @@ class ScreenTest(testtools.TestCase):
         terminal = Terminal()
         screen = live.Screen(terminal, 60.0)
         watch = Watch()
-        asked, came = results(*names, dead=dead)
-        watch.swept(asked, came, 0.0)
-        screen.swept(watch, Summary.of(came), 6.4)
+        found = findings(*names, dead=dead)
+        watch.swept(found, 0.0)
+        screen.swept(watch, found.summary, 6.4)
         screen.line('[red]what changed[/red]')
         screen._screen.print(screen.picture())
         return terminal.getvalue()
 
-    def test_it_says_who_is_down(self) -> None:
-        """With the counts above."""
+    def test_it_lists_the_guests_that_are_down(self) -> None:
+        """The counts stand above the list."""
         shown = self.shown('db-7')
         for words in ('1 guest ', '● 1 unreachable', 'db-7', 'Timeout'):
             self.assertIn(words, shown)
 
-    def test_it_draws_the_times_of_those_that_answer(self) -> None:
-        """The median and the slow ones."""
+    def test_it_draws_the_round_trip_times(self) -> None:
+        """The median and the slow ones have a row each."""
         shown = self.shown('db-7', dead=False)
         self.assertRegex(shown, 'RTT p50 .*█.* 500 ms')
         self.assertNotIn('db-7', shown)
 
     def test_names_are_text_and_nothing_else(self) -> None:
-        """Neither markup of the terminal's library nor escapes."""
+        """A name has neither markup nor escape sequences."""
         shown = self.shown('[bold]db\x1b]0;x\x07')
         self.assertIn('[bold]db', shown)
         self.assertNotIn('\x1b]0', shown)
@@ -97,15 +98,15 @@ class ScreenTest(testtools.TestCase):
         terminal = Terminal()
         screen = live.Screen(terminal, 60.0)
         watch = Watch()
-        asked, came = results('db-7')
-        watch.swept(asked, came, 0.0)
-        screen.swept(watch, Summary.of(came), 6.4)
+        found = findings('db-7')
+        watch.swept(found, 0.0)
+        screen.swept(watch, found.summary, 6.4)
         watch.failed('refused', 1.0)
         screen.failed(watch)
         return screen, terminal
 
-    def test_an_outage_shows_what_was_last_known_as_such(self) -> None:
-        """With the time of that, in UTC as in the lines; no clock goes on."""
+    def test_an_outage_shows_the_last_known_state(self) -> None:
+        """The state has its time in UTC, and no clock goes on."""
         screen, terminal = self.outage()
         screen._screen.print(screen.picture())
         plain = re.sub(r'\x1b\[[0-9;]*m', '', terminal.getvalue())
@@ -120,7 +121,7 @@ class ScreenTest(testtools.TestCase):
         self.assertNotIn('RTT', shown)
 
     def test_the_counts_of_an_outage_have_no_colours(self) -> None:
-        """Green would say that all is well now."""
+        """Green would say that the guests are reachable now."""
         screen, terminal = self.outage()
         screen._screen = console.Console(file=terminal, force_terminal=True)
         with fixtures.EnvironmentVariable('TERM', 'xterm'):
@@ -130,26 +131,24 @@ class ScreenTest(testtools.TestCase):
         self.assertNotRegex(shown, r'\x1b\[1;31m● ')
 
     def test_only_a_guest_that_is_down_for_longer_is_said_to_be(self) -> None:
-        """Where all began together there is no order."""
+        """Guests that went down together have no order."""
         names = [f'db-{number}' for number in range(100)]
         self.assertNotIn('for longer', self.shown(*names))
         terminal = Terminal()
         screen = live.Screen(terminal, 60.0)
         watch = Watch()
-        asked, came = results('db-x')
-        watch.swept(asked, came, 0.0)
+        found = findings('db-x')
+        watch.swept(found, 0.0)
         # As many as leave no room for the one above.
         room = max(3, screen._screen.height - live._HEADROOM)
-        asked, came = results(
-            'db-x', *(f'db-{number}' for number in range(room))
-        )
-        watch.swept(asked, came, 9.0)
-        screen.swept(watch, Summary.of(came), 6.4)
+        found = findings('db-x', *(f'db-{number}' for number in range(room)))
+        watch.swept(found, 9.0)
+        screen.swept(watch, found.summary, 6.4)
         screen._screen.print(screen.picture())
         self.assertIn('and 1 more, for longer', terminal.getvalue())
 
     def test_a_thousand_dead_guests_leave_room(self) -> None:
-        """The latest are listed, and how many there are besides."""
+        """The latest guests are listed, and the others are counted."""
         shown = self.shown(*(f'db-{number}' for number in range(1000)))
         self.assertLess(len(shown.splitlines()), 60)
         self.assertIn('db-999', shown)
@@ -184,7 +183,7 @@ class ViewTest(testtools.TestCase):
             )
 
     def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
-        """So does one that cannot print what the view is drawn with."""
+        """A terminal that lacks the characters of the view does, too."""
         for term in ('dumb', 'unknown', ''):
             with fixtures.EnvironmentVariable('TERM', term):
                 self.assertIsInstance(self.view(Terminal()), views.Lines)
@@ -195,7 +194,7 @@ class ViewTest(testtools.TestCase):
         self.assertIsInstance(self.view(Latin()), views.Lines)
 
     def test_each_line_is_there_at_once(self) -> None:
-        """Who reads the pipe waits for it."""
+        """The reader of a pipe gets each line when it is printed."""
         flushed = []
 
         class Pipe(io.StringIO):
@@ -207,8 +206,8 @@ class ViewTest(testtools.TestCase):
 
 
 class OutputTest(testtools.TestCase):
-    def test_a_terminal_that_goes_away_is_no_error(self) -> None:
-        """Neither at once nor when what it still holds is written."""
+    def test_a_terminal_that_goes_away_is_not_an_error(self) -> None:
+        """Neither a write nor the buffer at the end raises."""
         ours, theirs = pty.openpty()
         with open(theirs, 'w') as stdout, open(os.dup(theirs), 'w') as stderr:
             output = views.Output(stdout, stderr, expendable=False)
@@ -223,7 +222,7 @@ class OutputTest(testtools.TestCase):
             self.assertEqual(3, output.write('ghi'))
 
     def test_other_errors_are_raised(self) -> None:
-        """A disk that fails, or a reader that ends."""
+        """A disk that fails raises, and a reader that ends does."""
 
         class Failing(io.StringIO):
             def flush(self) -> None:
@@ -237,8 +236,8 @@ class OutputTest(testtools.TestCase):
             output = views.Output(stream, None, expendable=False)
             self.assertRaises(OSError, output.flush)
 
-    def test_who_has_more_to_do_goes_on_without_it(self) -> None:
-        """But ends with its reader."""
+    def test_a_monitor_with_metrics_goes_on_without_its_output(self) -> None:
+        """It still ends with its reader."""
 
         class Full(io.StringIO):
             def write(self, text: str) -> int:
@@ -255,8 +254,8 @@ class OutputTest(testtools.TestCase):
         output = views.Output(Pipe(), None, expendable=True)
         self.assertRaises(BrokenPipeError, output.write, 'abc')
 
-    def test_a_closed_one_is_gone(self) -> None:
-        """And is no terminal."""
+    def test_a_closed_output_is_gone(self) -> None:
+        """It is not a terminal, and writing to it does nothing."""
         output = views.Output(None, None, expendable=True)
         self.assertTrue(output.gone)
         self.assertFalse(output.isatty())
@@ -286,7 +285,7 @@ class BelowTest(testtools.TestCase):
         return text
 
     def test_a_line_takes_the_place_of_the_picture(self) -> None:
-        """And the picture stands below it again."""
+        """The picture is drawn again below the line."""
         self.below.draw()
         self.drawn()
         self.below.line('changed')
@@ -295,7 +294,7 @@ class BelowTest(testtools.TestCase):
         )
 
     def test_another_size_leaves_no_copy_behind(self) -> None:
-        """Where the old picture is then depends on the terminal."""
+        """The lines and the picture are drawn anew."""
         self.below.line('changed')
         self.drawn()
         self.screen.size = console.ConsoleDimensions(20, 10)
@@ -305,7 +304,7 @@ class BelowTest(testtools.TestCase):
         self.assertNotIn('\x1b[2J', self.drawn())
 
     def test_a_picture_that_is_too_high_is_cut(self) -> None:
-        """What has left the screen cannot be taken away again."""
+        """Rows that have left the screen could not be erased."""
         self.picture = '\n'.join(map(str, range(50)))
         self.below.draw()
         self.drawn()
@@ -313,11 +312,11 @@ class BelowTest(testtools.TestCase):
         self.assertTrue(self.drawn().startswith('\r\x1b[8A\x1b[J0\n'))
 
     def test_the_cursor_and_the_echo_come_back(self) -> None:
-        """Whatever is typed meanwhile does not tear the picture up."""
+        """Meanwhile, typed characters do not break the picture."""
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         with open(theirs, 'w') as terminal:
-            shown = below.Below(
+            drawn = below.Below(
                 console.Console(file=terminal, force_terminal=True),
                 lambda: 'picture',
             )
@@ -327,9 +326,8 @@ class BelowTest(testtools.TestCase):
 
             before = signal.getsignal(signal.SIGTSTP)
             self.assertTrue(echoes())
-            shown.start()
-            self.assertFalse(echoes())
-            shown.stop()
+            with drawn.shown():
+                self.assertFalse(echoes())
             self.assertTrue(echoes())
             self.assertIs(before, signal.getsignal(signal.SIGTSTP))
         said = os.read(ours, 10_000)

@@ -20,13 +20,15 @@ import shlex
 import testtools
 
 from troveclient_rpcping import durations
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.outcomes.changes import Bad
 from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import Shift
-from troveclient_rpcping.outcomes.changes import Trouble
+from troveclient_rpcping.outcomes.changes import ControlPlaneChange
+from troveclient_rpcping.outcomes.changes import Failure
+from troveclient_rpcping.outcomes.changes import GuestChange
+from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
@@ -61,14 +63,12 @@ class WatchTest(testtools.TestCase):
         self.watch = Watch()
         self.now = 0.0
 
-    def sweep(self, **states: State) -> list[Change | Shift]:
+    def sweep(self, **states: State) -> list[Change]:
         """Sweep guests, ten seconds after the last sweep."""
         self.now += 10.0
-        return self.watch.swept(
-            [Target(id_, f'db-{id_}') for id_ in states],
-            [result(id_, state, 'why') for id_, state in states.items()],
-            self.now,
-        )
+        targets = [Target(id_, f'db-{id_}') for id_ in states]
+        results = [result(id_, each, 'why') for id_, each in states.items()]
+        return self.watch.swept(base.findings(targets, results), self.now)
 
     def changes(self, **states: State) -> list[tuple[str, str, str]]:
         """Return what a sweep changes of guests: who, from what, to what."""
@@ -79,20 +79,20 @@ class WatchTest(testtools.TestCase):
                 str(change.after or 'gone'),
             )
             for change in self.sweep(**states)
-            if isinstance(change, Change)
+            if isinstance(change, GuestChange)
         ]
 
-    def test_what_stays_as_it_is_is_no_news(self) -> None:
-        """Neither good nor bad."""
+    def test_an_unchanged_verdict_is_not_a_change(self) -> None:
+        """Neither a good verdict nor a bad one."""
         self.sweep(a=UP, b=DOWN)
         self.assertEqual([], self.sweep(a=UP, b=DOWN))
 
-    def test_a_guest_that_dies_and_comes_back_is_told(self) -> None:
-        """Each time, with how long it was what it was."""
+    def test_a_guest_that_dies_and_comes_back_changes_twice(self) -> None:
+        """Each change says how long the old verdict lasted."""
         self.sweep(a=UP)
         self.sweep(a=UP)
         (died,) = self.sweep(a=DOWN)
-        assert isinstance(died, Change)
+        assert isinstance(died, GuestChange)
         self.assertEqual(
             (Verdict.REACHABLE, Verdict.UNREACHABLE, 20.0),
             (died.before, died.after, died.seconds),
@@ -101,7 +101,7 @@ class WatchTest(testtools.TestCase):
         self.assertEqual(10.0, back.seconds)
 
     def test_guests_come_and_go(self) -> None:
-        """With the listing."""
+        """A new guest and a deleted guest are changes."""
         self.changes(a=UP)
         self.assertEqual(
             [
@@ -112,12 +112,14 @@ class WatchTest(testtools.TestCase):
             self.changes(b=DOWN, c=UP),
         )
 
-    def test_whom_it_begins_with_is_told_only_if_not_reachable(self) -> None:
-        """There is no news in that the others are."""
+    def test_a_reachable_guest_of_the_first_sweep_is_not_a_change(
+        self,
+    ) -> None:
+        """The first sweep reports only the other guests."""
         self.assertEqual([('b', 'new', 'error')], self.changes(a=UP, b=FAILED))
 
-    def test_who_was_not_known_before_is_not_new(self) -> None:
-        """A monitor that begins while the API fails asks for all in vain."""
+    def test_a_guest_is_expected_if_the_first_sweep_failed(self) -> None:
+        """The guests of a first sweep in vain are not reported as new."""
         self.sweep(a=CUT, b=CUT)
         self.assertEqual([], self.changes(a=CUT, b=CUT, c=CUT))
         self.assertEqual(
@@ -129,55 +131,54 @@ class WatchTest(testtools.TestCase):
             [('a', 'new', 'reachable')], self.changes(a=UP, b=DOWN)
         )
 
-    def test_who_is_gone_is_told_with_how_long_it_was_what_it_was(
+    def test_a_deleted_guest_says_how_long_its_verdict_lasted(
         self,
     ) -> None:
-        """As with any other change."""
+        """The change has the duration, as any other change."""
         self.sweep(a=UP)
         self.sweep(a=UP)
         (gone,) = self.sweep()
         self.assertEqual(20.0, gone.seconds)
 
-    def test_a_guest_is_told_though_others_are_not_known(self) -> None:
-        """Those before it too."""
+    def test_a_guest_changes_while_others_are_unknown(self) -> None:
+        """A failure of other pings does not hide the change."""
         self.sweep(a=UP, b=UP)
         self.assertEqual(
             [('b', 'reachable', 'unreachable')], self.changes(a=CUT, b=DOWN)
         )
 
-    def test_of_several_troubles_the_most_frequent_is_told(self) -> None:
-        """With the number of all that are unknown."""
+    def test_of_several_failures_the_most_frequent_one_counts(self) -> None:
+        """The failure counts all guests that are unknown."""
         slow = (Verdict.UNKNOWN, Reason.TIMEOUT)
         self.sweep(a=CUT, b=slow, c=slow, d=UP)
         self.assertEqual(
-            Trouble(
+            Failure(
                 reason=Reason.TIMEOUT,
                 detail='why',
                 unknown=3,
                 guests=4,
                 widespread=True,
             ),
-            self.watch.trouble,
+            self.watch.failure,
         )
 
     def test_the_latest_name_is_kept(self) -> None:
-        """Also while no listing tells one."""
+        """A sweep without a listing keeps the name of an earlier one."""
         for name, kept in (('old', 'old'), ('new', 'new'), (None, 'new')):
-            self.watch.swept([Target('a', name)], [result('a', DOWN)], 1.0)
-            self.assertEqual([kept], [each.name for each in self.watch.bad])
+            found = base.findings([Target('a', name)], [result('a', DOWN)])
+            self.watch.swept(found, 1.0)
+            self.assertEqual(
+                [kept], [each.name for each in self.watch.not_reachable]
+            )
 
-    def test_a_result_for_each_that_was_asked_is_wanted(self) -> None:
-        """Otherwise one would be taken for another's."""
-        self.assertRaises(ValueError, self.watch.swept, [Target('a')], [], 1.0)
-
-    def test_what_it_tells_cannot_be_changed(self) -> None:
-        """They are values, by names, and small ones."""
+    def test_changes_are_small_frozen_values(self) -> None:
+        """Their fields have names, and nothing can set them."""
         ping = result('a', DOWN)
         for value in (
-            Change(instance_id='a', name=None, before=None, after=None),
-            Trouble(reason=None, detail='why'),
-            Shift(before=None, after=None),
-            Bad(instance_id='a', name=None, since=0.0, result=ping),
+            GuestChange(instance_id='a', name=None, before=None, after=None),
+            Failure(reason=None, detail='why'),
+            ControlPlaneChange(before=None, after=None),
+            KnownGuest(instance_id='a', name=None, since=0.0, result=ping),
         ):
             fields = dataclasses.fields(value)
             self.assertRaises(
@@ -191,36 +192,36 @@ class WatchTest(testtools.TestCase):
             self.assertRaises(TypeError, type(value), *[None] * len(fields))
 
     def test_a_failing_control_plane_takes_no_guest_down(self) -> None:
-        """Whatever its reason; and when it is back, nothing has changed."""
+        """Guests keep their verdicts, whatever the reason of the failure."""
         for reason in CONTROL_PLANE:
             self.sweep(a=UP, b=DOWN)
             unknown = (Verdict.UNKNOWN, reason)
             self.assertEqual([], self.changes(a=unknown, b=unknown))
             self.assertEqual([], self.changes(a=UP, b=DOWN))
 
-    def test_the_trouble_of_the_control_plane_is_told_once(self) -> None:
-        """When it begins, and when it ends, with how long it lasted."""
+    def test_a_failure_is_reported_once(self) -> None:
+        """It is reported when it begins and when it ends."""
         self.sweep(a=UP, b=UP)
         (begins,) = self.sweep(a=UP, b=CUT)
-        assert isinstance(begins, Shift)
+        assert isinstance(begins, ControlPlaneChange)
         self.assertEqual(
-            Trouble(
+            Failure(
                 reason=Reason.CONNECTION, detail='why', unknown=1, guests=2
             ),
             begins.after,
         )
         self.assertEqual([], self.sweep(a=CUT, b=UP))
         (ends,) = self.sweep(a=UP, b=UP)
-        assert isinstance(ends, Shift)
+        assert isinstance(ends, ControlPlaneChange)
         self.assertEqual((None, 20.0), (ends.after, ends.seconds))
 
-    def test_another_trouble_is_told_as_such(self) -> None:
-        """It is another thing to look at; its end tells of all of it."""
+    def test_another_failure_is_another_change(self) -> None:
+        """The end says how long all failures lasted."""
         nova = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR)
         self.sweep(a=CUT)
         self.sweep(a=CUT)
         (change,) = self.sweep(a=nova)
-        assert isinstance(change, Shift) and change.after
+        assert isinstance(change, ControlPlaneChange) and change.after
         self.assertEqual(Reason.COMPUTE_ERROR, change.after.reason)
         self.assertEqual(20.0, change.seconds)
         (change,) = self.sweep(a=CUT)
@@ -228,8 +229,8 @@ class WatchTest(testtools.TestCase):
         (end,) = self.sweep(a=UP)
         self.assertEqual(40.0, end.seconds)
 
-    def test_an_outage_is_told_though_somebody_always_fails(self) -> None:
-        """When most are unknown, and when that is over."""
+    def test_a_failure_of_most_guests_is_another_failure(self) -> None:
+        """It begins and ends while some guests always fail."""
         nova = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR)
         self.sweep(a=nova, b=UP, c=UP, d=UP)
         self.assertEqual([], self.sweep(a=nova, b=nova, c=UP, d=UP), 'half')
@@ -238,57 +239,62 @@ class WatchTest(testtools.TestCase):
             ({'a': nova, 'b': UP, 'c': nova, 'd': UP}, 2),
         ):
             (change,) = self.sweep(**states)
-            assert isinstance(change, Shift) and change.after
+            assert isinstance(change, ControlPlaneChange) and change.after
             self.assertEqual(unknown, change.after.unknown)
             self.assertEqual([], self.sweep(**states))
 
-    def test_who_was_not_asked_is_no_reason(self) -> None:
-        """The reason is what ended the sweep."""
+    def test_guests_that_were_not_asked_are_not_the_reason(self) -> None:
+        """The reason is the one that ended the sweep."""
         (change,) = self.sweep(a=SKIPPED, b=SKIPPED, c=CUT)
-        assert isinstance(change, Shift) and change.after
+        assert isinstance(change, ControlPlaneChange) and change.after
         self.assertEqual(Reason.CONNECTION, change.after.reason)
         self.assertEqual(3, change.after.unknown)
 
-    def test_without_a_listing_nobody_is_gone(self) -> None:
-        """A sweep that brings nothing says nothing of guests."""
+    def test_without_a_listing_no_guest_is_gone(self) -> None:
+        """A sweep that brings nothing changes no guest."""
         self.sweep(a=UP, b=DOWN)
         (change,) = self.watch.failed('no login', 15.0)
-        self.assertEqual('no login', change.after and change.after.detail)
+        assert isinstance(change, ControlPlaneChange) and change.after
+        self.assertEqual('no login', change.after.detail)
         self.assertEqual([], self.watch.failed('no listing', 16.0))
         self.assertEqual([], self.changes(a=UP, b=DOWN))
 
-    def test_what_trove_says_of_one_guest_is_its_own(self) -> None:
-        """Not ready is a state of the guest, and no trouble of all."""
+    def test_a_guest_that_is_not_ready_is_not_a_failure(self) -> None:
+        """Not ready is a state of one guest."""
         self.sweep(a=UP)
         self.assertEqual(
             [('a', 'reachable', 'unknown')], self.changes(a=UNREADY)
         )
-        self.assertIsNone(self.watch.trouble)
+        self.assertIsNone(self.watch.failure)
 
-    def test_the_bad_ones_are_kept_with_their_beginning(self) -> None:
-        """The latest last; unknown for a while is not better."""
+    def test_guests_are_not_reachable_since_their_last_change(self) -> None:
+        """A failure of the control plane does not reset the time."""
         self.sweep(a=DOWN, b=UP)
         self.sweep(a=DOWN, b=FAILED)
         self.sweep(a=CUT, b=CUT)
         self.assertEqual(
             [('a', 10.0), ('b', 20.0)],
-            [(each.instance_id, each.since) for each in self.watch.bad],
+            [
+                (each.instance_id, each.since)
+                for each in self.watch.not_reachable
+            ],
         )
 
     def test_it_keeps_no_more_than_there_are_guests(self) -> None:
-        """It runs for weeks, while instances come and go."""
+        """A monitor runs for weeks, while instances come and go."""
         for number in range(100):
             self.sweep(**{f'guest{number}': DOWN})
-        self.assertEqual(1, len(self.watch.bad))
+        self.assertEqual(1, len(self.watch.not_reachable))
 
-    def test_a_name_without_an_instance_is_no_guest(self) -> None:
-        """Nothing is known of it, nor kept."""
+    def test_a_name_without_an_instance_is_not_a_guest(self) -> None:
+        """It is not a change, and is not kept."""
         gone = result('', (Verdict.UNKNOWN, Reason.NOT_FOUND))
-        self.assertEqual([], self.watch.swept([Target(None, 'x')], [gone], 1))
+        found = base.findings([Target(None, 'x')], [gone])
+        self.assertEqual([], self.watch.swept(found, 1.0))
 
 
 class EventsTest(testtools.TestCase):
-    died = Change(
+    died = GuestChange(
         instance_id='id-7',
         name='db-7',
         before=Verdict.REACHABLE,
@@ -296,15 +302,15 @@ class EventsTest(testtools.TestCase):
         seconds=11_520.0,
         result=result('id-7', DOWN, 'Timeout', 'req-1'),
     )
-    failing = Shift(
+    failing = ControlPlaneChange(
         before=None,
-        after=Trouble(
+        after=Failure(
             reason=Reason.CONNECTION, detail='refused', unknown=2, guests=9
         ),
     )
 
     def test_a_transition_is_a_line(self) -> None:
-        """When, which ID, from what to what, after how long, which name."""
+        """The line has time, ID, old and new verdict, duration and name."""
         self.assertEqual(
             '2026-11-22T12:00:07Z id-7 reachable -> unreachable after 3h12m '
             '"db-7"',
@@ -312,9 +318,10 @@ class EventsTest(testtools.TestCase):
         )
 
     def test_neither_a_name_nor_a_text_forges_a_line(self) -> None:
-        """The ID is the second word; the name is last; both are quoted.
+        """The ID is the second word.
 
-        An error has its reason, which the verdict does not say.
+        The name comes last. Name and text are in quotes, and an error
+        has its reason, which the verdict does not say.
         """
         name = 'db-8" id-8 reachable -> unreachable after 1s "db-8'
         text = 'x") "db-8"'
@@ -336,20 +343,20 @@ class EventsTest(testtools.TestCase):
         self.assertEqual(('id-7', name), (words[1], words[-1]))
 
     def test_an_id_is_always_one_word(self) -> None:
-        """A server that lists another ID moves no other word."""
+        """A hostile ID moves no other word of the line."""
         change = dataclasses.replace(self.died, instance_id='a b')
         self.assertEqual('a b', shlex.split(events.line(change, NOON))[1])
 
     def test_new_and_gone_guests_have_lines(self) -> None:
-        """Without what they lack."""
-        new = Change(
+        """Their lines leave out what they lack."""
+        new = GuestChange(
             instance_id='a',
             name=None,
             before=None,
             after=Verdict.REACHABLE,
             result=result('a', UP),
         )
-        gone = Change(
+        gone = GuestChange(
             instance_id='a',
             name=None,
             before=Verdict.ERROR,
@@ -365,7 +372,7 @@ class EventsTest(testtools.TestCase):
         )
 
     def test_the_control_plane_has_lines(self) -> None:
-        """How many guests it hits, or that there was no sweep."""
+        """They count the unknown guests, or say that there was no sweep."""
         self.assertEqual(
             '2026-11-22T12:00:07Z control plane ok -> failing (2 of 9 guests '
             'unknown, connection: "refused")',
@@ -373,16 +380,18 @@ class EventsTest(testtools.TestCase):
         )
         self.assertEqual(
             'no sweep: "no login"',
-            events.trouble(Trouble(reason=None, detail='no login')),
+            events.failure(Failure(reason=None, detail='no login')),
         )
-        ends = Shift(before=self.failing.after, after=None, seconds=61.0)
+        ends = ControlPlaneChange(
+            before=self.failing.after, after=None, seconds=61.0
+        )
         self.assertEqual(
             '2026-11-22T12:00:07Z control plane failing -> ok after 1m1s',
             events.line(ends, NOON),
         )
 
     def test_json_is_one_object_a_line(self) -> None:
-        """With the same keys for each event of a kind."""
+        """All events of a kind have the same keys."""
         self.assertEqual(
             {
                 'time': '2026-11-22T12:00:07Z',
@@ -414,9 +423,9 @@ class EventsTest(testtools.TestCase):
         )
 
     def test_every_event_is_one_clean_line(self) -> None:
-        """Whatever guests, tenants and servers wrote."""
+        """Texts of guests, tenants and servers are cleaned."""
         evil = '\x1b[31m\x07evil\n\u202e\u2028{"'
-        change = Change(
+        change = GuestChange(
             instance_id=evil,
             name=evil,
             before=None,
@@ -429,7 +438,7 @@ class EventsTest(testtools.TestCase):
         self.assertIn('evil', json.loads(events.json_line(change, NOON))['id'])
 
     def test_durations_are_short(self) -> None:
-        """The two largest units that say something."""
+        """A duration has its two largest units."""
         for seconds, text in {
             0.2: '0s',
             59.6: '1m',

@@ -10,13 +10,14 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What ``openstack database instance rpc monitor`` does."""
+"""Sweep after sweep: ``openstack database instance rpc monitor``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import datetime
 import logging
@@ -27,30 +28,29 @@ from typing import NoReturn
 from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.osc import choice
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import measures
-from troveclient_rpcping.osc import surroundings
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import service
+from troveclient_rpcping.osc import shell
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import Shift
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.summary import Summary
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.verdict import PingResult
 
 LOG = logging.getLogger(__name__)
 
 
-class Monitoring:
+class SweepForever:
     """One run of the command.
 
     :param app: the ``openstack`` shell.
@@ -63,9 +63,9 @@ class Monitoring:
         self._manager: management.Management | None = None
         self._no_login: Exception | None = None
         self._watch = Watch()
-        self._names = targets.Names()
-        # The doubts about names that were told, and still exist.
+        # The doubts about names that were reported, and still exist.
         self._doubts: set[str] = set()
+        # Whether a sweep was good, and whether the last one was late.
         self._begun = False
         self._late = False
         self._capacity = Capacity(descriptors.flight(arguments.concurrency))
@@ -74,39 +74,48 @@ class Monitoring:
             arguments.label,
             served=bool(arguments.listen),
         )
+        self._service = service.Service(
+            arguments.interval, lambda error: login.failure(app, error)
+        )
 
     def run(self) -> NoReturn:
-        """Sweep, tell what changed, pause, and so on until interrupted.
+        """Sweep, print what changed, pause, and so on until interrupted.
 
-        :raises Exception: whatever keeps the very first sweep from beginning;
-            if the metrics are served, only a mistake of the user. Later on
-            that is told as trouble of the control plane.
+        :raises Exception: the first sweep cannot begin; if the metrics are
+            served, only for a mistake of the user. Later failures are
+            reported as failures of the control plane.
         :raises OSError: standard output is closed, or its terminal went away,
-            and nobody else is told.
+            and there are no metrics.
         """
-        kept = self._measures.metrics is not None
+        has_metrics = self._measures.metrics is not None
         output = views.Output(
-            self._app.stdout, self._app.stderr, expendable=kept
+            self._app.stdout, self._app.stderr, expendable=has_metrics
         )
         with (
+            self._service,
             self._measures.run(),
-            # Before the login: that of a first sweep may fail, too.
+            # Before the login, so that a failed login shows in the metrics.
             self._exporter(),
             contextlib.ExitStack() as self._stack,
         ):
-            self._arguments = choice.lasting(self._app, self._arguments)
-            self._log_in_early()
-            self._view = self._stack.enter_context(
-                views.view(self._app, self._arguments, output)
+            self._survey = shell.new_survey(
+                self._app,
+                self._arguments,
+                cli_arguments.plan(self._arguments),
+                # The metrics have labels from the listing.
+                always_list=has_metrics,
             )
-            while kept or not output.gone:
+            self._log_in_early()
+            self._view = views.view(self._app, self._arguments, output)
+            self._stack.enter_context(self._view.shown())
+            while has_metrics or not output.gone:
                 begun = time.monotonic()
-                self._sweep_and_tell()
+                self._sweep_and_report(begun)
                 if output.trouble:
                     self._view.remark(output.trouble)
                     output.trouble = ''
                 seconds = time.monotonic() - begun
-                self._say_if_late(seconds)
+                self._remark_if_late(seconds)
                 time.sleep(max(0.0, self._arguments.interval - seconds))
         raise OSError('Nobody reads standard output, and there are no metrics')
 
@@ -121,37 +130,43 @@ class Monitoring:
         with server.Exporter(metrics, *self._arguments.listen):
             yield
 
-    def _sweep_and_tell(self) -> None:
-        begun = time.monotonic()
+    def _sweep_and_report(self, begun: float) -> None:
         self._measures.begins()
         try:
-            asked, results = self._sweep()
+            findings = self._sweep()
         except Exception as error:
             if not self._begun and not self._may_pass(error):
                 raise
-            LOG.debug('The sweep failed', exc_info=True)
-            # Without the advice for a command that is given up.
-            what: BaseException = error
-            if isinstance(error, TargetError):
-                what = error.__cause__ or error
-            why = plaintext.first_line(str(what) or type(what).__name__)
-            # First of all: nobody may ever read what is printed.
-            self._measure(self._measures.failed)
-            self._tell(self._watch.failed(why, time.monotonic()))
-            self._view.failed(self._watch)
+            self._report_failure(error)
         else:
-            now = time.monotonic()
-            self._measure(lambda: self._measures.swept(asked, results))
-            self._tell(self._watch.swept(asked, results, now))
-            summary = Summary.of(results)
-            self._view.swept(self._watch, summary, now - begun)
-            self._begun = True
+            self._report(findings, begun)
+
+    def _report(self, findings: Findings, begun: float) -> None:
+        now = time.monotonic()
+        # The metrics come first: printing may block.
+        self._measure(lambda: self._measures.swept(findings))
+        self._print(self._watch.swept(findings, now))
+        self._view.swept(self._watch, findings.summary, now - begun)
+        self._begun = True
+        self._service.swept(report.counts(findings.summary), now - begun)
+
+    def _report_failure(self, error: Exception) -> None:
+        LOG.debug('The sweep failed', exc_info=True)
+        # The cause comes without the advice for a person.
+        cause = error.__cause__ if isinstance(error, TargetError) else None
+        what = cause or error
+        why = plaintext.first_line(str(what) or type(what).__name__)
+        self._measure(self._measures.failed)
+        self._print(self._watch.failed(why, time.monotonic()))
+        self._view.failed(self._watch)
+        self._service.failed(why, error)
 
     def _may_pass(self, error: Exception) -> bool:
-        """Whether a failure before the first good sweep may end by itself.
+        """Whether to go on after a failure before the first good sweep.
 
-        That is of use where the metrics are served, and show it. A mistake in
-        the choice of the guests, or in a path, does not end by itself.
+        The monitor goes on only if it serves metrics, which show the failure,
+        and if the failure may end by itself. A mistake in the choice of the
+        guests, or in a path, does not.
         """
         if not self._arguments.listen or isinstance(error, OSError):
             return False
@@ -161,61 +176,30 @@ class Monitoring:
             error.__cause__, ListingFailed
         )
 
-    def _sweep(self) -> tuple[list[Target], list[PingResult]]:
-        """Return which guests are watched, and what came of each."""
-        arguments = self._arguments
+    def _sweep(self) -> Findings:
+        """Choose the guests, ping them, and return their outcomes."""
         manager = self._logged_in()
-        self._listing: list[Instance] | None = None
-        try:
-            asked = choice.targets_of(
-                self._app,
-                arguments,
-                lambda: self._list(manager),
-                # For the labels of the metrics.
-                always_list=self._measures.metrics is not None,
-                known=self._names,
-            )
-        except NoTargetError:
-            if not self._begun:
-                raise
-            # The last one was deleted.
-            asked = []
-        if not self._begun:
-            self._say_who_is_missing(asked)
-        self._say_what_is_ambiguous(asked)
-        guests = [
-            target.instance or target.instance_id
-            for target in asked
-            if target.instance_id
-        ]
-        self._view.begins(len(guests))
-        pings = manager.rpc_ping_each(
-            guests,
-            listing=self._listing,
+        # Later on, the last instance may be deleted.
+        targets = self._survey.choose(manager, empty=self._begun)
+        self._remark_on(targets)
+        self._view.begins(sum(bool(each.instance_id) for each in targets))
+
+        def saw(result: PingResult, series: Series) -> None:
+            self._measures.saw(result)
+            self._view.saw()
+
+        self._survey.ping(
+            manager,
+            saw,
             capacity=self._capacity,
-            timeout=arguments.timeout,
-            rate=arguments.rate,
             on_throttle=self._measures.throttled,
         )
-        results: dict[str | None, PingResult] = {}
-        with contextlib.closing(pings):
-            for result in pings:
-                results[result.instance_id] = result
-                self._measures.saw(result)
-                self._view.advances()
-        return asked, [
-            results.get(target.instance_id) or targets.unanswered(target)
-            for target in asked
-        ]
-
-    def _list(self, manager: management.Management) -> list[Instance]:
-        self._listing = manager.list_all()
-        return self._listing
+        return self._survey.findings()
 
     def _log_in_early(self) -> None:
         """Log in before there is a view, since that may ask for a password.
 
-        If it fails, the first sweep reports it.
+        The first sweep reports a failure.
         """
         try:
             self._logged_in()
@@ -223,39 +207,37 @@ class Monitoring:
             self._no_login = error
 
     def _logged_in(self) -> management.Management:
-        """Return what sweeps; log in if that has not succeeded yet."""
+        """Return the manager; log in if no login has succeeded yet."""
         if self._no_login is not None:
             error, self._no_login = self._no_login, None
             raise error
         if self._manager is None:
-            self._manager = self._stack.enter_context(
-                surroundings.manager(self._app)
-            )
+            self._manager = self._stack.enter_context(shell.manager(self._app))
         return self._manager
 
-    def _say_who_is_missing(self, asked: list[Target]) -> None:
-        if not asked:
-            self._view.remark('The file names no instance so far')
-        for target in asked:
-            if target.instance_id is None:
-                name = plaintext.quoted(target.name or '')
-                self._view.remark(
-                    f'No instance is named {name} so far{target.hint}'
-                )
-
-    def _say_what_is_ambiguous(self, asked: list[Target]) -> None:
-        doubts = {target.doubt for target in asked if target.doubt}
+    def _remark_on(self, targets: list[Target]) -> None:
+        """Report names without an instance at the start, and new doubts."""
+        if not self._begun:
+            if not targets:
+                self._view.remark('The file names no instance so far')
+            for target in targets:
+                if target.instance_id is None:
+                    name = plaintext.quoted(target.name or '')
+                    self._view.remark(
+                        f'No instance is named {name} so far{target.hint}'
+                    )
+        doubts = {target.doubt for target in targets if target.doubt}
         for doubt in sorted(doubts - self._doubts):
             self._view.remark(doubt)
         self._doubts = doubts
 
-    def _tell(self, changes: list[Change | Shift] | list[Shift]) -> None:
+    def _print(self, changes: Sequence[Change]) -> None:
         now = datetime.datetime.now(datetime.UTC)
         style = events.json_line if self._arguments.json else events.line
         for change in changes:
             self._view.line(style(change, now))
 
-    def _say_if_late(self, seconds: float) -> None:
+    def _remark_if_late(self, seconds: float) -> None:
         interval = self._arguments.interval
         late = seconds > interval
         if late and not self._late:

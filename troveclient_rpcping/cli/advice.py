@@ -1,0 +1,155 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is wrong, for each reason, and where to look next."""
+
+from __future__ import annotations
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.verdict import is_about_project
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+
+_ADVICE = {
+    Reason.AGENT_TIMEOUT: (
+        'Check that the server runs, that the agent runs in it, and that it '
+        'is connected to the message bus.'
+    ),
+    Reason.AGENT_ERROR: 'Look into the log of the agent in the guest.',
+    Reason.DENIED: (
+        'Only an administrator may ping; check the credentials in use.'
+    ),
+    Reason.RATE_LIMITED: 'Try again in a minute.',
+    Reason.COMPUTE_ERROR: 'Look at Nova, not at the guest.',
+    Reason.API_ERROR: 'Look for the ID of the guest in the log of trove-api.',
+    Reason.GATEWAY: 'Check that trove-api runs, and that it reaches Keystone.',
+    Reason.CONNECTION: (
+        'Check that trove-api runs, the endpoint in the catalog, and the way '
+        'there: proxies and certificates.'
+    ),
+    Reason.BAD_RESPONSE: ('Check what stands between here and the Trove API.'),
+}
+
+_PROJECT_ADVICE = (
+    'The project in the URL of the endpoint must be that of the login: check '
+    'the endpoint in the catalog, or where an endpoint is set in its place.'
+)
+
+_STATEMENTS = {
+    Reason.AGENT_TIMEOUT: (
+        'Trove asked, and the guest agent did not answer in time.'
+    ),
+    Reason.NO_SUCH_METHOD: (
+        'The guest agent answered that it does not know the ping: its image '
+        'is old. RPC works.'
+    ),
+    Reason.AGENT_ERROR: 'The guest agent failed the ping: "{detail}".',
+    Reason.NOT_FOUND: 'There is no such instance, or it was deleted.',
+    Reason.NOT_READY: (
+        'Trove cannot ask it now: "{detail}". It is being built or changed, '
+        'or its server is gone: compare with "openstack server list '
+        '--all-projects".'
+    ),
+    Reason.DENIED: 'The API refuses this user: "{detail}".',
+    Reason.RATE_LIMITED: (
+        'The rate limit of the API refused the ping, and the guest was not '
+        'asked.'
+    ),
+    Reason.COMPUTE_ERROR: (
+        'Trove could not look up the server in Nova, so the guest was never '
+        'asked: "{detail}".'
+    ),
+    Reason.API_ERROR: (
+        'The Trove API failed, and the guest may not have been asked: '
+        '"{detail}".'
+    ),
+    Reason.GATEWAY: (
+        'What stands in front of the Trove API answered in its place: '
+        '"{detail}".'
+    ),
+    Reason.TIMEOUT: '{detail}. The guest may be well.',
+    Reason.MESSAGE_BUS: (
+        '{detail}. The guest may be well: look at the workers of trove-api '
+        'and at the nodes of the message bus (RabbitMQ), and repair no guest.'
+    ),
+    Reason.CONNECTION: 'The Trove API cannot be reached: "{detail}".',
+    Reason.BAD_RESPONSE: 'The answer is not one that Trove gives: "{detail}".',
+    Reason.NOT_ASKED: 'Not asked to the end: "{detail}".',
+}
+
+# For these statuses there is more to say than for their reason.
+_BY_STATUS = {
+    # Trove itself answers 401 to a user who is not an administrator.
+    403: (
+        'The API, or a proxy in front of it, refuses the request: "{detail}". '
+        'Check the credentials in use, and what stands between here and the '
+        'Trove API.'
+    ),
+    504: (
+        'What stands in front of the Trove API did not wait for its answer: '
+        '"{detail}". Let it wait longer than Trove does for a dead guest '
+        '(agent_call_low_timeout); and check the message bus (RabbitMQ), '
+        'without which trove-api hangs.'
+    ),
+}
+
+# Advice that also helps after a failed listing.
+_OF_LISTINGS = {
+    **{
+        reason: _ADVICE[reason]
+        for reason in (
+            *(Reason.DENIED, Reason.RATE_LIMITED),
+            *(Reason.GATEWAY, Reason.CONNECTION),
+        )
+    },
+    Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
+}
+
+# After these failures of the listing a ping may still succeed.
+_LISTING_ALONE = {Reason.TIMEOUT, Reason.API_ERROR}
+_IDS_ADVICE = (
+    'Guests that are named by their IDs need no listing, unless there is '
+    '--long or a file of metrics.'
+)
+
+
+def explanation(result: PingResult) -> str:
+    """Say why a guest is not reachable, and where to look next.
+
+    :param result: the outcome of its pings.
+    :raises ValueError: it is reachable, and needs no explanation.
+    """
+    reason = result.reason
+    if reason is None:
+        raise ValueError('a reachable guest needs no explanation')
+    text = _BY_STATUS.get(result.http_status or 0)
+    if result.message.startswith('This machine has no '):
+        text = 'The API was not asked: "{detail}".'
+    if is_about_project(result.message):
+        text = f'The API refuses the request: "{{detail}}". {_PROJECT_ADVICE}'
+    if text is None:
+        text = f'{_STATEMENTS[reason]} {_ADVICE.get(reason, "")}'.rstrip()
+    return text.format(detail=plaintext.escaped(result.detail).rstrip('.'))
+
+
+def after_listing(error: ListingFailed, *, ids: bool) -> str:
+    """Say where to look after a failed listing; empty for nothing.
+
+    :param error: the failure.
+    :param ids: whether the user could have given IDs.
+    """
+    if is_about_project(str(error)):
+        return _PROJECT_ADVICE
+    if ids and (error.reason in _LISTING_ALONE or error.came):
+        return _IDS_ADVICE
+    return _OF_LISTINGS.get(error.reason, '')

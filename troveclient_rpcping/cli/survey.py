@@ -1,0 +1,190 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Choose guests, ping them, and collect their outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import contextlib
+import dataclasses
+from typing import Any
+from typing import TextIO
+
+from troveclient_rpcping import limits
+from troveclient_rpcping import management
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.exceptions import NoTargetError
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Collector
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.verdict import PingResult
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to ping the guests.
+
+    :param concurrency: the most pings in flight.
+    :param timeout: seconds for each ping, in all.
+    :param rate: the most pings a second; None for no limit.
+    :param count: pings of each guest.
+    :param stable: None, or ping each guest until it was reachable this many
+        times in a row.
+    :param interval: seconds from one ping of a guest to its next.
+    """
+
+    concurrency: int = limits.CONCURRENCY
+    timeout: float = limits.TIMEOUT
+    rate: float | None = None
+    count: int = 1
+    stable: int | None = None
+    interval: float = limits.INTERVAL
+
+    @property
+    def waits(self) -> bool:
+        """Whether to ping until every guest is reachable."""
+        return self.stable is not None
+
+
+class Survey:
+    """The sweeps over one selection of guests.
+
+    :param selection: the guests that a command line asks for.
+    :param plan: how to ping them.
+    :param stdin: standard input; None if it is closed.
+    :param project_id: asks Keystone for the ID of a project.
+    :param always_list: list even for IDs alone, to know more about them.
+    :param strict: see :class:`targets.Names`.
+    :raises TargetError: standard input, or a file, cannot be read.
+    """
+
+    def __init__(
+        self,
+        selection: targets.Selection,
+        plan: Plan,
+        *,
+        stdin: TextIO | None,
+        project_id: Callable[[str], str],
+        always_list: bool = False,
+        strict: bool = True,
+    ):
+        self._selection = selection.with_pipe_read(stdin)
+        self._plan = plan
+        self._stdin = stdin
+        self._project_id = project_id
+        self._always_list = always_list
+        self._names = targets.Names(strict=strict)
+        self._listed: list[Instance] | None = None
+        self._collector = Collector(())
+
+    def choose(
+        self,
+        manager: management.Management,
+        deadline: float | None = None,
+        *,
+        empty: bool = False,
+    ) -> list[Target]:
+        """Find the guests, and forget the outcomes of the last sweep.
+
+        :param manager: lists the instances if that is needed.
+        :param deadline: seconds for the listing; None for no limit.
+        :param empty: whether to return no guest if no instance fits.
+        :returns: also nothing for a file without a name.
+        :raises NoTargetError: no instance fits.
+        :raises TargetError: the guests cannot be found.
+        """
+        listing = targets.Listing(
+            lambda: manager.list_all(deadline),
+            ids=not self._selection.everything,
+        )
+        try:
+            found = self._find(listing)
+        except NoTargetError:
+            if not empty:
+                raise
+            found = []
+        self._listed = listing.rows
+        self._collector = Collector(found, self._plan.stable)
+        return found
+
+    def ping(
+        self,
+        manager: management.Management,
+        on_result: Callable[[PingResult, Series], None],
+        *,
+        deadline: float | None = None,
+        capacity: Capacity | None = None,
+        on_throttle: Callable[[limits.Throttle], None] | None = None,
+    ) -> None:
+        """Ping the chosen guests. Whatever ends it, :meth:`findings` stay.
+
+        :param manager: sends the pings.
+        :param on_result: is called for each result, with all pings of the
+            same guest.
+        :param deadline: seconds for all pings; None for no limit.
+        :param capacity: see :meth:`management.Management.rpc_ping_each`.
+        :param on_throttle: see there.
+        """
+        plan, collector = self._plan, self._collector
+        options: dict[str, Any] = {
+            'concurrency': plan.concurrency,
+            'timeout': plan.timeout,
+            'rate': plan.rate,
+            'deadline': deadline,
+            'interval': plan.interval,
+            'listing': self._listed,
+            'on_throttle': on_throttle,
+        }
+        if plan.stable is None:
+            pings = manager.rpc_ping_each(
+                collector.guests,
+                count=plan.count,
+                capacity=capacity,
+                **options,
+            )
+        else:
+            pings = manager.rpc_ping_until_reachable(
+                collector.guests, stable=plan.stable, **options
+            )
+        with contextlib.closing(pings):
+            for result in pings:
+                on_result(result, collector.add(result))
+
+    def findings(self, why: str = '') -> Findings:
+        """Return the outcome of every guest that was chosen last.
+
+        :param why: why guests without a result have none.
+        """
+        return self._collector.findings(why)
+
+    def _find(self, listing: targets.Listing) -> list[Target]:
+        selection = self._selection
+        if not selection.everything:
+            return listing.resolve(
+                selection.names(self._stdin),
+                always_list=self._always_list,
+                known=self._names,
+            )
+        listed = {instance.project_id for instance in listing.instances}
+        return listing.select(
+            # Keystone tells a wrong name from a project without an instance.
+            project_ids={
+                each if each in listed else self._project_id(each)
+                for each in selection.projects
+            },
+            datastores=selection.datastores,
+            statuses=selection.statuses,
+        )

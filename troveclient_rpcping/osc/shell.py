@@ -1,0 +1,156 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The commands and their shell: login, signals, streams, exit status."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import io
+import logging
+import os
+from typing import Any
+
+from openstackclient.identity import common
+
+from troveclient_rpcping import client
+from troveclient_rpcping import management
+from troveclient_rpcping.cli import arguments as cli_arguments
+from troveclient_rpcping.cli import survey
+from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import login
+
+
+def run(app: Any, act: Callable[[], int]) -> int:
+    """Run a command, and return its exit status.
+
+    :param app: the ``openstack`` shell.
+    :param act: the command; returns its exit status if nothing interrupts it.
+    """
+    try:
+        with interrupts.sigterm_raises(), interrupts.none_lost():
+            return act()
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except interrupts.Terminated:
+        return exits.TERMINATED
+    finally:
+        # The exit status must not change as the program ends.
+        _discard_if_broken(app.stdout)
+
+
+def refuse(app: Any, parser: argparse.ArgumentParser, mistake: str) -> int:
+    """Report wrong usage, and return the exit status for it.
+
+    :param app: the ``openstack`` shell.
+    :param parser: the parser of the command line.
+    :param mistake: what is wrong.
+    """
+    # Not parser.error(): that would end the interactive shell.
+    app.LOG.error(cli_arguments.brief(parser, mistake))
+    return exits.USAGE
+
+
+def new_survey(
+    app: Any,
+    arguments: argparse.Namespace,
+    plan: survey.Plan,
+    *,
+    always_list: bool,
+) -> survey.Survey:
+    """Return the survey that a command line asks for.
+
+    :param app: the ``openstack`` shell.
+    :param arguments: the parsed command line.
+    :param plan: how to ping.
+    :param always_list: list even for IDs alone, to know more about them.
+    :raises TargetError: standard input, or a file, cannot be read.
+    """
+
+    def project_id(project: str) -> str:
+        found = common.find_project(app.client_manager.identity, project)
+        return str(found.id)
+
+    return survey.Survey(
+        cli_arguments.selection(arguments),
+        plan,
+        stdin=app.stdin,
+        project_id=project_id,
+        always_list=always_list,
+    )
+
+
+@contextlib.contextmanager
+def manager(
+    app: Any, seconds: float | None = None
+) -> Iterator[management.Management]:
+    """Log in, and make the shell ready for a sweep within the block.
+
+    :param app: the ``openstack`` shell. It may run other commands later.
+    :param seconds: how long the login may take; None for no limit of the
+        user.
+    :returns: the manager of the cloud.
+    :raises LoginFailed: there is no login.
+    """
+    for stream in (app.stdout, app.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of guests may have letters that the encoding lacks.
+            stream.reconfigure(errors='backslashreplace')
+    login.log_in(app, seconds)
+    session = app.client_manager.session
+    # A long sweep logs in again.
+    with _unheard_log_silenced(), login.bounded(session, login.TIMEOUT):
+        yield client.of_cloud(app.cloud, session).mgmt_instances
+
+
+def discard(*streams: Any) -> None:
+    """Discard what is still to be written to broken streams.
+
+    Otherwise Python would write it as the program ends, and change the exit
+    status when that fails.
+
+    :param streams: ``sys.stdout``, ``sys.stderr``, or their replacements.
+    """
+    with open(os.devnull, 'wb') as nowhere:
+        for stream in streams:
+            with contextlib.suppress(OSError):
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _discard_if_broken(stream: Any) -> None:
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError:
+        discard(stream)
+
+
+@contextlib.contextmanager
+def _unheard_log_silenced() -> Iterator[None]:
+    """Do not format log records that no handler prints.
+
+    osc_lib sets the root logger to DEBUG, and leaves the choice to the
+    handlers. For a ping of 50 µs the unseen records are most of the work.
+    """
+    root = logging.getLogger()
+    ours = logging.getLogger('troveclient_rpcping')
+    level = ours.level
+    if not any(h.level <= logging.DEBUG for h in root.handlers):
+        ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)

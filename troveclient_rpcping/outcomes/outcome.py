@@ -1,0 +1,192 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The guests that were asked for, and the outcome of each."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable
+from collections.abc import Sequence
+import dataclasses
+import math
+
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+#: The percentiles of the RTTs in a summary, with their labels.
+PERCENTILES = (('p50', 50), ('p95', 95), ('max', 100))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """One guest that was asked for.
+
+    :param instance_id: the ID; None for a name that no instance bears.
+    :param name: the name, as far as it is known.
+    :param instance: its row in the listing, if there was a listing.
+    :param doubt: why the name is ambiguous, in a clean line; empty if it is
+        not.
+    :param hint: other names that may have been meant, if no instance bears
+        this one.
+    """
+
+    instance_id: str | None
+    name: str | None = None
+    instance: Instance | None = None
+    doubt: str = ''
+    hint: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """One guest, and the outcome of all its pings.
+
+    :param target: the guest.
+    :param result: the outcome.
+    :param series: the pings behind it; none for a guest that was not pinged.
+    """
+
+    target: Target
+    result: PingResult
+    series: Series
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """A sweep in numbers.
+
+    :param verdicts: guests by verdict.
+    :param reasons: guests that are not reachable, by reason.
+    :param rtts: the round-trip times of the reachable guests, in seconds,
+        in ascending order.
+    """
+
+    verdicts: collections.Counter[Verdict]
+    reasons: collections.Counter[Reason]
+    rtts: tuple[float, ...]
+
+    @classmethod
+    def of(cls, results: Iterable[PingResult]) -> Summary:
+        """Sum up results."""
+        verdicts: collections.Counter[Verdict] = collections.Counter()
+        reasons: collections.Counter[Reason] = collections.Counter()
+        rtts = []
+        for result in results:
+            verdict, reason = result.verdict, result.reason
+            verdicts[verdict] += 1
+            if verdict is not Verdict.REACHABLE:
+                reasons.update([reason] if reason else [])
+            elif result.rtt is not None:
+                rtts.append(result.rtt)
+        return cls(verdicts, reasons, tuple(sorted(rtts)))
+
+    @property
+    def guests(self) -> int:
+        """How many guests there are."""
+        return self.verdicts.total()
+
+    @property
+    def bad(self) -> int:
+        """How many guests are unreachable or in error."""
+        return (
+            self.verdicts[Verdict.UNREACHABLE] + self.verdicts[Verdict.ERROR]
+        )
+
+    def percentile(self, percent: float) -> float:
+        """Return a percentile of the RTTs, by the nearest-rank method.
+
+        :param percent: more than 0, 100 at the most.
+        :returns: seconds: the smallest RTT that at least *percent* of the
+            reachable guests do not exceed.
+        :raises ValueError: if no guest is reachable.
+        """
+        if not self.rtts:
+            raise ValueError('no guest is reachable')
+        return self.rtts[math.ceil(len(self.rtts) * percent / 100) - 1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Findings:
+    """The outcomes of one sweep.
+
+    :param outcomes: one for each target, in the order of the targets.
+    :param summary: their numbers.
+    """
+
+    outcomes: Sequence[Outcome]
+    summary: Summary
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Findings:
+        """Sum up outcomes."""
+        return cls(outcomes, Summary.of(each.result for each in outcomes))
+
+
+class Collector:
+    """Sorts the results of pings by their guests, as the results come.
+
+    :param targets: all guests that were asked for.
+    :param stable: None: the outcome of a guest is its worst result. A number:
+        the guests are pinged until they were reachable so often in a row, and
+        the outcome is how a guest stood at the end.
+    """
+
+    def __init__(self, targets: Sequence[Target], stable: int | None = None):
+        self.targets = targets
+        self._series = {
+            target.instance_id: Series(stable=stable)
+            for target in targets
+            if target.instance_id
+        }
+
+    @property
+    def guests(self) -> list[Instance | str]:
+        """The guests to ping: all targets that stand for an instance."""
+        return [
+            target.instance or target.instance_id
+            for target in self.targets
+            if target.instance_id
+        ]
+
+    def add(self, result: PingResult) -> Series:
+        """Record a result; return all pings of its guest."""
+        series = self._series[result.instance_id]
+        series.add(result)
+        return series
+
+    def findings(self, why: str = '') -> Findings:
+        """Return the outcome of every target.
+
+        :param why: why guests without a result have none.
+        """
+        return Findings.of([self._outcome(each, why) for each in self.targets])
+
+    def _outcome(self, target: Target, why: str) -> Outcome:
+        series = self._series.get(target.instance_id or '') or Series()
+        result = series.outcome or _unanswered(target, why)
+        return Outcome(target, result, series)
+
+
+def _unanswered(target: Target, why: str) -> PingResult:
+    reason = Reason.NOT_ASKED
+    if target.instance_id is None:
+        reason = Reason.NOT_FOUND
+        why = target.doubt or f'No instance bears this name{target.hint}'
+    return PingResult(
+        instance_id=target.instance_id or '',
+        judgement=Judgement(Verdict.UNKNOWN, reason, why),
+    )
