@@ -71,9 +71,10 @@ class Management(management.Management):  # type: ignore[misc]
         in the URL.
 
         :param instance: an ID, or an ``Instance`` of troveclient.
-        :param timeout: seconds to wait: for the connection, for each piece
-            of the head of the reply, for its body in all. None: the timeout
-            of the session.
+        :param timeout: seconds to wait for the connection, and for each
+            piece of the reply. None: the timeout of the session. So a server
+            that trickles can hold this call longer; a sweep and the commands
+            end each ping in time.
         :returns: None: the agent answered.
         :raises troveclient_rpcping.exceptions.GuestUnreachable:
             Trove says that its call to the agent timed out. One call alone

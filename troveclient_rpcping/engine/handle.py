@@ -19,6 +19,7 @@ import re
 
 import pycurl
 
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.reply import NoReply
@@ -151,7 +152,8 @@ class Handle:
         if code == pycurl.E_COULDNT_CONNECT:
             system = self.curl.getinfo(pycurl.OS_ERRNO)
             message = descriptors.shortage(system) or message
-        message = message or _named(code)
+        # libcurl quotes the server in some messages.
+        message = plaintext.one_line(message or _named(code))
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return NoReply(NoReply.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)

@@ -18,11 +18,7 @@ import collections
 from collections.abc import Iterator
 import contextlib
 import selectors
-import sys
-import threading
 import time
-from types import TracebackType
-from typing import Any
 
 import pycurl
 
@@ -39,49 +35,6 @@ _EVENTS = {
 }
 
 
-class _Interrupts:
-    """Raises at the end of its block what callbacks of pycurl's raised in it.
-
-    A signal may arrive in a callback, and Ctrl-C and SIGTERM are not to be
-    lost. A callback cannot catch it by itself: it may arrive as the callback
-    is entered. Newer versions of pycurl raise it; those before 7.46 or so
-    print it, by way of ``sys.excepthook`` (PyErr_Print), and forget it.
-    """
-
-    def __init__(self) -> None:
-        self._hook: Any = None
-        self._kept: BaseException | None = None
-
-    def __enter__(self) -> None:
-        # A signal arrives nowhere else, and the hook is that of all threads.
-        if threading.current_thread() is threading.main_thread():
-            self._hook = sys.excepthook
-            sys.excepthook = self._keep
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
-        if self._kept is not None:
-            raise self._kept
-
-    def end(self) -> None:
-        """Let other exceptions be printed again."""
-        if self._hook is not None:
-            sys.excepthook, self._hook = self._hook, None
-
-    def _keep(
-        self,
-        kind: type[BaseException],
-        error: BaseException,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._kept = error
-
-
 class Loop:
     """Runs transfers side by side.
 
@@ -95,7 +48,6 @@ class Loop:
         # What it has registered: to ask it takes longer than all the rest.
         self._watched: set[int] = set()
         self._due: float | None = None
-        self._interrupts = _Interrupts()
         self._running: dict[pycurl.Curl, Handle] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -107,9 +59,8 @@ class Loop:
 
     def start(self, handle: Handle) -> None:
         """Start the request that *handle* was prepared for."""
-        with self._interrupts:
-            self._multi.add_handle(handle.curl)
-            self._running[handle.curl] = handle
+        self._multi.add_handle(handle.curl)
+        self._running[handle.curl] = handle
         self._set_due()
 
     def wait(self, timeout: float | None) -> list[tuple[Handle, int, str]]:
@@ -121,26 +72,23 @@ class Loop:
             none) and error message. May be empty before the time is up.
         """
         ready = self._selector.select(self._pause(timeout))
-        with self._interrupts:
-            for key, events in ready:
-                mask = 0
-                if events & selectors.EVENT_READ:
-                    mask |= pycurl.CSELECT_IN
-                if events & selectors.EVENT_WRITE:
-                    mask |= pycurl.CSELECT_OUT
-                self._multi.socket_action(key.fd, mask)
-            self._set_due()
-            if self._due is not None and self._due <= time.monotonic():
-                self._due = None
-                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        for key, events in ready:
+            mask = 0
+            if events & selectors.EVENT_READ:
+                mask |= pycurl.CSELECT_IN
+            if events & selectors.EVENT_WRITE:
+                mask |= pycurl.CSELECT_OUT
+            self._multi.socket_action(key.fd, mask)
+        self._set_due()
+        if self._due is not None and self._due <= time.monotonic():
+            self._due = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         ended = list(self._ended())
         self._set_due()
         return ended
 
     def close(self) -> None:
         """End everything that is under way, and free it."""
-        # An interrupt may have come between the hook and its block.
-        self._interrupts.end()
         for curl in self._running:
             # After an interrupt libcurl may be of another mind about what is
             # under way; all of it is freed below.
@@ -163,8 +111,7 @@ class Loop:
         while queued:
             queued, good, bad = self._multi.info_read()
             for curl, code, message in [(c, 0, '') for c in good] + bad:
-                with self._interrupts:
-                    self._multi.remove_handle(curl)
+                self._multi.remove_handle(curl)
                 yield self._running.pop(curl), code, message
 
     def _on_socket(

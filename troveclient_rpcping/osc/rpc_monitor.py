@@ -97,11 +97,7 @@ class MonitorDatabaseInstances(command.Command):
             self.app.LOG.error(arguments.brief(self._parser, mistake))
             return exits.USAGE
         try:
-            with (
-                interrupts.sigterm_raises(),
-                interrupts.none_lost(),
-                interrupts.sighup_ignored(),
-            ):
+            with interrupts.sigterm_raises(), interrupts.sighup_ignored():
                 super().run(parsed_args)
         except KeyboardInterrupt:
             return exits.INTERRUPTED

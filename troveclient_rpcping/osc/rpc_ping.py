@@ -111,7 +111,7 @@ class PingDatabaseInstances(command.Lister):
             return exits.USAGE
         self._pinging = pinging.Pinging(self.app, parsed_args)
         try:
-            with interrupts.sigterm_raises(), interrupts.none_lost():
+            with interrupts.sigterm_raises():
                 # cliff's Lister always returns 0.
                 super().run(parsed_args)
                 self._pinging.report()

@@ -13,8 +13,8 @@
 """The signals that end ``check_trove_guest_rpc``, and how they do so.
 
 A monitoring system sends SIGTERM, a wrapper SIGALRM or SIGXCPU, a terminal
-SIGHUP. Nagios makes CRITICAL of a plugin that such a signal kills. So each of
-them raises :class:`Ended`, and the plugin ends with its line.
+SIGHUP. Nagios reports CRITICAL for a plugin that such a signal kills. So each
+of these signals raises :class:`Ended`, and the plugin prints its line.
 """
 
 from __future__ import annotations
@@ -22,23 +22,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
-import time
 from types import FrameType
 
-# Seconds for the line to be read, once the second signal has come.
+# Seconds from the second signal to the end, whether the line was read or not.
 _GRACE = 2.0
 
-# Seconds until a signal that was lost comes again.
-_SOON = 0.01
-
 _LEFT_ALONE = {
-    # Nobody can catch these.
+    # No process can catch these.
     *(signal.SIGKILL, signal.SIGSTOP),
     # These end no process.
     *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
-    # After a fault, the process would come upon it again and again.
+    # After the handler of a fault, the same fault happens again.
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
 }
 
@@ -54,7 +49,7 @@ class Ended(BaseException):
         self.number = number
 
     def __str__(self) -> str:
-        """Return what ended it, for the line."""
+        """Return the reason of the end, for the line."""
         with contextlib.suppress(ValueError):
             return f'ended by {signal.Signals(self.number).name}'
         return f'ended by signal {self.number}'
@@ -63,14 +58,13 @@ class Ended(BaseException):
 def catch() -> None:
     """Let the first signal raise :class:`Ended` in the main thread.
 
-    What the caller of the process ignores stays ignored.
+    A signal that the caller of the process ignores stays ignored.
     """
-    sys.unraisablehook = _lost
     _handle_by(_end)
 
 
 def hold_off() -> None:
-    """Let the line be printed: signals end the process only after a time."""
+    """Let the line be printed: a signal ends the process after a grace."""
     _handle_by(_hurry)
 
 
@@ -81,37 +75,17 @@ def _handle_by(handler: object) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # "timeout" sends its signal twice. The second must not come between.
+    # "timeout" sends its signal twice. The second must not interrupt the end.
     hold_off()
     raise Ended(number)
 
 
 def _hurry(number: int, frame: FrameType | None) -> None:
-    # Not by a thread: this may have interrupted the start of one.
-    ends = time.monotonic() + _GRACE
-
-    def give_up(alarm: int, frame: FrameType | None) -> None:
-        if time.monotonic() >= ends:
-            os._exit(3)
-
+    # Not by a thread: the signal may have interrupted the start of one.
     if not any(signal.getitimer(signal.ITIMER_REAL)):
-        signal.signal(signal.SIGALRM, give_up)
-        signal.setitimer(signal.ITIMER_REAL, _GRACE, _SOON)
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, _GRACE)
 
 
-def _lost(unraisable: sys.UnraisableHookArgs) -> None:
-    """Raise once more what Python forgets, as in a destructor.
-
-    Nothing is printed: Icinga takes standard error for output.
-    """
-    lost = unraisable.exc_value
-    if isinstance(lost, Ended):
-        number = lost.number
-
-        def raise_again(alarm: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGALRM, _hurry)
-            raise Ended(number)
-
-        signal.signal(signal.SIGALRM, raise_again)
-        # Not at once: it would arrive in here, and be lost once more.
-        signal.setitimer(signal.ITIMER_REAL, _SOON)
+def _give_up(number: int, frame: FrameType | None) -> None:
+    os._exit(3)

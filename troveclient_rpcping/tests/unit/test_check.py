@@ -1070,9 +1070,6 @@ class ProcessTest(TestCase):
         return (
             *PROGRAM[:2],
             'import signal, sys\n'
-            'class Destructor:\n'
-            '    def __del__(self):\n'
-            '        signal.raise_signal(signal.SIGUSR1)\n'
             'class Finder:\n'
             '    def find_spec(self, name, *rest):\n'
             '        if name == "troveclient_rpcping.plugin.check":\n'
@@ -1094,17 +1091,6 @@ class ProcessTest(TestCase):
             (3, 'TROVE GUEST RPC UNKNOWN - ended by SIGTERM while starting\n'),
             self.finish(process),
         )
-
-    def test_a_signal_that_python_forgets_comes_again(self) -> None:
-        """It forgets what is raised in a destructor, and prints that."""
-        server = self.serve(HANGING)
-        process = self.start(
-            *(*self.options(server.url), GUEST),
-            program=self.at_the_first_import('Destructor()'),
-        )
-        status, stdout = self.finish(process)
-        self.assertEqual(3, status)
-        self.assertRegex(stdout, r'\A.* ended by SIGUSR1 while .*\n\Z')
 
     def test_the_exit_status_is_that_of_the_check(self) -> None:
         """Of the process too."""
