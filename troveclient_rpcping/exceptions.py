@@ -43,7 +43,7 @@ from typing import Any
 from troveclient.apiclient import exceptions
 
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
@@ -55,7 +55,7 @@ __all__ = [
     'NoTargetError',
     'SessionRequired',
     'TargetError',
-    'from_judgement',
+    'from_result',
 ]
 
 
@@ -128,16 +128,16 @@ def _http_errors() -> Iterator[Any]:
 _BY_STATUS = {cls.http_status: cls for cls in _http_errors()}
 
 
-def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
+def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
     """Make the exception for a ping that did not end as ``reachable``.
 
-    :param judgement: the judgement on *reply*.
+    :param result: the result that *reply* gave.
     :param reply: the reply that was judged.
     :param url: what was asked.
     """
-    if judgement.verdict is Verdict.UNREACHABLE:
+    if result.verdict is Verdict.UNREACHABLE:
         cls: Any = GuestUnreachable
-    elif judgement.verdict is Verdict.ERROR:
+    elif result.verdict is Verdict.ERROR:
         cls = GuestError
     else:
         cls = _class_for(reply.status)
@@ -145,7 +145,7 @@ def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
     if issubclass(cls, exceptions.RequestEntityTooLarge):
         kwargs['retry_after'] = reply.retry_after or 0
     error: Any = cls(
-        message=judgement.message,
+        message=result.message,
         details=reply.text,
         response=reply,
         request_id=reply.request_id,
@@ -154,7 +154,7 @@ def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
         http_status=reply.status,
         **kwargs,
     )
-    error.reason = judgement.reason
+    error.reason = result.reason
     return error  # type: ignore[no-any-return]
 
 

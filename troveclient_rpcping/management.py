@@ -100,9 +100,9 @@ class Management(management.Management):  # type: ignore[misc]
         instance_id = _id_of(instance)
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
-        judgement = judge(reply, instance_id)
-        if judgement.verdict is not Verdict.REACHABLE:
-            raise exceptions.from_judgement(judgement, reply, path)
+        result = judge(reply, instance_id)
+        if result.verdict is not Verdict.REACHABLE:
+            raise exceptions.from_result(result, reply, path)
 
     def rpc_ping_each(
         self,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import enum
 import html
 import json
 import math
@@ -175,18 +176,26 @@ class Reply:
         return self.fault or self.body.decode('utf-8', 'replace')
 
 
+class Failure(enum.StrEnum):
+    """Why there is no reply. The values are reasons of a verdict, too."""
+
+    #: No reply came in time.
+    TIMEOUT = 'timeout'
+    #: No connection, or one that broke.
+    CONNECTION = 'connection'
+    #: What came is not HTTP.
+    BAD_RESPONSE = 'bad-response'
+    #: The request was not sent.
+    NOT_ASKED = 'not-asked'
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class NoReply:
     """No HTTP reply came, or none that could be read.
 
-    :param kind: one of the class attributes below.
-    :param message: what went wrong, in a sentence; may quote the server.
+    :param kind: why.
+    :param message: what went wrong, in a clean sentence; may quote the server.
     """
 
-    TIMEOUT = 'timeout'
-    CONNECTION = 'connection'
-    BAD_RESPONSE = 'bad-response'
-    NOT_ASKED = 'not-asked'
-
-    kind: str
+    kind: Failure
     message: str = ''

@@ -35,10 +35,9 @@ from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.verdict import is_about_project
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.verdict import unknown
 
 # How much of a file is read at most, in bytes: a million IDs fit in.
 _FILE_LIMIT = 64 * 1024 * 1024
@@ -111,10 +110,7 @@ def unanswered(target: Target, why: str = '') -> PingResult:
     if target.instance_id is None:
         reason = Reason.NOT_FOUND
         why = target.doubt or f'No instance bears this name{target.hint}'
-    return PingResult(
-        instance_id=target.instance_id or '',
-        judgement=Judgement(Verdict.UNKNOWN, reason, why),
-    )
+    return unknown(target.instance_id or '', reason, why)
 
 
 class Names:

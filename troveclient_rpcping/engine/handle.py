@@ -22,6 +22,7 @@ import pycurl
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 
@@ -155,7 +156,7 @@ class Handle:
         # libcurl quotes the server in some messages.
         message = plaintext.one_line(message or _named(code))
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return NoReply(NoReply.TIMEOUT, self._timeout_message())
+            return NoReply(Failure.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)
         overlong = len(self._body) > self._limit
         # libcurl takes some heads for others than they are, as we might.
@@ -170,8 +171,8 @@ class Handle:
             )
         if self._header_lines or code in _BAD_RESPONSE:
             message = message or 'The answer is not HTTP'
-            return NoReply(NoReply.BAD_RESPONSE, message)
-        return NoReply(NoReply.CONNECTION, message)
+            return NoReply(Failure.BAD_RESPONSE, message)
+        return NoReply(Failure.CONNECTION, message)
 
     def _timeout_message(self) -> str:
         # A kept connection takes no time to connect.

@@ -42,7 +42,6 @@ from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import surroundings
 from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.outcomes.summary import Summary
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -306,7 +305,4 @@ def _unless_unstable(
     if result.verdict is not Verdict.REACHABLE or in_a_row >= stable:
         return result
     why = f'Reachable {in_a_row} of {stable} times in a row by the end'
-    return dataclasses.replace(
-        result,
-        judgement=Judgement(Verdict.UNKNOWN, Reason.TIMEOUT, why),
-    )
+    return result.as_unknown(Reason.TIMEOUT, why)

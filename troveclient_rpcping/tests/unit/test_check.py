@@ -47,7 +47,6 @@ from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -101,9 +100,10 @@ def performance(line: str) -> dict[str, dict[str, str]]:
 
 
 def up(number: int = 0, rtt: float = 0.03) -> PingResult:
-    judgement = Judgement(Verdict.REACHABLE)
     return PingResult(
-        instance_id=str(uuid.UUID(int=number)), judgement=judgement, rtt=rtt
+        instance_id=str(uuid.UUID(int=number)),
+        verdict=Verdict.REACHABLE,
+        rtt=rtt,
     )
 
 
@@ -111,7 +111,7 @@ def not_up(
     verdict: Verdict, reason: Reason, message: str = 'words'
 ) -> PingResult:
     return PingResult(
-        instance_id=GUEST, judgement=Judgement(verdict, reason, message)
+        instance_id=GUEST, verdict=verdict, reason=reason, message=message
     )
 
 
@@ -339,13 +339,18 @@ class LineTest(testtools.TestCase):
     @given(st.text())
     def test_no_text_of_others_breaks_a_line(self, text: str) -> None:
         """Neither a name nor an ID, nor an error, nor a request ID."""
-        judgements = [
-            Judgement(Verdict.ERROR, Reason.AGENT_ERROR, text),
-            Judgement(Verdict.UNKNOWN, Reason.API_ERROR, text),
-        ]
         results = [
-            PingResult(instance_id=text, judgement=judgement, request_id=text)
-            for judgement in judgements
+            PingResult(
+                instance_id=text,
+                verdict=verdict,
+                reason=reason,
+                message=text,
+                request_id=text,
+            )
+            for verdict, reason in (
+                (Verdict.ERROR, Reason.AGENT_ERROR),
+                (Verdict.UNKNOWN, Reason.API_ERROR),
+            )
         ]
         made = report(*results, name=text, critical='5')
         first = output.first_line(made.state, made.sentence, made.performance)

@@ -37,7 +37,7 @@ from troveclient_rpcping.engine.pacing import STARVED
 from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
-from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -261,7 +261,7 @@ class EngineTest(base.TestCase):
         assert isinstance(reply, Reply)
         self.assertEqual((False, 10), (reply.complete, len(reply.body)))
         agenda = self.run_all(self.silent, Script('a', timeout=0.1))
-        self.assertEqual([NoReply.TIMEOUT], agenda.outcomes())
+        self.assertEqual([Failure.TIMEOUT], agenda.outcomes())
 
     def test_nothing_is_asked_after_the_deadline(self) -> None:
         """The agenda is told why, and once."""

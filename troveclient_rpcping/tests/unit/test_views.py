@@ -33,7 +33,6 @@ from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.summary import Summary
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -46,15 +45,16 @@ class Terminal(io.StringIO):
 
 def results(*names: str, dead: bool = True) -> tuple[list[Any], list[Any]]:
     """Return targets of these names, and what came of them."""
-    judgement = (
-        Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
-        if dead
-        else Judgement(Verdict.REACHABLE)
-    )
     return (
         [Target(f'id-{name}', name) for name in names],
         [
-            PingResult(instance_id=f'id-{name}', judgement=judgement, rtt=0.5)
+            PingResult(
+                instance_id=f'id-{name}',
+                verdict=Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
+                reason=Reason.AGENT_TIMEOUT if dead else None,
+                message='Timeout' if dead else '',
+                rtt=0.5,
+            )
             for name in names
         ],
     )
