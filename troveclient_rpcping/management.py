@@ -96,7 +96,9 @@ class Management(management.Management):  # type: ignore[misc]
         """
         if timeout is not None:
             # Sockets cannot wait for ever by a number.
-            timeout = min(limits.Limits(timeout=timeout).timeout, limits.MOST)
+            timeout = min(
+                limits.Limits(timeout=timeout).timeout, limits.LARGEST
+            )
         instance_id = _id_of(instance)
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
@@ -177,7 +179,7 @@ class Management(management.Management):  # type: ignore[misc]
         self,
         instances: Iterable[Any],
         *,
-        deadline: float | None = limits.PATIENCE,
+        deadline: float | None = limits.WAIT,
         stable: int = 1,
         interval: float = limits.INTERVAL,
         concurrency: int = limits.CONCURRENCY,

@@ -28,7 +28,7 @@ _DIGITS = 20
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
-_RANGE = f'from {_LEAST:g} to {limits.MOST}'
+_RANGE = f'from {_LEAST:g} to {limits.LARGEST}'
 
 # What Prometheus takes for the name of a label, without those that begin with
 # "__", which it keeps for itself.
@@ -187,11 +187,11 @@ def add_repetition(parser: argparse.ArgumentParser) -> None:
         '--wait',
         metavar='<seconds>',
         nargs='?',
-        const=limits.PATIENCE,
+        const=limits.WAIT,
         type=patience,
         help=(
             'Ping until every instance is reachable, or this time is up '
-            f'(default: {limits.PATIENCE:g})'
+            f'(default: {limits.WAIT:g})'
         ),
     )
     parser.add_argument(
@@ -355,7 +355,7 @@ def _positive(text: str, mistake: str) -> float:
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
-    if not _LEAST <= value <= limits.MOST:
+    if not _LEAST <= value <= limits.LARGEST:
         raise _mistaken(text, mistake)
     return value
 
@@ -390,7 +390,9 @@ def times(text: str) -> int:
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
     return _whole(
-        text, limits.MOST, 'is no number of pings: give one from 1 to 1000000'
+        text,
+        limits.LARGEST,
+        'is no number of pings: give one from 1 to 1000000',
     )
 
 

@@ -24,8 +24,7 @@ import pycurl
 
 from troveclient_rpcping.engine.handle import Handle
 
-# Seconds that are waited at a time: the selector counts milliseconds in 32
-# bits.
+# The longest wait, in seconds: the selector counts milliseconds in 32 bits.
 _LONGEST_PAUSE = 3600.0
 
 _EVENTS = {
@@ -38,22 +37,21 @@ _EVENTS = {
 class Loop:
     """Runs transfers side by side.
 
-    Driven by ``socket_action``: the work for an event does not grow with the
-    number of transfers, and no file descriptor is too high, as with
-    ``select``.
+    ``socket_action`` drives it: the work for an event does not grow with the
+    number of transfers, and a file descriptor may be of any number, unlike
+    with ``select``.
     """
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        # What it has registered: to ask it takes longer than all the rest.
+        # The descriptors of the selector, which is slow to tell them.
         self._watched: set[int] = set()
         self._due: float | None = None
         self._running: dict[pycurl.Curl, Handle] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        # The pauses that libcurl asks for, the last one first, in ms. No
-        # function in Python: a signal cannot arrive in this one, and from
-        # some calls pycurl brings no exception back.
+        # The pause that libcurl asks for, in ms. A method of C, because no
+        # signal arrives in it.
         self._timer: collections.deque[int] = collections.deque(maxlen=1)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer.append)
 
@@ -66,8 +64,8 @@ class Loop:
     def wait(self, timeout: float | None) -> list[tuple[Handle, int, str]]:
         """Let the transfers go on until some end, or the time is up.
 
-        :param timeout: seconds to wait at the most; None for no limit. With
-            no transfer under way this is a mere pause.
+        :param timeout: seconds to wait at the most; None for no limit.
+            Without a transfer under way this is a pause.
         :returns: for each that ended its handle, libcurl's error code (0 for
             none) and error message. May be empty before the time is up.
         """
@@ -90,8 +88,8 @@ class Loop:
     def close(self) -> None:
         """End everything that is under way, and free it."""
         for curl in self._running:
-            # After an interrupt libcurl may be of another mind about what is
-            # under way; all of it is freed below.
+            # After an interrupt libcurl may not know the transfer any more.
+            # The multi handle frees all of them below.
             with contextlib.suppress(pycurl.error):
                 self._multi.remove_handle(curl)
         self._running.clear()
@@ -131,7 +129,7 @@ class Loop:
             self._watched.add(fd)
 
     def _set_due(self) -> None:
-        """Take in when libcurl wants to be called again."""
+        """Record when libcurl wants to be called again."""
         if not self._timer:
             return
         pause = self._timer.pop()
