@@ -224,7 +224,7 @@ def log_reply(url: str, reply: Reply) -> None:
         'GET %s: HTTP %d, request ID %s',
         url,
         reply.status,
-        plaintext.one_line(reply.request_id or 'none'),
+        reply.request_id or 'none',
     )
     for line in plaintext.lines(reply.text):
         LOG.debug('| %s', line)

@@ -10,13 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What one ping says of a guest: the verdict, its reason, and the judging.
+"""The verdict on a guest after one ping, its reason, and the judging.
 
 The rule above all others: a guest is ``unreachable`` only if Trove itself says
 that its agent did not answer, and ``reachable`` only if its agent answered.
-Whatever is not recognised is ``unknown``: automation reboots what it believes
-to be dead. One reply alone is judged here. The sweep decides whether a timeout
-may be believed.
+A reply that is not recognised is ``unknown``: automation reboots guests that
+it believes to be dead. This module judges one reply alone. The sweep decides
+whether a timeout is proof.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def message_of(reply: Reply) -> str:
     target = reply.redirects_to
     if target is not None:
         return (
-            f'HTTP {reply.status} redirects to {plaintext.one_line(target)} '
+            f'HTTP {reply.status} redirects to {target} '
             'and is not followed: set this address in the endpoint'
         )
     if reply.words:
