@@ -112,7 +112,7 @@ class NoTargetError(TargetError):
     """No instance is of the kind that was named."""
 
 
-# troveclient's exception for each status. troveclient's map is private, and its
+# troveclient's exception for each status. Its own map is private, and its own
 # from_response() crashes on bodies of another shape, and on a 429 or 503 with
 # Retry-After.
 def _http_errors() -> Iterator[Any]:

@@ -34,9 +34,9 @@ BODY_LIMIT = 64 * 1024
 _TAG = re.compile(r'<[^<>]*>')
 
 
-# The header fields of caches, and their values on a reply that a cache has
-# fetched just now. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
-# 9211; the others are Squid's and Varnish's, and those of large networks.
+# The header fields of caches, and their values on a reply that a cache fetched
+# anew. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
+# 9211; the others are of Squid, Varnish and large networks.
 _NO_HIT = re.compile(
     # "TCP_HIT" and "RefreshHit" as well; nginx may serve what is stale.
     r'\A(?!.*(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b)',
