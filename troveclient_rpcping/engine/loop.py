@@ -46,6 +46,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         # The descriptors of the selector, which is slow to tell them.
         self._watched: set[int] = set()
+        self._closed = False
         self._due: float | None = None
         self._running: dict[pycurl.Curl, Handle] = {}
         self._multi = pycurl.CurlMulti()
@@ -87,6 +88,7 @@ class Loop:
 
     def close(self) -> None:
         """End everything that is under way, and free it."""
+        self._closed = True
         for curl in self._running:
             # After an interrupt libcurl may not know the transfer any more.
             # The multi handle frees all of them below.
@@ -115,6 +117,9 @@ class Loop:
     def _on_socket(
         self, what: int, fd: int, multi: object, data: object
     ) -> None:
+        if self._closed:
+            # After an interrupt the selector may not hold what libcurl thinks.
+            return
         if what == pycurl.POLL_REMOVE:
             self._watched.discard(fd)
             try:

@@ -37,8 +37,8 @@ manager = base.TestCase('setUp').connect(sys.argv[1]).mgmt_instances
 interrupted = 0
 for number in range(100):
     guests = (base.GUEST for _ in range(100_000_000))
-    signal.setitimer(signal.ITIMER_REAL, 0.01 + number / 10_000)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01 + number / 10_000)
         for _ in manager.rpc_ping_each(guests, concurrency=8):
             pass
     except KeyboardInterrupt:
