@@ -22,8 +22,8 @@ A sweep raises none for a guest: there verdicts are values.
      |         +-- BadRequest
      |              +-- GuestUnreachable   the agent did not answer Trove
      |              +-- GuestError         the agent failed the ping
-     +-- ListingFailed                    no listing of instances to be had
-     +-- TargetError                      the guests to ask are not clear
+     +-- ListingFailed                    no listing of the instances
+     +-- TargetError                      the choice of the guests is not clear
      |    +-- NoTargetError               there is no such instance
      +-- UnsupportedVersion
      |    +-- SessionRequired             made without a keystoneauth session
@@ -43,7 +43,7 @@ from typing import Any
 from troveclient.apiclient import exceptions
 
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
@@ -55,7 +55,7 @@ __all__ = [
     'NoTargetError',
     'SessionRequired',
     'TargetError',
-    'from_judgement',
+    'from_result',
 ]
 
 
@@ -63,10 +63,8 @@ class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
     """Trove says that its call to the guest agent timed out.
 
     That is the word of one call. ``rpc_ping_each`` looks for proof before it
-    calls a guest dead.
-
-    A ``BadRequest``, so that what handles the 400 of the plain API today
-    goes on working.
+    calls a guest dead. It is a ``BadRequest``, so that programs that handle
+    the 400 of the plain API go on working.
     """
 
     reason = Reason.AGENT_TIMEOUT
@@ -107,16 +105,16 @@ class ListingFailed(exceptions.ClientException):  # type: ignore[misc]
 
 
 class TargetError(exceptions.ClientException):  # type: ignore[misc]
-    """Which guests to ask is not clear; the text says what to do instead."""
+    """The choice of the guests is not clear; the text says what to do."""
 
 
 class NoTargetError(TargetError):
-    """There is no instance of the kind that was asked for."""
+    """No instance is of the kind that was named."""
 
 
-# Which of troveclient's exceptions stands for which status. Its own map is
-# private, and its own from_response() crashes on bodies of another shape, and
-# on a 429 or 503 with Retry-After.
+# troveclient's exception for each status. Its own map is private, and its own
+# from_response() crashes on bodies of another shape, and on a 429 or 503 with
+# Retry-After.
 def _http_errors() -> Iterator[Any]:
     for member in vars(exceptions).values():
         if inspect.isclass(member) and issubclass(
@@ -128,16 +126,16 @@ def _http_errors() -> Iterator[Any]:
 _BY_STATUS = {cls.http_status: cls for cls in _http_errors()}
 
 
-def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
+def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
     """Make the exception for a ping that did not end as ``reachable``.
 
-    :param judgement: the judgement on *reply*.
+    :param result: the result that *reply* gave.
     :param reply: the reply that was judged.
-    :param url: what was asked.
+    :param url: where the request went.
     """
-    if judgement.verdict is Verdict.UNREACHABLE:
+    if result.verdict is Verdict.UNREACHABLE:
         cls: Any = GuestUnreachable
-    elif judgement.verdict is Verdict.ERROR:
+    elif result.verdict is Verdict.ERROR:
         cls = GuestError
     else:
         cls = _class_for(reply.status)
@@ -145,7 +143,7 @@ def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
     if issubclass(cls, exceptions.RequestEntityTooLarge):
         kwargs['retry_after'] = reply.retry_after or 0
     error: Any = cls(
-        message=judgement.message,
+        message=result.message,
         details=reply.text,
         response=reply,
         request_id=reply.request_id,
@@ -154,7 +152,7 @@ def from_judgement(judgement: Judgement, reply: Reply, url: str) -> Exception:
         http_status=reply.status,
         **kwargs,
     )
-    error.reason = judgement.reason
+    error.reason = result.reason
     return error  # type: ignore[no-any-return]
 
 

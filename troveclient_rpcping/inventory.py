@@ -28,9 +28,9 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import message_of
 from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import reason_of
 
 #: Instances a page. Each page makes Trove list its servers in Nova anew, so
 #: few large ones are best. Trove puts the ID of each instance of the page
@@ -240,9 +240,9 @@ def _parse(
 
 
 def _failure(reply: Reply | NoReply) -> ListingFailed:
-    reason = judge(reply, '').reason or Reason.BAD_RESPONSE
+    reason = reason_of(reply)
     if isinstance(reply, NoReply):
-        return ListingFailed(plaintext.one_line(reply.message), reason)
+        return ListingFailed(reply.message, reason)
     if _is_of_nova(reply):
         reason = Reason.COMPUTE_ERROR
     failure = _PageRefused if reply.status in _REFUSED else ListingFailed

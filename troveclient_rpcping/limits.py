@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How much, how fast and how long: what a caller may say, and the defaults."""
+"""The limits of a sweep that a caller may set, and their defaults."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ INTERVAL = 1.0
 #: Seconds to wait for guests to be reachable.
 WAIT = 300.0
 
-#: What no duration, in seconds, and no number on the command line exceeds.
-MOST = 1_000_000
+#: The longest duration, in seconds, and the largest number of a command line.
+LARGEST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How a sweep goes about it.
+    """The limits of a sweep.
 
     :param concurrency: pings in flight at once, at the most.
     :param timeout: seconds for each ping, in all.
@@ -71,7 +71,7 @@ class Throttle:
 def positive(name: str, value: float) -> float:
     """Return *value*.
 
-    :param name: what it is called.
+    :param name: its name, for the error.
     :raises ValueError: if it is not a positive number.
     """
     if not value > 0:

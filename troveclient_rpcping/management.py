@@ -71,9 +71,10 @@ class Management(management.Management):  # type: ignore[misc]
         in the URL.
 
         :param instance: an ID, or an ``Instance`` of troveclient.
-        :param timeout: seconds to wait: for the connection, for each piece
-            of the head of the reply, for its body in all. None: the timeout
-            of the session.
+        :param timeout: seconds to wait for the connection, and for each
+            piece of the reply. None: the timeout of the session. So a server
+            that trickles can hold this call longer; a sweep and the commands
+            end each ping in time.
         :returns: None: the agent answered.
         :raises troveclient_rpcping.exceptions.GuestUnreachable:
             Trove says that its call to the agent timed out. One call alone
@@ -95,13 +96,15 @@ class Management(management.Management):  # type: ignore[misc]
         """
         if timeout is not None:
             # Sockets cannot wait for ever by a number.
-            timeout = min(limits.Limits(timeout=timeout).timeout, limits.MOST)
+            timeout = min(
+                limits.Limits(timeout=timeout).timeout, limits.LARGEST
+            )
         instance_id = _id_of(instance)
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
-        judgement = judge(reply, instance_id)
-        if judgement.verdict is not Verdict.REACHABLE:
-            raise exceptions.from_judgement(judgement, reply, path)
+        result = judge(reply, instance_id)
+        if result.verdict is not Verdict.REACHABLE:
+            raise exceptions.from_result(result, reply, path)
 
     def rpc_ping_each(
         self,

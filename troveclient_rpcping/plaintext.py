@@ -10,12 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Text that a server, or a guest, wrote, made fit for a terminal.
+"""Makes text that a server or a guest wrote fit for a terminal.
 
 The text of an agent's exception comes out of a tenant's virtual machine, and
-names are chosen by tenants. Neither may move the cursor, set a title, change
-the direction of the text or forge another line. Nor is a password shown that
-stands in a URL.
+tenants choose names. Neither may move the cursor, set a title, change the
+direction of the text or forge another line. A password in a URL is hidden.
 """
 
 import re
@@ -38,8 +37,8 @@ _ESCAPES = re.compile(
 # Vietnamese need up to three.
 _MARKS = 3
 
-# What str.isprintable() takes for printable, and nobody sees: fillers of
-# Hangul, the empty pattern of Braille, joiners and selectors of variants.
+# Invisible characters that str.isprintable() takes for printable ones:
+# fillers of Hangul, the empty pattern of Braille, joiners and selectors.
 _BLANK = frozenset(
     '\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0'
     '\U0001d159'
@@ -47,20 +46,20 @@ _BLANK = frozenset(
 )
 
 # A user and a password in a URL, also if the password has a slash in it that
-# should be escaped. A port is none.
+# should be escaped. A port is not a password.
 _USER_IN_URL = re.compile(
     r'(?<=://)(?:[^\s/?#]{1,256}|[^\s/:@\[]{0,256}:(?!\d+(?:[/?#\s]|$))\S{0,256})@'
 )
 
-# What is one word for every parser of lines.
+# A text that every parser of lines reads as one word.
 _WORD = re.compile(r'[\w.:-]+')
 
 
 def _printable(text: str) -> str:
-    """Return *text* with nothing in it that a person cannot see.
+    """Return *text* without invisible characters.
 
-    What would be a blank or a break becomes a space. What would be invisible
-    becomes U+FFFD, so that two texts that differ look different.
+    A blank or a break becomes a space. Another invisible character becomes
+    U+FFFD, so that two texts that differ look different.
     """
     if text.isascii():
         return ''.join(c if c.isprintable() else ' ' for c in text)
@@ -86,11 +85,11 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """Return *text* as one clean line.
 
     :param text: any text.
-    :param limit: the longest line to return, in characters; what is longer
-        is cut, and ends in an ellipsis.
+    :param limit: the longest line to return, in characters; a longer one is
+        cut, and ends in an ellipsis.
     """
-    # Nothing beyond a few times the limit can show: hostile megabytes are
-    # not worth cleaning.
+    # Nothing beyond a few times the limit can show, so hostile megabytes are
+    # not cleaned.
     head = _ESCAPES.sub('', _USER_IN_URL.sub('***@', text[: limit * 8]))
     line = ' '.join(_printable(head).split())
     if len(line) > limit or len(text) > limit * 8:
@@ -118,20 +117,20 @@ def escaped(text: str) -> str:
 def quoted(text: str) -> str:
     """Return *text* as a clean line between double quotes.
 
-    A tenant's name and a server's text stand in a line in no other way: then
-    neither can be taken for anything else that stands in it.
+    A tenant's name and a server's text stand in a line in this way only: then
+    a reader cannot take them for another part of the line.
     """
     return f'"{escaped(text)}"'
 
 
 def word(text: str) -> str:
-    """Return an ID as one word: quoted if it is not one by itself."""
+    """Return an ID as one word: quoted if it is more than a word."""
     clean = one_line(text)
     return clean if _WORD.fullmatch(clean) else quoted(text)
 
 
 def guest(id_: str | None, name: str | None) -> str:
-    """Return what begins a line about a guest: its ID, never its name.
+    """Return the beginning of a line about a guest: its ID, not its name.
 
     :param id_: its ID; None for a name that no instance bears.
     :param name: its name. It stands for the ID, quoted, if there is none.

@@ -10,12 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What came back for one request: an HTTP reply, or why there is none."""
+"""The reply to one request, or why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import enum
 import html
 import json
 import math
@@ -23,17 +24,19 @@ import re
 from typing import Any
 import urllib.parse
 
-#: How much of a body is kept, in bytes. Trove's longest genuine reply to a
-#: ping is a guest's traceback of a few kilobytes; the body is sent by
-#: servers, and in part by guests, that may be hostile.
+from troveclient_rpcping import plaintext
+
+#: The most bytes that are kept of a body. Trove's longest genuine reply to a
+#: ping is the traceback of a guest, of a few kilobytes. Servers and guests may
+#: be hostile.
 BODY_LIMIT = 64 * 1024
 
 _TAG = re.compile(r'<[^<>]*>')
 
 
-# Header fields of caches, and how they look on a reply that was fetched just
-# now. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
-# 9211; the others are Squid's and Varnish's, and those of large networks.
+# The header fields of caches, and their values on a reply that a cache fetched
+# anew. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
+# 9211; the others are of Squid, Varnish and large networks.
 _NO_HIT = re.compile(
     # "TCP_HIT" and "RefreshHit" as well; nginx may serve what is stale.
     r'\A(?!.*(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b)',
@@ -74,13 +77,14 @@ class Reply:
         """The ID under which the API's log has this request.
 
         troveclient and keystoneauth read ``x-compute-request-id``, which
-        Trove never sends.
+        Trove never sends. The ID is one clean line.
         """
-        return self.headers.get('x-openstack-request-id')
+        id_ = self.headers.get('x-openstack-request-id')
+        return None if id_ is None else plaintext.one_line(id_)
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait as named in Retry-After; None if not a number.
+        """The seconds of Retry-After; None if it is not a number.
 
         An HTTP date is not understood: Trove sends whole seconds
         (trove/common/wsgi.py, OverLimitFault).
@@ -95,8 +99,8 @@ class Reply:
     def cached(self) -> str:
         """The header field that says that a cache answered; empty for none.
 
-        Trove answers each ping anew. A cache that does not name itself, as
-        nginx's, cannot be told from Trove.
+        Trove answers each ping anew. A cache that does not name itself, like
+        that of nginx, cannot be told from Trove.
         """
         for name, value in self.headers.items():
             fresh = _FRESH.get(name)
@@ -106,7 +110,7 @@ class Reply:
 
     @property
     def announces_body(self) -> bool:
-        """Whether the head speaks of a body, of whatever length."""
+        """Whether the head announces a body, of any length."""
         length = self.headers.get('content-length', '0').strip()
         return length != '0' or 'transfer-encoding' in self.headers
 
@@ -122,13 +126,14 @@ class Reply:
         try:
             url = urllib.parse.urlsplit(location)
         except ValueError:
-            return location
-        return f'{url.scheme}://{url.netloc}' if url.netloc else location
+            return plaintext.one_line(location)
+        target = f'{url.scheme}://{url.netloc}' if url.netloc else location
+        return plaintext.one_line(target)
 
     def json(self) -> Any:
-        """The body as JSON, or None if it is none, whatever is wrong."""
-        # Control characters in strings are no reason to lose the message:
-        # a proxy may have re-wrapped it. RecursionError: deep nesting.
+        """The body as JSON, or None if it is not JSON."""
+        # A proxy may have wrapped the message: control characters in strings
+        # are allowed. RecursionError: deep nesting.
         try:
             return json.loads(self.body, strict=False)
         except (ValueError, RecursionError):
@@ -171,22 +176,30 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The error message, or for want of one the body; never None."""
+        """The error message, or the body if there is no message."""
         return self.fault or self.body.decode('utf-8', 'replace')
+
+
+class Failure(enum.StrEnum):
+    """Why there is no reply. The values are reasons of a verdict, too."""
+
+    #: No reply came in time.
+    TIMEOUT = 'timeout'
+    #: No connection, or one that broke.
+    CONNECTION = 'connection'
+    #: What came is not HTTP.
+    BAD_RESPONSE = 'bad-response'
+    #: The request was not sent.
+    NOT_ASKED = 'not-asked'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NoReply:
     """No HTTP reply came, or none that could be read.
 
-    :param kind: one of the class attributes below.
-    :param message: what went wrong, in a sentence; may quote the server.
+    :param kind: why.
+    :param message: what went wrong, in a clean sentence; may quote the server.
     """
 
-    TIMEOUT = 'timeout'
-    CONNECTION = 'connection'
-    BAD_RESPONSE = 'bad-response'
-    NOT_ASKED = 'not-asked'
-
-    kind: str
+    kind: Failure
     message: str = ''

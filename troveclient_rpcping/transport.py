@@ -12,9 +12,9 @@
 
 """One GET through the keystoneauth session of a troveclient Client.
 
-What troveclient would do with the reply itself is not safe: its
-``from_response`` and keystoneauth's JSON adapter crash on bodies that Trove
-never sends, and both read a body of any length.
+troveclient's own way to read a reply is not safe: its ``from_response`` and
+keystoneauth's JSON adapter crash on bodies that Trove never sends, and both
+read a body of any length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import dataclasses
 import functools
 import http.client
 import logging
-import time
 from typing import Any
 import urllib.parse
 
@@ -44,8 +43,8 @@ USER_AGENT = f'python-troveclient-rpcping/{version.VERSION}'
 # No ID is longer: Trove's have 36 characters, and its column holds as many.
 _LONGEST_ID = 255
 
-# How much of a reply's body is read with all that frames it, in bytes: chunks
-# of one byte each take six on the wire.
+# The most bytes that are read of a body and its framing: a chunk of one byte
+# takes six on the wire.
 _WIRE_LIMIT = 8 * BODY_LIMIT
 
 # Not compressed: what arrives is what is kept, and no small body unpacks to a
@@ -59,18 +58,18 @@ HEADERS = {
 }
 
 
-# A sweep asks twice for each: whether it can be sent, and to send it.
+# A sweep needs each path twice: to check the ID, and to send the ping.
 @functools.lru_cache(maxsize=1024)
 def ping_path(instance_id: str) -> str:
     """Return the path of the ping of one instance, below the endpoint.
 
-    The one place where the route stands. No ID can reach another one.
+    The route stands in this place alone. No ID can reach another route.
 
     :param instance_id: the ID.
     :raises InvalidInstanceID: for a text that cannot be an ID.
     """
-    # Quoting is not enough. Dots alone survive it, and are folded away by
-    # clients and proxies; slashes are unquoted again by many a proxy.
+    # Quoting is not enough. It keeps dots, which clients and proxies fold
+    # away; and many proxies unquote slashes again.
     if (
         not instance_id.strip('.')
         or set(instance_id) & set('/\\')
@@ -156,9 +155,8 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
     :param path: path and query, from the endpoint on.
-    :param timeout: seconds to wait for the connection, for the head of the
-        reply (each piece of it, as ``requests`` counts) and for the body (in
-        all). None: the session's own timeout.
+    :param timeout: seconds to wait for the connection, and for each piece of
+        the reply. None: the timeout of the session.
     :raises keystoneauth1.exceptions.ClientException: no reply, or no login.
     """
     client = session_client(api)
@@ -172,9 +170,8 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     def forget_redirect(
         response: requests.Response, **kwargs: Any
     ) -> requests.Response:
-        # Also where redirects are not followed, requests looks where they
-        # lead: it reads the body whole, and stumbles over addresses that are
-        # none.
+        # requests looks at the target of a redirect that it does not follow:
+        # it reads the whole body, and fails at a malformed address.
         leads.append(response.headers.pop('Location', ''))
         return response
 
@@ -201,7 +198,6 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
         # requests lets some of urllib3's errors on malformed heads through.
         message = f'Unreadable reply from {url}: {error}'
         raise ksa_exceptions.UnknownConnectionError(message, error) from error
-    deadline = None if timeout is None else time.monotonic() + timeout
     head = Reply(
         status=response.status_code,
         headers={
@@ -213,7 +209,7 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
         if _leaves_more(head):
             # Not to be taken for the answer to the next ping.
             response.raw.close()
-        body, whole = _read(response, deadline)
+        body, whole = _read(response)
     complete = whole and _has_whole_head(response)
     reply = dataclasses.replace(head, body=body, complete=complete)
     log_reply(url, reply)
@@ -228,7 +224,7 @@ def log_reply(url: str, reply: Reply) -> None:
         'GET %s: HTTP %d, request ID %s',
         url,
         reply.status,
-        plaintext.one_line(reply.request_id or 'none'),
+        reply.request_id or 'none',
     )
     for line in plaintext.lines(reply.text):
         LOG.debug('| %s', line)
@@ -261,19 +257,15 @@ def _has_whole_head(response: requests.Response) -> bool:
 
 
 class _Bounded:
-    """What is left of a reply: so many bytes, and until a deadline.
+    """The rest of a reply, up to a number of bytes.
 
-    http.client and urllib3 read the lines between chunks, and the trailers
-    behind the last one, however long they are and however long they take.
+    http.client reads every trailer behind a chunked body, without an end.
 
-    :param stream: where to read.
-    :param deadline: until when, on the clock of ``time.monotonic``; None for
-        no limit.
+    :param stream: where http.client reads.
     """
 
-    def __init__(self, stream: Any, deadline: float | None):
+    def __init__(self, stream: Any):
         self._stream = stream
-        self._deadline = deadline
         self._left = _WIRE_LIMIT
 
     def __getattr__(self, name: str) -> Any:
@@ -282,52 +274,35 @@ class _Bounded:
     def read(self, size: int) -> bytes:
         """Read as ``io.BufferedReader`` does.
 
-        :raises OSError: too much, or too late.
+        :raises http.client.HTTPException: the reply is too long.
         """
-        data: bytes = self._stream.read(size)
+        return self._counted(self._stream.read(size))
+
+    def readline(self, limit: int) -> bytes:
+        """Read as ``io.BufferedReader`` does; see :meth:`read`."""
+        return self._counted(self._stream.readline(limit))
+
+    def _counted(self, data: bytes) -> bytes:
         self._left -= len(data)
         if self._left < 0:
-            raise OSError('The reply is too long')
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            raise OSError('The reply takes too long')
+            raise http.client.HTTPException('The reply is too long')
         return data
 
-    def readline(self, limit: int = _WIRE_LIMIT) -> bytes:
-        """Read as ``io.BufferedReader`` does; see :meth:`read`."""
-        line = bytearray()
-        while len(line) < limit and (byte := self.read(1)):
-            line += byte
-            if byte == b'\n':
-                break
-        return bytes(line)
 
-
-def _read(
-    response: requests.Response, deadline: float | None
-) -> tuple[bytes, bool]:
-    """Read a body up to its limit and the deadline; say if it is whole."""
+def _read(response: requests.Response) -> tuple[bytes, bool]:
+    """Read a body up to its limit; say whether that is all of it."""
     original = _original(response)
     if original is not None and original.fp is not None:
-        original.fp = _Bounded(original.fp, deadline)
-    body = bytearray()
+        original.fp = _Bounded(original.fp)
     try:
-        # Byte by byte, because only then no read outlasts the deadline by
-        # more than one timeout: a longer piece is waited for until it is
-        # whole. A genuine body has a few hundred bytes. Not decompressed:
-        # that was not asked for, and a small body may unpack to a large one.
-        for byte in response.raw.stream(1, decode_content=False):
-            body += byte
-            if len(body) > BODY_LIMIT:
-                return bytes(body[:BODY_LIMIT]), False
-            if deadline is not None and time.monotonic() > deadline:
-                return bytes(body), False
+        # Not decompressed: a small body may unpack to a large one.
+        body: bytes = response.raw.read(BODY_LIMIT + 1, decode_content=False)
     except (
-        requests.exceptions.RequestException,
         urllib3.exceptions.HTTPError,
         http.client.HTTPException,
         OSError,
         ValueError,
     ):
-        # Broken off, or broken. The status and what came are judged alike.
-        return bytes(body), False
-    return bytes(body), True
+        # It broke off. Its status is judged without it.
+        return b'', False
+    return body[:BODY_LIMIT], len(body) <= BODY_LIMIT

@@ -10,13 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What one ping says of a guest: the verdict, its reason, and the judging.
+"""The verdict on a guest after one ping, its reason, and the judging.
 
 The rule above all others: a guest is ``unreachable`` only if Trove itself says
 that its agent did not answer, and ``reachable`` only if its agent answered.
-Whatever is not recognised is ``unknown``: automation reboots what it believes
-to be dead. One reply alone is judged here. The sweep decides whether a timeout
-may be believed.
+A reply that is not recognised is ``unknown``: automation reboots guests that
+it believes to be dead. This module judges one reply alone. The sweep decides
+whether a timeout is proof.
 """
 
 from __future__ import annotations
@@ -106,35 +106,16 @@ CONTROL_PLANE = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Judgement:
-    """A verdict with its grounds.
-
-    :param verdict: what is known of the guest.
-    :param reason: why; None if the guest is reachable, and its agent knows
-        the ping.
-    :param message: the whole text of the server or the failure. Not to be
-        trusted: a part of it may come out of the guest.
-    """
-
-    verdict: Verdict
-    reason: Reason | None = None
-    message: str = ''
-
-    @property
-    def detail(self) -> str:
-        """The message as one clean, short line."""
-        return plaintext.first_line(
-            self.message.removeprefix(GUEST_ERROR_PREFIX)
-        )
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PingResult:
     """The outcome of one ping.
 
     :param instance_id: which instance.
-    :param judgement: what it says of the guest.
+    :param verdict: what is known of the guest.
+    :param reason: why; None if the guest is reachable, and its agent knows
+        the ping.
+    :param message: the whole text of the server or the failure. Do not trust
+        it: a part of it may come out of the guest.
     :param rtt: the round-trip time in seconds, from sending the request to
         the end of the reply; None if there was no reply.
     :param http_status: the HTTP status; None if there was no reply.
@@ -147,56 +128,43 @@ class PingResult:
     """
 
     instance_id: str
-    judgement: Judgement
+    verdict: Verdict
+    reason: Reason | None = None
+    message: str = ''
     rtt: float | None = None
     http_status: int | None = None
     request_id: str | None = None
     lost: int = 0
 
-    @classmethod
-    def of(
-        cls, reply: Reply | NoReply, instance_id: str, rtt: float | None
-    ) -> PingResult:
-        """Judge the outcome of one ping.
-
-        :param reply: the HTTP reply, or why there is none.
-        :param instance_id: the instance that was asked for.
-        :param rtt: how long the reply took; ignored if there is none.
-        """
-        judgement = judge(reply, instance_id)
-        if isinstance(reply, NoReply):
-            return cls(instance_id=instance_id, judgement=judgement)
-        return cls(
-            instance_id=instance_id,
-            judgement=judgement,
-            rtt=rtt,
-            http_status=reply.status,
-            request_id=reply.request_id,
-        )
-
-    @property
-    def verdict(self) -> Verdict:
-        """What is known of the guest."""
-        return self.judgement.verdict
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why the guest has its verdict; see :class:`Judgement`."""
-        return self.judgement.reason
-
-    @property
-    def message(self) -> str:
-        """The server's whole text. Not to be trusted."""
-        return self.judgement.message
-
     @property
     def detail(self) -> str:
-        """The server's text as one clean, short line."""
-        return self.judgement.detail
+        """The message as one clean, short line."""
+        return plaintext.first_line(
+            self.message.removeprefix(GUEST_ERROR_PREFIX)
+        )
+
+    def as_unknown(self, reason: Reason, message: str) -> PingResult:
+        """Return the result with another verdict: ``unknown``."""
+        return dataclasses.replace(
+            self, verdict=Verdict.UNKNOWN, reason=reason, message=message
+        )
+
+
+def unknown(instance_id: str, reason: Reason, message: str) -> PingResult:
+    """Return the result of a ping without a reply."""
+    return PingResult(
+        instance_id=instance_id,
+        verdict=Verdict.UNKNOWN,
+        reason=reason,
+        message=message,
+    )
 
 
 #: How Trove's GuestError begins (trove/common/exception.py).
 GUEST_ERROR_PREFIX = 'An error occurred communicating with the guest: '
+
+# What a reply says of a guest: the verdict, its reason, and the message.
+_Grounds = tuple[Verdict, Reason | None, str]
 
 # trove/common/exception.py, GuestTimeout: Trove since 26.0.
 _AGENT_TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
@@ -249,7 +217,9 @@ _OTHER_PROJECT = re.compile(r'User with tenant id \S+ cannot access')
 _NOT_FOUND = re.compile(r'Resource .+ cannot be found\.')
 
 
-def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
+def judge(
+    reply: Reply | NoReply, instance_id: str, rtt: float | None = None
+) -> PingResult:
     """Judge the outcome of one ping. Pure, and total: it never raises.
 
     Only the message tells a dead guest from a broken Nova: Trove answers 400
@@ -257,10 +227,39 @@ def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
     ``_get_http_error``).
 
     :param reply: the HTTP reply, or why there is none.
-    :param instance_id: the instance that was asked for.
+    :param instance_id: the instance that was pinged.
+    :param rtt: how long the reply took; ignored if there is none.
     """
     if isinstance(reply, NoReply):
-        return _unknown(Reason(reply.kind), reply.message)
+        return unknown(instance_id, Reason(reply.kind), reply.message)
+    verdict, reason, message = _grounds(reply, instance_id)
+    return PingResult(
+        instance_id=instance_id,
+        verdict=verdict,
+        reason=reason,
+        message=message,
+        rtt=rtt,
+        http_status=reply.status,
+        request_id=reply.request_id,
+    )
+
+
+def reason_of(reply: Reply | NoReply) -> Reason:
+    """Return why a request failed that no guest agent answered.
+
+    :param reply: the HTTP reply, which is not a good one, or why there is
+        none.
+    """
+    if isinstance(reply, NoReply):
+        return Reason(reply.kind)
+    if reply.cached:
+        return Reason.BAD_RESPONSE
+    if reply.status == 400:
+        return _reason_of_400(reply)
+    return _reason_of_status(reply)
+
+
+def _grounds(reply: Reply, instance_id: str) -> _Grounds:
     if reply.cached:
         return _unknown(
             Reason.BAD_RESPONSE,
@@ -271,7 +270,7 @@ def judge(reply: Reply | NoReply, instance_id: str) -> Judgement:
         return _judge_204(reply)
     if reply.status == 400:
         return _judge_400(reply, instance_id)
-    return _unknown(_reason_of(reply), message_of(reply))
+    return _unknown(_reason_of_status(reply), message_of(reply))
 
 
 def is_about_project(text: str) -> bool:
@@ -279,8 +278,8 @@ def is_about_project(text: str) -> bool:
     return _OTHER_PROJECT.search(text) is not None
 
 
-def _unknown(reason: Reason, message: str) -> Judgement:
-    return Judgement(Verdict.UNKNOWN, reason, message)
+def _unknown(reason: Reason, message: str) -> _Grounds:
+    return Verdict.UNKNOWN, reason, message
 
 
 def message_of(reply: Reply) -> str:
@@ -288,7 +287,7 @@ def message_of(reply: Reply) -> str:
     target = reply.redirects_to
     if target is not None:
         return (
-            f'HTTP {reply.status} redirects to {plaintext.one_line(target)} '
+            f'HTTP {reply.status} redirects to {target} '
             'and is not followed: set this address in the endpoint'
         )
     if reply.words:
@@ -296,15 +295,15 @@ def message_of(reply: Reply) -> str:
     return f'HTTP {reply.status} without an error message of Trove'
 
 
-def _judge_204(reply: Reply) -> Judgement:
+def _judge_204(reply: Reply) -> _Grounds:
     # A 204 has no body. One that does comes from something that is not
     # Trove, and what that answers says nothing of the guest.
     if reply.body or reply.announces_body or not reply.complete:
         return _unknown(Reason.BAD_RESPONSE, 'HTTP 204 with a body')
-    return Judgement(Verdict.REACHABLE)
+    return Verdict.REACHABLE, None, ''
 
 
-def _judge_400(reply: Reply, instance_id: str) -> Judgement:
+def _judge_400(reply: Reply, instance_id: str) -> _Grounds:
     fault = reply.fault
     if fault is None:
         return _unknown(Reason.BAD_RESPONSE, message_of(reply))
@@ -313,7 +312,7 @@ def _judge_400(reply: Reply, instance_id: str) -> Judgement:
     # White space is folded, so that a text wrapped on its way still counts.
     text = ' '.join(fault.split())
     if text == _AGENT_TIMEOUT:
-        return Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault)
+        return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault
     if text.startswith(GUEST_ERROR_PREFIX):
         guest_text = text.removeprefix(GUEST_ERROR_PREFIX)
         timeout_2014 = _AGENT_TIMEOUT_2014.format(id=instance_id)
@@ -321,15 +320,22 @@ def _judge_400(reply: Reply, instance_id: str) -> Judgement:
             guest_text.casefold() == timeout_2014.casefold()
             or _AGENT_TIMEOUT_RABBIT.fullmatch(guest_text)
         ):
-            return Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault)
+            return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault
         if _TOO_OLD.match(guest_text):
-            return Judgement(Verdict.REACHABLE, Reason.NO_SUCH_METHOD, fault)
+            return Verdict.REACHABLE, Reason.NO_SUCH_METHOD, fault
         if _BUS_ERROR.match(guest_text) and _REMOTE not in guest_text:
             return _unknown(Reason.MESSAGE_BUS, fault)
-        return Judgement(Verdict.ERROR, Reason.AGENT_ERROR, fault)
-    if _NOVA_ERROR.search(text):
-        return _unknown(Reason.COMPUTE_ERROR, fault)
-    return _unknown(Reason.API_ERROR, fault)
+        return Verdict.ERROR, Reason.AGENT_ERROR, fault
+    return _unknown(_reason_of_400(reply), fault)
+
+
+def _reason_of_400(reply: Reply) -> Reason:
+    """Why a 400 that is not about a guest left the guest unknown."""
+    if reply.fault is None:
+        return Reason.BAD_RESPONSE
+    if _NOVA_ERROR.search(reply.fault):
+        return Reason.COMPUTE_ERROR
+    return Reason.API_ERROR
 
 
 def _is_whole(reply: Reply) -> bool:
@@ -344,7 +350,7 @@ def _is_whole(reply: Reply) -> bool:
     return reply.complete and framed
 
 
-def _reason_of(reply: Reply) -> Reason:
+def _reason_of_status(reply: Reply) -> Reason:
     """Why a reply that is neither 204 nor 400 left the guest unknown."""
     status = reply.status
     # Said by the status alone, whoever says it.

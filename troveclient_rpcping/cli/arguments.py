@@ -32,7 +32,7 @@ _DIGITS = 20
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
-_RANGE = f'from {_LEAST:g} to {limits.MOST}'
+_RANGE = f'from {_LEAST:g} to {limits.LARGEST}'
 
 # The names of labels in Prometheus, without those that begin with "__": these
 # are reserved.
@@ -351,7 +351,7 @@ def _seconds(text: str, hint: str = '') -> float:
         value = durations.parse(text)
     except ValueError:
         value = math.nan
-    if not _LEAST <= value <= limits.MOST:
+    if not _LEAST <= value <= limits.LARGEST:
         raise _mistaken(
             text,
             f'is not a duration {_RANGE} seconds: give seconds, or units, as '
@@ -370,7 +370,7 @@ def rate(text: str) -> float:
         value = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         value = math.nan
-    if not _LEAST <= value <= limits.MOST:
+    if not _LEAST <= value <= limits.LARGEST:
         raise _mistaken(
             text, f'is not a rate: give a number of pings a second {_RANGE}'
         )
@@ -401,7 +401,7 @@ def times(text: str) -> int:
     """Parse a number of pings: 1 or more."""
     return _whole(
         text,
-        limits.MOST,
+        limits.LARGEST,
         'is not a number of pings: give one from 1 to 1000000',
     )
 

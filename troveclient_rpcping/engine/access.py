@@ -10,10 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a sweep takes from the keystoneauth session: address, token, TLS.
+"""The address, the token and the TLS settings of the keystoneauth session.
 
-libcurl sends the pings, but everything that a user configured about the
-connection stands in the session, and has its effect here.
+libcurl sends the pings. The settings of the user for a connection stand in
+the session; this module hands them to libcurl.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from troveclient_rpcping import transport
 
 
 class Access:
-    """The endpoint, and how to get at it.
+    """The endpoint, and how to reach it.
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
     :raises SessionRequired: if it was made without a session.
@@ -73,11 +73,11 @@ class Access:
     def time(self, url: str, seconds: float) -> None:
         """Add a request to the timings of the session, if it keeps any.
 
-        :param url: what was asked for.
+        :param url: where the request went.
         :param seconds: how long it took.
         """
-        # No public attribute tells; and a list that nobody asked for would
-        # grow with the fleet.
+        # No public attribute tells. A list without a reader would grow with
+        # the fleet.
         if getattr(self._session, '_collect_timing', False):
             elapsed = datetime.timedelta(seconds=seconds)
             self._session.get_timings().append(
@@ -86,8 +86,8 @@ class Access:
 
     def configure(self, curl: pycurl.Curl) -> None:
         """Give a handle the TLS settings and the proxy of the session."""
-        # What requests itself would use for this address, the environment
-        # (REQUESTS_CA_BUNDLE, https_proxy, no_proxy, ...) included.
+        # The settings that requests itself would use for this address, with
+        # the environment (REQUESTS_CA_BUNDLE, https_proxy, no_proxy, ...).
         http: requests.Session = self._session.session
         settings = http.merge_environment_settings(
             self.endpoint,
@@ -99,7 +99,7 @@ class Access:
         _verify(curl, settings['verify'])
         _authenticate(curl, settings['cert'])
         proxy = requests_utils.select_proxy(self.endpoint, settings['proxies'])
-        # Empty, not unset: libcurl is not to read the environment again.
+        # Empty, not unset: otherwise libcurl reads the environment again.
         curl.setopt(pycurl.PROXY, _with_port(proxy) if proxy else '')
         curl.setopt(pycurl.NOPROXY, '')
 
@@ -107,13 +107,13 @@ class Access:
 def _with_port(proxy: str) -> str:
     """Name port 80 for an HTTP proxy without one, as requests reads it.
 
-    libcurl took 1080 for a long time.
+    Older versions of libcurl take 1080.
     """
     url = urllib.parse.urlsplit(proxy if '://' in proxy else f'http://{proxy}')
     try:
         named = url.port is not None
     except ValueError:
-        # No number: libcurl says so.
+        # The port is not a number: libcurl reports that.
         named = True
     if named or url.scheme != 'http':
         return proxy
@@ -131,8 +131,8 @@ def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:
     if isinstance(verify, str) and verify:
         bundle = verify
     if os.path.isdir(bundle):
-        # Otherwise the bundle of libcurl is trusted as well, and missed where
-        # it is not there.
+        # Otherwise libcurl trusts its own bundle as well, and fails where it
+        # does not exist.
         curl.unsetopt(pycurl.CAINFO)
         curl.unsetopt(pycurl.PROXY_CAINFO)
         curl.setopt(pycurl.CAPATH, bundle)

@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Many requests at once, in one thread: how they are sent.
+"""Sends many requests at once, in one thread.
 
-What is sent, and when it makes sense, an agenda decides. The engine adds what
-it has to know of the API: kept-alive connections, a total time for each
-request, the rate limit, and the login.
+An agenda decides which request is sent, and when. The engine adds what it has
+to know of the API: kept-alive connections, a total time for each request, the
+rate limit, and the login.
 """
 
 from __future__ import annotations
@@ -28,13 +28,11 @@ import time
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
-from troveclient_rpcping import plaintext
 from troveclient_rpcping import transport
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.handle import Handle
 from troveclient_rpcping.engine.login import Login
 from troveclient_rpcping.engine.login import refuses_user
-from troveclient_rpcping.engine.login import Token
 from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.engine.questions import Agenda
@@ -51,17 +49,17 @@ class _Asked:
     """A request under way."""
 
     question: Question
-    token: Token
-    era: int
+    headers: list[str]
+    generation: int
     sent: float
 
 
 class Engine:
-    """Sends what an agenda asks, to the database endpoint.
+    """Sends the requests of an agenda to the database endpoint.
 
     :param access: where the requests go, and how.
-    :param agenda: decides what is asked, and learns from the answers.
-    :param gate: how fast it may send.
+    :param agenda: decides which request is sent, and learns from the answers.
+    :param gate: how fast the engine may send.
     :param deadline: when to end, on *clock*; None for no limit.
     :param patient: whether to go on when a login midway fails.
     :param clock: tells the time in seconds.
@@ -83,25 +81,26 @@ class Engine:
         self._deadline = math.inf if deadline is None else deadline
         self._patient = patient
         self._clock = clock
+        self._login = Login(access, clock)
+        self._loop = Loop()
         self._idle: list[Handle] = []
         self._asked: dict[Handle, _Asked] = {}
-        # Whether only the rate limit keeps it from asking the agenda.
+        # Whether a question of the agenda waits for the rate limit alone.
         self._gated = False
 
     def run(self) -> Generator[None]:
-        """Send and wait until the agenda is done; yield now and then.
+        """Send and wait until the agenda is done; yield after each wait.
 
-        Only what was refused unprocessed is sent again: by the rate limit of
-        the server, after the pause that it names; and for a token that had
-        expired, after one new login for all. Closing the iterator ends what
-        is under way.
+        Only a request that Trove refused unprocessed is sent again. One that
+        the rate limit refused is sent after the pause that the refusal names.
+        One whose token had expired is sent with a new token, which all
+        requests share. Closing the iterator ends the requests under way.
 
         :raises keystoneauth1.exceptions.ClientException: no token can be had
             at the start.
         """
-        self._login = Login(self._access, self._clock)
-        self._loop = Loop()
         try:
+            self._login.begin()
             self._fill(self._clock())
             while not self._agenda.done:
                 ended = self._loop.wait(self._pause())
@@ -114,15 +113,15 @@ class Engine:
             self._loop.close()
 
     def _pause(self) -> float:
-        """Seconds until there is something to do, if nothing ends."""
+        """Return the seconds to wait if no request ends before."""
         now = self._clock()
         opens = now + self._gate.pause(now)
-        # If nothing more may be sent, the agenda may have more to send.
+        # While the rate limit is closed, the agenda need not be asked.
         wakes = opens if self._gated else max(self._agenda.wakes(now), opens)
         return max(0.0, min(wakes, self._deadline) - now)
 
     def _fill(self, now: float) -> None:
-        """Send what may be sent now, unless it is time to end."""
+        """Send the requests that are due, unless it is time to end."""
         if now >= self._deadline:
             self._agenda.end(
                 'The deadline passed before an answer came', now, late=True
@@ -144,18 +143,18 @@ class Engine:
     def _send(self, question: Question, now: float) -> None:
         handle = self._idle.pop() if self._idle else Handle(self._access)
         url = self._access.endpoint + question.path
-        token = self._login.token
+        headers = self._login.headers
         handle.prepare(
             url,
-            token.headers,
+            headers,
             timeout=question.timeout,
             limit=question.limit,
-            # A kept connection stays with one API process, and gets at the
-            # budget of that one alone: a new one may reach any.
+            # A kept connection leads to one API process, and to the budget
+            # of that process alone. A new connection may reach any process.
             fresh=question.fresh or self._gate.throttled,
         )
-        era = self._gate.sent(now)
-        self._asked[handle] = _Asked(question, token, era, now)
+        generation = self._gate.sent(now)
+        self._asked[handle] = _Asked(question, headers, generation, now)
         self._agenda.sent(question, now)
         LOG.debug('GET %s', url)
         self._loop.start(handle)
@@ -169,11 +168,10 @@ class Engine:
         reply = handle.outcome(code, message)
         self._access.time(handle.url, handle.seconds)
         if self._agenda.done:
-            # It ended since this one did.
+            # Another answer of this turn ended it.
             return
         if isinstance(reply, NoReply):
-            text = plaintext.one_line(reply.message)
-            LOG.debug('GET %s: %s', handle.url, text)
+            LOG.debug('GET %s: %s', handle.url, reply.message)
         else:
             transport.log_reply(handle.url, reply)
             pause = self._refused(asked, reply, now)
@@ -182,7 +180,6 @@ class Engine:
             if pause is not None:
                 self._agenda.unsent(asked.question, now, pause)
                 return
-        self._login.answered(asked.question.path)
         rtt = None if isinstance(reply, NoReply) else handle.rtt
         self._agenda.answered(
             Answer(asked.question, reply, rtt, asked.sent, now)
@@ -193,23 +190,22 @@ class Engine:
     def _refused(
         self, asked: _Asked, reply: Reply, now: float
     ) -> float | None:
-        """Return after which pause to send a refused request again.
+        """Handle a refusal by the rate limit, or of the token.
 
-        :returns: seconds; None if the reply is an answer.
+        :returns: after how many seconds to send the request again; None if
+            the reply is an answer.
         """
         if reply.status in (413, 429):
-            return self._gate.refused(now, asked.era, reply)
-        self._gate.admitted(asked.era)
-        if reply.status != 401:
-            self._login.taken(asked.token)
-        elif not refuses_user(reply) and self._is_renewed(asked, now):
-            return 0.0
-        return None
+            return self._gate.refused(now, asked.generation, reply)
+        self._gate.admitted(asked.generation)
+        if reply.status != 401 or refuses_user(reply):
+            return None
+        return 0.0 if self._is_renewed(asked, now) else None
 
     def _is_renewed(self, asked: _Asked, now: float) -> bool:
         """Whether a new token makes it worth sending a request again."""
         try:
-            return self._login.renewed(asked.question.path, asked.token)
+            return self._login.renewed(asked.headers)
         except ksa_exceptions.ClientException as error:
             if self._patient:
                 return False

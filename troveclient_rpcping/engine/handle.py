@@ -19,28 +19,30 @@ import re
 
 import pycurl
 
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 
-# What libcurl says of an answer that is not HTTP, or broken as such.
+# The errors of libcurl for an answer that is not HTTP, or broken HTTP.
 _BAD_RESPONSE = {
     pycurl.E_UNSUPPORTED_PROTOCOL,
     pycurl.E_FTP_WEIRD_SERVER_REPLY,
     pycurl.E_PARTIAL_FILE,
     pycurl.E_BAD_CONTENT_ENCODING,
     pycurl.E_HTTP2,
-    # CURLE_TOO_LARGE, for headers beyond measure: pycurl has no name for it.
+    # CURLE_TOO_LARGE, for a head that is too long: pycurl does not name it.
     100,
 }
 
 
-# How much of all heads, and of trailers, is kept, in bytes: as much as libcurl
-# itself reads since 8.4. The one in pycurl's oldest wheels reads on and on.
+# The most bytes that are kept of all heads and trailers: libcurl itself reads
+# no more since 8.4. An older libcurl reads without an end.
 _HEAD_LIMIT = 300 * 1024
 
-# CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl has no name for it either.
+# CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl does not name it either.
 _SUPPRESS_CONNECT_HEADERS = 265
 
 # CURLOPT_QUICK_EXIT, since libcurl 7.87: closing does not wait for a name
@@ -69,12 +71,12 @@ class Handle:
         setopt = self.curl.setopt
         setopt(pycurl.NOSIGNAL, 1)
         setopt(pycurl.USERAGENT, access.user_agent)
-        # The token goes to the endpoint alone, by HTTP alone.
+        # The token goes to the endpoint alone, and over HTTP alone.
         setopt(pycurl.FOLLOWLOCATION, 0)
         setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         setopt(pycurl.PATH_AS_IS, 1)
-        # What a proxy says to CONNECT is no part of the answer.
+        # The reply of a proxy to CONNECT does not belong to the answer.
         setopt(_SUPPRESS_CONNECT_HEADERS, 1)
         with contextlib.suppress(pycurl.error):
             setopt(_QUICK_EXIT, 1)
@@ -93,12 +95,12 @@ class Handle:
     ) -> None:
         """Make ready for the next request.
 
-        :param url: what to ask for.
+        :param url: where the request goes.
         :param headers: header lines.
         :param timeout: seconds for the request, in all: from looking up the
             name to the last byte of the answer.
-        :param limit: how much of a body is kept at most, in bytes.
-        :param fresh: by a new connection, which is not kept.
+        :param limit: the most bytes that are kept of a body.
+        :param fresh: whether to use a new connection, which is not kept.
         """
         self._timeout = timeout
         self._limit = limit
@@ -142,7 +144,7 @@ class Handle:
         return max(0.0, self.seconds - sending)
 
     def outcome(self, code: int, message: str) -> Reply | NoReply:
-        """Return what came of the request.
+        """Return the reply, or why there is none.
 
         :param code: libcurl's error code; 0 for none.
         :param message: libcurl's error message; empty where libcurl leaves it
@@ -151,12 +153,13 @@ class Handle:
         if code == pycurl.E_COULDNT_CONNECT:
             system = self.curl.getinfo(pycurl.OS_ERRNO)
             message = descriptors.shortage(system) or message
-        message = message or _named(code)
+        # libcurl quotes the server in some messages.
+        message = plaintext.one_line(message or _named(code))
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return NoReply(NoReply.TIMEOUT, self._timeout_message())
+            return NoReply(Failure.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)
         overlong = len(self._body) > self._limit
-        # libcurl takes some heads for others than they are, as we might.
+        # A head that libcurl reads in another way is not trusted.
         if status != self.curl.getinfo(pycurl.RESPONSE_CODE):
             status = None
         if status is not None and (code == 0 or overlong):
@@ -168,8 +171,8 @@ class Handle:
             )
         if self._header_lines or code in _BAD_RESPONSE:
             message = message or 'The answer is not HTTP'
-            return NoReply(NoReply.BAD_RESPONSE, message)
-        return NoReply(NoReply.CONNECTION, message)
+            return NoReply(Failure.BAD_RESPONSE, message)
+        return NoReply(Failure.CONNECTION, message)
 
     def _timeout_message(self) -> str:
         # A kept connection takes no time to connect.
@@ -222,7 +225,7 @@ def _head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
             fields.clear()
             last = None
         elif line[:1] in _FOLDS:
-            # The value above goes on.
+            # The line continues the value above.
             if last is not None:
                 more = line.decode('latin-1').strip(_SPACE)
                 fields[last] = f'{fields[last]}, {more}'
@@ -232,11 +235,11 @@ def _head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
                 last = name.strip(_SPACE).lower()
                 value = value.strip(_SPACE)
                 if last in fields:
-                    # As others read what is said twice.
+                    # As other readers join a field that stands there twice.
                     value = f'{fields[last]}, {value}'
                 fields[last] = value
         begins = line == b'\r\n' or line == b'\n'
     if not begins:
-        # It breaks off: libcurl takes that for its end.
+        # The head breaks off; libcurl takes that for its end.
         status = None
     return status, fields

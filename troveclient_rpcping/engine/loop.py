@@ -18,18 +18,13 @@ import collections
 from collections.abc import Iterator
 import contextlib
 import selectors
-import sys
-import threading
 import time
-from types import TracebackType
-from typing import Any
 
 import pycurl
 
 from troveclient_rpcping.engine.handle import Handle
 
-# Seconds that are waited at a time: the selector counts milliseconds in 32
-# bits.
+# The longest wait, in seconds: the selector counts milliseconds in 32 bits.
 _LONGEST_PAUSE = 3600.0
 
 _EVENTS = {
@@ -39,111 +34,64 @@ _EVENTS = {
 }
 
 
-class _Interrupts:
-    """Raises at the end of its block what callbacks of pycurl's raised in it.
-
-    A signal may arrive in a callback, and Ctrl-C and SIGTERM are not to be
-    lost. A callback cannot catch it by itself: it may arrive as the callback
-    is entered. Newer versions of pycurl raise it; those before 7.46 or so
-    print it, by way of ``sys.excepthook`` (PyErr_Print), and forget it.
-    """
-
-    def __init__(self) -> None:
-        self._hook: Any = None
-        self._kept: BaseException | None = None
-
-    def __enter__(self) -> None:
-        # A signal arrives nowhere else, and the hook is that of all threads.
-        if threading.current_thread() is threading.main_thread():
-            self._hook = sys.excepthook
-            sys.excepthook = self._keep
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
-        if self._kept is not None:
-            raise self._kept
-
-    def end(self) -> None:
-        """Let other exceptions be printed again."""
-        if self._hook is not None:
-            sys.excepthook, self._hook = self._hook, None
-
-    def _keep(
-        self,
-        kind: type[BaseException],
-        error: BaseException,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._kept = error
-
-
 class Loop:
     """Runs transfers side by side.
 
-    Driven by ``socket_action``: the work for an event does not grow with the
-    number of transfers, and no file descriptor is too high, as with
-    ``select``.
+    ``socket_action`` drives it: the work for an event does not grow with the
+    number of transfers, and a file descriptor may be of any number, unlike
+    with ``select``.
     """
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        # What it has registered: to ask it takes longer than all the rest.
+        # The descriptors of the selector, which is slow to tell them.
         self._watched: set[int] = set()
+        self._closed = False
         self._due: float | None = None
-        self._interrupts = _Interrupts()
         self._running: dict[pycurl.Curl, Handle] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        # The pauses that libcurl asks for, the last one first, in ms. No
-        # function in Python: a signal cannot arrive in this one, and from
-        # some calls pycurl brings no exception back.
+        # The pause that libcurl asks for, in ms. A method of C, because no
+        # signal arrives in it.
         self._timer: collections.deque[int] = collections.deque(maxlen=1)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer.append)
 
     def start(self, handle: Handle) -> None:
         """Start the request that *handle* was prepared for."""
-        with self._interrupts:
-            self._multi.add_handle(handle.curl)
-            self._running[handle.curl] = handle
+        self._multi.add_handle(handle.curl)
+        self._running[handle.curl] = handle
         self._set_due()
 
     def wait(self, timeout: float | None) -> list[tuple[Handle, int, str]]:
         """Let the transfers go on until some end, or the time is up.
 
-        :param timeout: seconds to wait at the most; None for no limit. With
-            no transfer under way this is a mere pause.
+        :param timeout: seconds to wait at the most; None for no limit.
+            Without a transfer under way this is a pause.
         :returns: for each that ended its handle, libcurl's error code (0 for
             none) and error message. May be empty before the time is up.
         """
         ready = self._selector.select(self._pause(timeout))
-        with self._interrupts:
-            for key, events in ready:
-                mask = 0
-                if events & selectors.EVENT_READ:
-                    mask |= pycurl.CSELECT_IN
-                if events & selectors.EVENT_WRITE:
-                    mask |= pycurl.CSELECT_OUT
-                self._multi.socket_action(key.fd, mask)
-            self._set_due()
-            if self._due is not None and self._due <= time.monotonic():
-                self._due = None
-                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        for key, events in ready:
+            mask = 0
+            if events & selectors.EVENT_READ:
+                mask |= pycurl.CSELECT_IN
+            if events & selectors.EVENT_WRITE:
+                mask |= pycurl.CSELECT_OUT
+            self._multi.socket_action(key.fd, mask)
+        self._set_due()
+        if self._due is not None and self._due <= time.monotonic():
+            self._due = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         ended = list(self._ended())
         self._set_due()
         return ended
 
     def close(self) -> None:
         """End everything that is under way, and free it."""
-        # An interrupt may have come between the hook and its block.
-        self._interrupts.end()
+        self._closed = True
         for curl in self._running:
-            # After an interrupt libcurl may be of another mind about what is
-            # under way; all of it is freed below.
+            # After an interrupt libcurl may not know the transfer any more.
+            # The multi handle frees all of them below.
             with contextlib.suppress(pycurl.error):
                 self._multi.remove_handle(curl)
         self._running.clear()
@@ -163,13 +111,15 @@ class Loop:
         while queued:
             queued, good, bad = self._multi.info_read()
             for curl, code, message in [(c, 0, '') for c in good] + bad:
-                with self._interrupts:
-                    self._multi.remove_handle(curl)
+                self._multi.remove_handle(curl)
                 yield self._running.pop(curl), code, message
 
     def _on_socket(
         self, what: int, fd: int, multi: object, data: object
     ) -> None:
+        if self._closed:
+            # After an interrupt the selector may not hold what libcurl thinks.
+            return
         if what == pycurl.POLL_REMOVE:
             self._watched.discard(fd)
             try:
@@ -184,7 +134,7 @@ class Loop:
             self._watched.add(fd)
 
     def _set_due(self) -> None:
-        """Take in when libcurl wants to be called again."""
+        """Record when libcurl wants to be called again."""
         if not self._timer:
             return
         pause = self._timer.pop()

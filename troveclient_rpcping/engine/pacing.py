@@ -16,7 +16,7 @@ Trove allows each project 200 GETs a minute, in every API process for itself:
 a leaky bucket that holds 200, and then lets one through every 0.3 s
 (trove/common/limits.py). A refused request costs none of that budget, so the
 gate sends slightly more than is let through, and learns the budget, of
-however many API processes, from what share of it is refused.
+all API processes together, from the share that is refused.
 """
 
 from __future__ import annotations
@@ -35,46 +35,45 @@ _GROWTH = 0.006
 _SHRINKING = 0.25
 _REFUSED = _GROWTH / _SHRINKING
 
-# The kernel does not spread connections evenly over API processes: the budget
-# of all is only used up where the busiest one refuses more. So with several,
-# the rate grows faster as long as few were refused, and what one refuses
-# slows down the others but little, unless the rate is far beyond the budget
-# of as many as there must be.
+# The kernel does not spread connections evenly over API processes: the whole
+# budget is used up only if the busiest process refuses more. So with several
+# processes the rate grows faster as long as few requests were refused. A
+# refusal of one process lowers the rate little, unless the rate is far beyond
+# the budget of the processes that were counted.
 _GROWTH_OF_SEVERAL = 0.015
 _GROWTH_IF_REFUSED = 0.004
 _SHRINKING_OF_SEVERAL = 0.07
 _FAR_BEYOND = 1.5
 _FEW = 0.08
 
-# The share of the budget that the rate does not fall below: growing is slow,
-# from next to nothing it would take for ever. With several processes it is
-# nearly all of it, as long as few were refused.
+# The share of the budget below which the rate does not fall: from next to
+# nothing it would grow for ever. With several processes the share is larger,
+# as long as few requests were refused.
 _LEAST = 0.5
 _LEAST_OF_SEVERAL = 0.95
 
-# The first refusal names the budget of one API process. If there are several,
-# the others have theirs, and more of it than usual: search fast, once.
+# The first refusal names the budget of one API process. Other processes may
+# have a whole budget left: search for it fast, once.
 _FIRST_SEARCH = 0.05
 
-# After so many requests that were let through in a row, the budget must be
-# larger than was thought (other API processes have theirs left): find it.
-_RUN = 50
+# After this number of requests without a refusal the budget must be larger
+# than was thought: other API processes have theirs left. Search for it.
+_MANY_IN_A_ROW = 50
 _SEARCH = 0.015
 
-# How far the gate may lag behind the server's rate, in seconds, and make up
-# for it. A rate of the user is a maximum: there nothing is made up for.
+# The gate makes up for a delay of this length, in seconds. It makes up for
+# none where the user gave the rate, because that is a maximum.
 _LAG = 1.0
 
-# Requests a second that a server is taken to let through if it refuses the
-# very first ones and does not say.
+# Requests a second that a server is assumed to let through, if it refuses the
+# very first ones and names no limit.
 _UNNAMED = 1.0
 
 # No pause is longer, in seconds, whatever a server asks for.
 _LONGEST_PAUSE = 120.0
 
-#: Seconds of asking without a single request let through, after which a
-#: server is not limiting the rate but refusing. Trove's limits are by the
-#: minute.
+#: After this number of seconds in which the server let no request through, it
+#: does not limit the rate but refuses. Trove's limits are by the minute.
 STARVED = 150.0
 
 _PERIODS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400}
@@ -96,26 +95,26 @@ class Gate:
         on_throttle: Callable[[Throttle], None] | None = None,
     ):
         self._on_throttle = on_throttle
-        self._most = rate
+        self._maximum = rate
         self._rate = rate
         self._lag = _LAG if rate is None else 0.0
-        # What one API process lets through, by its refusal: requests a
-        # second, and at once after a pause.
-        self._named = 0.0
-        self._burst = 0.0
-        # How many API processes there are, at the least.
+        # What one API process lets through, as its refusal says: requests a
+        # second, and requests at once after a pause.
+        self._process_rate = 0.0
+        self._process_burst = 0.0
+        # The least number of API processes.
         self._processes = 1
         self._began = math.inf
         self._admitted = 0
         self._refusals = 0
         self._next = 0.0
         self._closed_until = 0.0
-        # Counts the changes of the rate for the worse: what was refused of
-        # the requests before one says nothing about the rate after it.
-        self._era = 0
-        self._run = 0
-        # Whether requests wait for the gate; not if it was left alone.
-        self._pressed = False
+        # The number of times that the rate was lowered. A refusal of a request
+        # that was sent before says nothing about the rate of now.
+        self._generation = 0
+        self._in_a_row = 0
+        # Whether requests wait for the gate.
+        self._saturated = False
         self._refused_since: float | None = None
         self.throttled = False
 
@@ -139,62 +138,66 @@ class Gate:
         return since is not None and now - since > STARVED
 
     def sent(self, now: float) -> int:
-        """Account for a request that is sent; return the era it belongs to."""
+        """Record a request that is sent; return the generation of its rate."""
         self._began = min(self._began, now)
         if self._rate is not None:
             self._note_pressure(now - max(self._next, self._closed_until))
             due = max(self._next, now - self._lag)
             self._next = due + 1 / self._rate
-        return self._era
+        return self._generation
 
     def _note_pressure(self, idle: float) -> None:
-        """Take in for how long a request could have been sent before."""
+        """Record for how many seconds no request used the open gate."""
         if idle > _LAG:
-            self._pressed = False
+            self._saturated = False
         elif self._rate is not None and idle * self._rate <= 1.0:
-            # None is left to make up for.
-            self._pressed = True
+            # The gate has no delay left to make up for.
+            self._saturated = True
 
-    def admitted(self, era: int) -> None:
-        """Account for a request that was not refused."""
+    def admitted(self, generation: int) -> None:
+        """Record a request that the rate limit let through."""
         self._refused_since = None
         self._admitted += 1
-        if not self.throttled or era != self._era or self._rate is None:
+        if (
+            not self.throttled
+            or generation != self._generation
+            or self._rate is None
+        ):
             return
-        # What is sent more slowly than it may be says nothing of the budget.
-        if not self._pressed:
+        # Requests below the rate say nothing of the budget.
+        if not self._saturated:
             return
-        self._run += 1
+        self._in_a_row += 1
         self._rate *= 1 + self._growth()
-        if self._most is not None:
-            self._rate = min(self._rate, self._most)
+        if self._maximum is not None:
+            self._rate = min(self._rate, self._maximum)
 
     def _growth(self) -> float:
-        if self._era == 1:
+        if self._generation == 1:
             return _FIRST_SEARCH
         if self._processes > 1:
             if self._few_refused():
                 return _GROWTH_OF_SEVERAL
             return _GROWTH_IF_REFUSED
-        return _SEARCH if self._run > _RUN else _GROWTH
+        return _SEARCH if self._in_a_row > _MANY_IN_A_ROW else _GROWTH
 
-    def refused(self, now: float, era: int, reply: Reply) -> float:
-        """Account for a request that the server's rate limit refused.
+    def refused(self, now: float, generation: int, reply: Reply) -> float:
+        """Record a request that the rate limit of the server refused.
 
-        :param now: when that became known.
-        :param era: what :meth:`sent` said for the request.
+        :param now: when the refusal arrived.
+        :param generation: the result of :meth:`sent` for the request.
         :param reply: the refusal.
         :returns: seconds until that request may be sent again.
         """
         pause = min(reply.retry_after or 1.0, _LONGEST_PAUSE)
-        # Rounded up to whole seconds, so the budget may be back a second
-        # earlier. Trove's is: its pauses are of one second.
+        # Trove rounds the pause up to whole seconds, so the budget may be back
+        # up to a second earlier.
         if pause > 1.0:
             self._closed_until = max(self._closed_until, now + pause - 1.0)
         if self._refused_since is None:
             self._refused_since = now
         self._refusals += 1
-        if era == self._era:
+        if generation == self._generation:
             self._slow_down(now, reply)
         if self._on_throttle is not None and self.rate is not None:
             self._on_throttle(Throttle(self.rate, self.pause(now)))
@@ -204,7 +207,7 @@ class Gate:
         seconds = max(now - self._began, 0.001)
         if self.throttled and self._rate is not None:
             self._count_processes(seconds)
-            budget = self._processes * self._named
+            budget = self._processes * self._process_rate
             near = self._rate <= _FAR_BEYOND * budget
             shrinking, least = _SHRINKING, _LEAST
             if self._processes > 1 and near:
@@ -213,31 +216,31 @@ class Gate:
                 least = _LEAST_OF_SEVERAL
             self._rate = max(self._rate * (1 - shrinking), budget * least)
         else:
-            # One API process lets through what its refusal names; there may
-            # be several. Who names nothing gets half of what it got.
-            rate, self._burst = _named_budget(reply) or (
+            # The refusal names the budget of one API process; there may be
+            # several. If it names none, start at half the observed rate.
+            rate, self._process_burst = _named_budget(reply) or (
                 max(self._admitted / seconds / 2, _UNNAMED),
                 math.inf,
             )
-            self._named = rate
+            self._process_rate = rate
             self._count_processes(seconds)
             rate *= self._processes / (1 - _REFUSED)
             self._rate = min(rate, self._rate or rate)
             self.throttled = True
         self._next = now + 1 / self._rate
-        self._era += 1
-        self._run = 0
+        self._generation += 1
+        self._in_a_row = 0
 
     def _few_refused(self) -> bool:
         return self._refusals < _FEW * self._admitted
 
     def _count_processes(self, seconds: float) -> None:
-        """Learn from all that was let through how many there must be.
+        """Count the API processes by the requests that were let through.
 
-        Each lets its burst through, and its rate after that. What is a tenth
-        above that may be due to clocks.
+        Each process lets its burst through, and then its rate. A tenth more
+        may be due to clocks.
         """
-        most = self._burst + self._named * seconds
+        most = self._process_burst + self._process_rate * seconds
         processes = math.ceil(self._admitted / most - 0.1)
         self._processes = max(self._processes, processes)
 
@@ -249,7 +252,7 @@ _LIMIT = re.compile(
 
 
 def _named_budget(reply: Reply) -> tuple[float, float] | None:
-    """Return what a refusal of Trove names: requests a second, and at once."""
+    """Return the limit that Trove names: requests a second, and at once."""
     # trove/common/limits.py, Limit.error_message; it stands in "details",
     # which trove/common/wsgi.py, OverLimitFault, puts beside the message.
     match = _LIMIT.search(reply.body.decode('utf-8', 'replace'))

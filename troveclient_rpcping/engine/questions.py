@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a sweep asks the API, and what comes back."""
+"""The requests of a sweep, and their answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Purpose(enum.Enum):
     GUEST = enum.auto()
     #: To see whether pings of a guest that answered get through.
     CONTROL = enum.auto()
-    #: To see whether any agent answers: a guest that nobody asked for.
+    #: To see whether any agent answers: a guest that the caller did not name.
     WITNESS = enum.auto()
     #: To learn which instances there are.
     LISTING = enum.auto()
@@ -77,14 +77,14 @@ class Answer:
 
 
 class Agenda(Protocol):
-    """Decides what is asked, and learns from the answers.
+    """Decides which request is sent, and learns from the answers.
 
     Times are seconds on the clock of ``time.monotonic``.
     """
 
     @property
     def done(self) -> bool:
-        """Whether nothing more is to be asked or awaited."""
+        """Whether no request is left to send or to await."""
 
     def next(self, now: float) -> Question | None:
         """Return the next request to send now; None for none yet."""
@@ -96,7 +96,7 @@ class Agenda(Protocol):
         """Record that a request was sent."""
 
     def unsent(self, question: Question, now: float, pause: float) -> None:
-        """Record that the API refused a request, and did not work on it.
+        """Record that the API refused a request unprocessed.
 
         :param pause: seconds until it may be sent again.
         """
@@ -105,9 +105,9 @@ class Agenda(Protocol):
         """Record the end of a request."""
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
-        """Give up everything that is not answered.
+        """Give up every request that is not answered.
 
         :param why: the reason, in a sentence.
-        :param late: whether the time is up. Then a request under way had no
-            answer in time.
+        :param late: whether the deadline passed. Then a request under way had
+            no answer in time.
         """

@@ -10,7 +10,12 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Ending early, with all that is known."""
+"""The signals that end a command early, with all that is known.
+
+Python forgets an exception that a signal handler raises in a destructor, and
+prints "Exception ignored in". So a signal may be lost there: the user has to
+send it once more. No process-wide hook is set to prevent that.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +23,12 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import signal
-import sys
 import threading
 from types import FrameType
 
-# Seconds until an interrupt that was lost comes again.
-_SOON = 0.01
-
 
 class Terminated(BaseException):
-    """SIGTERM arrived. No ``Exception``: nothing but its owner catches it."""
+    """SIGTERM arrived. A ``BaseException``: only its owner catches it."""
 
 
 def sigterm_raises() -> contextlib.AbstractContextManager[None]:
@@ -37,43 +38,6 @@ def sigterm_raises() -> contextlib.AbstractContextManager[None]:
         raise Terminated
 
     return _handled(signal.SIGTERM, raise_terminated)
-
-
-@contextlib.contextmanager
-def none_lost() -> Iterator[None]:
-    """Let an interrupt that Python forgets come again within the block.
-
-    Python prints what is raised in a destructor, or in the callback of a weak
-    reference, and forgets it; a signal may arrive in one.
-    """
-    if not _gets_signals():
-        yield
-        return
-    lost: list[type[BaseException]] = []
-
-    def raise_again(signum: int, frame: FrameType | None) -> None:
-        if lost:
-            raise lost.pop()
-
-    def keep(unraisable: sys.UnraisableHookArgs) -> None:
-        if issubclass(unraisable.exc_type, (KeyboardInterrupt, Terminated)):
-            lost.append(unraisable.exc_type)
-            # Not at once: it would arrive in here, and be lost once more.
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
-        else:
-            print_it(unraisable)
-
-    print_it = sys.unraisablehook
-    with _handled(signal.SIGALRM, raise_again):
-        sys.unraisablehook = keep
-        try:
-            yield
-        finally:
-            sys.unraisablehook = print_it
-            if lost:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        if lost:
-            raise lost.pop()
 
 
 def sighup_ignored() -> contextlib.AbstractContextManager[None]:
@@ -97,5 +61,5 @@ def _handled(
 
 
 def _gets_signals() -> bool:
-    # Only the main thread does: in any other nothing changes.
+    # Only the main thread gets signals, and only it may set handlers.
     return threading.current_thread() is threading.main_thread()

@@ -41,7 +41,7 @@ def run(app: Any, act: Callable[[], int]) -> int:
     :param act: the command; returns its exit status if nothing interrupts it.
     """
     try:
-        with interrupts.sigterm_raises(), interrupts.none_lost():
+        with interrupts.sigterm_raises():
             return act()
     except KeyboardInterrupt:
         return exits.INTERRUPTED

@@ -22,9 +22,9 @@ import math
 
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.series import Series
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import unknown
 from troveclient_rpcping.verdict import Verdict
 
 #: The percentiles of the RTTs in a summary, with their labels.
@@ -186,7 +186,4 @@ def _unanswered(target: Target, why: str) -> PingResult:
     if target.instance_id is None:
         reason = Reason.NOT_FOUND
         why = target.doubt or f'No instance bears this name{target.hint}'
-    return PingResult(
-        instance_id=target.instance_id or '',
-        judgement=Judgement(Verdict.UNKNOWN, reason, why),
-    )
+    return unknown(target.instance_id or '', reason, why)

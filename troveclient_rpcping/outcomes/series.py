@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -118,8 +117,7 @@ class Series:
         why = (
             f'Reachable {self.in_a_row} of {stable} times in a row by the end'
         )
-        judgement = Judgement(Verdict.UNKNOWN, Reason.TIMEOUT, why)
-        return dataclasses.replace(result, judgement=judgement)
+        return result.as_unknown(Reason.TIMEOUT, why)
 
     @property
     def lost(self) -> int:

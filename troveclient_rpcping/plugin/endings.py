@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The signals that end ``check_trove_guest_rpc``.
+"""The signals that end ``check_trove_guest_rpc``, and how they do so.
 
 A monitoring system sends SIGTERM, a wrapper SIGALRM or SIGXCPU, a terminal
-SIGHUP. For Nagios, a plugin that a signal kills is CRITICAL. So each of these
-signals raises :class:`Ended`, and the plugin ends with its line.
+SIGHUP. Nagios reports CRITICAL for a plugin that such a signal kills. So each
+of these signals raises :class:`Ended`, and the plugin prints its line.
 """
 
 from __future__ import annotations
@@ -22,23 +22,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
-import time
 from types import FrameType
 
-# Seconds to print the line after a second signal.
+# Seconds from the second signal to the end, whether the line was read or not.
 _GRACE = 2.0
 
-# Seconds until a lost signal comes again.
-_SOON = 0.01
-
 _LEFT_ALONE = {
-    # Nobody can catch these.
+    # No process can catch these.
     *(signal.SIGKILL, signal.SIGSTOP),
     # These end no process.
     *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
-    # After the handler, the process would meet the same fault again.
+    # After the handler of a fault, the same fault happens again.
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
 }
 
@@ -63,14 +58,13 @@ class Ended(BaseException):
 def catch() -> None:
     """Let the first signal raise :class:`Ended` in the main thread.
 
-    Signals that the caller of the process ignores stay ignored.
+    A signal that the caller of the process ignores stays ignored.
     """
-    sys.unraisablehook = _lost
     _handle_by(_end)
 
 
 def hold_off() -> None:
-    """Let signals end the process only after the time to print the line."""
+    """Let the line be printed: a signal ends the process after a grace."""
     _handle_by(_hurry)
 
 
@@ -81,37 +75,17 @@ def _handle_by(handler: object) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # "timeout" sends its signal twice. The second one must not interrupt.
+    # "timeout" sends its signal twice. The second must not interrupt the end.
     hold_off()
     raise Ended(number)
 
 
 def _hurry(number: int, frame: FrameType | None) -> None:
     # Not by a thread: the signal may have interrupted the start of one.
-    ends = time.monotonic() + _GRACE
-
-    def give_up(alarm: int, frame: FrameType | None) -> None:
-        if time.monotonic() >= ends:
-            os._exit(3)
-
     if not any(signal.getitimer(signal.ITIMER_REAL)):
-        signal.signal(signal.SIGALRM, give_up)
-        signal.setitimer(signal.ITIMER_REAL, _GRACE, _SOON)
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, _GRACE)
 
 
-def _lost(unraisable: sys.UnraisableHookArgs) -> None:
-    """Raise again a signal that Python drops, as in a destructor.
-
-    Nothing is printed: Icinga takes standard error for output.
-    """
-    lost = unraisable.exc_value
-    if isinstance(lost, Ended):
-        number = lost.number
-
-        def raise_again(alarm: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGALRM, _hurry)
-            raise Ended(number)
-
-        signal.signal(signal.SIGALRM, raise_again)
-        # Not at once: it would arrive in this handler, and be lost again.
-        signal.setitimer(signal.ITIMER_REAL, _SOON)
+def _give_up(number: int, frame: FrameType | None) -> None:
+    os._exit(3)

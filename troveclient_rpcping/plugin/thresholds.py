@@ -195,7 +195,7 @@ def _number(text: str) -> Decimal:
 
 def _seconds(text: str) -> Decimal:
     seconds = durations.parse(text)
-    if seconds > limits.MOST:
+    if seconds > limits.LARGEST:
         raise ValueError(text)
     return Decimal(str(seconds))
 

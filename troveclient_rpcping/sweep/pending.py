@@ -253,7 +253,14 @@ class Pending:
             # They were reported when they came.
             return
         for each in silent.held[:-1]:
-            self._emit(dataclasses.replace(each, judgement=result.judgement))
+            self._emit(
+                dataclasses.replace(
+                    each,
+                    verdict=result.verdict,
+                    reason=result.reason,
+                    message=result.message,
+                )
+            )
         self._emit(dataclasses.replace(result, lost=silent.asked - 1))
 
     def _fill_in_row(self, silent: Silent) -> None:

@@ -34,6 +34,7 @@ from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -117,7 +118,7 @@ def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
         with contextlib.closing(engine.run()) as turns:
             for _ in turns:
                 pass
-        return page.reply or NoReply(NoReply.NOT_ASKED, 'It was not asked')
+        return page.reply or NoReply(Failure.NOT_ASKED, 'It was not asked')
 
     return fetch
 
@@ -159,4 +160,4 @@ class _Page:
         self.reply = answer.reply
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
-        self.reply = self.reply or NoReply(NoReply.NOT_ASKED, why)
+        self.reply = self.reply or NoReply(Failure.NOT_ASKED, why)

@@ -20,10 +20,8 @@ import enum
 from troveclient_rpcping.sweep.evidence import Evidence
 from troveclient_rpcping.sweep.evidence import MOST_TIMEOUTS
 from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 _UNPROVEN = (
     "Trove's call timed out, and the sweep ended before that could be proven"
@@ -131,17 +129,16 @@ def dead(result: PingResult, *, confirmed: bool) -> PingResult:
     if confirmed:
         return result
     text = result.message.rstrip('.')
-    judgement = dataclasses.replace(
-        result.judgement, message=f'{text}; no other guest confirms it'
+    return dataclasses.replace(
+        result, message=f'{text}; no other guest confirms it'
     )
-    return dataclasses.replace(result, judgement=judgement)
 
 
 def not_ready(silent: Silent) -> PingResult:
     """Return the result of a silent guest that Trove would not ask now."""
     row = silent.guest.row
     text = _BUSY.format(status=row.status if row else None)
-    return _unknown(silent.result, Reason.NOT_READY, text)
+    return silent.result.as_unknown(Reason.NOT_READY, text)
 
 
 def losses(result: PingResult, evidence: Evidence) -> PingResult:
@@ -149,33 +146,27 @@ def losses(result: PingResult, evidence: Evidence) -> PingResult:
     text = _LOSSES.format(
         lost=evidence.lost, pings=evidence.lost + evidence.answered
     )
-    return _unknown(result, Reason.MESSAGE_BUS, text)
+    return result.as_unknown(Reason.MESSAGE_BUS, text)
 
 
 def not_steady(result: PingResult) -> PingResult:
     """Return the result of a guest during whose wait no agent answered."""
-    return _unknown(result, Reason.MESSAGE_BUS, _NOT_STEADY)
+    return result.as_unknown(Reason.MESSAGE_BUS, _NOT_STEADY)
 
 
 def nobody(result: PingResult) -> PingResult:
     """Return the result of a guest that is silent like all the others."""
-    return _unknown(result, Reason.MESSAGE_BUS, _NOBODY)
+    return result.as_unknown(Reason.MESSAGE_BUS, _NOBODY)
 
 
 def unproven(result: PingResult) -> PingResult:
     """Return the result of a guest that there was no time to prove dead."""
-    return _unknown(result, Reason.TIMEOUT, _UNPROVEN)
+    return result.as_unknown(Reason.TIMEOUT, _UNPROVEN)
 
 
 def lost(result: PingResult) -> PingResult:
     """Return the result of a ping whose guest answered another one."""
-    return _unknown(
-        result,
+    return result.as_unknown(
         Reason.MESSAGE_BUS,
         "Trove's call timed out, but the agent answered another ping",
     )
-
-
-def _unknown(result: PingResult, reason: Reason, text: str) -> PingResult:
-    judgement = Judgement(Verdict.UNKNOWN, reason, text)
-    return dataclasses.replace(result, judgement=judgement)

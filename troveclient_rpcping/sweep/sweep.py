@@ -34,6 +34,7 @@ from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.sweep import silence
 from troveclient_rpcping.sweep.breaker import Breaker
@@ -49,9 +50,10 @@ from troveclient_rpcping.sweep.queue import Task
 from troveclient_rpcping.sweep.repeat import Repeat
 from troveclient_rpcping.sweep.witnesses import Listing
 from troveclient_rpcping.sweep.witnesses import Witnesses
-from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import unknown
 from troveclient_rpcping.verdict import Verdict
 
 # Seconds without an answer of any agent after which witnesses are called: at
@@ -255,7 +257,7 @@ class Sweep:
             self._capacity.ended(question, now, None)
             self._witnesses.read(answer.reply, self._no_witnesses())
             return
-        result = PingResult.of(answer.reply, question.instance_id, answer.rtt)
+        result = judge(answer.reply, question.instance_id, answer.rtt)
         heard = result.verdict is Verdict.REACHABLE
         self._capacity.ended(question, now, result.rtt if heard else None)
         if result.reason is Reason.AGENT_TIMEOUT:
@@ -278,8 +280,8 @@ class Sweep:
         if self._ended:
             return
         self.finish()
-        not_asked = NoReply(NoReply.NOT_ASKED, why)
-        unanswered = NoReply(NoReply.TIMEOUT, why) if late else not_asked
+        not_asked = NoReply(Failure.NOT_ASKED, why)
+        unanswered = NoReply(Failure.TIMEOUT, why) if late else not_asked
         for question, sent in self._flight.items():
             if sent.task is not None and question.purpose is Purpose.GUEST:
                 self._give_up_task(sent.task, unanswered)
@@ -424,11 +426,8 @@ class Sweep:
         try:
             transport.ping_path(guest.instance_id)
         except exceptions.InvalidInstanceID as error:
-            judgement = Judgement(
-                Verdict.UNKNOWN, Reason.NOT_FOUND, str(error)
-            )
             self._emit(
-                PingResult(instance_id=guest.instance_id, judgement=judgement)
+                unknown(guest.instance_id, Reason.NOT_FOUND, str(error))
             )
             return True
         return False
@@ -543,8 +542,7 @@ class Sweep:
             heard = last is not None and last > ended - _NEXT_ANSWER
             text = _TOO_SHORT if heard else _NO_ANSWER
             text = text.format(detail=result.message.rstrip('.'))
-            judgement = dataclasses.replace(result.judgement, message=text)
-            self._emit(dataclasses.replace(result, judgement=judgement))
+            self._emit(dataclasses.replace(result, message=text))
         self._unheard.clear()
 
     def _emit(self, result: PingResult) -> None:
@@ -555,7 +553,7 @@ class Sweep:
     def _give_up_task(self, task: Task, reply: NoReply) -> None:
         id_ = task.guest.instance_id
         if not task.extra and id_ not in self._seen:
-            self._emit(PingResult.of(reply, id_, None))
+            self._emit(judge(reply, id_, None))
 
     # What becomes of silent guests.
 
@@ -660,9 +658,6 @@ class Sweep:
             count = texts[result.message]
             if count >= max(_SAME_ERRORS, _SAME_SHARE * answers):
                 text = _SAME.format(count=count, text=result.detail)
-                judgement = Judgement(
-                    Verdict.UNKNOWN, Reason.MESSAGE_BUS, text
-                )
-                result = dataclasses.replace(result, judgement=judgement)
+                result = result.as_unknown(Reason.MESSAGE_BUS, text)
             self._emit(result)
         self._errors.clear()

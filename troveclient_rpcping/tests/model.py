@@ -42,6 +42,7 @@ from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -289,7 +290,7 @@ class _Simulation:
                 return cloud.low, _DEAD
         wait = begin - self.now
         if wait > question.timeout:
-            return question.timeout, NoReply(NoReply.TIMEOUT, 'No answer')
+            return question.timeout, NoReply(Failure.TIMEOUT, 'No answer')
         if (
             guest.kind is Kind.DEAD
             or worker < cloud.cut

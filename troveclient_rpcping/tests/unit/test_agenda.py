@@ -23,6 +23,7 @@ from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -158,7 +159,7 @@ class EndTest(testtools.TestCase):
         """A witness answers: Trove waits longer for the guest than we do."""
         play = Play('a', listing=[Instance('w', heartbeat_age=10)])
         (ping,) = play.ask()
-        play.answer(ping, NoReply(NoReply.TIMEOUT, 'No reply in 1 s'), 1.0)
+        play.answer(ping, NoReply(Failure.TIMEOUT, 'No reply in 1 s'), 1.0)
         (witness,) = play.ask()
         self.assertIs(Purpose.WITNESS, witness.purpose)
         play.answer(witness, PONG)
@@ -194,7 +195,7 @@ class EndTest(testtools.TestCase):
     def test_what_the_breaker_sees_ends_it(self) -> None:
         """The rest of the fleet is not asked."""
         play = Play(map(str, range(1000)))
-        refused = NoReply(NoReply.CONNECTION, 'refused')
+        refused = NoReply(Failure.CONNECTION, 'refused')
         while play.ask() or play.flight:
             if play.sweep.done:
                 break

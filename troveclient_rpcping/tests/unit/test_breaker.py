@@ -16,15 +16,15 @@ import testtools
 
 from troveclient_rpcping.sweep.breaker import Breaker
 from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
 
 def result(verdict: Verdict, reason: Reason | None = None) -> PingResult:
-    judgement = Judgement(verdict, reason, 'why')
-    return PingResult(instance_id=GUEST, judgement=judgement)
+    return PingResult(
+        instance_id=GUEST, verdict=verdict, reason=reason, message='why'
+    )
 
 
 UP = result(Verdict.REACHABLE)

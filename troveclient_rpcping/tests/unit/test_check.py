@@ -48,7 +48,6 @@ from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -102,9 +101,10 @@ def performance(line: str) -> dict[str, dict[str, str]]:
 
 
 def up(number: int = 0, rtt: float = 0.03) -> PingResult:
-    judgement = Judgement(Verdict.REACHABLE)
     return PingResult(
-        instance_id=str(uuid.UUID(int=number)), judgement=judgement, rtt=rtt
+        instance_id=str(uuid.UUID(int=number)),
+        verdict=Verdict.REACHABLE,
+        rtt=rtt,
     )
 
 
@@ -112,7 +112,7 @@ def not_up(
     verdict: Verdict, reason: Reason, message: str = 'words'
 ) -> PingResult:
     return PingResult(
-        instance_id=GUEST, judgement=Judgement(verdict, reason, message)
+        instance_id=GUEST, verdict=verdict, reason=reason, message=message
     )
 
 
@@ -451,13 +451,18 @@ class LineTest(testtools.TestCase):
     @given(st.text())
     def test_no_text_of_others_breaks_a_line(self, text: str) -> None:
         """Names, IDs, errors and request IDs are cleaned."""
-        judgements = [
-            Judgement(Verdict.ERROR, Reason.AGENT_ERROR, text),
-            Judgement(Verdict.UNKNOWN, Reason.API_ERROR, text),
-        ]
         results = [
-            PingResult(instance_id=text, judgement=judgement, request_id=text)
-            for judgement in judgements
+            PingResult(
+                instance_id=text,
+                verdict=verdict,
+                reason=reason,
+                message=text,
+                request_id=text,
+            )
+            for verdict, reason in (
+                (Verdict.ERROR, Reason.AGENT_ERROR),
+                (Verdict.UNKNOWN, Reason.API_ERROR),
+            )
         ]
         made = report(*results, name=text, critical='5')
         first = output.first_line(made.state, made.sentence, made.performance)
@@ -1189,9 +1194,6 @@ class ProcessTest(TestCase):
         return (
             *PROGRAM[:2],
             'import signal, sys\n'
-            'class Destructor:\n'
-            '    def __del__(self):\n'
-            '        signal.raise_signal(signal.SIGUSR1)\n'
             'class Finder:\n'
             '    def find_spec(self, name, *rest):\n'
             '        if name == "troveclient_rpcping.plugin.check":\n'

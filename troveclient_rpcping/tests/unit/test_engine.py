@@ -18,6 +18,7 @@ import collections
 from collections.abc import Generator
 from collections.abc import Iterator
 import contextlib
+import itertools
 import math
 import threading
 import time
@@ -29,13 +30,14 @@ import testtools
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.engine import Engine
 from troveclient_rpcping.engine.login import Login
+from troveclient_rpcping.engine.login import PAUSE
 from troveclient_rpcping.engine.login import refuses_user
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.engine.pacing import STARVED
 from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
-from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -259,7 +261,7 @@ class EngineTest(base.TestCase):
         assert isinstance(reply, Reply)
         self.assertEqual((False, 10), (reply.complete, len(reply.body)))
         agenda = self.run_all(self.silent, Script('a', timeout=0.1))
-        self.assertEqual([NoReply.TIMEOUT], agenda.outcomes())
+        self.assertEqual([Failure.TIMEOUT], agenda.outcomes())
 
     def test_nothing_is_asked_after_the_deadline(self) -> None:
         """The agenda is told why, and once."""
@@ -418,7 +420,11 @@ class EngineTest(base.TestCase):
             taken[token] += 1
             return base.PONG if taken[token] <= 2 else BAD_TOKEN
 
-        agenda = self.run_all(answer, Script('a' * 14))
+        # A minute passes each time that the clock is read.
+        clock = itertools.count(0.0, 60.0)
+        agenda = self.run_all(
+            answer, Script('a' * 14), clock=lambda: next(clock)
+        )
         self.assertEqual([204] * 14, agenda.outcomes())
         self.assertEqual(7, len(taken))
 
@@ -485,97 +491,38 @@ class LoginTest(testtools.TestCase):
 
     def login(self, tokens: int = 1000) -> tuple[Login, FakeAccess]:
         access: Any = FakeAccess(tokens)
-        return Login(access, lambda: self.now), access
-
-    def test_a_token_is_small(self) -> None:
-        """Each request under way has one."""
-        login, _ = self.login()
-        self.assertFalse(hasattr(login.token, '__dict__'))
-
-    def test_the_first_token_may_be_old(self) -> None:
-        """So a refusal is worth a login."""
-        login, access = self.login()
-        old = login.token
-        self.assertFalse(old.fresh)
-        self.assertTrue(login.renewed('a', old))
-        self.assertNotEqual(old.headers, login.token.headers)
-        self.assertTrue(login.token.fresh)
-        self.assertEqual(1, access.renewals)
+        login = Login(access, lambda: self.now)
+        login.begin()
+        return login, access
 
     def test_all_that_was_sent_with_one_token_costs_one_login(self) -> None:
-        """What comes late is asked again with the token of now."""
+        """A late refusal is answered with the token of now."""
         login, access = self.login()
-        old = login.token
-        for key in 'abcdef':
-            self.assertTrue(login.renewed(key, old))
+        old = login.headers
+        for _ in range(6):
+            self.assertTrue(login.renewed(old))
+        self.assertNotEqual(old, login.headers)
         self.assertEqual(1, access.renewals)
 
-    def test_a_fresh_token_that_is_refused_is_not_renewed(self) -> None:
-        """Once it was taken by anyone it is fresh no more."""
-        login, access = self.login()
-        login.renewed('a', login.token)
-        self.assertFalse(login.renewed('b', login.token))
-        login.taken(login.token)
-        self.assertTrue(login.renewed('b', login.token))
-        self.assertEqual(2, access.renewals)
-
-    def test_one_that_is_never_taken_is_renewed_after_longer_and_longer(
-        self,
-    ) -> None:
-        """Keystone may be out of step for a while."""
-        login, access = self.login()
-        login.renewed('a', login.token)
-        for pause in (1, 2, 4, 8, 16, 32, 60, 60):
-            login.answered('a')
-            self.now += pause - 0.1
-            self.assertFalse(login.renewed('a', login.token), pause)
-            self.now += 0.1
-            self.assertTrue(login.renewed('a', login.token), pause)
-        self.assertEqual(9, access.renewals)
-        login.taken(login.token)
-        login.answered('a')
-        login.renewed('a', login.token)
-        self.now += 1.0
-        self.assertTrue(login.renewed('a', login.token))
-
-    def test_one_request_is_asked_again_three_times(self) -> None:
-        """Then it is the request, and not the token."""
-        login, _ = self.login()
-        for _ in range(3):
-            login.token.fresh = False
-            self.assertTrue(login.renewed('a', login.token))
-        login.token.fresh = False
-        self.assertFalse(login.renewed('a', login.token))
-        self.assertTrue(login.renewed('b', login.token))
-        login.answered('a')
-        login.token.fresh = False
-        self.assertTrue(login.renewed('a', login.token), 'a later one')
-
-    def test_a_run_logs_in_a_hundred_times(self) -> None:
+    def test_a_new_token_that_is_refused_is_not_renewed_at_once(self) -> None:
         """An API that takes no token is no reason to flood Keystone."""
         login, access = self.login()
-        for number in range(100):
-            login.token.fresh = False
-            self.assertTrue(login.renewed(str(number), login.token))
-        login.token.fresh = False
-        self.assertFalse(login.renewed('x', login.token))
-        self.assertEqual(100, access.renewals)
+        login.renewed(login.headers)
+        self.now += PAUSE - 0.1
+        self.assertFalse(login.renewed(login.headers))
+        self.now += 0.1
+        self.assertTrue(login.renewed(login.headers))
+        self.assertEqual(2, access.renewals)
 
     def test_after_a_login_that_failed_there_is_a_pause(self) -> None:
-        """Keystone is not asked again for each ping; nor is that a login."""
+        """Keystone is not asked again for each ping."""
         login, access = self.login(tokens=1)
-
-        def renew(key: str) -> None:
+        for _ in range(2):
             self.assertRaises(
-                ksa_exceptions.ConnectFailure, login.renewed, key, login.token
+                ksa_exceptions.ConnectFailure, login.renewed, login.headers
             )
-
-        renew('a')
-        self.now += 0.9
-        self.assertFalse(login.renewed('b', login.token))
-        self.assertEqual(1, access.renewals)
-        self.now += 0.2
-        renew('b')
+            self.assertFalse(login.renewed(login.headers))
+            self.now += PAUSE
         self.assertEqual(2, access.renewals)
 
     def test_only_troves_words_refuse_the_user(self) -> None:

@@ -31,7 +31,6 @@ from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus import server as serving
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
 
@@ -58,12 +57,14 @@ def observed(guests: int) -> Metrics:
 
 
 def observe(metrics: Metrics, guests: int) -> None:
-    judgement = Judgement(Verdict.REACHABLE)
     ids = [f'guest-{number}' for number in range(guests)]
     metrics.observe(
         base.findings(
             [Target(id_) for id_ in ids],
-            [PingResult(instance_id=id_, judgement=judgement) for id_ in ids],
+            [
+                PingResult(instance_id=id_, verdict=Verdict.REACHABLE)
+                for id_ in ids
+            ],
         ),
         ended=1.0,
         seconds=1.0,

@@ -95,7 +95,9 @@ class RepliesTest(testtools.TestCase):
         self.assertEqual(
             PingResult(
                 instance_id=OTHER,
-                judgement=judge(fixture.agent_timeout(), OTHER),
+                verdict=Verdict.UNREACHABLE,
+                reason=Reason.AGENT_TIMEOUT,
+                message='Timeout trying to connect to the Guest Agent.',
                 rtt=15.0,
                 http_status=400,
                 request_id=fixture.REQUEST_ID,

@@ -20,6 +20,7 @@ import pycurl
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.handle import Handle
 from troveclient_rpcping.engine.loop import Loop
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
@@ -90,7 +91,7 @@ class HandleTest(base.TestCase):
         for fresh in (False, True):
             self.assertEqual(
                 NoReply(
-                    NoReply.TIMEOUT, 'No answer from the API within 0.5 s'
+                    Failure.TIMEOUT, 'No answer from the API within 0.5 s'
                 ),
                 self.send(handle, timeout=0.5, fresh=fresh),
             )

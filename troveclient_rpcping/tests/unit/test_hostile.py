@@ -402,17 +402,6 @@ class NoEndTest(TestCase):
         for what, script in scripts.items():
             self.assert_given_up(what, ping, script)
 
-    def test_slow_lines_between_chunks_end_with_the_timeout(self) -> None:
-        """The timeout is for the body in all, with all that frames it."""
-        chunked = b'HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n'
-        for pieces in (
-            (chunked, b'5;'),
-            (chunked, b'0\r\nX: '),
-        ):
-            script = Script(pieces, Ending.TRICKLING)
-            with self.server.plays(script):
-                self.assertEqual(Verdict.UNKNOWN, self.single(SHORT))
-
     def test_a_listing_does_not_read_for_ever(self) -> None:
         """A page is larger than a ping, and bounded as well."""
         head = b'HTTP/1.1 200 OK\r\n\r\n'
@@ -550,7 +539,7 @@ class JudgeTest(testtools.TestCase):
             self.assertIn(judgement.reason, (None, Reason.NO_SUCH_METHOD))
             return
         self.assertIsNotNone(judgement.reason)
-        error: Any = exceptions.from_judgement(judgement, reply, 'x')
+        error: Any = exceptions.from_result(judgement, reply, 'x')
         if error.reason is not judgement.reason:
             self.fail(repr(error))
 

@@ -22,6 +22,7 @@ import testtools
 
 from troveclient_rpcping import inventory
 from troveclient_rpcping.exceptions import ListingFailed
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
@@ -155,7 +156,7 @@ class ListInstancesTest(testtools.TestCase):
             ),
             (Reply(502, {}, b'<html>'), Reason.GATEWAY, 'HTTP 502'),
             (
-                NoReply(NoReply.CONNECTION, 'refused'),
+                NoReply(Failure.CONNECTION, 'refused'),
                 Reason.CONNECTION,
                 'refused',
             ),

@@ -13,9 +13,8 @@
 """libcurl's event loop, and interrupts in the middle of it."""
 
 import signal
+import subprocess
 import sys
-import threading
-import time
 
 import pycurl
 
@@ -29,11 +28,47 @@ from troveclient_rpcping.tests import base
 LONG = 60.0
 
 
-class Interrupted(Handle):
-    """A handle that is interrupted while the body arrives."""
+# Sweeps that would go on for hours, and the number of those interrupted.
+INTERRUPTED = """
+import signal, sys
+from troveclient_rpcping.tests import base
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+manager = base.TestCase('setUp').connect(sys.argv[1]).mgmt_instances
+interrupted = 0
+for number in range(100):
+    guests = (base.GUEST for _ in range(100_000_000))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01 + number / 10_000)
+        for _ in manager.rpc_ping_each(guests, concurrency=8):
+            pass
+    except KeyboardInterrupt:
+        interrupted += 1
+print(interrupted)
+"""
+
+
+class Signalled(Handle):
+    """A handle that gets a signal in one of its callbacks.
+
+    :param name: which callback.
+    :param number: which signal.
+    """
+
+    def __init__(self, access: Access, name: str, number: signal.Signals):
+        self._signals = {name: number}
+        super().__init__(access)
+
+    def _on_header(self, line: bytes) -> int:
+        self._signal('header')
+        return super()._on_header(line)
 
     def _on_body(self, data: bytes) -> int:
-        raise KeyboardInterrupt
+        self._signal('body')
+        return super()._on_body(data)
+
+    def _signal(self, name: str) -> None:
+        if name in self._signals:
+            signal.raise_signal(self._signals.pop(name))
 
 
 class LoopTest(base.TestCase):
@@ -42,77 +77,42 @@ class LoopTest(base.TestCase):
         self.addCleanup(loop.close)
         return loop
 
-    def test_an_interrupt_in_a_callback_is_raised(self) -> None:
-        """pycurl would print and forget it."""
-        server = self.serve(base.DEAD)
-        handle = Interrupted(Access(self.connect(server.url)))
-        handle.prepare(server.url, [], timeout=LONG, limit=1000)
-        loop = self.loop()
-        hook = sys.excepthook
-        loop.start(handle)
-        end = time.monotonic() + LONG
+    def test_a_signal_in_a_callback_is_raised(self) -> None:
+        """Ctrl-C and SIGTERM, as a head or a body arrives."""
+        access = Access(self.connect(self.serve(base.DEAD).url))
+        for name in ('header', 'body'):
+            for number, kind in (
+                (signal.SIGINT, KeyboardInterrupt),
+                (signal.SIGTERM, interrupts.Terminated),
+            ):
+                loop = self.loop()
+                handle = Signalled(access, name, number)
+                handle.prepare(
+                    access.endpoint, [], timeout=LONG, limit=1000, fresh=True
+                )
 
-        def go_on() -> None:
-            while time.monotonic() < end:
-                loop.wait(1.0)
+                def go_on(loop: Loop = loop, handle: Handle = handle) -> None:
+                    loop.start(handle)
+                    while not loop.wait(LONG):
+                        pass
 
-        self.assertRaises(KeyboardInterrupt, go_on)
-        self.assertIs(hook, sys.excepthook)
-
-    def test_exceptions_of_others_are_printed_again_afterwards(self) -> None:
-        """Also if an interrupt came just as the loop had begun to listen."""
-        loop = Loop()
-        hook = sys.excepthook
-        loop._interrupts.__enter__()
-        loop.close()
-        self.assertIs(hook, sys.excepthook)
-
-    def test_threads_leave_the_hook_of_the_program_alone(self) -> None:
-        """Each in a sweep of its own, at the same time."""
-        server = self.serve(base.PONG)
-        hook = sys.excepthook
-
-        def sweep() -> None:
-            manager = self.connect(server.url).mgmt_instances
-            ids = [f'{base.GUEST}-{number}' for number in range(500)]
-            for _ in manager.rpc_ping_each(ids):
-                hooks.add(sys.excepthook)
-
-        hooks = {hook}
-        threads = [threading.Thread(target=sweep) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual({hook}, hooks)
-        self.assertIs(hook, sys.excepthook)
+                with interrupts.sigterm_raises():
+                    self.assertRaises(kind, go_on)
 
     def test_no_interrupt_of_many_is_lost(self) -> None:
-        """Wherever in a sweep it arrives; as the commands run a sweep."""
+        """Wherever in a sweep it arrives: most arrive in libcurl's callbacks.
+
+        pycurl before 7.48 lost one of six.
+        """
         server = self.serve(base.PONG)
-        manager = self.connect(server.url).mgmt_instances
-        main = threading.main_thread().ident or 0
-        for _ in range(50):
-            stop = threading.Event()
-
-            def interrupt(stop: threading.Event = stop) -> None:
-                if not stop.wait(0.02):
-                    signal.pthread_kill(main, signal.SIGINT)
-
-            thread = threading.Thread(target=interrupt)
-
-            def sweep(thread: threading.Thread = thread) -> None:
-                thread.start()
-                ids = (base.GUEST for _ in range(1_000_000))
-                with interrupts.none_lost():
-                    for _ in manager.rpc_ping_each(ids, concurrency=8):
-                        server.requests.clear()
-
-            try:
-                self.assertRaises(KeyboardInterrupt, sweep)
-            finally:
-                stop.set()
-                thread.join()
+        # In a process of its own: threads of the server would end in it.
+        process = subprocess.run(
+            [sys.executable, '-c', INTERRUPTED, server.url],
+            capture_output=True,
+            text=True,
+            timeout=LONG,
+        )
+        self.assertEqual(('100\n', ''), (process.stdout, process.stderr))
 
     def test_a_high_timeout_is_no_error(self) -> None:
         """The selector counts milliseconds in 32 bits."""

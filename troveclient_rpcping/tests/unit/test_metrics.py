@@ -39,7 +39,6 @@ from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -75,10 +74,12 @@ HOSTILE = [
     'long ' * 10_000,
 ]
 
-REACHABLE = Judgement(Verdict.REACHABLE)
-UNREACHABLE = Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
-ERROR = Judgement(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
-UNKNOWN = Judgement(Verdict.UNKNOWN, Reason.COMPUTE_ERROR, 'nova is broken')
+Judged = tuple[Verdict, Reason | None, str]
+
+REACHABLE: Judged = (Verdict.REACHABLE, None, '')
+UNREACHABLE: Judged = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
+ERROR = (Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
+UNKNOWN = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR, 'nova is broken')
 
 
 def target(instance_id: str, name: str | None = 'db') -> Target:
@@ -92,14 +93,21 @@ def target(instance_id: str, name: str | None = 'db') -> Target:
 
 
 def ping(
-    instance_id: str, judgement: Judgement = REACHABLE, rtt: float = 0.031
+    instance_id: str, judged: Judged = REACHABLE, rtt: float = 0.031
 ) -> PingResult:
-    return PingResult(instance_id=instance_id, judgement=judgement, rtt=rtt)
+    verdict, reason, message = judged
+    return PingResult(
+        instance_id=instance_id,
+        verdict=verdict,
+        reason=reason,
+        message=message,
+        rtt=rtt,
+    )
 
 
 def observe(
     metrics: Metrics,
-    judgements: Sequence[Judgement],
+    judgements: Sequence[Judged],
     *,
     ended: float = 1_700_000_000.0,
     seconds: float = 6.4,
@@ -239,7 +247,7 @@ class GuestsTest(TestCase):
 
     def test_a_name_without_an_instance_is_only_counted(self) -> None:
         """There is no ID that could tell it."""
-        nobody = Judgement(Verdict.UNKNOWN, Reason.NOT_FOUND, 'no such name')
+        nobody = Verdict.UNKNOWN, Reason.NOT_FOUND, 'no such name'
         sweep(
             self.metrics,
             [Target(None, 'nosuch'), target('a')],
@@ -291,7 +299,7 @@ class GuestsTest(TestCase):
 
     def test_no_text_of_a_server_becomes_a_label(self) -> None:
         """Only the closed sets do."""
-        words = Judgement(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
+        words = (Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
         observe(self.metrics, [words])
         text, _ = self.metrics.render('')
         self.assertNotIn(b'disk', text)

@@ -33,7 +33,6 @@ from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -48,7 +47,9 @@ def result(
 ) -> PingResult:
     return PingResult(
         instance_id=GUEST,
-        judgement=Judgement(verdict, reason, message),
+        verdict=verdict,
+        reason=reason,
+        message=message,
         rtt=rtt,
         request_id=request_id,
     )

@@ -26,7 +26,6 @@ from troveclient_rpcping.sweep.repeat import UntilReachable
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -49,7 +48,8 @@ def result(
 ) -> PingResult:
     return PingResult(
         instance_id=instance,
-        judgement=Judgement(verdict, reason),
+        verdict=verdict,
+        reason=reason,
         rtt=rtt,
         http_status=status,
     )

@@ -18,13 +18,14 @@ from typing import Any
 
 import testtools
 
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import unknown
 from troveclient_rpcping.verdict import Verdict
 
 ASKED = base.GUEST
@@ -71,7 +72,7 @@ BUS_ERRORS = (
 class JudgeTest(testtools.TestCase):
     def assert_judged(
         self, reply: Reply | NoReply, verdict: Verdict, reason: Reason | None
-    ) -> Judgement:
+    ) -> PingResult:
         judgement = judge(reply, ASKED)
         self.assertEqual(
             (verdict, reason), (judgement.verdict, judgement.reason)
@@ -80,7 +81,7 @@ class JudgeTest(testtools.TestCase):
 
     def assert_unknown(
         self, reply: Reply | NoReply, reason: Reason
-    ) -> Judgement:
+    ) -> PingResult:
         return self.assert_judged(reply, Verdict.UNKNOWN, reason)
 
     def test_a_clean_204_is_reachable(self) -> None:
@@ -401,44 +402,33 @@ class JudgeTest(testtools.TestCase):
         self.assertEqual(
             PingResult(
                 instance_id=ASKED,
-                judgement=Judgement(Verdict.REACHABLE),
+                verdict=Verdict.REACHABLE,
                 rtt=0.5,
                 http_status=204,
                 request_id='req-7',
             ),
-            PingResult.of(reply, ASKED, 0.5),
+            judge(reply, ASKED, 0.5),
         )
-        lost = NoReply(NoReply.CONNECTION, 'refused')
+        lost = NoReply(Failure.CONNECTION, 'refused')
         self.assertEqual(
-            PingResult(instance_id=ASKED, judgement=judge(lost, ASKED)),
-            PingResult.of(lost, ASKED, 0.5),
+            unknown(ASKED, Reason.CONNECTION, 'refused'),
+            judge(lost, ASKED, 0.5),
         )
 
     def test_a_result_cannot_be_changed(self) -> None:
         """It is a value, and a small one: there are as many as guests."""
-        judgement = Judgement(Verdict.REACHABLE)
-        result = PingResult(instance_id=ASKED, judgement=judgement)
+        result = PingResult(instance_id=ASKED, verdict=Verdict.REACHABLE)
         for value, name in (
-            (judgement, 'verdict'),
             (result, 'instance_id'),
             (Reply(204), 'status'),
-            (NoReply(NoReply.TIMEOUT), 'kind'),
+            (NoReply(Failure.TIMEOUT), 'kind'),
         ):
             self.assertRaises(
                 dataclasses.FrozenInstanceError, setattr, value, name, 'x'
             )
             self.assertFalse(hasattr(value, '__dict__'), repr(value))
         new: Any = PingResult
-        self.assertRaises(TypeError, new, ASKED, judgement)
-
-    def test_a_result_says_what_its_judgement_says(self) -> None:
-        """Without the detour."""
-        judgement = Judgement(Verdict.ERROR, Reason.AGENT_ERROR, 'a\nb')
-        result = PingResult(instance_id=ASKED, judgement=judgement)
-        self.assertEqual(
-            (Verdict.ERROR, Reason.AGENT_ERROR, 'a\nb', 'a'),
-            (result.verdict, result.reason, result.message, result.detail),
-        )
+        self.assertRaises(TypeError, new, ASKED, Verdict.REACHABLE)
 
     def test_the_dead_guests_text_counts_in_a_400_alone(self) -> None:
         """The same text under another status is not Trove's word."""
@@ -451,10 +441,10 @@ class JudgeTest(testtools.TestCase):
     def test_failures_without_a_reply_are_unknown(self) -> None:
         """Each keeps its kind as the reason, and its message."""
         kinds: dict[Any, Reason] = {
-            NoReply.TIMEOUT: Reason.TIMEOUT,
-            NoReply.CONNECTION: Reason.CONNECTION,
-            NoReply.BAD_RESPONSE: Reason.BAD_RESPONSE,
-            NoReply.NOT_ASKED: Reason.NOT_ASKED,
+            Failure.TIMEOUT: Reason.TIMEOUT,
+            Failure.CONNECTION: Reason.CONNECTION,
+            Failure.BAD_RESPONSE: Reason.BAD_RESPONSE,
+            Failure.NOT_ASKED: Reason.NOT_ASKED,
         }
         for kind, reason in kinds.items():
             judgement = self.assert_unknown(NoReply(kind, 'why'), reason)

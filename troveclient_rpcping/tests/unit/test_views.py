@@ -34,7 +34,6 @@ from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -47,15 +46,16 @@ class Terminal(io.StringIO):
 
 def findings(*names: str, dead: bool = True) -> Findings:
     """Return the findings about guests of these names."""
-    judgement = (
-        Judgement(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
-        if dead
-        else Judgement(Verdict.REACHABLE)
-    )
     return base.findings(
         [Target(f'id-{name}', name) for name in names],
         [
-            PingResult(instance_id=f'id-{name}', judgement=judgement, rtt=0.5)
+            PingResult(
+                instance_id=f'id-{name}',
+                verdict=Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
+                reason=Reason.AGENT_TIMEOUT if dead else None,
+                message='Timeout' if dead else '',
+                rtt=0.5,
+            )
             for name in names
         ],
     )

@@ -30,7 +30,6 @@ from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import CONTROL_PLANE
-from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -52,7 +51,9 @@ def result(
 ) -> PingResult:
     return PingResult(
         instance_id=id_,
-        judgement=Judgement(*state, message),
+        verdict=state[0],
+        reason=state[1],
+        message=message,
         request_id=request_id,
     )
 

@@ -19,6 +19,7 @@ import testtools
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.witnesses import Listing
@@ -84,8 +85,8 @@ class ReadingTest(testtools.TestCase):
     def test_a_listing_that_cannot_be_read_names_nobody(self) -> None:
         """That there is none is another thing: then there is only a stub."""
         for reply, state in (
-            (NoReply(NoReply.TIMEOUT, 'x'), Listing.FAILED),
-            (NoReply(NoReply.CONNECTION, 'x'), Listing.FAILED),
+            (NoReply(Failure.TIMEOUT, 'x'), Listing.FAILED),
+            (NoReply(Failure.CONNECTION, 'x'), Listing.FAILED),
             (fixture.api_error(), Listing.FAILED),
             (fixture.denied(), Listing.FAILED),
             (fixture.gateway(), Listing.FAILED),
