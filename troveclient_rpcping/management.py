@@ -101,7 +101,9 @@ class Management(management.Management):  # type: ignore[misc]
         reply = transport.get(self.api, path, timeout)
         judgement = judge(reply, instance_id)
         if judgement.verdict is not Verdict.REACHABLE:
-            raise exceptions.from_judgement(judgement, reply, path)
+            raise exceptions.from_judgement(
+                judgement, reply, path, instance_id
+            )
 
     def rpc_ping_each(
         self,

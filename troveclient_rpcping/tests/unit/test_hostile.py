@@ -557,7 +557,7 @@ class JudgeTest(testtools.TestCase):
             self.assertIn(judgement.reason, (None, Reason.NO_SUCH_METHOD))
             return
         self.assertIsNotNone(judgement.reason)
-        error: Any = exceptions.from_judgement(judgement, reply, 'x')
+        error: Any = exceptions.from_judgement(judgement, reply, 'x', 'y')
         if error.reason is not judgement.reason:
             self.fail(repr(error))
 
