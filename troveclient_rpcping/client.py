@@ -67,7 +67,7 @@ def connect(cloud: str | None = None, **settings: Any) -> Client:
     """Return a client of a cloud, chosen as ``openstack.connect`` does.
 
     openstacksdk reads clouds.yaml and the ``OS_*`` variables for it. The
-    first call of Trove logs in.
+    login happens here: troveclient looks for its endpoint at once.
 
     :param cloud: the name of the cloud in clouds.yaml. None: the cloud that
         ``OS_CLOUD`` names, or the ``OS_*`` variables describe.
@@ -75,8 +75,7 @@ def connect(cloud: str | None = None, **settings: Any) -> Client:
         ``interface``, ``auth``, ...
     :raises openstack.exceptions.ConfigException: there is no such cloud, or
         its settings do not suffice for a login.
-    :raises keystoneauth1.exceptions.AuthPluginException: the settings of the
-        login are incomplete.
+    :raises keystoneauth1.exceptions.ClientException: no login.
     """
     # Not at the top: importing the library must not cost openstacksdk.
     from openstack import config
