@@ -63,6 +63,27 @@ class Client(client.Client):  # type: ignore[misc]
         )
 
 
+def connect(cloud: str | None = None, **settings: Any) -> Client:
+    """Return a client of a cloud, chosen as ``openstack.connect`` does.
+
+    openstacksdk reads clouds.yaml and the ``OS_*`` variables for it. The
+    login happens here: troveclient looks for its endpoint at once.
+
+    :param cloud: the name of the cloud in clouds.yaml. None: the cloud that
+        ``OS_CLOUD`` names, or the ``OS_*`` variables describe.
+    :param settings: settings of the cloud to replace: ``region_name``,
+        ``interface``, ``auth``, ...
+    :raises openstack.exceptions.ConfigException: there is no such cloud, or
+        its settings do not suffice for a login.
+    :raises keystoneauth1.exceptions.ClientException: no login.
+    """
+    # Not at the top: importing the library must not cost openstacksdk.
+    from openstack import config
+
+    region = config.get_cloud_region(cloud=cloud, **settings)
+    return of_cloud(region, region.get_session())
+
+
 def of_cloud(
     cloud: cloud_region.CloudRegion, session: ksa_session.Session
 ) -> Client:

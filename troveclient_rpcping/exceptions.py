@@ -30,8 +30,9 @@ A sweep raises none for a guest: there verdicts are values.
      +-- ValidationError
           +-- InvalidInstanceID           not an ID that can stand in a URL
 
-Every other HTTP error is troveclient's own exception for its status, and a
-failing connection or login keystoneauth's, as with any call of troveclient.
+Each has ``instance_id`` and ``request_id``, which are None where there is
+none. Every other HTTP error is troveclient's own exception for its status. A
+failing connection or login is keystoneauth's, as with any call of troveclient.
 """
 
 from __future__ import annotations
@@ -59,7 +60,17 @@ __all__ = [
 ]
 
 
-class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
+class _Ours:
+    """What each exception of this library has."""
+
+    #: The instance that was asked for; None if the error is not about one.
+    instance_id: str | None = None
+    #: The ID that the reply of Trove bears; None if it bears none, or if
+    #: there is no reply.
+    request_id: str | None = None
+
+
+class GuestUnreachable(_Ours, exceptions.BadRequest):  # type: ignore[misc]
     """Trove says that its call to the guest agent timed out.
 
     That is the word of one call. ``rpc_ping_each`` looks for proof before it
@@ -70,7 +81,7 @@ class GuestUnreachable(exceptions.BadRequest):  # type: ignore[misc]
     reason = Reason.AGENT_TIMEOUT
 
 
-class GuestError(exceptions.BadRequest):  # type: ignore[misc]
+class GuestError(_Ours, exceptions.BadRequest):  # type: ignore[misc]
     """The guest agent failed the ping.
 
     ``reason`` is :attr:`Reason.AGENT_ERROR`.
@@ -79,7 +90,7 @@ class GuestError(exceptions.BadRequest):  # type: ignore[misc]
     reason = Reason.AGENT_ERROR
 
 
-class SessionRequired(exceptions.UnsupportedVersion):  # type: ignore[misc]
+class SessionRequired(_Ours, exceptions.UnsupportedVersion):  # type: ignore[misc]
     """The client was made without a keystoneauth session.
 
     troveclient's own HTTP client can only log in by Keystone's v2.0 API,
@@ -87,24 +98,36 @@ class SessionRequired(exceptions.UnsupportedVersion):  # type: ignore[misc]
     """
 
 
-class InvalidInstanceID(exceptions.ValidationError):  # type: ignore[misc]
+class InvalidInstanceID(_Ours, exceptions.ValidationError):  # type: ignore[misc]
     """The text cannot be the ID of an instance."""
 
+    def __init__(self, message: str, instance_id: str | None = None):
+        super().__init__(message)
+        self.instance_id = instance_id
 
-class ListingFailed(exceptions.ClientException):  # type: ignore[misc]
+
+class ListingFailed(_Ours, exceptions.ClientException):  # type: ignore[misc]
     """No listing of the instances came, or none that can be read.
 
     ``reason`` is a :class:`~troveclient_rpcping.verdict.Reason`. ``came`` is
     True if a listing came that cannot be read.
     """
 
-    def __init__(self, why: str, reason: Reason, *, came: bool = False):
+    def __init__(
+        self,
+        why: str,
+        reason: Reason,
+        *,
+        came: bool = False,
+        request_id: str | None = None,
+    ):
         super().__init__(f'The instances could not be listed: {why}')
         self.reason = reason
         self.came = came
+        self.request_id = request_id
 
 
-class TargetError(exceptions.ClientException):  # type: ignore[misc]
+class TargetError(_Ours, exceptions.ClientException):  # type: ignore[misc]
     """The choice of the guests is not clear; the text says what to do."""
 
 
@@ -153,6 +176,7 @@ def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
         **kwargs,
     )
     error.reason = result.reason
+    error.instance_id = result.instance_id
     return error  # type: ignore[no-any-return]
 
 

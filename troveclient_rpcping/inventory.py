@@ -246,7 +246,7 @@ def _failure(reply: Reply | NoReply) -> ListingFailed:
     if _is_of_nova(reply):
         reason = Reason.COMPUTE_ERROR
     failure = _PageRefused if reply.status in _REFUSED else ListingFailed
-    return failure(_said(reply), reason)
+    return failure(_said(reply), reason, request_id=reply.request_id)
 
 
 def _is_of_nova(reply: Reply) -> bool:

@@ -77,7 +77,7 @@ def ping_path(instance_id: str) -> str:
     ):
         shown = plaintext.one_line(instance_id, 60)
         raise exceptions.InvalidInstanceID(
-            f'"{shown}" cannot be the ID of an instance'
+            f'"{shown}" cannot be the ID of an instance', instance_id
         )
     quoted = urllib.parse.quote(instance_id, safe='', errors='replace')
     return f'/mgmt/instances/{quoted}/rpc_ping'

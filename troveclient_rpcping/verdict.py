@@ -24,6 +24,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
+from typing import Any
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.reply import NoReply
@@ -135,6 +136,28 @@ class PingResult:
     http_status: int | None = None
     request_id: str | None = None
     lost: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the guest is reachable."""
+        return self.verdict is Verdict.REACHABLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values, ready for JSON.
+
+        ``detail`` stands for ``message``, which is not to be trusted.
+        """
+        return {
+            'instance_id': self.instance_id,
+            'ok': self.ok,
+            'verdict': self.verdict.value,
+            'reason': self.reason.value if self.reason else None,
+            'detail': self.detail,
+            'rtt': self.rtt,
+            'http_status': self.http_status,
+            'request_id': self.request_id,
+            'lost': self.lost,
+        }
 
     @property
     def detail(self) -> str:

@@ -1216,17 +1216,6 @@ class ProcessTest(TestCase):
             self.finish(process),
         )
 
-    def test_a_signal_that_python_forgets_comes_again(self) -> None:
-        """Python drops exceptions of a destructor."""
-        server = self.serve(HANGING)
-        process = self.start(
-            *(*self.options(server.url), GUEST),
-            program=self.at_the_first_import('Destructor()'),
-        )
-        status, stdout = self.finish(process)
-        self.assertEqual(3, status)
-        self.assertRegex(stdout, r'\A.* ended by SIGUSR1 while .*\n\Z')
-
     def test_the_exit_status_is_that_of_the_check(self) -> None:
         """The process ends with it."""
         for answer, expected in (

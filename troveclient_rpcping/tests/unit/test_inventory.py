@@ -169,6 +169,18 @@ class ListInstancesTest(testtools.TestCase):
             self.assertEqual(reason, error.reason)
             self.assertIn(words, str(error))
 
+    def test_a_listing_that_trove_refuses_has_the_id_of_the_request(
+        self,
+    ) -> None:
+        """An operator can look for it in the log of the API."""
+        reply = Reply(500, {'x-openstack-request-id': 'req-7'})
+        error = self.assertRaises(
+            ListingFailed, inventory.list_instances, lambda path: reply
+        )
+        self.assertEqual(
+            (None, 'req-7'), (error.instance_id, error.request_id)
+        )
+
     def test_malformed_listings_are_refused(self) -> None:
         """They fail as a whole: half a fleet is no fleet."""
         good = json.dumps({'instances': [row(1)]}).encode()

@@ -60,12 +60,14 @@ class RpcPingTest(base.TestCase):
         self.assertIn(GUEST, self.server.requests[0][0])
 
     def test_a_dead_guest_raises_guest_unreachable(self) -> None:
-        """It is troveclient's BadRequest, with the ID of the request."""
+        """It is troveclient's BadRequest, with the IDs of both."""
         error = self.assert_raises(base.DEAD, exceptions.GuestUnreachable)
         self.assertIsInstance(error, trove_exceptions.BadRequest)
         self.assertEqual(Reason.AGENT_TIMEOUT, error.reason)
         self.assertEqual(400, error.http_status)
-        self.assertEqual('req-' + GUEST, error.request_id)
+        self.assertEqual(
+            (GUEST, f'req-{GUEST}'), (error.instance_id, error.request_id)
+        )
         self.assertIn('Timeout trying to connect', str(error))
 
     def test_a_failing_agent_raises_guest_error_with_all_of_its_text(
@@ -92,7 +94,9 @@ class RpcPingTest(base.TestCase):
             trove_exceptions.BadRequest,
         )
         self.assertIs(trove_exceptions.BadRequest, type(error))
-        self.assertEqual(Reason.COMPUTE_ERROR, error.reason)
+        self.assertEqual(
+            (Reason.COMPUTE_ERROR, GUEST), (error.reason, error.instance_id)
+        )
 
     def test_malformed_replies_raise_troveclients_exceptions(self) -> None:
         """Each gives the exception of its status, never another crash."""
@@ -220,8 +224,11 @@ class RpcPingTest(base.TestCase):
     def test_what_quoting_cannot_hold_is_refused_unsent(self) -> None:
         """Dots are folded, and slashes unquoted, by clients and proxies."""
         for instance in ('', '.', '..', '../..', 'a/b', 'a\\b', '/', '...'):
-            self.assert_raises(
+            error = self.assert_raises(
                 base.PONG, exceptions.InvalidInstanceID, instance=instance
+            )
+            self.assertEqual(
+                (instance, None), (error.instance_id, error.request_id)
             )
             self.assertEqual([], self.server.requests)
 

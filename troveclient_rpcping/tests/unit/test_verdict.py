@@ -18,6 +18,7 @@ from typing import Any
 
 import testtools
 
+from troveclient_rpcping import fixture
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -413,6 +414,25 @@ class JudgeTest(testtools.TestCase):
         self.assertEqual(
             unknown(ASKED, Reason.CONNECTION, 'refused'),
             judge(lost, ASKED, 0.5),
+        )
+
+    def test_a_result_becomes_plain_values_with_no_hostile_text(self) -> None:
+        """``detail`` is clean, and the whole message stays out."""
+        text = '\x1b[1mdisk\x1b[0m is full\nTraceback'
+        result = fixture.ping_result(fixture.agent_error(text), ASKED)
+        self.assertEqual(
+            {
+                'instance_id': ASKED,
+                'ok': False,
+                'verdict': 'error',
+                'reason': 'agent-error',
+                'detail': 'disk is full',
+                'rtt': result.rtt,
+                'http_status': 400,
+                'request_id': fixture.REQUEST_ID,
+                'lost': 0,
+            },
+            json.loads(json.dumps(result.to_dict())),
         )
 
     def test_a_result_cannot_be_changed(self) -> None:

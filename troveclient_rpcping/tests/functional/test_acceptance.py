@@ -1,0 +1,134 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``tools/acceptance.sh`` against a real control plane."""
+
+import pathlib
+import re
+import subprocess
+
+from sandbox import rabbitmq
+from sandbox import Sandbox
+from troveclient_rpcping.tests.functional import base
+
+PROGRAM = pathlib.Path(__file__).parents[3] / 'tools' / 'acceptance.sh'
+
+
+class AcceptanceTest(base.TestCase):
+    def run_program(
+        self,
+        *argv: str,
+        sandbox: Sandbox | None = None,
+        cloud: str = 'sandbox',
+    ) -> base.Run:
+        process = subprocess.Popen(
+            [str(PROGRAM), *argv],
+            env=(sandbox or self.sandbox).env(cloud),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.kill)
+        return base.Run.of(process)
+
+    def results(self, run: base.Run) -> dict[str, str]:
+        """Return the result of each claim, by the words of the table."""
+        self.assertEqual('', run.stderr)
+        for line in run.stdout.splitlines():
+            self.assertLessEqual(len(line), 80)
+        return dict(
+            re.findall(
+                r'^(\w.{27})  (held|DID NOT HOLD|not tried) ',
+                run.stdout,
+                re.MULTILINE,
+            )
+        )
+
+    def assert_all_held(self, sandbox: Sandbox) -> None:
+        guests = sandbox.guests
+        run = self.run_program(
+            *(guests['db-healthy'].id, guests['db-clustered'].id),
+            *('--dead', guests['db-dead'].id),
+            *('--member-cloud', 'sandbox-member'),
+            sandbox=sandbox,
+        )
+        self.assertEqual({'held'}, set(self.results(run).values()), run.stdout)
+        self.assertEqual(17, len(self.results(run)))
+        self.assertEqual(0, run.status)
+
+    def test_all_that_is_claimed_of_trove_holds_with_eventlet(self) -> None:
+        """With a dead guest, and with a user who may not ask."""
+        self.assert_all_held(self.sandbox)
+
+    def test_all_that_is_claimed_of_trove_holds_with_wsgi(self) -> None:
+        """There a dead guest holds one of two workers."""
+        if not rabbitmq.installed():
+            self.skipTest('RabbitMQ is not installed')
+        with Sandbox('rabbit', server='wsgi', agent_timeout=3) as box:
+            self.assert_all_held(box)
+
+    def test_what_does_not_hold_turns_the_row_and_the_exit_status(
+        self,
+    ) -> None:
+        """A failing guest is not well, a live one not dead, an admin asks."""
+        run = self.run_program(
+            *(self.id_of('db-healthy'), self.id_of('db-failing')),
+            *('--dead', self.id_of('db-clustered')),
+            *('--member-cloud', 'sandbox'),
+        )
+        broken = [
+            claim.partition(':')[0].strip()
+            for claim, result in self.results(run).items()
+            if result == 'DID NOT HOLD'
+        ]
+        self.assertEqual(
+            [
+                'Live guest',
+                'Pings at once are answered',
+                'Member is refused',
+                'Dead guest',
+                'Exit status 0',
+            ],
+            broken,
+            run.stdout,
+        )
+        self.assertIn('disk is full', run.stdout)
+        self.assertEqual(1, run.status)
+
+    def test_without_a_login_nothing_is_tried(self) -> None:
+        """The first row says so, and the exit status is 1."""
+        instance = self.id_of('db-healthy')
+        self.without('keystone')
+        run = self.run_program(instance)
+        login, *others = self.results(run).values()
+        self.assertEqual('DID NOT HOLD', login)
+        self.assertEqual({'not tried'}, set(others))
+        self.assertEqual(1, run.status)
+
+    def test_wrong_usage_is_a_line_that_says_what_is_wrong(self) -> None:
+        """Exit status 2, and nothing is asked."""
+        guest = self.id_of('db-healthy')
+        for cloud, argv, words in (
+            ('sandbox', (), 'arguments are required: ID'),
+            ('sandbox', ('db-healthy',), 'is not the ID of an instance'),
+            ('sandbox', (guest, '--dead', guest), 'cannot be well and dead'),
+            ('nosuch', (guest,), 'Cloud nosuch was not found'),
+            (
+                'sandbox',
+                (guest, '--member-cloud', 'nosuch'),
+                'Cloud nosuch was not found',
+            ),
+        ):
+            run = self.run_program(*argv, cloud=cloud)
+            self.assertIn(words, run.stderr.splitlines()[-1])
+            self.assertEqual((2, ''), (run.status, run.stdout))
