@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""All that there is to say stands in setup.cfg."""
+"""setup.cfg has the metadata; pbr reads it."""
 
 import setuptools
 

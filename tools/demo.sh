@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Bring up a Trove control plane on this machine, and ping its guests.
 #
-#   tools/demo.sh          show it, and leave nothing behind
-#   tools/demo.sh --keep   leave the control plane up, to try more
+#   tools/demo.sh          show a tour, then stop everything
+#   tools/demo.sh --keep   show a tour, and leave the control plane up
 set -euo pipefail
 # shellcheck source=tools/environment.sh
 . "$(dirname "$0")/environment.sh"
@@ -29,19 +29,19 @@ if [ "${1:-}" = --keep ]; then
     printf -v here %q "$PWD"
     cat <<TXT
 
-The control plane is still up. To go on from here:
+The control plane is still up. To try more:
 
     export PATH=$here/.venv-demo/bin:\$PATH
     export OS_CLIENT_CONFIG_FILE=$here/.sandbox/run/clouds.yaml OS_CLOUD=sandbox
     openstack database instance rpc ping db-healthy
-    python3 -m sandbox guest db-healthy dead    # and ping it again
-    python3 -m sandbox down                     # when you have seen enough
+    python3 -m sandbox guest db-healthy dead    # then ping it again
+    python3 -m sandbox down                     # stop the control plane
 TXT
 else
     python3 -m sandbox run -- tools/tour.sh
     cat <<'TXT'
 
-Everything is stopped. To keep the control plane up and try more:
+Everything is stopped. To leave the control plane up and try more:
 
     tools/demo.sh --keep
 TXT

@@ -1,7 +1,7 @@
-# Sourced by the scripts beside it: makes a virtual environment of their own.
+# The scripts beside this file source it to make a virtual environment.
 # shellcheck shell=bash
 
-# The top of the source tree, where every script works.
+# Every script works at the top of the source tree.
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -14,13 +14,14 @@ die() {
 
 # environment FOLDER WHAT PIP-ARGUMENT...
 #
-# Make FOLDER a virtual environment with what pip is told to install, unless
-# it already is: for this tree, this Python and these requirements. WHAT tells
-# people what is installed.
+# Make the virtual environment FOLDER, and let pip install its arguments there.
+# An environment of this tree, this Python and these requirements is kept. WHAT
+# describes for people what is installed.
 environment() {
     local folder=$1 what=$2 stamp log started=$SECONDS
     shift 2
-    # It may be in use, and made anew below: not by its own Python.
+    # The environment is removed below if it is out of date. So take Python from
+    # elsewhere, also if the caller has activated this environment.
     PATH=:$PATH:
     PATH=${PATH//":$PWD/$folder/bin:"/:}
     PATH=${PATH#:} PATH=${PATH%:}
@@ -39,13 +40,13 @@ environment() {
         log=$folder/install.log
         if ! "$folder/bin/pip" install "$@" >"$log" 2>&1; then
             tail -n 15 "$log" >&2
-            die "pip could not install $what; all it said is in $log"
+            die "pip could not install $what; $log has all its output"
         fi
         printf '%s\n' "$stamp" >"$folder/stamp"
         say "installed in $((SECONDS - started)) s"
     fi
     PATH=$PWD/$folder/bin:$PATH
     export PATH
-    # The settings of whoever runs this are not for the tests and the demo.
+    # The tests and the demo must not use the caller's settings.
     unset VIRTUAL_ENV "${!PYTHON@}" "${!OS_@}"
 }

@@ -11,19 +11,19 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 #
-# Mutation tests: breaks the code in hundreds of ways, one at a time, and shows
-# what no test notices. See doc/source/contributor/mutation.rst.
+# Change the code in hundreds of ways, one at a time, and show which changes no
+# test notices. See doc/source/contributor/mutation.rst.
 #
-#     tools/mutation.sh [module ...]      as in fleet/proof; all by default
+#     tools/mutation.sh [MODULE...]      such as sweep/breaker; all by default
 #
 # Needs cosmic-ray and what the unit tests need. Works in a copy of the tree.
 
 set -eu
 
 all='verdict reply sweep/breaker engine/engine engine/login engine/pacing
-    fleet/proof sweep/repeat outcomes/series outcomes/changes osc/exits'
+    sweep/evidence sweep/repeat outcomes/series outcomes/changes osc/exits'
 
-# Which tests speak for a module; what they take is multiplied by its mutants.
+# The tests of a module. They run once for each mutant, so they must be quick.
 tests_of() {
     case $1 in
     verdict) echo verdict reply ;;
@@ -60,8 +60,8 @@ test-command = "python -m testtools.run --failfast$tests"
 name = "local"
 
 [cosmic-ray.filters.operators-filter]
-# One opposite and one neighbour for each operator; no arithmetic with types,
-# which is what "X | None" in an annotation would be.
+# One opposite and one neighbour for each operator. No other arithmetic: it would
+# change the "X | None" of an annotation.
 exclude-operators = [
     "core/ReplaceBinaryOperator_(?!Add_Sub|Sub_Add|Mul_Div|Div_Mul)",
     "core/ReplaceComparisonOperator_(?!Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Lt_GtE|LtE_Gt|Gt_LtE|GtE_Lt|Is_IsNot|IsNot_Is|In_NotIn|NotIn_In)",

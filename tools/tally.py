@@ -10,13 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Count the results of all suites: who failed, and a last line of numbers.
+"""Count the results of all suites.
 
-``python3 tools/tally.py FOLDER``, where FOLDER has a ``NAME.check`` for each
-suite that is one test (``pass``, ``skip`` or ``fail``), and a ``NAME.subunit``
-for each that is a stream of results, with a ``NAME.again`` if those that
-failed were run again: who passes then is named, and counts as passed. Exit
-status: 0 if everything passed, else 1.
+``python3 tools/tally.py FOLDER`` names each failed test, and then prints one
+line of numbers. FOLDER has a ``NAME.check`` for each suite that is one test
+(``pass``, ``skip`` or ``fail``), and a ``NAME.subunit`` for each suite that is
+a stream of results. The exit status is 0 if tests passed and none failed,
+else 1.
 """
 
 import collections
@@ -29,7 +29,7 @@ import testtools
 _PASSED = {'success', 'xfail'}
 
 
-def _outcomes(path: pathlib.Path) -> dict[str, str]:
+def _of_stream(path: pathlib.Path) -> dict[str, str]:
     """Read a stream. A test that began and never ended has failed."""
     outcomes: dict[str, str] = {}
 
@@ -48,24 +48,12 @@ def _outcomes(path: pathlib.Path) -> dict[str, str]:
         try:
             subunit.ByteStreamToStreamResult(stream).run(result)
         except Exception:
-            # What is no stream of results (it raises nothing more special)
-            # comes from a suite that did not run to its end.
+            # The suite did not run to its end, and left something else than a
+            # stream of results. subunit raises no narrower exception.
             outcomes[path.name] = 'failed'
         result.stopTestRun()
-    # A suite without a test has not passed: something kept it from running.
+    # A suite without tests did not run.
     return outcomes or {path.name: 'failed'}
-
-
-def _of_stream(path: pathlib.Path) -> dict[str, str]:
-    """Read a stream, and what came of its failures when run again."""
-    outcomes = _outcomes(path)
-    again = path.with_suffix('.again')
-    if again.exists():
-        for test, outcome in _outcomes(again).items():
-            if outcomes.get(test) == 'failed' and outcome == 'passed':
-                print(f'passed only when run again: {test}')  # noqa: T201
-                outcomes[test] = 'passed'
-    return outcomes
 
 
 def _of_check(path: pathlib.Path) -> dict[str, str]:

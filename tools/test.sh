@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Run every test: lint, types, unit and functional tests, the documentation.
+# Run every test: lint, types, documentation, unit and functional tests.
 #
-#   tools/test.sh                  all of it
+#   tools/test.sh                  all suites
 #   tools/test.sh unit types ...   only these suites
 #
-# Needs no root and no broker; what needs RabbitMQ says so, and is skipped
-# without it. The last line counts what passed, failed and was skipped.
+# The tests need no root. A test that needs a missing program, such as
+# RabbitMQ, is skipped and says so. The last lines name each failed test and
+# count the results.
 set -uo pipefail
 # shellcheck source=tools/environment.sh
 . "$(dirname "$0")/environment.sh"
@@ -23,7 +24,8 @@ done
 [ $# -eq 0 ] || suites=("$@")
 
 environment .venv-test 'this plugin and the tools of its tests' \
-    -r test-requirements.txt -r doc/requirements.txt -e .
+    -r test-requirements.txt -r lint-requirements.txt \
+    -r functional-requirements.txt -r doc/requirements.txt -e .
 
 results=$(mktemp -d) || die 'no temporary folder'
 trap 'rm -rf "$results"' EXIT
@@ -36,37 +38,26 @@ check() {
         printf 'pass\n' >"$results/$name.check"
     else
         printf 'fail\n' >"$results/$name.check"
-        say "FAILED: $name ($*)"
     fi
 }
 
-# tests NAME: a suite of stestr.
+# tests NAME: a suite of stestr, with its ten slowest tests.
 tests() {
     mkdir "$results/$1"
     # Not all cores: each worker of the functional tests has a sandbox.
     stestr --test-path "./troveclient_rpcping/tests/$1" \
-        --repo-url "$results/$1" run --concurrency 2 || say "FAILED: $1"
+        --repo-url "$results/$1" run --concurrency 2
     stestr --repo-url "$results/$1" last --subunit >"$results/$1.subunit"
-}
-
-# again NAME: run the few that failed of a suite once more, one by one.
-again() {
-    local count
-    # It exits with 1 if anything failed.
-    count=$({ stestr --repo-url "$results/$1" failing --list || true; } \
-        2>/dev/null | grep -c '^troveclient_rpcping') || return 0
-    [ "$count" -le 3 ] || return 0
-    say "running again what failed of $1 ($count)"
-    stestr --test-path "./troveclient_rpcping/tests/$1" \
-        --repo-url "$results/$1" run --failing --serial
-    stestr --repo-url "$results/$1" last --subunit >"$results/$1.again"
+    stestr --repo-url "$results/$1" slowest
 }
 
 for suite in "${suites[@]}"; do
     printf '\n== %s\n' "$suite"
+    started=$SECONDS
     case $suite in
         lint)
             check lint ruff check .
+            check hacking flake8
             if command -v shellcheck >/dev/null; then
                 check shell shellcheck -x tools/*.sh .ci/run
             else
@@ -80,13 +71,9 @@ for suite in "${suites[@]}"; do
             check docs sphinx-build -q -W -b html doc/source doc/build/html
             check man sphinx-build -q -W -b man doc/source doc/build/man
             ;;
-        unit | functional)
-            tests "$suite"
-            # Dozens of servers on a machine that is busy with other work: one
-            # may be starved. Who passes only now is named below.
-            again "$suite"
-            ;;
+        unit | functional) tests "$suite" ;;
     esac
+    printf -- '-- %s: %s s\n' "$suite" $((SECONDS - started))
 done
 
 printf '\n'

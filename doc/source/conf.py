@@ -28,11 +28,11 @@ extensions = [
     'sphinx.ext.autodoc',
 ]
 
-# "--all" is an option, and no dash.
+# Keep the two hyphens of "--all".
 smartquotes = False
 
 html_theme = 'openstackdocs'
-# There is no repository that the theme knows: no "report a bug" link.
+# No "report a bug" link: the theme must know the repository for it.
 openstackdocs_auto_name = False
 openstackdocs_use_storyboard = False
 
@@ -55,7 +55,7 @@ man_pages = [
         ),
         (
             'openstack-database-instance-rpc-monitor',
-            'ping the guests of Trove again and again, and tell what changes',
+            'ping the guests of Trove again and again, and print what changes',
         ),
         (
             'check_trove_guest_rpc',

@@ -532,7 +532,7 @@ class UsageTest(base.TestCase):
             ],
             [name for name in loaded if name.startswith('troveclient_rpc')],
         )
-        self.assertFalse('pycurl' in loaded, 'libcurl is loaded')
+        self.assertNotIn('pycurl', loaded)
 
 
 class EndTest(base.TestCase):

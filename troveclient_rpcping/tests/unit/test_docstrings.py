@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Every test says in a sentence what it shows."""
+"""Every test states the behaviour that it shows."""
 
 import ast
 import pathlib
@@ -24,7 +24,7 @@ TESTS = pathlib.Path(troveclient_rpcping.__file__).parent / 'tests'
 
 class DocstringTest(testtools.TestCase):
     def test_every_test_has_a_docstring(self) -> None:
-        """A reader of a failure learns what should have been."""
+        """It tells the reader of a failure what the code should do."""
         tests = [
             (path.name, node)
             for path in TESTS.rglob('test_*.py')

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Which release of OpenStack the sandbox is made of."""
+"""The sandbox installs the chosen release of OpenStack."""
 
 import pathlib
 
@@ -36,20 +36,20 @@ class ReleaseTest(testtools.TestCase):
         return install.venv_path()
 
     def test_each_release_has_an_environment_of_its_own(self) -> None:
-        """The newest one is not made again for a look at an older one."""
+        """So trying an older release keeps the environment of the newest."""
         newest = install.venv_path()
         self.assertEqual('venv', newest.name)
         self.assertEqual(
             newest.with_name('venv-2024.1'), self.choose('2024.1')
         )
 
-    def test_a_release_that_is_unknown_is_an_error(self) -> None:
-        """It names those that there are, and makes no folder."""
+    def test_an_unknown_release_is_an_error(self) -> None:
+        """The message names the known releases."""
         error = self.assertRaises(sandbox.SandboxError, self.choose, '2014.1')
         self.assertIn('2024.1', str(error))
 
-    def test_a_release_says_which_trove_and_which_keystone(self) -> None:
-        """And pins whatever else it names."""
+    def test_a_release_pins_trove_and_keystone(self) -> None:
+        """It pins every other package that it names, too."""
         for path in RELEASES.glob('*.txt'):
             lines = [
                 line

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the package asks for, and what was tested."""
+"""The requirements match what the package imports and what was tested."""
 
 from collections.abc import Iterator
 from importlib import metadata
@@ -25,17 +25,17 @@ from troveclient_rpcping.tests.unit import test_layers
 
 ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
 
-# Not imported: it makes the version.
+# pbr makes the version; the package does not import it.
 BUILD = {'pbr'}
 
 
 def canonical(name: str) -> str:
-    """Return the name of a package in the one form that pip compares."""
+    """Return the name of a package in the form that pip compares."""
     return re.sub('[-_.]+', '-', name).lower()
 
 
 def read(file: str, operator: str) -> Iterator[tuple[str, str]]:
-    """Return the packages that a file names, and their versions."""
+    """Yield the packages that a file names, and their versions."""
     for line in (ROOT / file).read_text().splitlines():
         text = line.partition('#')[0].strip()
         if text:
@@ -44,7 +44,7 @@ def read(file: str, operator: str) -> Iterator[tuple[str, str]]:
 
 
 class RequirementsTest(testtools.TestCase):
-    def test_no_older_version_is_promised_than_was_tested(self) -> None:
+    def test_the_oldest_promised_versions_are_those_of_tox_lower(self) -> None:
         """``tox -e lower`` runs the tests with lower-constraints.txt."""
         promised = dict(read('requirements.txt', '>='))
         tested = dict(read('lower-constraints.txt', '=='))
@@ -53,8 +53,8 @@ class RequirementsTest(testtools.TestCase):
             promised, {name: tested.get(name) for name in promised}
         )
 
-    def test_what_is_imported_is_required_and_nothing_else(self) -> None:
-        """Not only by way of another package."""
+    def test_the_package_requires_exactly_what_it_imports(self) -> None:
+        """It does not rely on the requirements of another package."""
         providers = metadata.packages_distributions()
         imported = set()
         for source in test_layers.modules().values():
@@ -71,7 +71,7 @@ class RequirementsTest(testtools.TestCase):
         )
 
     def test_the_oldest_python_is_the_same_everywhere(self) -> None:
-        """For pip, for mypy, for ruff, and in the list of what was tested."""
+        """pip, mypy, ruff and the classifiers agree on it."""
         setup = (ROOT / 'setup.cfg').read_text()
         project = (ROOT / 'pyproject.toml').read_text()
         (oldest,) = re.findall(r'python_requires = >=3\.(\d+)', setup)
