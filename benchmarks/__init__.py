@@ -10,8 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The sweep, side by side with what a user would do otherwise.
+"""Benchmarks: how fast a sweep is, and what it does to other callers.
 
-``python -m benchmarks`` runs all of it in one go; see
-``doc/source/contributor/performance.rst``.
+See ``doc/source/contributor/performance.rst``.
 """

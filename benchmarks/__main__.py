@@ -10,11 +10,80 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""``python -m benchmarks``."""
+"""``python -m benchmarks``: run one of the two benchmarks."""
 
+import argparse
+import logging
+import os
+import signal
 import sys
 
-from benchmarks import command
+from benchmarks import neighbours
+from benchmarks import race
+from benchmarks import record
+from sandbox import SandboxError
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='python -m benchmarks')
+    parser.add_argument(
+        'which',
+        nargs='?',
+        choices=['sweep', 'neighbours'],
+        default='sweep',
+        help='sweep (default): the sweep beside other ways to ping; '
+        'neighbours: what a sweep does to other callers of the API',
+    )
+    parser.add_argument(
+        'cells',
+        nargs='*',
+        metavar='CELL',
+        help='cells of neighbours (default: all; see --list)',
+    )
+    parser.add_argument('--list', action='store_true', help='name all cells')
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='only show that the benchmark works; its figures mean nothing',
+    )
+    parser.add_argument(
+        '--record',
+        action='store_true',
+        help='write the figures into the documentation '
+        '(default: into build/benchmarks)',
+    )
+    said = parser.parse_intermixed_args(argv)
+    if said.quick and said.record:
+        parser.error('the figures of --quick mean nothing: do not record them')
+    return said
+
+
+def main(argv: list[str]) -> int:
+    """Run what the command line says; return the exit status."""
+    said = _parse(argv)
+    # Whatever ends the program, it removes its folders.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    logging.basicConfig(format='%(asctime)s %(message)s', datefmt='%H:%M:%S')
+    record.LOG.setLevel(logging.INFO)
+    # The programs that run heed neither clouds nor proxies.
+    for name in list(os.environ):
+        if name.startswith('OS_') or name.lower().endswith('_proxy'):
+            del os.environ[name]
+    folder = record.RECORDED if said.record else record.SCRATCH
+    try:
+        if said.list:
+            sys.stdout.write('\n'.join([*neighbours.plan(), '']))
+        elif said.which == 'neighbours':
+            neighbours.run(said.cells, folder, quick=said.quick)
+        else:
+            race.run(folder, quick=said.quick)
+    except (record.BenchmarkError, SandboxError) as exc:
+        sys.stderr.write(f'{exc}\n')
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
 
 if __name__ == '__main__':
-    sys.exit(command.main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

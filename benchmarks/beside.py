@@ -12,8 +12,10 @@
 
 """A command that sweeps, and another caller of trove-api beside it."""
 
-import dataclasses
 import http.client
+import itertools
+import math
+import re
 import statistics
 import subprocess
 import threading
@@ -21,32 +23,50 @@ import time
 from typing import Self
 import urllib.parse
 
-from benchmarks import programs
-from benchmarks.error import BenchmarkError
+from keystoneauth1 import session as session_
+from openstack import config
+
+from benchmarks import record
+from benchmarks import ways
 from sandbox import Sandbox
 
 # Seconds between two requests of the other caller.
-_EACH = 0.25
+_INTERVAL = 0.25
 
 #: Seconds after which a wait of the other caller is too long.
 LONG = 1.0
 
+# A request to Trove in the log of a command, or its reply.
+_LINE = re.compile(r'GET (http\S*/mgmt/instances\S*?)(: .*)?')
+
+
+def login(box: Sandbox, cloud: str = 'sandbox') -> session_.Session:
+    """Log in to a sandbox.
+
+    :param cloud: ``sandbox``, the administrator, or ``sandbox-member``.
+    """
+    clouds = config.OpenStackConfig(
+        config_files=[str(box.clouds_yaml)], load_envvars=False
+    )
+    return clouds.get_one(cloud).get_session()
+
 
 class Caller:
-    """Another caller: sends GETs on time, whether or not others are answered.
+    """Another caller: sends GETs on time, even while others are unanswered.
 
-    :param url: what it asks for.
-    :param token: a token of its own.
+    :param session: how it logs in.
+    :param path: what it asks Trove for.
     """
 
-    def __init__(self, url: str, token: str):
-        self._url = urllib.parse.urlsplit(url)
-        self._token = token
+    def __init__(self, session: session_.Session, path: str):
+        endpoint = session.get_endpoint(service_type='database')
+        self._url = urllib.parse.urlsplit(f'{endpoint}{path}')
+        self._headers = {'X-Auth-Token': session.get_token() or ''}
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._run)]
-        #: When each GET was sent, and how long it took.
-        self.waits: list[tuple[float, float]] = []
-        self.failures: list[str] = []
+        # When each GET was sent, and the seconds until its reply.
+        self._waits: list[tuple[float, float]] = []
+        self._failures: list[str] = []
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -54,7 +74,7 @@ class Caller:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        # The first one ends before the list is read on.
+        # The first thread starts the others, and ends before they are joined.
         for thread in self._threads:
             thread.join()
 
@@ -63,32 +83,38 @@ class Caller:
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             self._threads.append(threading.Thread(target=self.get))
             self._threads[-1].start()
-            due += _EACH
+            due += _INTERVAL
 
     def get(self) -> None:
-        """Send one, by a new connection."""
+        """Send one GET on a new connection, and wait for its reply."""
         sent = time.monotonic()
         connection = http.client.HTTPConnection(self._url.netloc, timeout=120)
         try:
-            headers = {'X-Auth-Token': self._token}
-            connection.request('GET', self._url.path, headers=headers)
+            connection.request('GET', self._url.path, headers=self._headers)
             reply = connection.getresponse()
             reply.read()
             if reply.status not in (200, 204):
-                self.failures.append(f'HTTP {reply.status}')
-        except OSError as exc:
-            self.failures.append(str(exc))
+                self._failures.append(f'HTTP {reply.status}')
+        except (OSError, http.client.HTTPException) as exc:
+            self._failures.append(repr(exc))
         finally:
             connection.close()
-        self.waits.append((sent, time.monotonic() - sent))
+        self._waits.append((sent, time.monotonic() - sent))
 
-    def summary(self, begin: float, end: float) -> dict[str, float]:
-        """Say how long it waited for what it sent between two times."""
-        found = [one for one in sorted(self.waits) if begin <= one[0] <= end]
-        if self.failures or not found:
-            raise BenchmarkError(f'The other caller: {self.failures[:3]}')
+    def summary(
+        self, begin: float = 0.0, end: float = math.inf
+    ) -> dict[str, float]:
+        """Sum up the waits for the GETs that were sent between two times.
+
+        :raises benchmarks.record.BenchmarkError: if a GET failed.
+        """
+        found = [one for one in sorted(self._waits) if begin <= one[0] <= end]
+        if self._failures or not found:
+            raise record.BenchmarkError(
+                f'The other caller failed: {self._failures[:3]}'
+            )
         ordered = sorted(seconds for _, seconds in found)
-        # Stretches of time in which something waits too long.
+        # A stretch is a time in which some request waits too long.
         stretches, until = 0, 0.0
         for sent, seconds in found:
             if seconds > LONG:
@@ -103,42 +129,42 @@ class Caller:
         }
 
 
-@dataclasses.dataclass
-class Span:
-    """One sweep, by the log of its command."""
+class Sweep:
+    """The figures of one sweep, by the log of its command.
 
-    begin: float
-    first_ping: float = 0.0
-    end: float = 0.0
-    gets: int = 0
-    flight: int = 0
-    peak: int = 0
+    :param events: each request and each reply: when it came, its URL, and by
+        how many it changes the number of requests in flight.
+    """
 
-    def take(self, line: str, now: float) -> None:
-        """Record a line of the log, of a request or of its reply."""
-        if line.rpartition(' ')[0] == 'GET':
-            self.gets += 1
-            self.flight += 1
-            self.peak = max(self.peak, self.flight)
-            if line.endswith('/rpc_ping'):
-                self.first_ping = self.first_ping or now
-        else:
-            self.flight -= 1
-            self.end = now
+    def __init__(self, events: list[tuple[float, str, int]]):
+        self.begin = events[0][0]
+        #: When the last reply came.
+        self.end = max(at for at, _, more in events if more < 0)
+        first_ping = min(at for at, url, _ in events if _is_ping(url))
+        #: From the first ping to the last reply.
+        self.seconds = self.end - first_ping
+        self.gets = sum(more > 0 for _, _, more in events)
+        #: The most requests that were in flight together.
+        self.peak = max(itertools.accumulate(more for _, _, more in events))
+
+
+def _is_ping(url: str) -> bool:
+    return url.endswith('/rpc_ping')
 
 
 class Command:
     """Runs an ``openstack database instance`` command to its end.
 
     :param argv: the rest of its command line.
-    :param sweeps: after so many sweeps it is terminated.
+    :param sweeps: the command is terminated when it begins one more sweep.
     """
 
-    def __init__(self, box: Sandbox, argv: list[str], sweeps: int = 1000):
-        self.spans: list[Span] = []
+    def __init__(self, box: Sandbox, argv: list[str], sweeps: int):
+        self._has_pinged = False
+        self._sweeps: list[list[tuple[float, str, int]]] = []
         begun = time.monotonic()
         with subprocess.Popen(  # noqa: S603
-            [programs.openstack(), '--debug', 'database', 'instance', *argv],
+            [*ways.OPENSTACK, '--debug', 'database', 'instance', *argv],
             env=box.env(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -146,11 +172,11 @@ class Command:
         ) as process:
             try:
                 for line in process.stderr or ():
-                    self._take(line.rstrip(), time.monotonic())
-                    if len(self.spans) > sweeps:
+                    self._record(line.rstrip(), time.monotonic())
+                    if len(self._sweeps) > sweeps:
                         process.terminate()
                         break
-                # The output of both is short enough for a pipe.
+                # The pipe holds the whole output of a command.
                 self.output, _ = process.communicate()
             except BaseException:
                 process.kill()
@@ -158,11 +184,19 @@ class Command:
         self.wall = time.monotonic() - begun
         self.status = process.returncode
 
-    def _take(self, line: str, now: float) -> None:
-        if not line.startswith('GET http') or '/mgmt/instances' not in line:
+    def _record(self, line: str, now: float) -> None:
+        found = _LINE.fullmatch(line)
+        if not found:
             return
-        # It begins with the listing.
-        lists = line.rpartition(' ')[0] == 'GET' and '?' in line
-        if lists and (not self.spans or self.spans[-1].first_ping):
-            self.spans.append(Span(now))
-        self.spans[-1].take(line, now)
+        url, reply = found.groups()
+        # A sweep begins with the listing, which may have several pages.
+        lists = reply is None and '?' in url
+        if lists and (not self._sweeps or self._has_pinged):
+            self._sweeps.append([])
+            self._has_pinged = False
+        self._has_pinged |= _is_ping(url)
+        self._sweeps[-1].append((now, url, -1 if reply else 1))
+
+    def sweep(self, number: int) -> Sweep:
+        """Return the figures of a sweep; the first one is 0."""
+        return Sweep(self._sweeps[number])

@@ -10,35 +10,26 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""What a sweep does to other callers of trove-api, and how long it takes.
+"""The second benchmark: what a sweep does to other callers of the same API.
 
-``python -m benchmarks neighbours`` runs sweeps of the sandbox. Beside each of
-them, another caller sends a request every 0.25 s.
+It sweeps clouds of the sandbox. During each sweep, another caller sends a
+request every 0.25 s.
 """
 
-import argparse
-from collections.abc import Callable
-from collections.abc import Iterator
 import dataclasses
+import functools
 import json
 import pathlib
+import re
 import statistics
 import sys
 import time
 from typing import Any
 from typing import Self
 
-from keystoneauth1 import session
-from keystoneauth1 import token_endpoint
-
-from benchmarks import arguments
 from benchmarks import beside
-from benchmarks import cloud
-from benchmarks import programs
-from benchmarks.error import BenchmarkError
-from benchmarks.tables import Table
+from benchmarks import record
 from sandbox import Sandbox
-from sandbox.error import SandboxError
 from troveclient_rpcping import client
 from troveclient_rpcping.sweep.capacity import Capacity
 
@@ -48,27 +39,38 @@ _AGENT_TIMEOUT = 5
 # Seconds for which the other caller sends requests before the sweep.
 _CALM = 10.0
 
-# Constant numbers in flight that ours is compared with, and how many times.
+# Constant numbers of pings in flight that the sweep is compared with, and how
+# many times.
 _CONSTANTS = (2, 4, 8, 16, 64)
 _LAPS = 3
 
-# Guests of the sandbox that are not like the others.
+# Guests of the sandbox that do not answer as the others do; and the one that
+# is not ready.
 _ODD = ('db-dead', 'db-old', 'db-failing', 'db-slow')
 _UNREADY = 'db-unready'
+
+_NAME = re.compile(
+    r'(sweep|monitor|constants)-(wsgi|eventlet)-(\d+)-(\d+)-(\d+)'
+    r'-(row|random)-(stale|fresh)'
+)
+
+_HEAD = ['Sweep', 'Server', 'Guests', 'Dead', 'Wrong', 'Time', 'Bound']
+_HEAD += ['Ratio', 'GETs', 'In flight', 'p99 alone', 'p50', 'p99', 'Longest']
+_HEAD += ['Stretches over 1 s', 'Missed']
+_CONSTANTS_HEAD = ['Server', *(f'{each} in flight' for each in _CONSTANTS)]
+_CONSTANTS_HEAD += ['Ours', 'Ours to the best']
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One sweep to measure: ``sweep-wsgi-5-200-30-row-stale``.
+    """One sweep to measure, for example ``sweep-wsgi-5-200-30-row-stale``.
 
-    :param kind: ``sweep``; ``monitor``, for the second sweep of a monitor; or
-        ``constants``, to compare the sweep with constant numbers in flight.
-    :param server: how trove-api is served.
-    :param workers: how many workers it has.
+    :param kind: ``sweep``; ``monitor`` for the second sweep of a monitor; or
+        ``constants`` to compare the sweep with constant numbers in flight.
     :param guests: how many guests there are beside the sandbox's own.
-    :param dead: how many of them are dead.
-    :param order: which ones: ``row`` or ``random``.
-    :param heartbeat: what the listing says of them: ``stale`` or ``fresh``.
+    :param dead: how many of these guests are dead.
+    :param order: which of them are dead: the last ones, or random ones.
+    :param heartbeat: the heartbeats of the dead guests in the listing.
     """
 
     kind: str
@@ -83,22 +85,19 @@ class Cell:
     def of(cls, name: str) -> Self:
         """Read the name of a cell.
 
-        :raises BenchmarkError: if it is none.
+        :raises benchmarks.record.BenchmarkError: if it is not such a name.
         """
-        try:
-            kind, server, workers, guests, dead, order, beat = name.split('-')
-            if kind not in ('sweep', 'monitor', 'constants'):
-                raise ValueError(kind)
-            numbers = int(workers), int(guests), int(dead)
-        except ValueError as exc:
-            raise BenchmarkError(
-                f'{name}: name a cell as in sweep-wsgi-5-200-30-row-stale, '
-                'monitor-... or constants-...'
-            ) from exc
-        return cls(kind, server, *numbers, order, beat)
+        found = _NAME.fullmatch(name)
+        if not found:
+            raise record.BenchmarkError(
+                f'{name} is not a cell. "python -m benchmarks --list" names '
+                'the cells.'
+            )
+        kind, server, workers, guests, dead, *rest = found.groups()
+        return cls(kind, server, int(workers), int(guests), int(dead), *rest)
 
     def sandbox(self) -> Sandbox:
-        """Return the sandbox for it, which is not started."""
+        """Return the sandbox of the cell, which is not started."""
         return Sandbox(
             'rabbit',
             server=self.server,
@@ -112,8 +111,8 @@ class Cell:
         )
 
 
-def _plan() -> list[str]:
-    """Return the names of all cells that are worth recording."""
+def plan() -> list[str]:
+    """Return the names of all cells that the documentation has."""
     fleets = ['0-row-stale']
     fleets += [f'{n}-{o}-stale' for n in (10, 30) for o in ('row', 'random')]
     fleets += ['30-row-fresh', '30-random-fresh']
@@ -124,11 +123,11 @@ def _plan() -> list[str]:
     return names
 
 
-_QUICK = ['sweep-wsgi-3-20-3-random-stale']
+_QUICK = ['sweep-wsgi-3-8-1-random-stale']
 
 
 class Fixed(Capacity):
-    """As many pings in flight as it was told, whatever happens."""
+    """A constant number of pings in flight."""
 
     def has_room(self, now: float, *, risky: bool) -> bool:
         """See :class:`Capacity`."""
@@ -143,137 +142,122 @@ class Fixed(Capacity):
 
 
 class Measuring:
-    """Measures one cell in its sandbox.
+    """Measures one cell.
 
-    :param box: the sandbox, started.
+    :param box: the sandbox of the cell, started.
     """
 
     def __init__(self, cell: Cell, box: Sandbox):
         self._cell = cell
         self._box = box
-        openstack = programs.openstack()
-        self._admin, project = cloud.token(openstack, box.env())
-        self._endpoint = f'{box.trove_url}/v1.0/{project}'
-        token, project = cloud.token(openstack, box.env('sandbox-member'))
-        self._other = f'{box.trove_url}/v1.0/{project}/limits', token
+        self._admin = beside.login(box)
+        member = beside.login(box, 'sandbox-member')
+        self._another = functools.partial(beside.Caller, member, '/limits')
         for name in _ODD:
             box.set_guest(name, 'answering')
-        self._listed = {
-            guest.id: 'unreachable' if name in self._dead else 'reachable'
+        #: The right verdicts.
+        self._right = {
+            guest.id: 'reachable'
+            if guest.alive or not name.startswith('guest-')
+            else 'unreachable'
             for name, guest in box.guests.items()
             if not guest.deleted
         }
-        self._listed[box.guests[_UNREADY].id] = 'unknown'
+        self._right[box.guests[_UNREADY].id] = 'unknown'
 
-    @property
-    def _dead(self) -> set[str]:
+    def constants(self) -> dict[str, Any]:
+        """Compare the sweep with constant numbers of pings in flight."""
+        # Each worker has answered before.
+        self._swept(Capacity(64))
+        laps = [
+            {'ours': self._swept(Capacity(64))}
+            | {str(most): self._swept(Fixed(most)) for most in _CONSTANTS}
+            for _ in range(_LAPS)
+        ]
         return {
-            name
-            for name, guest in self._box.guests.items()
-            if not guest.alive and name.startswith('guest-')
+            name: round(statistics.median(lap[name] for lap in laps), 2)
+            for name in laps[0]
         }
 
-    def measured(self) -> dict[str, Any]:
-        """Return what was measured."""
-        if self._cell.kind == 'constants':
-            # Each worker has answered before.
-            self._swept(Capacity(64))
-            laps = [self._lap() for _ in range(_LAPS)]
-            return {
-                name: round(statistics.median(lap[name] for lap in laps), 2)
-                for name in laps[0]
-            }
-        return self._beside_another()
+    def beside_another(self, calm: float) -> dict[str, Any]:
+        """Sweep beside another caller.
 
-    def _lap(self) -> dict[str, float]:
-        found = {'ours': self._swept(Capacity(64))}
-        for places in _CONSTANTS:
-            found[str(places)] = self._swept(Fixed(places))
-        return found
-
-    def _beside_another(self) -> dict[str, Any]:
-        cell = self._cell
+        :param calm: seconds of the other caller's requests before the sweep.
+        """
         service = self._service()
-        before = beside.Caller(*self._other)
-        with before:
-            time.sleep(_CALM)
-        monitors = cell.kind == 'monitor'
+        with self._another() as before:
+            time.sleep(calm)
+        monitors = self._cell.kind == 'monitor'
         argv = ['rpc', 'ping', '--all', '-f', 'json']
         if monitors:
             argv = ['rpc', 'monitor', '--all', '--interval', '5', '--json']
-        meanwhile = beside.Caller(*self._other)
-        with meanwhile:
+        with self._another() as meanwhile:
             command = beside.Command(self._box, argv, 2 if monitors else 1)
-        span = command.spans[1 if monitors else 0]
+        sweep = command.sweep(1 if monitors else 0)
         bound = self._bound(service)
-        seconds = span.end - span.first_ping
         return {
             'wrong': self._wrong(command),
             'wall': round(command.wall, 2),
-            'seconds': round(seconds, 2),
+            'seconds': round(sweep.seconds, 2),
             'bound': round(bound, 2),
-            'ratio': round(seconds / bound, 2),
+            'ratio': round(sweep.seconds / bound, 2),
             'service': round(service, 4),
-            'gets': span.gets,
-            'peak': span.peak,
-            'before': before.summary(0.0, time.monotonic()),
-            'beside': meanwhile.summary(span.begin, span.end),
+            'gets': sweep.gets,
+            'peak': sweep.peak,
+            'before': before.summary(),
+            'beside': meanwhile.summary(sweep.begin, sweep.end),
         }
 
     def _service(self) -> float:
-        """Return how long a ping takes if it is alone."""
+        """Return the round-trip time of a lone ping."""
         alive = self._box.guests['db-healthy'].id
-        url = f'{self._endpoint}/mgmt/instances/{alive}/rpc_ping'
-        caller = beside.Caller(url, self._admin)
+        path = f'/mgmt/instances/{alive}/rpc_ping'
+        caller = beside.Caller(self._admin, path)
         for _ in range(20):
             caller.get()
-        return caller.summary(0.0, time.monotonic())['p50']
+        return caller.summary()['p50']
 
     def _bound(self, service: float) -> float:
-        """Return how long the sweep might take at the least."""
+        """Return the shortest time that the sweep could take."""
         cell = self._cell
         if cell.server == 'eventlet':
             return self._swept(Fixed(64))
         held = cell.dead * _AGENT_TIMEOUT / max(1, cell.workers - 1)
-        return held + len(self._listed) * service / cell.workers
+        return held + len(self._right) * service / cell.workers
 
     def _swept(self, capacity: Capacity) -> float:
-        """Sweep in this process; return the seconds, without the listing."""
-        auth = token_endpoint.Token(self._endpoint, self._admin)
-        trove = client.Client(session=session.Session(auth=auth))
-        rows = trove.mgmt_instances.list_all()
+        """Sweep in this process; return the seconds without the listing."""
+        managed = client.Client(session=self._admin).mgmt_instances
+        rows = managed.list_all()
         begun = time.monotonic()
-        for _ in trove.mgmt_instances.rpc_ping_each(
-            rows, listing=rows, capacity=capacity
-        ):
-            pass
+        list(managed.rpc_ping_each(rows, listing=rows, capacity=capacity))
         return time.monotonic() - begun
 
     def _wrong(self, command: beside.Command) -> list[str]:
-        """Return each verdict that is wrong, and a wrong exit status."""
-        wanted = 3 if self._dead else 1
+        """Return each wrong verdict, and a wrong exit status."""
         if self._cell.kind == 'monitor':
-            wanted = 143
-            # It prints only what changes.
-            said = dict.fromkeys(self._listed, 'reachable')
+            status = 143
+            # The monitor prints only changes.
+            said = dict.fromkeys(self._right, 'reachable')
             for line in command.output.splitlines():
                 event = json.loads(line)
                 said[event.get('id', event['event'])] = event['to']
         else:
+            status = 3 if self._cell.dead else 1
             rows = json.loads(command.output)
             said = {row['ID']: row['Verdict'] for row in rows}
         wrong = [
             f'{id_} {said.get(id_)}'
-            for id_ in sorted(self._listed.keys() | said.keys())
-            if said.get(id_) != self._listed.get(id_)
+            for id_ in sorted(self._right.keys() | said.keys())
+            if said.get(id_) != self._right.get(id_)
         ]
-        if command.status != wanted:
-            wrong.append(f'exit status {command.status}, not {wanted}')
+        if command.status != status:
+            wrong.append(f'exit status {command.status}, not {status}')
         return wrong
 
 
-def _met(cell: Cell, found: dict[str, Any]) -> str:
-    """Say which goals were missed."""
+def _missed(cell: Cell, found: dict[str, Any]) -> str:
+    """Name the goals that the cell missed."""
     missed = ['verdicts'] if found['wrong'] else []
     waits, before = found['beside'], found['before']
     if cell.kind == 'monitor':
@@ -289,101 +273,72 @@ def _met(cell: Cell, found: dict[str, Any]) -> str:
     return ', '.join(missed) or 'all met'
 
 
-def _tables(figures: dict[str, dict[str, Any]]) -> Iterator[Table]:
-    """Make a table of all sweeps, and one of the constant numbers."""
-    head = (
-        'Sweep,Server,Guests,Dead,Wrong,Time,Bound,Ratio,GETs,In flight,'
-        'p99 alone,p50,p99,Longest,Stretches over 1 s,Missed'
-    )
-    sweeps, constants = [], []
-    for name, found in figures.items():
-        cell = Cell.of(name)
-        server = f'{cell.server}, {cell.workers}'
-        if cell.kind == 'constants':
-            best = min(found[str(each)] for each in _CONSTANTS)
-            times = [found[str(each)] for each in _CONSTANTS] + [found['ours']]
-            constants.append(
-                [server, *(f'{each:.2f} s' for each in times)]
-                + [f'{found["ours"] / best:.2f}']
-            )
-            continue
-        waits = found['beside']
-        dead = f'{cell.dead}, {cell.order}, {cell.heartbeat}'
-        sweeps.append(
-            [
-                'second' if cell.kind == 'monitor' else 'first',
-                *(server, str(cell.guests), dead if cell.dead else 'none'),
-                str(len(found['wrong'])),
-                *(f'{found["seconds"]:.1f} s', f'{found["bound"]:.1f} s'),
-                f'{found["ratio"]:.2f}',
-                *(str(found['gets']), str(found['peak'])),
-                f'{found["before"]["p99"]:.3f} s',
-                *(f'{waits[each]:.3f} s' for each in ('p50', 'p99', 'max')),
-                *(str(waits['stretches']), _met(cell, found)),
-            ]
-        )
-    if sweeps:
-        title = 'Another caller beside a sweep'
-        yield Table('neighbours', title, head.split(','), sweeps)
-    if constants:
-        numbers = [f'{each} in flight' for each in _CONSTANTS]
-        columns = ['Server', *numbers, 'Ours', 'Ours to the best']
-        title = 'A healthy cloud, with constant numbers in flight'
-        yield Table('constants', title, columns, constants)
+def _row(cell: Cell, found: dict[str, Any]) -> list[str]:
+    waits = found['beside']
+    dead = f'{cell.dead}, {cell.order}, {cell.heartbeat}'
+    return [
+        'second' if cell.kind == 'monitor' else 'first',
+        f'{cell.server}, {cell.workers}',
+        *(str(cell.guests), dead if cell.dead else 'none'),
+        str(len(found['wrong'])),
+        *(f'{found["seconds"]:.1f} s', f'{found["bound"]:.1f} s'),
+        f'{found["ratio"]:.2f}',
+        *(str(found['gets']), str(found['peak'])),
+        f'{found["before"]["p99"]:.3f} s',
+        *(f'{waits[each]:.3f} s' for each in ('p50', 'p99', 'max')),
+        *(str(waits['stretches']), _missed(cell, found)),
+    ]
 
 
-def main(argv: list[str], say: Callable[[str], None]) -> int:
-    """Run what the command line says; return the exit status.
+def _constants_row(cell: Cell, found: dict[str, Any]) -> list[str]:
+    times = [found[str(each)] for each in _CONSTANTS]
+    return [
+        f'{cell.server}, {cell.workers}',
+        *(f'{each:.2f} s' for each in [*times, found['ours']]),
+        f'{found["ours"] / min(times):.2f}',
+    ]
 
-    :param say: is told what is going on.
+
+def run(names: list[str], folder: pathlib.Path, *, quick: bool) -> None:
+    """Measure cells, record each in a folder, and print the tables.
+
+    :param names: the cells; if empty, those of the documentation.
     """
-    parser = argparse.ArgumentParser(
-        prog='python -m benchmarks neighbours', description=__doc__
-    )
-    parser.add_argument(
-        'cells', nargs='*', metavar='CELL', help='default: all; see --list'
-    )
-    parser.add_argument('--quick', action='store_true', help='one small cell')
-    parser.add_argument(
-        '--record', action='store_true', help='into the documentation'
-    )
-    parser.add_argument('--list', action='store_true', help='name all cells')
-    said = parser.parse_args(argv)
-    names = said.cells or (_QUICK if said.quick else _plan())
-    if said.list:
-        sys.stdout.write('\n'.join([*names, '']))
-        return 0
-    folder = arguments.RECORDED if said.record else arguments.SCRATCH
-    try:
-        cells = {name: Cell.of(name) for name in names}
-        for number, (name, cell) in enumerate(cells.items(), 1):
-            say(f'{number} of {len(cells)}: {name}')
-            with cell.sandbox() as box:
-                found = Measuring(cell, box).measured()
-            say(json.dumps(found))
-            tables = _record(folder, name, found, names)
-    except (BenchmarkError, SandboxError) as exc:
-        sys.stderr.write(f'{exc}\n')
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    for table in tables:
-        sys.stdout.write(f'{table.text()}\n')
-    return 0
+    names = names or (_QUICK if quick else plan())
+    cells = {name: Cell.of(name) for name in names}
+    for number, (name, cell) in enumerate(cells.items(), 1):
+        record.LOG.info('%d of %d: %s', number, len(cells), name)
+        with cell.sandbox() as box:
+            measuring = Measuring(cell, box)
+            if cell.kind == 'constants':
+                found = measuring.constants()
+            else:
+                found = measuring.beside_another(1.0 if quick else _CALM)
+        record.LOG.info(json.dumps(found))
+        tables = _record(folder / 'neighbours.json', name, found)
+    sys.stdout.write(tables)
 
 
-def _record(
-    folder: pathlib.Path, name: str, found: dict[str, Any], names: list[str]
-) -> list[Table]:
-    """Add a cell to the record; it has those of the plan, and these."""
-    path = folder / 'neighbours.json'
+def _record(path: pathlib.Path, name: str, found: dict[str, Any]) -> str:
+    """Add a cell to the record, in the order of the plan; return it."""
     known = json.loads(path.read_text()) if path.exists() else {}
     known[name] = found
-    order = dict.fromkeys([*_plan(), *names])
+    order = dict.fromkeys([*plan(), *known])
     known = {each: known[each] for each in order if each in known}
-    tables = list(_tables(known))
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(known, indent=1) + '\n')
-    for table in tables:
-        (folder / f'{table.name}.csv').write_text(table.csv())
-    return tables
+    cells = [(Cell.of(each), known[each]) for each in known]
+    return record.publish(
+        path,
+        known,
+        neighbours=(
+            _HEAD,
+            [_row(*each) for each in cells if each[0].kind != 'constants'],
+        ),
+        constants=(
+            _CONSTANTS_HEAD,
+            [
+                _constants_row(*each)
+                for each in cells
+                if each[0].kind == 'constants'
+            ],
+        ),
+    )

@@ -10,108 +10,139 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The ways side by side: A B C D, then B C D A, again and again."""
+"""The first benchmark: the sweep beside other ways to ping many guests."""
 
-from collections.abc import Callable
+import dataclasses
 import itertools
 import pathlib
+import statistics
+import sys
+import uuid
 
-from benchmarks.figures import Comparison
-from benchmarks.figures import Sample
-from benchmarks.plan import Case
-from benchmarks.plan import Plan
-from benchmarks.ways import Run
-from benchmarks.ways import Way
-from benchmarks.workload import Workload
+from benchmarks import nginx
+from benchmarks import record
+from benchmarks import ways
 
-#: The share of a core that other processes may use during a run.
-QUIET = 0.15
+# The milliseconds that nginx takes for a ping, the pings at once, the guests.
+_CASES = ((50, 64, 10_000), (50, 256, 10_000), (0, 64, 10_000), (50, 64, 200))
+_QUICK = ((50, 64, 100),)
 
-# How many times a run that they disturbed is made again, at the most.
-_REPEATS = 2
+# A loop is too slow for all guests.
+_LOOPED = 50
+
+_HEAD = ['nginx', 'Way', 'Pings a second', 'Time / curl']
+_HEAD += ['With start / curl', 'CPU a ping', 'CPU / curl']
+
+# The colours of Okabe and Ito, which the colour-blind can tell apart.
+_COLOURS = ('#0072b2', '#009e73', '#d55e00', '#cc79a7', '#e69f00')
+
+# The figures of one job, in each lap, for each way; and of all jobs.
+_Laps = list[dict[str, dict[str, float]]]
+_Figures = dict[str, _Laps]
 
 
-class Race:
-    """Runs every way in every case, interleaved over the whole time.
+def run(folder: pathlib.Path, *, quick: bool) -> None:
+    """Measure, print the table, and write all of it into a folder."""
+    with nginx.running() as url:
+        jobs = [_job(url, *case) for case in (_QUICK if quick else _CASES)]
+        figures = _measured(jobs, 1 if quick else 3)
+    rows = [
+        [name, way, *_cells(laps, way)]
+        for name, laps in figures.items()
+        for way in ways.WAYS
+    ]
+    path = folder / 'sweep.json'
+    sys.stdout.write(record.publish(path, figures, sweep=(_HEAD, rows)))
+    _draw(figures, folder / 'sweep.svg')
 
-    :param plan: how many times.
-    :param prepare: makes the workload of a case with so many pings.
-    :param server: the process ID of the server.
-    :param say: is told what is going on.
-    """
 
-    def __init__(
-        self,
-        plan: Plan,
-        prepare: Callable[[Case, int], Workload],
-        server: int | None,
-        say: Callable[[str], None],
-    ) -> None:
-        self._plan = plan
-        self._patience = plan.patience
-        self._prepare = prepare
-        self._server = server
-        self._say = say
+def _job(url: str, delay: int, at_once: int, guests: int) -> ways.Job:
+    return ways.Job(
+        f'{delay} ms, {at_once} at once, {guests:,} guests',
+        f'{url}/{delay}/v1.0/project',
+        at_once,
+        [str(uuid.UUID(int=each)) for each in range(guests)],
+    )
 
-    def run(self, cases: list[Case], ways: list[Way]) -> list[Comparison]:
-        """Return a comparison for each case.
 
-        :raises BenchmarkError: if a reply was not 204.
-        """
-        compared = [Comparison(case, []) for case in cases]
-        rounds = max(case.rounds for case in cases)
-        for lap, comparison in itertools.product(range(rounds), compared):
-            case = comparison.case
-            if lap >= case.rounds:
-                continue
-            racing = [way for way in ways if self._races(way, case, lap)]
-            turn = lap % len(racing) if racing else 0
-            self._say(f'round {lap + 1} of {rounds}: {describe(case)}')
-            for way in racing[turn:] + racing[:turn]:
-                run = self._quiet_run(way, case)
-                comparison.samples.append(Sample.of(way.name, lap, run))
-        return compared
-
-    def _races(self, way: Way, case: Case, lap: int) -> bool:
-        if lap >= self._plan.rounds[way.name]:
-            return False
-        # One after the other is what a loop is; TLS makes no difference.
-        return way.most is None or (
-            case.concurrency == 1 and case.pings > 1 and not case.tls
+def _measured(jobs: list[ways.Job], laps: int) -> _Figures:
+    for job in jobs:
+        # The server has answered before.
+        ways.run(ways.CURL, job)
+    figures: _Figures = {job.name: [] for job in jobs}
+    for lap, job in itertools.product(range(laps), jobs):
+        record.LOG.info('lap %d of %d: %s', lap + 1, laps, job.name)
+        few = dataclasses.replace(job, ids=job.ids[:_LOOPED])
+        names = list(ways.WAYS)
+        figures[job.name].append(
+            {
+                way: ways.run(way, few if way == ways.LOOP else job)
+                # Another way begins each lap.
+                for way in names[lap:] + names[:lap]
+            }
         )
-
-    def _quiet_run(self, way: Way, case: Case) -> Run:
-        """Run; again, if other processes disturbed it."""
-        pings = min(case.pings, way.most or case.pings)
-        work = self._prepare(case, pings)
-        best = way.run(work, case.concurrency, self._server)
-        for _ in range(_REPEATS):
-            if best.measurement.foreign <= QUIET or self._patience <= 0:
-                break
-            again = way.run(work, case.concurrency, self._server)
-            self._patience -= again.measurement.wall
-            best = min(best, again, key=lambda run: run.measurement.foreign)
-        return best
+    return figures
 
 
-def describe(case: Case) -> str:
-    """Say what a case is, in a few words."""
-    delay = 'trove-api' if case.delay_ms is None else f'{case.delay_ms} ms'
-    scheme = ', TLS' if case.tls else ''
-    return f'{delay}, {case.concurrency} at once{scheme}, {case.pings} pings'
+def _cells(laps: _Laps, way: str) -> list[str]:
+    wall, cpu = (
+        statistics.median(lap[way][figure] for lap in laps)
+        for figure in ('wall', 'cpu')
+    )
+    return [
+        f'{1 / wall:,.0f}',
+        _spread(_ratios(laps, way, 'wall')),
+        # A loop of few pings is mostly start.
+        '' if way == ways.LOOP else _spread(_ratios(laps, way, 'process')),
+        f'{cpu * 1e6:,.0f} µs',
+        _spread(_ratios(laps, way, 'cpu')),
+    ]
 
 
-def once_each(
-    make: Callable[[Case, int, pathlib.Path], Workload], folder: pathlib.Path
-) -> Callable[[Case, int], Workload]:
-    """Make workloads only once, each in a folder of its own."""
-    made: dict[tuple[int | None, bool, int], Workload] = {}
+def _ratios(laps: _Laps, way: str, figure: str) -> list[float]:
+    """Return the ratio of a figure to that of curl in each lap."""
+    return [lap[way][figure] / lap[ways.CURL][figure] for lap in laps]
 
-    def prepare(case: Case, pings: int) -> Workload:
-        key = (case.delay_ms, case.tls, pings)
-        if key not in made:
-            name = f'{case.delay_ms}-{case.tls:d}-{pings}'
-            made[key] = make(case, pings, folder / name)
-        return made[key]
 
-    return prepare
+def _spread(found: list[float]) -> str:
+    middle = statistics.median(found)
+    return f'{middle:.2f} ({min(found):.2f} to {max(found):.2f})'
+
+
+def _draw(figures: _Figures, path: pathlib.Path) -> None:
+    """Draw each way's time and CPU time as a multiple of curl's."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        record.LOG.info('no picture: matplotlib is not installed')
+        return
+    # The same figures give the same file.
+    pyplot.rcParams['svg.hashsalt'] = 'troveclient-rpcping'
+    picture, axes = pyplot.subplots(
+        1, 2, figsize=(9, 5), sharey=True, layout='constrained'
+    )
+    height = 0.8 / len(ways.WAYS)
+    for axis, figure in zip(axes, ('wall', 'cpu'), strict=True):
+        for number, way in enumerate(ways.WAYS):
+            axis.barh(
+                [at + number * height for at in range(len(figures))],
+                [
+                    statistics.median(_ratios(laps, way, figure))
+                    for laps in figures.values()
+                ],
+                height,
+                color=_COLOURS[number],
+                label=way,
+            )
+        axis.set_xscale('log')
+        axis.xaxis.set_major_formatter('{x:g}')
+        axis.axvline(1, color='black', linewidth=0.8)
+        axis.grid(axis='x', alpha=0.3)
+    axes[0].set_xlabel("time, as a multiple of curl's; less is better")
+    axes[1].set_xlabel("CPU time, as a multiple of curl's")
+    middle = [at + 2 * height for at in range(len(figures))]
+    axes[0].set_yticks(middle, [name.replace(', ', '\n') for name in figures])
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    picture.legend(handles, labels, loc='outside lower center', ncols=3)
+    picture.savefig(path, metadata={'Date': None, 'Creator': None})

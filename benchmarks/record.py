@@ -10,54 +10,52 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Write picture, tables and figures into a folder."""
+"""What both benchmarks write: progress, figures and tables."""
 
-import dataclasses
 import json
+import logging
 import pathlib
+from typing import Any
 
-from benchmarks.figures import Figures
-from benchmarks.tables import Table
+import prettytable
+
+#: The folder of the figures that the documentation shows.
+RECORDED = (
+    pathlib.Path(__file__)
+    .resolve()
+    .parent.parent.joinpath('doc', 'source', 'contributor', 'performance')
+)
+
+#: The folder of all other figures, below the current one.
+SCRATCH = pathlib.Path('build', 'benchmarks')
+
+#: Reports the progress.
+LOG = logging.getLogger('benchmarks')
 
 
-def write(figures: Figures, tables: list[Table], folder: pathlib.Path) -> None:
-    """Write everything.
+class BenchmarkError(Exception):
+    """Something that the user can act upon, in one line."""
 
-    :param folder: where to; made if it is not there.
+
+def publish(
+    path: pathlib.Path,
+    figures: dict[str, Any],
+    **tables: tuple[list[str], list[list[str]]],
+) -> str:
+    """Write figures as JSON, and tables as CSV beside it; return the tables.
+
+    :param path: the file of the figures.
+    :param tables: the head and the rows of each table that has rows, by the
+        name of its file.
     """
-    # Not at the top: whoever has no matplotlib hears of it, and how to get
-    # it, before anything is measured; see benchmarks.command.
-    from benchmarks import picture
-
-    folder.mkdir(parents=True, exist_ok=True)
-    picture.draw(figures, folder / 'wall-and-cpu.svg')
-    for table in tables:
-        (folder / f'{table.name}.csv').write_text(table.csv())
-    (folder / 'figures.json').write_text(_json(figures))
-
-
-def _json(figures: Figures) -> str:
-    """Return all of it, a run a line."""
-    whole = dataclasses.asdict(figures)
-    text = json.dumps(whole, indent=1)
-    # An object without another inside is one line.
-    return f'{_folded(text)}\n'
-
-
-def _folded(text: str) -> str:
-    lines: list[str] = []
-    pending: list[str] = []
-    for line in text.split('\n'):
-        bare = line.strip()
-        if bare in ('{', '[') or bare.endswith((': {', ': [')):
-            lines += pending
-            pending = [line]
-        elif pending and bare.rstrip(',') in ('}', ']'):
-            inner = ' '.join(part.strip() for part in pending[1:])
-            lines.append(f'{pending[0]}{inner}{bare}')
-            pending = []
-        elif pending:
-            pending.append(line)
-        else:
-            lines.append(line)
-    return '\n'.join(lines + pending)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + '\n')
+    shown = ''
+    for name, (head, rows) in tables.items():
+        if rows:
+            table = prettytable.PrettyTable(head, align='l')
+            table.add_rows(rows)
+            text = table.get_csv_string(lineterminator='\n')
+            path.with_name(f'{name}.csv').write_text(text)
+            shown += f'{table}\n'
+    return shown

@@ -10,196 +10,112 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The ways to ping many guests: the command line of each, and its proof."""
+"""The ways to ping many guests, each a process of its own."""
 
-import abc
+from collections.abc import Callable
 import dataclasses
 import json
-import shlex
+import resource
+import subprocess
 import sys
-from typing import ClassVar
+import time
 
-from benchmarks import measure
-from benchmarks.error import BenchmarkError
-from benchmarks.measure import Measurement
-from benchmarks.programs import Programs
-from benchmarks.workload import Workload
+from benchmarks import record
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """One measured run.
+class Job:
+    """Guests to ping.
 
-    :param pings: how many, all of them answered with 204.
-    :param call: seconds that the pings took by the word of the client,
-        imports not counted; for a command the same as the wall time.
+    :param name: what the table calls it.
+    :param endpoint: the database endpoint.
+    :param at_once: how many pings may be in flight.
+    :param ids: the IDs of the guests.
     """
 
-    measurement: Measurement
-    pings: int
-    call: float
+    name: str
+    endpoint: str
+    at_once: int
+    ids: list[str]
 
 
-class Way(abc.ABC):
-    """One way to ping many guests.
+#: The command of this environment, whatever the PATH is.
+OPENSTACK = (sys.executable, '-m', 'openstackclient.shell')
 
-    :param programs: where the programs are.
+
+def _client(way: str) -> Callable[[Job], list[str]]:
+    program = (sys.executable, '-m', 'benchmarks.client', way)
+    return lambda job: [*program, job.endpoint, str(job.at_once)]
+
+
+def _openstack(job: Job) -> list[str]:
+    return [
+        *(*OPENSTACK, '--os-auth-type', 'admin_token'),
+        *('--os-endpoint', job.endpoint, '--os-token', 'a-token'),
+        *('database', 'instance', 'rpc', 'ping', '--from-file', '-'),
+        *('--concurrency', str(job.at_once), '-f', 'value', '-c', 'Verdict'),
+    ]
+
+
+def _curl(job: Job) -> list[str]:
+    return [
+        *('curl', '--disable', '--silent', '--show-error', '--fail-early'),
+        *('--parallel', '--parallel-max', str(job.at_once)),
+        *('--header', 'X-Auth-Token: a-token'),
+        *('--header', 'Accept: application/json'),
+        *('--write-out', r'%{http_code}\n', '--config', '-'),
+    ]
+
+
+#: The ways by their names in the table.
+CURL, LOOP = 'curl -Z', 'loop of rpc_ping'
+WAYS = {
+    'rpc_ping_each': _client('sweep'),
+    'openstack … --from-file': _openstack,
+    CURL: _curl,
+    'keystoneauth in threads': _client('threads'),
+    LOOP: _client('loop'),
+}
+
+
+def run(way: str, job: Job) -> dict[str, float]:
+    """Run a way once; return seconds for each ping.
+
+    ``wall`` is time and ``cpu`` is CPU time. For a client in Python both
+    leave out its start, which ``process`` includes.
+
+    :raises benchmarks.record.BenchmarkError: unless every reply was 204.
     """
-
-    name: ClassVar[str]
-    label: ClassVar[str]
-    #: No more pings than this: too slow for them all.
-    most: ClassVar[int | None] = None
-
-    def __init__(self, programs: Programs) -> None:
-        self.programs = programs
-
-    @abc.abstractmethod
-    def argv(self, work: Workload, concurrency: int) -> list[str]:
-        """Return the command line."""
-
-    @abc.abstractmethod
-    def good(self, output: str) -> int:
-        """Return how many replies were 204, by its output."""
-
-    def call(self, measurement: Measurement) -> float:
-        """Return the seconds that the pings took."""
-        return measurement.wall
-
-    def run(
-        self, work: Workload, concurrency: int, server: int | None = None
-    ) -> Run:
-        """Run it once.
-
-        :param server: the process ID of the server.
-        :raises BenchmarkError: unless every single reply was 204.
-        """
-        measured = measure.run(
-            self.argv(work, concurrency),
-            measure.environment(),
-            server,
+    begun, cpu = time.monotonic(), _cpu_of_children()
+    done = subprocess.run(  # noqa: S603
+        WAYS[way](job),
+        input=_urls(job) if way == CURL else '\n'.join(job.ids),
+        capture_output=True,
+        text=True,
+    )
+    process, cpu = time.monotonic() - begun, _cpu_of_children() - cpu
+    words = done.stdout.split()
+    # curl prints 204, and only a 204 makes a guest reachable.
+    good = words.count('204') + words.count('reachable')
+    took = {'good': good, 'wall': process, 'cpu': cpu}
+    if done.stdout.startswith('{'):
+        took = json.loads(done.stdout)
+    pings = len(job.ids)
+    if took.pop('good') != pings:
+        raise record.BenchmarkError(
+            f'{way}: not all of {pings} replies were 204. '
+            f'{done.stderr.strip()[-500:]}'
         )
-        good = self.good(measured.output)
-        if good != work.pings:
-            raise BenchmarkError(
-                f'{self.label}: {good} of {work.pings} replies were 204'
-            )
-        return Run(measured, work.pings, self.call(measured))
+    took['process'] = process
+    return {name: round(took[name] / pings, 7) for name in took}
 
 
-class _PythonWay(Way):
-    """A program in ``benchmarks.clients``."""
-
-    def argv(self, work: Workload, concurrency: int) -> list[str]:
-        """Return the command line."""
-        argv = [
-            *(sys.executable, '-m', f'benchmarks.clients.{self.name}'),
-            *('--endpoint', work.endpoint, '--token', work.token),
-            *('--ids', str(work.ids), '--concurrency', str(concurrency)),
-        ]
-        if work.authority:
-            argv += ['--ca', str(work.authority)]
-        return argv
-
-    def good(self, output: str) -> int:
-        """Return how many replies were 204, by its output."""
-        return int(json.loads(output)['good'])
-
-    def call(self, measurement: Measurement) -> float:
-        """Return the seconds that the pings took."""
-        return float(json.loads(measurement.output)['seconds'])
+def _urls(job: Job) -> str:
+    base = f'{job.endpoint}/mgmt/instances'
+    return ''.join(f'url = "{base}/{each}/rpc_ping"\n' for each in job.ids)
 
 
-class Sweep(_PythonWay):
-    """``rpc_ping_each`` of this project."""
-
-    name = 'sweep'
-    label = 'rpc_ping_each'
-
-
-class Threads(_PythonWay):
-    """keystoneauth in a pool of threads."""
-
-    name = 'threads'
-    label = 'keystoneauth in threads'
-
-
-class Curl(Way):
-    """``curl --parallel``, with what proves the replies."""
-
-    name = 'curl'
-    label = 'curl -Z'
-
-    def argv(self, work: Workload, concurrency: int) -> list[str]:
-        """Return the command line."""
-        argv = [
-            *(self.programs.curl, '--disable', '--silent', '--show-error'),
-            *('--no-progress-meter', '--fail-early', '--parallel'),
-            *('--parallel-max', str(concurrency)),
-            *('--header', f'X-Auth-Token: {work.token}'),
-            *('--header', 'Accept: application/json'),
-            *('--write-out', r'%{http_code}\n', '--config', str(work.urls)),
-        ]
-        if work.authority:
-            argv += ['--cacert', str(work.authority)]
-        return argv
-
-    def good(self, output: str) -> int:
-        """Return how many replies were 204, by its output."""
-        return output.split('\n').count('204')
-
-
-class _OpenStackWay(Way):
-    """The ``openstack`` command, without a login: as the others have it."""
-
-    def command(self, work: Workload) -> list[str]:
-        """Return the command line, up to the words of the command."""
-        argv = [
-            *(self.programs.openstack, '--os-auth-type', 'admin_token'),
-            *('--os-endpoint', work.endpoint, '--os-token', work.token),
-        ]
-        if work.authority:
-            argv += ['--os-cacert', str(work.authority)]
-        return [*argv, 'database', 'instance', 'rpc', 'ping']
-
-
-class OpenStack(_OpenStackWay):
-    """The whole command of this project."""
-
-    name = 'openstack'
-    label = 'openstack … --from-file'
-
-    def argv(self, work: Workload, concurrency: int) -> list[str]:
-        """Return the command line."""
-        return [
-            *self.command(work),
-            *('--from-file', str(work.ids), '-f', 'json'),
-            *('--concurrency', str(concurrency)),
-        ]
-
-    def good(self, output: str) -> int:
-        """Return how many replies were 204, by its output."""
-        # Only a 204 makes a guest reachable.
-        return sum(row['Verdict'] == 'reachable' for row in json.loads(output))
-
-
-class Loop(_OpenStackWay):
-    """One ``openstack`` command for each guest, one after the other."""
-
-    name = 'loop'
-    label = 'loop of openstack'
-    most = 5
-
-    def argv(self, work: Workload, concurrency: int) -> list[str]:
-        """Return the command line."""
-        command = shlex.join(self.command(work))
-        ids = shlex.quote(str(work.ids))
-        return [
-            *('/bin/sh', '-ec'),
-            f'while read -r id; do {command} "$id" -f value -c Verdict '
-            f'</dev/null; done <{ids}',
-        ]
-
-    def good(self, output: str) -> int:
-        """Return how many replies were 204, by its output."""
-        return output.split('\n').count('reachable')
+def _cpu_of_children() -> float:
+    """Return the seconds of CPU of all processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

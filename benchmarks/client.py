@@ -1,0 +1,79 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Ping guests from Python; a program that ``benchmarks.ways`` measures.
+
+``python -m benchmarks.client WAY ENDPOINT AT_ONCE`` reads the IDs of the
+guests from standard input. It prints JSON: how many replies were 204, and how
+many seconds of time and of CPU all pings took.
+"""
+
+from concurrent import futures
+import json
+import sys
+import time
+
+from keystoneauth1 import session as session_
+from keystoneauth1 import token_endpoint
+import requests
+from requests import adapters
+
+from troveclient_rpcping import client
+
+
+def sweep(session: session_.Session, ids: list[str], at_once: int) -> int:
+    """Ping with ``rpc_ping_each``."""
+    managed = client.Client(session=session).mgmt_instances
+    results = managed.rpc_ping_each(ids, concurrency=at_once)
+    return sum(result.http_status == 204 for result in results)
+
+
+def loop(session: session_.Session, ids: list[str], _: int) -> int:
+    """Ping with one call of ``rpc_ping`` after the other."""
+    managed = client.Client(session=session).mgmt_instances
+    for each in ids:
+        # It raises for any other reply.
+        managed.rpc_ping(each)
+    return len(ids)
+
+
+def threads(session: session_.Session, ids: list[str], at_once: int) -> int:
+    """Ping with keystoneauth in a pool of threads."""
+
+    def ping(guest: str) -> bool:
+        path = f'/mgmt/instances/{guest}/rpc_ping'
+        reply = session.get(path, endpoint_filter={'service_type': 'database'})
+        return bool(reply.status_code == 204)
+
+    with futures.ThreadPoolExecutor(at_once) as pool:
+        return sum(pool.map(ping, ids))
+
+
+_WAYS = {'sweep': sweep, 'loop': loop, 'threads': threads}
+
+
+def main(way: str, endpoint: str, at_once: str) -> None:
+    """Ping, and print how long it took."""
+    http = requests.Session()
+    # Each thread keeps its connection.
+    http.mount('http://', adapters.HTTPAdapter(pool_maxsize=int(at_once)))
+    auth = token_endpoint.Token(endpoint, 'a-token')
+    session = session_.Session(auth=auth, session=http)
+    ids = sys.stdin.read().split()
+    begun, cpu = time.monotonic(), time.process_time()
+    good = _WAYS[way](session, ids, int(at_once))
+    wall, cpu = time.monotonic() - begun, time.process_time() - cpu
+    sys.stdout.write(json.dumps({'good': good, 'wall': wall, 'cpu': cpu}))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

@@ -1,0 +1,72 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The benchmarks run, with real servers, and write what they measured."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+import fixtures
+import testtools
+
+from benchmarks import nginx
+from sandbox import rabbitmq
+import troveclient_rpcping
+
+_ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
+
+
+class TestCase(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = self.useFixture(fixtures.TempDir()).path
+
+    def quick(self, *arguments: str) -> pathlib.Path:
+        """Run a quick benchmark; return the folder of its figures."""
+        run = subprocess.run(
+            [sys.executable, '-m', 'benchmarks', '--quick', *arguments],
+            env={**os.environ, 'PYTHONPATH': str(_ROOT)},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        self.assertEqual(0, run.returncode, run.stderr)
+        return pathlib.Path(self.folder, 'build', 'benchmarks')
+
+
+class SweepTest(TestCase):
+    @unittest.skipUnless(nginx.installed(), 'nginx is not installed')
+    def test_all_ways_to_ping_are_measured(self) -> None:
+        """The table compares five ways, and curl with itself."""
+        table = (self.quick() / 'sweep.csv').read_text()
+        rows = list(csv.DictReader(table.splitlines()))
+        self.assertEqual(5, len(rows))
+        ratios = {row['Way']: row['Time / curl'] for row in rows}
+        self.assertEqual('1.00 (1.00 to 1.00)', ratios['curl -Z'])
+
+
+class NeighboursTest(TestCase):
+    @unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+    def test_a_sweep_is_measured_beside_another_caller(self) -> None:
+        """All verdicts are right, and both callers' requests are counted."""
+        figures = self.quick('neighbours') / 'neighbours.json'
+        (found,) = json.loads(figures.read_text()).values()
+        self.assertEqual([], found['wrong'])
+        # The cell has 8 guests beside the sandbox's own.
+        self.assertGreater(found['gets'], 8)
+        self.assertGreater(found['beside']['gets'], 0)
