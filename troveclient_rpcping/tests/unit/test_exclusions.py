@@ -1,0 +1,149 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Guests that are left out on purpose."""
+
+import datetime
+import pathlib
+import tempfile
+
+from troveclient_rpcping.cli.exclusions import Exclusions
+from troveclient_rpcping.cli.targets import Target
+from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.tests import base
+
+OTHER = '22222222-2222-4222-8222-222222222222'
+TODAY = datetime.date(2026, 12, 1)
+
+
+def target(name: str, status: str = 'ACTIVE', id_: str = OTHER) -> Target:
+    """Return a guest that was chosen."""
+    return Target(id_, name, Instance(id_, name, status=status))
+
+
+class ExclusionsTest(base.TestCase):
+    def folder(self) -> pathlib.Path:
+        return pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def write(self, text: str) -> pathlib.Path:
+        file = self.folder() / 'left-out'
+        file.write_text(text)
+        return file
+
+    def exclusions(self, text: str, *statuses: str) -> Exclusions:
+        return Exclusions(str(self.write(text)), statuses, today=lambda: TODAY)
+
+    def asked(self, exclusions: Exclusions, *chosen: Target) -> list[str]:
+        found = exclusions.leave_out(chosen)
+        self.assertEqual(len(chosen) - len(found.asked), found.count)
+        return [each.name or '' for each in found.asked]
+
+    def test_names_ids_and_patterns_are_left_out(self) -> None:
+        """And nothing else; an ID in either case, a name in its own."""
+        exclusions = self.exclusions(
+            f'\n# a comment\ndb-1\n  {base.GUEST.upper()}\t# its ID\ntest-?*\n'
+            'a name # with a comment\nc#sharp\n'
+        )
+        left_out = [
+            *('db-1', 'test-1', 'test-22', 'a name', 'c#sharp'),
+        ]
+        asked = ['db-11', 'DB-1', 'test-', 'my-test-1', 'a', '']
+        self.assertEqual(
+            asked,
+            self.asked(
+                exclusions,
+                *map(target, (*left_out, *asked)),
+                target('by its ID', id_=base.GUEST),
+            ),
+        )
+
+    def test_a_status_is_left_out(self) -> None:
+        """In whatever case it is given."""
+        exclusions = Exclusions(None, ['build', 'ERROR'])
+        self.assertTrue(exclusions.needs_listing)
+        self.assertEqual(
+            ['c'],
+            self.asked(
+                exclusions,
+                *(target('a', 'BUILD'), target('b', 'ERROR')),
+                target('c', 'ACTIVE'),
+            ),
+        )
+
+    def test_who_excludes_nothing_hears_nothing(self) -> None:
+        """Who excludes by a status hears that it fits nobody."""
+        nobody = Exclusions(None).leave_out([target('a')])
+        self.assertEqual('', nobody.sentence)
+        nobody = Exclusions(None, ['BIULD']).leave_out([target('a')])
+        self.assertIn('0 guests left out', nobody.sentence)
+
+    def test_an_entry_lasts_until_its_date_is_over(self) -> None:
+        """Then the guest is asked, and the entry is reported with its why."""
+        exclusions = self.exclusions(
+            'db-1 until=2026-12-01\n'
+            'db-2 until=2026-11-30 # "moves"\x1b[31m\n'
+            'db-*  until=2026-11-29\n'
+        )
+        found = exclusions.leave_out([target('db-1'), target('db-2')])
+        self.assertEqual(['db-2'], [each.name for each in found.asked])
+        first, second = found.ended
+        self.assertTrue(
+            first.endswith(
+                'left-out, line 2: "db-2" was left out until 2026-11-30 '
+                r'("\"moves\""), and is asked again'
+            ),
+            first,
+        )
+        self.assertIn('line 3: "db-*" was left out', second)
+
+    def test_a_bad_line_is_an_error_with_its_number(self) -> None:
+        """In one line that says what to give."""
+        for line in (
+            *('db-7 until=tomorrow', 'db-7 until=', 'db-7 until=2026-13-01'),
+            *('until=2026-12-01', 'db-7 untill=2026-12-01'),
+            'db-7 until=2026-12-01 until=2026-12-02',
+        ):
+            error = self.assertRaises(
+                TargetError, self.exclusions, f'db-1\n\n{line} # why\n'
+            )
+            self.assertIn('left-out, line 3: "', str(error))
+            self.assertIn('give a name', str(error))
+            self.assertTrue(str(error).isprintable())
+
+    def test_a_file_that_is_not_there_is_an_error(self) -> None:
+        """Before anything is asked of a server."""
+        file = str(self.folder() / 'missing')
+        error = self.assertRaises(TargetError, Exclusions, file)
+        self.assertIn('Cannot read', str(error))
+
+    def test_a_file_that_changes_is_read_again(self) -> None:
+        """While it has a bad line, the last good one counts."""
+        file = self.write('db-1\n')
+        exclusions = Exclusions(str(file))
+        chosen = target('db-1'), target('db-2')
+        for text, asked in (
+            ('db-2\n', ['db-1']),
+            ('db-1 until=never\n', ['db-1']),
+            ('', ['db-1', 'db-2']),
+        ):
+            file.write_text(text)
+            try:
+                exclusions.read_again()
+            except TargetError:
+                self.assertIn('never', text)
+            self.assertEqual(asked, self.asked(exclusions, *chosen))
+
+    def test_ids_alone_need_no_listing(self) -> None:
+        """Guests that are named by their IDs are pinged without one."""
+        self.assertFalse(self.exclusions(f'{OTHER}\n').needs_listing)
+        self.assertTrue(self.exclusions('db-1\n').needs_listing)
