@@ -27,13 +27,14 @@ from collections.abc import Sequence
 import dataclasses
 import datetime
 import fnmatch
+import os
 import re
 
 from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Target
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.outcomes.outcome import Target
 
 # A name may have a "#" inside, but no comment begins there.
 _COMMENT = re.compile(r'(?:^|\s)#\s*(.*)')
@@ -63,25 +64,16 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What became of the guests that a command line chose.
+class Kept:
+    """The guests that are asked, after some were left out.
 
-    :param asked: those that are asked.
-    :param count: how many are left out; None if nothing was to be left out.
-    :param ended: sentences about entries whose last day has passed.
+    :param targets: the guests that are asked.
+    :param sentences: how many guests were left out, and which entries of the
+        file need a look; nothing without an exclusion.
     """
 
-    asked: list[Target]
-    count: int | None = None
-    ended: tuple[str, ...] = ()
-
-    @property
-    def sentence(self) -> str:
-        """Say how many guests are left out; empty if none was to be."""
-        if self.count is None:
-            return ''
-        guests = '1 guest' if self.count == 1 else f'{self.count} guests'
-        return f'{guests} left out (--exclude, --exclude-status)'
+    targets: list[Target]
+    sentences: tuple[str, ...] = ()
 
 
 def today() -> datetime.date:
@@ -110,6 +102,8 @@ class Exclusions:
         self._statuses = {status.casefold() for status in statuses}
         self._today = today
         self._entries = self._read()
+        # A pipe has its lines only once.
+        self._changes = file is not None and os.path.isfile(file)
 
     @property
     def needs_listing(self) -> bool:
@@ -118,36 +112,44 @@ class Exclusions:
             not inventory.is_id(entry.what) for entry in self._entries
         )
 
-    def read_again(self) -> None:
-        """Take in what has changed in the file since it was last read.
+    def refresh(self) -> str:
+        """Read the file again.
 
-        A pipe has nothing more to read: its first content stays.
-
-        :raises TargetError: the file cannot be read, or has a bad line. Then
-            the entries stay as they were.
+        :returns: why that failed, so that its last good version stays in
+            force; empty if it did not fail.
         """
-        if self._file and targets.can_be_read_again(self._file):
-            self._entries = self._read()
+        try:
+            if self._changes:
+                self._entries = self._read()
+        except TargetError as error:
+            return f'{error}. The exclusions stay as they were'
+        return ''
 
-    def leave_out(self, chosen: Sequence[Target]) -> LeftOut:
-        """Return which of the guests are asked, and what to report.
+    def leave_out(self, chosen: list[Target]) -> Kept:
+        """Return the guests that are asked, and what to report.
+
+        The file is read again before that.
 
         :param chosen: the guests that the command line chose.
         """
         if self._file is None and not self._statuses:
-            return LeftOut(list(chosen))
+            return Kept(chosen)
+        trouble = self.refresh()
         day = self._today()
         valid = [each for each in self._entries if not each.has_ended(day)]
         ended = [each for each in self._entries if each.has_ended(day)]
         fits = _matcher(valid)
-        asked = [
+        kept = [
             target
             for target in chosen
             if not fits(target) and not self._has_status(target)
         ]
-        return LeftOut(
-            asked, len(chosen) - len(asked), tuple(map(self._ending, ended))
-        )
+        said = [
+            _count(len(chosen) - len(kept)),
+            *map(self._ending, ended),
+            *([trouble] if trouble else []),
+        ]
+        return Kept(kept, tuple(said))
 
     def _has_status(self, target: Target) -> bool:
         status = target.instance.status if target.instance else None
@@ -194,6 +196,11 @@ class Exclusions:
                 )
         why = comment[1].strip() if comment else ''
         return Entry(line=number, what=what, until=until, why=why)
+
+
+def _count(left_out: int) -> str:
+    guests = '1 guest' if left_out == 1 else f'{left_out} guests'
+    return f'{guests} left out (--exclude, --exclude-status)'
 
 
 def _date(text: str) -> datetime.date | None:

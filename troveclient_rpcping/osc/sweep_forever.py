@@ -61,7 +61,8 @@ class SweepForever:
         self._manager: management.Management | None = None
         self._no_login: Exception | None = None
         self._watch = Watch()
-        # The doubts about names that were reported, and still exist.
+        # The doubts about names, and the exclusions, that were reported and
+        # still exist.
         self._doubts: set[str] = set()
         # Whether a sweep was good, and whether the last one was late.
         self._begun = False
@@ -208,7 +209,10 @@ class SweepForever:
         return self._manager
 
     def _remark_on(self, targets: list[Target]) -> None:
-        """Report names without an instance at the start, and new doubts."""
+        """Report names without an instance at the start, and new doubts.
+
+        Exclusions are reported when they change.
+        """
         if not self._begun:
             if not targets:
                 self._view.remark('The file names no instance so far')
@@ -219,6 +223,7 @@ class SweepForever:
                         f'No instance is named {name} so far{target.hint}'
                     )
         doubts = {target.doubt for target in targets if target.doubt}
+        doubts.update(self._survey.left_out)
         for doubt in sorted(doubts - self._doubts):
             self._view.remark(doubt)
         self._doubts = doubts

@@ -12,27 +12,31 @@
 
 """What the bad guests of a sweep have in common: a host, for example.
 
-A finding is reported only if it is far from chance. Take away what the guests
-have in common, and deal the bad verdicts out at random: how likely is it that
+A common trait is reported only if it is far from chance. Deal the bad verdicts
+out at random: how likely is it that
 one host gets at least that many of them (the upper tail of the hypergeometric
 distribution)? The answer is multiplied by the number of hosts, datastores and
 projects that were looked at, because among many of them one always stands out
-(Bonferroni). Only a result below :data:`CHANCE` is a finding.
+(Bonferroni). Only a result below :data:`CHANCE` is reported.
 """
 
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 import dataclasses
 import enum
 import math
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import Verdict
 
-#: A finding is less likely than this if there is no common cause.
+#: A common trait is reported if chance alone is less likely than this to bring
+#: one about.
 CHANCE = 0.001
 
 #: Fewer bad guests than this are no pattern.
@@ -63,9 +67,16 @@ _PHRASES = {
 }
 
 
+_VALUES: dict[Trait, Callable[[Instance], str | None]] = {
+    Trait.HOST: lambda row: row.server.host if row.server else None,
+    Trait.DATASTORE: lambda row: row.datastore,
+    Trait.PROJECT: lambda row: row.project_id,
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What many of the bad guests have in common.
+class CommonTrait:
+    """One trait that many of the bad guests have.
 
     :param verdict: ``unreachable`` or ``error``.
     :param trait: what they have in common.
@@ -84,7 +95,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """The finding as one clean line without a full stop."""
+        """The trait as one clean line without a full stop."""
         value = ' '.join(map(plaintext.word, self.value.split()))
         return (
             f'{self.bad_here} of {self.bad} {_WORDS[self.verdict]} '
@@ -92,60 +103,81 @@ class Finding:
             f'({self.bad_here} of its {self.here})'
         )
 
+    def chance(self, guests: int) -> float:
+        """Return how likely it is that many bad guests have it by chance.
+
+        :param guests: guests in all.
+        :returns: a probability; 1.0 for fewer bad guests than :data:`LEAST`.
+        """
+        if self.bad_here < LEAST:
+            return 1.0
+        return tail(self.bad_here, self.here, self.bad, guests)
+
     @property
     def kind(self) -> tuple[Verdict, Trait, str]:
         """What stays the same while more guests become bad, or fewer."""
         return self.verdict, self.trait, self.value
 
 
-def finding(guests: Iterable[tuple[Instance, Verdict]]) -> Finding | None:
-    """Return what the bad guests have in common, if that is no chance.
+def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
+    """Return what the bad guests have in common, if it is far from chance.
 
-    Guests whose verdict is unknown are left out: they may be as bad as the
+    Guests whose verdict is unknown do not count: they may be as bad as the
     others, or not.
 
-    :param guests: the row of each guest in the listing, and its verdict.
-    :returns: the finding that is furthest from chance; None for none.
+    :param outcomes: the outcomes of one sweep.
+    :returns: the trait that is furthest from chance; None for none.
     """
     known = [
-        (_traits(row), verdict)
-        for row, verdict in guests
-        if verdict is not Verdict.UNKNOWN
+        (each.target.instance, each.result.verdict)
+        for each in outcomes
+        if each.target.instance and each.result.verdict is not Verdict.UNKNOWN
     ]
-    candidates = []
-    looked_at = 0
-    for trait in Trait:
-        groups = [(traits[trait], verdict) for traits, verdict in known]
-        here = collections.Counter(value for value, _ in groups if value)
-        for verdict in _WORDS:
-            bad = collections.Counter(
-                value for value, each in groups if value and each is verdict
-            )
-            if bad.total() < LEAST:
-                continue
-            for value, guests_here in here.items():
-                if guests_here < LEAST:
-                    continue
-                looked_at += 1
-                if bad[value] < LEAST:
-                    continue
-                chance = tail(
-                    bad[value], guests_here, bad.total(), here.total()
-                )
-                found = Finding(
-                    verdict=verdict,
-                    trait=trait,
-                    value=plaintext.one_line(value, _VALUE_LIMIT),
-                    bad_here=bad[value],
-                    bad=bad.total(),
-                    here=guests_here,
-                )
-                candidates.append((chance, found))
+    candidates = [
+        candidate
+        for trait in Trait
+        for verdict in _WORDS
+        for candidate in _candidates(
+            [(_VALUES[trait](row), each is verdict) for row, each in known],
+            trait,
+            verdict,
+        )
+    ]
     # The first of several that are as unlikely: the closest to a cause.
     chance, best = min(
         candidates, key=lambda each: each[0], default=(1.0, None)
     )
-    return best if chance * looked_at < CHANCE else None
+    return best if chance * len(candidates) < CHANCE else None
+
+
+def _candidates(
+    guests: Iterable[tuple[str | None, bool]], trait: Trait, verdict: Verdict
+) -> Iterator[tuple[float, CommonTrait]]:
+    """Return every value of a trait, and how likely it is by chance.
+
+    :param guests: the value of each guest, and whether it is bad.
+    :param trait: which trait.
+    :param verdict: the verdict of the bad guests.
+    """
+    all_here: collections.Counter[str] = collections.Counter()
+    bad_here: collections.Counter[str] = collections.Counter()
+    for value, is_bad in guests:
+        if value:
+            all_here[value] += 1
+            bad_here[value] += is_bad
+    if bad_here.total() < LEAST:
+        return
+    for value, here in all_here.items():
+        if here >= LEAST:
+            found = CommonTrait(
+                verdict=verdict,
+                trait=trait,
+                value=plaintext.one_line(value, _VALUE_LIMIT),
+                bad_here=bad_here[value],
+                bad=bad_here.total(),
+                here=here,
+            )
+            yield found.chance(all_here.total()), found
 
 
 def tail(hits: int, drawn: int, bad: int, guests: int) -> float:
@@ -179,12 +211,3 @@ def _log_choose(most: int, some: int) -> float:
         - math.lgamma(some + 1)
         - math.lgamma(most - some + 1)
     )
-
-
-def _traits(row: Instance) -> dict[Trait, str | None]:
-    """Return what a guest may have in common with others."""
-    return {
-        Trait.HOST: row.server.host if row.server else None,
-        Trait.DATASTORE: row.datastore,
-        Trait.PROJECT: row.project_id,
-    }

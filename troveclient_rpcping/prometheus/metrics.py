@@ -35,6 +35,7 @@ from prometheus_client.samples import Sample
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.outcome import Target
@@ -232,6 +233,12 @@ def _of_guests(findings: Findings | None) -> list[core.Metric]:
         'not answer, or it failed the ping). Absent while that is unknown.',
         labels=['instance_id'],
     )
+    down = core.GaugeMetricFamily(
+        'trove_guest_rpc_not_reachable',
+        'A guest that the last sweep did not reach, with its verdict and the '
+        'reason: always 1.',
+        labels=['instance_id', 'verdict', 'reason'],
+    )
     info = core.InfoMetricFamily(
         'trove_guest_rpc',
         'What a guest is called and belongs to, to join on its instance_id. '
@@ -246,16 +253,23 @@ def _of_guests(findings: Findings | None) -> list[core.Metric]:
     for instance_id, (target, result) in guests.items():
         if result.verdict in _UP:
             up.add_metric([instance_id], _UP[result.verdict])
+        if result.verdict is not Verdict.REACHABLE:
+            reason = result.reason or ''
+            down.add_metric([instance_id, result.verdict, reason], 1)
         info.add_metric([], {'instance_id': instance_id, **_names(target)})
-    return [up, info]
+    return [up, down, info]
 
 
 def _names(target: Target) -> dict[str, str]:
     row = target.instance
+    server = (row.server if row else None) or Server()
     return {
         'name': _label(target.name),
         'project_id': _label(row.project_id if row else None),
         'datastore': _label(row.datastore if row else None),
+        'host': _label(server.host),
+        'server_id': _label(server.id),
+        'server_status': _label(server.status),
     }
 
 

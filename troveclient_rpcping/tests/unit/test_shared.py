@@ -22,6 +22,11 @@ import testtools
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes import shared
+from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.verdict import Judgement
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
 
 Guests = list[tuple[Instance, Verdict]]
@@ -49,12 +54,19 @@ def swept(
 
 
 def text(guests: Guests) -> str:
-    """Return the line of the finding; empty for none."""
-    found = shared.finding(guests)
+    """Return the line of the common trait; empty for none."""
+    found = shared.common_trait(
+        Outcome(
+            Target(row.id, instance=row),
+            PingResult(instance_id=row.id, judgement=Judgement(verdict)),
+            Series(),
+        )
+        for row, verdict in guests
+    )
     return found.text if found else ''
 
 
-class FindingTest(testtools.TestCase):
+class CommonTraitTest(testtools.TestCase):
     def test_a_dead_host_is_named(self) -> None:
         """With how many of all the bad ones, and of its own guests."""
         on_host = {number for number in range(55) if number % 5 == 2}
@@ -108,7 +120,7 @@ class FindingTest(testtools.TestCase):
         ]
         self.assertIn('on host compute-True', text(guests))
 
-    def test_what_chance_explains_is_no_finding(self) -> None:
+    def test_what_chance_explains_is_not_reported(self) -> None:
         """Nobody bad, two of a host, all guests, or a few anywhere."""
         self.assertEqual('', text([]))
         for size, bad in (
