@@ -97,9 +97,11 @@ class Wave:
     """Many guests became bad that have something in common.
 
     :param common: what they have in common.
+    :param seconds: None: nothing ended.
     """
 
     common: CommonTrait
+    seconds: float | None = None
 
 
 Change = GuestChange | ControlPlaneChange | Wave

@@ -90,11 +90,13 @@ class Report:
         """Whether too little is known.
 
         A threshold for unknown guests tolerates guests without an answer. It
-        does not tolerate a check that ended early, or that learnt nothing.
+        does not tolerate a check that ended early, or that learnt nothing. It
+        does not count guests whose server is off.
         """
         unknown = self._summary.verdicts[Verdict.UNKNOWN]
+        off = self._summary.reasons[Reason.SERVER_OFF]
         return (
-            unknown >= self._thresholds.unknown
+            unknown - off >= self._thresholds.unknown
             or self._summary.reasons[Reason.NOT_ASKED] > 0
             or unknown == self._summary.guests
         )

@@ -36,6 +36,7 @@ import testtools
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.arguments import OWN_LABELS
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
@@ -54,6 +55,7 @@ ACCEPT = (
 # The contract: a name that is missing here breaks somebody's alert.
 NAMES = {
     'trove_guest_rpc_up',
+    'trove_guest_rpc_not_reachable',
     'trove_guest_rpc_info',
     'trove_guest_rpc_guests',
     'trove_guest_rpc_guests_by_reason',
@@ -87,6 +89,7 @@ def target(instance_id: str, name: str | None = 'db') -> Target:
         name=name,
         project_id=base.PROJECT,
         datastore='mysql 8.0',
+        server=Server('s', 'compute-1', 'ACTIVE'),
     )
     return Target(instance_id, name, row)
 
@@ -201,7 +204,25 @@ class GuestsTest(TestCase):
                 name='db',
                 project_id=base.PROJECT,
                 datastore='mysql 8.0',
+                host='compute-1',
+                server_id='s',
+                server_status='ACTIVE',
             ),
+        )
+
+    def test_a_guest_that_is_not_reachable_has_its_reason(self) -> None:
+        """By verdict and reason, which are closed sets."""
+        observe(self.metrics, [REACHABLE, UNREACHABLE, UNKNOWN])
+        self.assertEqual(
+            [
+                {
+                    'instance_id': str(number),
+                    'verdict': str(judgement.verdict),
+                    'reason': str(judgement.reason),
+                }
+                for number, judgement in ((1, UNREACHABLE), (2, UNKNOWN))
+            ],
+            self.labels('not_reachable'),
         )
 
     def test_namesakes_have_a_series_each(self) -> None:
@@ -232,6 +253,9 @@ class GuestsTest(TestCase):
                     'name': '',
                     'project_id': '',
                     'datastore': '',
+                    'host': '',
+                    'server_id': '',
+                    'server_status': '',
                 }
             ],
             self.labels('info'),
