@@ -49,6 +49,7 @@ from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
 
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 ROOT = PACKAGE.parent
@@ -202,7 +203,11 @@ class MetricsTest(testtools.TestCase):
         metrics.failed(ended=1.0, seconds=1.0)
         metrics.observe(
             base.findings(
-                [Target(GUEST)], [fixture.ping_result(fixture.reachable())]
+                [Target(GUEST), Target(OTHER)],
+                [
+                    fixture.ping_result(fixture.reachable()),
+                    fixture.ping_result(fixture.agent_timeout(), OTHER),
+                ],
             ),
             ended=2.0,
             seconds=1.0,

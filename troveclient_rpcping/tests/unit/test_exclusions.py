@@ -16,11 +16,16 @@ import datetime
 import pathlib
 import tempfile
 
+from troveclient_rpcping import fixture
 from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.osc import exits
+from troveclient_rpcping.osc import rpc_monitor
+from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.unit import test_commands
 
 OTHER = '22222222-2222-4222-8222-222222222222'
 TODAY = datetime.date(2026, 12, 1)
@@ -146,3 +151,64 @@ class ExclusionsTest(base.TestCase):
         """Guests that are named by their IDs are pinged without one."""
         self.assertFalse(self.exclusions(f'{OTHER}\n').needs_listing)
         self.assertTrue(self.exclusions('db-1\n').needs_listing)
+
+
+class CommandsTest(test_commands.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = self.folder / 'left-out'
+
+    def exclude(self, *arguments: str) -> int:
+        return self.run_command(
+            rpc_ping.PingDatabaseInstances,
+            *('--exclude', str(self.file), *arguments),
+        )
+
+    def test_a_guest_that_is_left_out_is_not_asked(self) -> None:
+        """It has no row either, and people hear how many there are."""
+        self.file.write_text('db-8\n')
+        self.trove.add('db-7')
+        self.trove.add('db-8', fixture.agent_timeout())
+        self.assertEqual(exits.ALL_REACHABLE, self.exclude('--all'))
+        self.assertEqual(['db-7'], self.trove.pinged)
+        self.assertNotIn('db-8', self.printed())
+        self.assertIn('1 guest left out', self.stderr.getvalue())
+
+    def test_a_name_leaves_out_a_guest_that_is_asked_by_its_id(self) -> None:
+        """So a listing is made for it; all guests left out is an error."""
+        self.file.write_text('db-*\n')
+        self.trove.add(Instance(base.GUEST, 'db-7', status='ACTIVE'))
+        error = self.assertRaises(TargetError, self.exclude, base.GUEST)
+        self.assertIn('No instance is left to ask: 1 guest', str(error))
+        self.assertEqual([], self.trove.pinged)
+
+    def test_a_bad_line_is_found_before_anything_is_asked(self) -> None:
+        """Not even a listing."""
+        self.file.write_text('db-8 until=soon\n')
+        self.assertRaises(TargetError, self.exclude, '--all')
+        self.assertEqual([], self.trove.requests)
+
+    def test_a_monitor_reads_the_file_for_each_sweep(self) -> None:
+        """A guest that is no longer left out is watched again."""
+        self.file.write_text('db-8\n')
+        self.trove.add('db-7')
+        self.trove.add('db-8', fixture.agent_timeout())
+
+        def empty() -> None:
+            self.file.write_text('')
+
+        self.stdout = test_commands.Script(test_commands.interrupt)
+        self.stderr = test_commands.Script(
+            test_commands.nothing,
+            empty,
+            *[test_commands.nothing] * 3,
+        )
+        status = self.run_command(
+            rpc_monitor.MonitorDatabaseInstances,
+            *('--all', '--interval', '0.01', '--exclude', str(self.file)),
+        )
+        self.assertEqual(exits.INTERRUPTED, status)
+        self.assertIn(' db-8 new -> unreachable', self.printed())
+        said = self.stderr.getvalue()
+        self.assertTrue(said.startswith('1 guest left out (--exclude,'), said)
+        self.assertIn('\n0 guests left out (--exclude,', said)

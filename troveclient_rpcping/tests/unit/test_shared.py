@@ -13,6 +13,9 @@
 """What the bad guests of a sweep have in common."""
 
 from collections.abc import Iterator
+import datetime
+import io
+import json
 import math
 import random
 import time
@@ -21,10 +24,15 @@ import testtools
 
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
+from troveclient_rpcping.osc import events
+from troveclient_rpcping.osc import live
+from troveclient_rpcping.osc import report
 from troveclient_rpcping.outcomes import shared
-from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.changes import Wave
+from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import Judgement
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
@@ -53,16 +61,20 @@ def swept(
     ]
 
 
+def findings(guests: Guests) -> Findings:
+    """Return the findings of a sweep."""
+    return base.findings(
+        [Target(row.id, instance=row) for row, _ in guests],
+        [
+            PingResult(instance_id=row.id, judgement=Judgement(verdict))
+            for row, verdict in guests
+        ],
+    )
+
+
 def text(guests: Guests) -> str:
     """Return the line of the common trait; empty for none."""
-    found = shared.common_trait(
-        Outcome(
-            Target(row.id, instance=row),
-            PingResult(instance_id=row.id, judgement=Judgement(verdict)),
-            Series(),
-        )
-        for row, verdict in guests
-    )
+    found = shared.common_trait(findings(guests).outcomes)
     return found.text if found else ''
 
 
@@ -183,6 +195,69 @@ class CommonTraitTest(testtools.TestCase):
         before = time.process_time()
         self.assertIn(' are on host compute-', text(guests))
         self.assertLess(time.process_time() - before, 1.0)
+
+
+class WaveTest(testtools.TestCase):
+    """Guests of host compute-2 die."""
+
+    dead = swept(55, {2, 7, 12, 17, 22, 27}, Verdict.UNREACHABLE)
+    more = swept(55, {2, 7, 12, 17, 22, 27, 32}, Verdict.UNREACHABLE)
+    well = swept(55, set(), Verdict.UNREACHABLE)
+    line = '6 of 6 unreachable guests are on host compute-2 (6 of its 11)'
+
+    def waves(self, watch: Watch, guests: Guests) -> list[Wave]:
+        changes = watch.swept(findings(guests), 0.0)
+        waves = [each for each in changes if isinstance(each, Wave)]
+        self.assertEqual(waves, changes[: len(waves)], 'they come first')
+        return waves
+
+    def test_a_wave_is_reported_once(self) -> None:
+        """Before its guests, and again after all were well."""
+        watch = Watch()
+        unknown = [(row, Verdict.UNKNOWN) for row, _ in self.dead]
+        for guests, waves in (
+            *((self.well, 0), (self.dead, 1), (self.dead, 0), (self.more, 0)),
+            *((self.well, 0), (self.dead, 1)),
+        ):
+            self.assertEqual(waves, len(self.waves(watch, guests)))
+        self.assertIsNotNone(watch.common)
+        self.assertEqual([], self.waves(watch, unknown))
+        self.assertIsNone(watch.common)
+
+    def test_the_monitor_prints_it_in_a_line(self) -> None:
+        """For people, and as JSON."""
+        (wave,) = self.waves(Watch(), self.dead)
+        noon = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
+        self.assertEqual(
+            f'2026-11-22T12:00:00Z in common: {self.line}',
+            events.line(wave, noon),
+        )
+        self.assertEqual(
+            {
+                'time': '2026-11-22T12:00:00Z',
+                'event': 'in-common',
+                'verdict': 'unreachable',
+                'trait': 'host',
+                'value': 'compute-2',
+                'bad_here': 6,
+                'bad': 6,
+                'here': 11,
+                'detail': self.line,
+            },
+            json.loads(events.json_line(wave, noon)),
+        )
+
+    def test_the_summary_and_the_view_have_it(self) -> None:
+        """As a sentence, and above the list of guests."""
+        found = findings(self.dead)
+        self.assertIn(f'{self.line}.', report.conclusions(found, 1.0))
+        watch = Watch()
+        watch.swept(found, 0.0)
+        terminal = io.StringIO()
+        screen = live.Screen(terminal, 60.0)
+        screen.swept(watch, found.summary, 1.0)
+        screen._screen.print(screen.picture())
+        self.assertIn(self.line, terminal.getvalue())
 
 
 class TailTest(testtools.TestCase):
