@@ -76,7 +76,7 @@ class Kept:
     sentences: tuple[str, ...] = ()
 
 
-def today() -> datetime.date:
+def utc_today() -> datetime.date:
     """Return the day that it is now, in UTC."""
     return datetime.datetime.now(datetime.UTC).date()
 
@@ -95,13 +95,14 @@ class Exclusions:
         file: str | None,
         statuses: Collection[str] = (),
         *,
-        today: Callable[[], datetime.date] = today,
+        today: Callable[[], datetime.date] = utc_today,
     ):
         self._file = file
         self._shown = plaintext.one_line(file or '')
         self._statuses = {status.casefold() for status in statuses}
         self._today = today
         self._entries = self._read()
+        self._trouble = ''
         # A pipe has its lines only once.
         self._changes = file is not None and os.path.isfile(file)
 
@@ -112,29 +113,26 @@ class Exclusions:
             not inventory.is_id(entry.what) for entry in self._entries
         )
 
-    def refresh(self) -> str:
+    def refresh(self) -> None:
         """Read the file again.
 
-        :returns: why that failed, so that its last good version stays in
-            force; empty if it did not fail.
+        If that fails, its last good version stays in force, and
+        :meth:`leave_out` reports the failure.
         """
+        self._trouble = ''
         try:
             if self._changes:
                 self._entries = self._read()
         except TargetError as error:
-            return f'{error}. The exclusions stay as they were'
-        return ''
+            self._trouble = f'{error}. The exclusions stay as they were'
 
     def leave_out(self, chosen: list[Target]) -> Kept:
         """Return the guests that are asked, and what to report.
-
-        The file is read again before that.
 
         :param chosen: the guests that the command line chose.
         """
         if self._file is None and not self._statuses:
             return Kept(chosen)
-        trouble = self.refresh()
         day = self._today()
         valid = [each for each in self._entries if not each.has_ended(day)]
         ended = [each for each in self._entries if each.has_ended(day)]
@@ -147,7 +145,7 @@ class Exclusions:
         said = [
             _count(len(chosen) - len(kept)),
             *map(self._ending, ended),
-            *([trouble] if trouble else []),
+            *([self._trouble] if self._trouble else []),
         ]
         return Kept(kept, tuple(said))
 

@@ -116,6 +116,7 @@ class Survey:
             lambda: manager.list_all(deadline),
             ids=not self._selection.everything,
         )
+        self._exclusions.refresh()
         try:
             found = self._keep(self._find(listing))
         except NoTargetError:

@@ -74,6 +74,11 @@ class CommonTraitTest(test_evidence.EvidenceTest):
             )
             self.assertIn(f'is {status} in Nova', row['Detail'])
         self.assertEqual(1, run.status)
+        run = self.plugin(*self.live[:5])
+        self.assertIn(
+            ' OK - 1 of 5 guests reachable, 4 unknown (4 server-off)',
+            run.stdout,
+        )
 
     def test_exclusions_leave_guests_out(self) -> None:
         """In each program; an entry whose date has passed hides nobody."""

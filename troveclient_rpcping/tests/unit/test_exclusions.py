@@ -143,6 +143,7 @@ class ExclusionsTest(base.TestCase):
             ('', ['db-1', 'db-2'], 0),
         ):
             file.write_text(text)
+            exclusions.refresh()
             self.assertEqual(asked, self.asked(exclusions, *chosen))
             _, *said = exclusions.leave_out([*chosen]).sentences
             self.assertEqual(complaints, len(said))
