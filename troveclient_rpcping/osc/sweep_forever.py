@@ -122,7 +122,17 @@ class SweepForever:
             return
         from troveclient_rpcping.prometheus import server
 
-        with server.Exporter(metrics, *self._arguments.listen):
+        arguments = self._arguments
+        context = None
+        if arguments.listen_cert:
+            context = server.tls(
+                arguments.listen_cert,
+                arguments.listen_key,
+                arguments.listen_client_ca,
+            )
+        pages = {'/metrics': metrics.page}
+        address, port = arguments.listen
+        with server.Server(pages, address, port, context):
             yield
 
     def _sweep_and_report(self, begun: float) -> None:

@@ -57,7 +57,9 @@ class SweepOnce:
         self._left_out: tuple[str, ...] = ()
         self._interrupted: int | None = None
         self._started = time.monotonic()
-        self._measures = measures.Measures(arguments.textfile, arguments.label)
+        self._measures = measures.Measures(
+            arguments.textfile, arguments.label, single=True
+        )
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 

@@ -10,35 +10,37 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Serves the metrics to Prometheus over HTTP.
+"""The HTTP server of the monitor, for Prometheus and for browsers.
 
-A scrape gets what the last sweep left, and never causes one. Whoever can
-connect may try to hold the server up: connections are bounded in number and
-in time, and the oldest one goes when one too many comes.
+It is the one of Python's ``wsgiref``, as in ``prometheus_client``. Attacks on
+the latter showed what this module must add: see "What an attack can do" in
+``doc/source/user/prometheus.rst``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterable
-import contextlib
-import errno
+from collections.abc import Mapping
+import dataclasses
 import functools
+import http
 import io
 import ipaddress
 import logging
 import re
 import socket
 import socketserver
+import ssl
 import threading
-import time
 from types import TracebackType
 from typing import Any
 from typing import Self
 from typing import TYPE_CHECKING
+import urllib.parse
 from wsgiref import simple_server
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.prometheus.metrics import Metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -50,14 +52,10 @@ LOG = logging.getLogger(__name__)
 PORT = 9877
 _LOOPBACK = '127.0.0.1'
 
-#: Connections at once, at the most. A scrape takes milliseconds.
+#: Connections at once, at the most. A scrape takes less than a second.
 CONNECTIONS = 16
 
-#: Seconds for a connection, in all: for 10,000 guests over a slow line.
-PATIENCE = 30.0
-
-# Seconds: how often it looks whether a connection takes too long, and whether
-# it is to end.
+# Seconds after which the server notices its end.
 _TICK = 0.1
 
 _LISTEN = re.compile(
@@ -65,37 +63,20 @@ _LISTEN = re.compile(
     r'(?P<port>[0-9]{1,5})'
 )
 
-# What a Host field holds.
-_HOST = re.compile(
-    r'(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:@/]+))(?::[0-9]*)?'
-)
-
-# Why one address of several cannot be listened on: the system lacks IPv6, say.
-_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-
-_TEXT = 'text/plain; charset=utf-8'
-_INDEX = (
-    b'<!DOCTYPE html><title>Trove guest RPC</title>'
-    b'<p><a href="/metrics">Metrics</a> of the last sweep.\n'
-)
-_NOT_OURS = (
-    b'The name in this URL is not known here. Ask by an IP address, or give '
-    b'the name to --listen.\n'
-)
-
 
 def parse_listen(text: str) -> tuple[str, int]:
     """Return the address and the port that a command line names.
 
-    :param text: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT`` or ``PORT``. An
-        address that is not named is that of loopback.
-    :raises ValueError: it is none of these; says in one line what to write.
+    :param text: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT`` or ``PORT``.
+        Without an address, it is that of loopback.
+    :raises ValueError: the text is none of these; says in one line what to
+        write.
     """
     match = _LISTEN.fullmatch(text)
     if match is None:
         raise ValueError(
-            f'"{plaintext.one_line(text)}" is no address to listen on: write '
-            f'ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}'
+            f'"{plaintext.one_line(text)}" is not an address to listen on: '
+            f'write ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}'
         )
     port = int(match['port'])
     if port > 65535:
@@ -106,75 +87,192 @@ def parse_listen(text: str) -> tuple[str, int]:
     return match['v6'] or match['name'] or _LOOPBACK, port
 
 
-class Exporter:
-    """An HTTP server for ``/metrics``, in a thread, for a ``with`` block.
+def tls(
+    cert: str, key: str | None = None, client_ca: str | None = None
+) -> ssl.SSLContext:
+    """Return how to serve HTTPS.
+
+    :param cert: a file with the certificate of the server and those between
+        it and its authority.
+    :param key: a file with the key; None: it is in the file of *cert*.
+    :param client_ca: a file with the certificates of the authorities of the
+        clients. Then a client without a certificate of theirs gets nothing.
+    :raises OSError: a file cannot be used; says in one line why.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        what = f'the certificate {cert}'
+        if key:
+            what += f' with the key {key}'
+        # Without a password, OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(cert, key, password='')
+        if client_ca:
+            what = f'the certificates of clients {client_ca}'
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise OSError(
+            f'Cannot use {plaintext.one_line(what)}: {_why(error)}: give '
+            'files in PEM, and a key that has no passphrase'
+        ) from error
+    return context
+
+
+def _why(error: OSError) -> str:
+    # OpenSSL's text has the names of its parts around it.
+    return re.sub(r'\[.*?\] | \(_ssl.*\)', '', error.strerror or str(error))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request.
+
+    :param body: its content.
+    :param kind: the content type.
+    :param status: the status.
+    :param headers: further headers.
+    """
+
+    body: bytes
+    kind: str = 'text/plain; charset=utf-8'
+    status: http.HTTPStatus = http.HTTPStatus.OK
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+#: Answers a GET, given the Accept header, which may be empty.
+Page = Callable[[str], Answer]
+
+
+class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
+    """Serves pages in threads of its own, during a ``with`` block.
 
     ::
 
-        with Exporter(metrics, '127.0.0.1', 9877):
-            keep_sweeping(metrics)
+        with Server({'/metrics': metrics.page}, '127.0.0.1', 9877):
+            keep_sweeping()
 
-    :param metrics: what to serve.
-    :param address: where to listen: an IP address, or a name: on every
-        address of it.
-    :param port: on which port; 0 for any that is free.
-    :param connections: how many at once, at the most.
-    :param patience: seconds for a connection, in all.
-    :raises OSError: (on entering) it cannot listen there; says in one line
-        why.
+    :param pages: the page of each path.
+    :param address: where to listen: an IP address, or a name, which stands
+        for its first address.
+    :param port: on which port; 0 for any free one.
+    :param context: how to serve HTTPS; None for HTTP.
+    :raises OSError: the server cannot listen there; says in one line why.
     """
+
+    daemon_threads = True
+    request_queue_size = 128
 
     def __init__(
         self,
-        metrics: Metrics,
+        pages: Mapping[str, Page],
         address: str,
         port: int,
-        *,
-        connections: int = CONNECTIONS,
-        patience: float = PATIENCE,
+        context: ssl.SSLContext | None = None,
     ):
-        self._metrics = metrics
+        self._pages = pages
         self._address = address
-        self._port = port
-        self._connections = connections
-        self._patience = patience
+        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        # The open connections, the oldest one first.
+        self._open: dict[Any, None] = {}
+        self._closing = threading.Lock()
+        try:
+            found = socket.getaddrinfo(
+                address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            self.address_family, *_, where = found[0]
+            super().__init__(where, _Handler)  # type: ignore[arg-type]
+        except (OSError, UnicodeError) as error:
+            # A name that cannot be one raises the second.
+            why = getattr(error, 'strerror', None) or error
+            shown = f'[{address}]' if ':' in address else address
+            raise OSError(f'Cannot listen on {shown}:{port}: {why}') from error
+        self.set_app(self._answer)
+        if context is not None:
+            # The handshake waits for the thread of its connection, or one
+            # silent client would keep everybody else out.
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def __enter__(self) -> Self:
-        where = _host_and_port(self._address, self._port)
-        connections = _Connections(self._connections, self._patience)
-        try:
-            self._servers = _listen(self._address, self._port, connections)
-        except (OSError, UnicodeError) as error:
-            # The name of a host that cannot be one is the second.
-            why = getattr(error, 'strerror', None) or error
-            raise OSError(f'Cannot listen on {where}: {why}') from error
-        self._threads = []
-        for server in self._servers:
-            server.set_app(self._answer)
-            thread = threading.Thread(
-                target=server.serve_forever, args=(_TICK,), daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+        threading.Thread(
+            target=self.serve_forever, args=(_TICK,), daemon=True
+        ).start()
         return self
 
     def __exit__(
         self,
-        type_: type[BaseException] | None,
-        value: BaseException | None,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for server in self._servers:
-            server.shutdown()
-        for server in self._servers:
-            server.server_close()
-        for thread in self._threads:
-            thread.join()
+        self.shutdown()
+        self.server_close()
 
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return self._servers[0].server_port
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection; if there are too many, end the oldest one."""
+        if not self._room.acquire(blocking=False):
+            with self._closing:
+                for oldest in self._open:
+                    # Not that of TLS, which would wait for the client.
+                    socket.socket.shutdown(oldest, socket.SHUT_RDWR)
+                    break
+            self._room.acquire()
+        self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        # Under the lock, the other thread finds no socket that is closed.
+        with self._closing:
+            del self._open[request]
+        self._room.release()
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong, and keep it off standard error."""
+        LOG.debug('A request went wrong', exc_info=True)
+
+    def _answer(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer a request: a WSGI application."""
+        answer = self._find(environ)
+        start_response(
+            f'{answer.status} {answer.status.phrase}',
+            [
+                ('Content-Type', answer.kind),
+                ('Content-Length', str(len(answer.body))),
+                *answer.headers,
+            ],
+        )
+        return [] if environ['REQUEST_METHOD'] == 'HEAD' else [answer.body]
+
+    def _find(self, environ: WSGIEnvironment) -> Answer:
+        if environ['REQUEST_METHOD'] not in ('GET', 'HEAD'):
+            return Answer(
+                b'',
+                status=http.HTTPStatus.METHOD_NOT_ALLOWED,
+                headers=(('Allow', 'GET, HEAD'),),
+            )
+        if not self._is_meant(environ.get('HTTP_HOST', '')):
+            return Answer(
+                b'The name in this URL is not known here. Ask by an IP '
+                b'address, or give the name to --listen.\n',
+                status=http.HTTPStatus.MISDIRECTED_REQUEST,
+            )
+        page = self._pages.get(environ['PATH_INFO'])
+        if page is None:
+            known = ' or '.join(self._pages)
+            return Answer(
+                f'See {known}\n'.encode(), status=http.HTTPStatus.NOT_FOUND
+            )
+        try:
+            return page(environ.get('HTTP_ACCEPT', ''))
+        except Exception:
+            # wsgiref answers 500.
+            LOG.exception('A page cannot be made')
+            raise
 
     @functools.cached_property
     def _names(self) -> set[str]:
@@ -187,212 +285,33 @@ class Exporter:
             for name in ('localhost', self._address, *machine, *short)
         }
 
-    def _is_meant(self, host: str | None) -> bool:
+    def _is_meant(self, host: str) -> bool:
         """Whether a request is meant for this server, by its Host field.
 
         The owner of a web page can let the page's name lead to this machine.
-        A browser would then let the page read the answer (DNS rebinding). The
-        name of such a page is not one of ours. An IP address cannot be led
-        elsewhere, and a browser always sends a Host.
+        A browser would then let the page read the answer (DNS rebinding). But
+        the page's name is not one of ours. An IP address cannot lead
+        elsewhere. A browser always sends a Host; HTTP/1.0 need not.
         """
-        if not host:
-            return True
-        match = _HOST.fullmatch(host)
-        if match is None:
-            return False
-        name = (match['v6'] or match['name']).rstrip('.').lower()
-        with contextlib.suppress(ValueError):
-            return bool(ipaddress.ip_address(name))
-        return name in self._names
-
-    def _answer(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        """Answer a request: a WSGI application."""
-        method = environ['REQUEST_METHOD']
-        headers = []
-        if method not in ('GET', 'HEAD'):
-            status, body, kind = '405 Method Not Allowed', b'', _TEXT
-            headers = [('Allow', 'GET, HEAD')]
-        elif not self._is_meant(environ.get('HTTP_HOST')):
-            status, body, kind = '421 Misdirected Request', _NOT_OURS, _TEXT
-        elif environ['PATH_INFO'] == '/metrics':
-            status = '200 OK'
-            body, kind = self._render(environ.get('HTTP_ACCEPT', ''))
-        elif environ['PATH_INFO'] == '/':
-            status, body, kind = '200 OK', _INDEX, 'text/html; charset=utf-8'
-        else:
-            status, body, kind = '404 Not Found', b'See /metrics\n', _TEXT
-        headers += [
-            ('Content-Type', kind),
-            ('Content-Length', str(len(body))),
-        ]
-        start_response(status, headers)
-        return [] if method == 'HEAD' else [body]
-
-    def _render(self, accept: str) -> tuple[bytes, str]:
         try:
-            return self._metrics.render(accept)
-        except Exception:
-            # wsgiref answers 500; this is a bug, and no fault of the scraper.
-            LOG.exception('The metrics cannot be rendered')
-            raise
+            name = (urllib.parse.urlsplit(f'//{host}').hostname or '').rstrip(
+                '.'
+            )
+            return (
+                not host
+                or name in self._names
+                or bool(ipaddress.ip_address(name))
+            )
+        except ValueError:
+            return False
 
 
 class _Handler(simple_server.WSGIRequestHandler):
     """One connection: one request, and its answer."""
 
-    # The answer leaves in one piece, not the status and each field for itself.
-    wbufsize = -1
-    disable_nagle_algorithm = True
-
     def log_message(self, format: str, *args: Any) -> None:
         LOG.debug('%s', plaintext.one_line(format % args))
 
     def get_stderr(self) -> io.StringIO:
-        # Where wsgiref tells of scrapers that hung up.
+        # wsgiref writes a traceback there for a client that hangs up.
         return io.StringIO()
-
-
-class _Connections:
-    """The open connections of all servers: few, and none for long.
-
-    :param most: how many at once, at the most.
-    :param patience: seconds for each, in all.
-    """
-
-    def __init__(self, most: int, patience: float):
-        self._most = most
-        self._patience = patience
-        # When each open connection began, the oldest one first.
-        self._open: dict[Any, float] = {}
-        self._changed = threading.Condition()
-
-    def add(self, request: Any) -> None:
-        """Take one more; hang up on the oldest one if there is no room."""
-        with self._changed:
-            if not self._has_room():
-                _hang_up(next(iter(self._open)))
-                self._changed.wait_for(self._has_room, timeout=5.0)
-            if not self._has_room():
-                raise ConnectionRefusedError('too many connections')
-            self._open[request] = time.monotonic()
-
-    def _has_room(self) -> bool:
-        return len(self._open) < self._most
-
-    def remove(self, request: Any) -> None:
-        """Forget one, before it is closed."""
-        # Under the lock, nobody hangs up on a socket that is closed, or on
-        # another that has got its number since.
-        with self._changed:
-            self._open.pop(request, None)
-            self._changed.notify_all()
-
-    def end_late_ones(self) -> None:
-        """Hang up on connections that take too long."""
-        with self._changed:
-            now = time.monotonic()
-            for request, began in self._open.items():
-                if now - began > self._patience:
-                    _hang_up(request)
-
-    def end(self) -> None:
-        """Hang up on all, and wait until they are gone."""
-        with self._changed:
-            for request in self._open:
-                _hang_up(request)
-            self._changed.wait_for(lambda: not self._open, timeout=5.0)
-
-
-class _Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
-    """Listens on one address."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(
-        self,
-        family: socket.AddressFamily,
-        address: Any,
-        connections: _Connections,
-        *,
-        v6_only: bool,
-    ):
-        self.address_family = family
-        self._connections = connections
-        self._v6_only = v6_only
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(
-                socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self._v6_only
-            )
-        # That of HTTPServer asks DNS for the name of the address, and waits.
-        socketserver.TCPServer.server_bind(self)
-        host, port, *_ = self.server_address
-        self.server_name, self.server_port = str(host), int(port)
-        self.setup_environ()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._connections.remove(request)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Hang up on late connections: is called with every tick."""
-        self._connections.end_late_ones()
-
-    def server_close(self) -> None:
-        super().server_close()
-        self._connections.end()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        LOG.debug('a scrape went wrong', exc_info=True)
-
-
-def _hang_up(request: socket.socket) -> None:
-    """End a connection, so that the thread that serves it ends."""
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
-
-
-def _listen(
-    address: str, port: int, connections: _Connections
-) -> list[_Server]:
-    """Listen on every address of a name, on one port."""
-    found = socket.getaddrinfo(
-        address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    places = dict.fromkeys((family, where) for family, *_, where in found)
-    # "::" alone is every address; beside 0.0.0.0 it must leave that alone.
-    v6_only = any(family == socket.AF_INET for family, _ in places)
-    with contextlib.ExitStack() as stack:
-        servers: list[_Server] = []
-        missing: OSError | None = None
-        for family, (host, _, *rest) in places:
-            if servers:
-                port = servers[0].server_port
-            try:
-                server = _Server(
-                    family, (host, port, *rest), connections, v6_only=v6_only
-                )
-            except OSError as error:
-                if error.errno not in _NOT_HERE:
-                    raise
-                missing = error
-                continue
-            stack.callback(server.server_close)
-            servers.append(server)
-        if missing is not None and not servers:
-            raise missing
-        stack.pop_all()
-    return servers
-
-
-def _host_and_port(address: str, port: int) -> str:
-    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'

@@ -213,7 +213,7 @@ class MetricsTest(testtools.TestCase):
             seconds=1.0,
             throttled=0.0,
         )
-        text = metrics.render('')[0].decode()
+        text = metrics.page().body.decode()
         served = {}
         for family in prometheus_parser.text_string_to_metric_families(text):
             labels = {
