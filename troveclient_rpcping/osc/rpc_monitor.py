@@ -25,7 +25,7 @@ from osc_lib.i18n import _
 
 
 def _listen(text: str) -> tuple[str, int]:
-    from troveclient_rpcping.prometheus import server
+    from troveclient_rpcping.web import server
 
     try:
         return server.parse_listen(text)
@@ -87,8 +87,8 @@ class MonitorDatabaseInstances(command.Command):
             metavar='<address:port>',
             type=_listen,
             help=_(
-                'Serve metrics for Prometheus here, as in "127.0.0.1:9877"; '
-                'a port alone is on loopback'
+                'Serve metrics for Prometheus and a status page for browsers '
+                'here, as in "127.0.0.1:9877"; a port alone is on loopback'
             ),
         )
         parser.add_argument(

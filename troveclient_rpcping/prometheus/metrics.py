@@ -37,10 +37,10 @@ from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.prometheus import server
 from troveclient_rpcping.prometheus import textfile
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.web import server
 
 _CLASSIC = 'text/plain; version=0.0.4; charset=utf-8'
 _OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST

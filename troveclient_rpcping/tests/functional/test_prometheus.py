@@ -233,13 +233,8 @@ def series(text: str) -> set[str]:
     return found
 
 
-@needs_prometheus
-class PrometheusTest(base.TestCase):
-    """The monitor sweeps the sandbox, and Prometheus scrapes the monitor."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+class TestCase(base.TestCase):
+    """A monitor that sweeps the sandbox every second."""
 
     def wait_for(self, what: str, happened: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + LONG
@@ -268,6 +263,15 @@ class PrometheusTest(base.TestCase):
             ),
         )
         return port
+
+
+@needs_prometheus
+class PrometheusTest(TestCase):
+    """The monitor sweeps the sandbox, and Prometheus scrapes the monitor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
     def start_prometheus(self, target: int) -> str:
         """Start Prometheus on the files that users copy; return its URL.

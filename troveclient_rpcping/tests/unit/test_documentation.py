@@ -267,7 +267,7 @@ class ArchitectureTest(testtools.TestCase):
         """Those with a dot, and those that stand alone in the picture."""
         text = page('contributor/architecture.rst')
         named = re.findall(
-            r'``((?:cli|engine|osc|outcomes|plugin|prometheus|sweep)\.\w+)``',
+            r'``((?:cli|engine|osc|outcomes|plugin|prometheus|sweep|web)\.\w+)``',
             text,
         )
         self.assertGreater(len(named), 10)

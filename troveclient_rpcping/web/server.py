@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import functools
 import http
@@ -212,18 +213,20 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection; if there are too many, end the oldest one."""
         if not self._room.acquire(blocking=False):
-            with self._closing:
-                for oldest in self._open:
-                    # Not that of TLS, which would wait for the client.
-                    socket.socket.shutdown(oldest, socket.SHUT_RDWR)
-                    break
+            self._end_oldest()
             self._room.acquire()
         self._open[request] = None
         super().process_request(request, client_address)
 
+    def _end_oldest(self) -> None:
+        # Under the lock, shutdown_request() closes no socket meanwhile. The
+        # client may have gone by itself.
+        with self._closing, contextlib.suppress(OSError, StopIteration):
+            # Not by the method of TLS, which would wait for the client.
+            socket.socket.shutdown(next(iter(self._open)), socket.SHUT_RDWR)
+
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
-        # Under the lock, the other thread finds no socket that is closed.
         with self._closing:
             del self._open[request]
         self._room.release()
@@ -294,14 +297,10 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         elsewhere. A browser always sends a Host; HTTP/1.0 need not.
         """
         try:
-            name = (urllib.parse.urlsplit(f'//{host}').hostname or '').rstrip(
-                '.'
-            )
-            return (
-                not host
-                or name in self._names
-                or bool(ipaddress.ip_address(name))
-            )
+            name = urllib.parse.urlsplit(f'//{host}').hostname or ''
+            name = name.rstrip('.')
+            known = not host or name in self._names
+            return known or bool(ipaddress.ip_address(name))
         except ValueError:
             return False
 
