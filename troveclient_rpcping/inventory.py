@@ -78,6 +78,33 @@ _BUSY = {'BUILD', 'REBOOT', 'RESIZE', 'PROMOTE', 'EJECT', 'UPGRADE'}
 # not find in Nova (load_status_from_existing), so it counts with a server.
 _SHUTDOWN = 'SHUTDOWN'
 
+# Nova's statuses of a server that does not run (nova/api/openstack/common.py,
+# _STATE_MAP).
+_OFF = {'SHUTOFF', 'PAUSED', 'SUSPENDED', 'SHELVED', 'SHELVED_OFFLOADED'}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """What Trove's listing says about a guest's server in Nova.
+
+    None stands for what it lacks.
+
+    :param id: its ID.
+    :param host: the compute host that it runs on. An ID that hides the name
+        of the host (Nova's ``hostId``) if Nova does not give the name to
+        Trove.
+    :param status: Nova's status, as in ``SHUTOFF``.
+    """
+
+    id: str | None = None
+    host: str | None = None
+    status: str | None = None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it does not run, so that no agent in it can answer."""
+        return self.status in _OFF
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Instance:
@@ -93,7 +120,7 @@ class Instance:
         the form in which Trove gives it.
     :param heartbeat_age: how many seconds before the listing that was, by
         Trove's own clock.
-    :param has_server: whether Nova knew its server.
+    :param server: its server; None if Trove did not find it in Nova.
     """
 
     id: str
@@ -103,7 +130,7 @@ class Instance:
     status: str | None = None
     last_heartbeat: str | None = None
     heartbeat_age: float | None = None
-    has_server: bool = False
+    server: Server | None = None
 
     @property
     def is_stale(self) -> bool:
@@ -126,8 +153,13 @@ class Instance:
     def is_busy(self) -> bool:
         """Whether Trove itself would not ask its agent now."""
         return self.status in _BUSY or (
-            self.status == _SHUTDOWN and self.has_server
+            self.status == _SHUTDOWN and self.server is not None
         )
+
+    @property
+    def is_off(self) -> bool:
+        """Whether its server does not run."""
+        return self.server is not None and self.server.is_off
 
 
 def is_id(text: str) -> bool:
@@ -301,7 +333,19 @@ def _instance(row: Any, now: datetime.datetime | None) -> Instance:
         status=_text(row, 'status'),
         last_heartbeat=heartbeat,
         heartbeat_age=_age(heartbeat, now),
-        has_server=isinstance(row.get('server'), dict),
+        server=_server(row.get('server')),
+    )
+
+
+def _server(found: Any) -> Server | None:
+    # trove/extensions/mgmt/instances/views.py, MgmtInstanceView.
+    if not isinstance(found, dict):
+        return None
+    return Server(
+        id=_text(found, 'id') or None,
+        # Nova has none for a server that is shelved and offloaded.
+        host=_text(found, 'host') or None,
+        status=_text(found, 'status') or None,
     )
 
 

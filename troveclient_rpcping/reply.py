@@ -191,6 +191,8 @@ class Failure(enum.StrEnum):
     BAD_RESPONSE = 'bad-response'
     #: The request was not sent.
     NOT_ASKED = 'not-asked'
+    #: The server of the guest is off in Nova: a reply would say nothing.
+    SERVER_OFF = 'server-off'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -63,6 +63,9 @@ class Reason(enum.StrEnum):
     #: the guest is silent, and in a status in which Trove itself would not
     #: ask its agent (BUILD, REBOOT, RESIZE, ...).
     NOT_READY = 'not-ready'
+    #: The guest is silent, and Nova says that its server does not run
+    #: (SHUTOFF, PAUSED, SUSPENDED, SHELVED or SHELVED_OFFLOADED).
+    SERVER_OFF = 'server-off'
     #: The caller is not an administrator (Trove's policy rule
     #: ``context_is_admin`` decides), or the credentials are refused.
     DENIED = 'denied'

@@ -60,6 +60,10 @@ _STATEMENTS = {
         'or its server is gone: compare with "openstack server list '
         '--all-projects".'
     ),
+    Reason.SERVER_OFF: (
+        '{detail}. If it should run, "openstack server event list" says who '
+        'stopped it.'
+    ),
     Reason.DENIED: 'The API refuses this user: "{detail}".',
     Reason.RATE_LIMITED: (
         'The rate limit of the API refused the ping, and the guest was not '

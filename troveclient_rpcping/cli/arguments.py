@@ -42,6 +42,7 @@ _LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
 OWN_LABELS = frozenset(
     {
         *('instance_id', 'name', 'project_id', 'datastore'),
+        *('host', 'server_id', 'server_status'),
         *('verdict', 'reason', 'outcome', 'le'),
     }
 )
@@ -109,6 +110,27 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         help=(
             'Ping the instances that this file names: a name or an ID a line, '
             '# begins a comment; - is standard input'
+        ),
+    )
+    parser.add_argument(
+        '--exclude',
+        metavar='<file>',
+        type=file,
+        help=(
+            'Leave out the instances that this file names: a name, an ID or a '
+            'pattern of names a line, behind it "until=2027-01-31" for the '
+            'last day (UTC) and "# why". A monitor reads it for each sweep'
+        ),
+    )
+    parser.add_argument(
+        '--exclude-status',
+        metavar='<status>',
+        action='append',
+        type=name,
+        default=[],
+        help=(
+            'Leave out instances in this status of Trove, as in "BUILD" (may '
+            'be repeated)'
         ),
     )
 

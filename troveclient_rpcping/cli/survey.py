@@ -23,6 +23,7 @@ from typing import TextIO
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping.cli import targets
+from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Collector
@@ -68,6 +69,7 @@ class Survey:
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, to know more about them.
     :param strict: see :class:`targets.Names`.
+    :param exclusions: the guests to leave out; None for no guest.
     :raises TargetError: standard input, or a file, cannot be read.
     """
 
@@ -80,12 +82,16 @@ class Survey:
         project_id: Callable[[str], str],
         always_list: bool = False,
         strict: bool = True,
+        exclusions: Exclusions | None = None,
     ):
         self._selection = selection.with_pipe_read(stdin)
         self._plan = plan
         self._stdin = stdin
         self._project_id = project_id
         self._always_list = always_list
+        self._exclusions = exclusions or Exclusions(None)
+        #: How many guests were left out, and why entries need a look.
+        self.left_out: tuple[str, ...] = ()
         self._names = targets.Names(strict=strict)
         self._listed: list[Instance] | None = None
         self._collector = Collector(())
@@ -103,15 +109,16 @@ class Survey:
         :param deadline: seconds for the listing; None for no limit.
         :param empty: whether to return no guest if no instance fits.
         :returns: also nothing for a file without a name.
-        :raises NoTargetError: no instance fits.
+        :raises NoTargetError: no instance fits, or all are left out.
         :raises TargetError: the guests cannot be found.
         """
         listing = targets.Listing(
             lambda: manager.list_all(deadline),
             ids=not self._selection.everything,
         )
+        self._exclusions.refresh()
         try:
-            found = self._find(listing)
+            found = self._keep(self._find(listing))
         except NoTargetError:
             if not empty:
                 raise
@@ -170,12 +177,21 @@ class Survey:
         """
         return self._collector.findings(why)
 
+    def _keep(self, chosen: list[Target]) -> list[Target]:
+        kept = self._exclusions.leave_out(chosen)
+        self.left_out = kept.sentences
+        if chosen and not kept.targets:
+            why = '; '.join(kept.sentences)
+            raise NoTargetError(f'No instance is left to ask: {why}')
+        return kept.targets
+
     def _find(self, listing: targets.Listing) -> list[Target]:
         selection = self._selection
         if not selection.everything:
             return listing.resolve(
                 selection.names(self._stdin),
-                always_list=self._always_list,
+                always_list=self._always_list
+                or self._exclusions.needs_listing,
                 known=self._names,
             )
         listed = {instance.project_id for instance in listing.instances}

@@ -273,6 +273,20 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
         guests if all are reachable.
     :raises TargetError: the file cannot be read, or is not text.
     """
+    lines = (
+        _COMMENT.sub('', line).strip()
+        for line in text_of(file, stdin).split('\n')
+    )
+    return [line for line in lines if line]
+
+
+def text_of(file: str, stdin: TextIO | None) -> str:
+    """Return the text of a file that names instances.
+
+    :param file: its path; ``-`` for standard input.
+    :param stdin: standard input; None if it is closed.
+    :raises TargetError: if it cannot be read, or is not text.
+    """
     shown = plaintext.one_line(file)
     try:
         if file == '-':
@@ -293,8 +307,7 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
         raise _no_text(shown, data, error.start) from error
     if '\0' in text:
         raise _no_text(shown, data, data.index(b'\0'))
-    lines = (_COMMENT.sub('', line).strip() for line in text.split('\n'))
-    return [line for line in lines if line]
+    return text
 
 
 def _no_text(file: str, data: bytes, where: int) -> TargetError:

@@ -23,6 +23,8 @@ from troveclient_rpcping.outcomes.changes import Change
 from troveclient_rpcping.outcomes.changes import ControlPlaneChange
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import GuestChange
+from troveclient_rpcping.outcomes.changes import Wave
+from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import Reason
 
 
@@ -37,6 +39,8 @@ def line(change: Change, when: datetime.datetime) -> str:
     :param change: the change.
     :param when: the end of the sweep, in UTC.
     """
+    if isinstance(change, Wave):
+        return f'{_stamp(when)} in common: {change.common.text}'
     words = (
         _guest(change) if isinstance(change, GuestChange) else _plane(change)
     )
@@ -57,6 +61,8 @@ def json_line(change: Change, when: datetime.datetime) -> str:
     :param when: the end of the sweep, in UTC.
     """
     event: dict[str, object] = {'time': _stamp(when)}
+    if isinstance(change, Wave):
+        return _json(event | _common(change.common))
     if isinstance(change, GuestChange):
         result = change.result
         event |= {
@@ -83,7 +89,7 @@ def json_line(change: Change, when: datetime.datetime) -> str:
     event['seconds'] = (
         None if change.seconds is None else round(change.seconds, 3)
     )
-    return json.dumps(event, ensure_ascii=False)
+    return _json(event)
 
 
 def failure(what: Failure) -> str:
@@ -93,6 +99,23 @@ def failure(what: Failure) -> str:
         return f'no sweep: {detail}'
     guests = f'{what.unknown} of {what.guests} guests unknown'
     return f'{guests}, {what.reason}: {detail}'
+
+
+def _common(common: CommonTrait) -> dict[str, object]:
+    return {
+        'event': 'in-common',
+        'verdict': common.verdict,
+        'trait': common.trait,
+        'value': common.value,
+        'bad_here': common.bad_here,
+        'bad': common.bad,
+        'here': common.here,
+        'detail': common.text,
+    }
+
+
+def _json(event: dict[str, object]) -> str:
+    return json.dumps(event, ensure_ascii=False)
 
 
 def _guest(change: GuestChange) -> str:
@@ -108,7 +131,7 @@ def _plane(change: ControlPlaneChange) -> str:
     return f'control plane {before} -> {after}'
 
 
-def _why(change: Change) -> str:
+def _why(change: GuestChange | ControlPlaneChange) -> str:
     if isinstance(change, ControlPlaneChange):
         return failure(change.after) if change.after else ''
     result = change.result

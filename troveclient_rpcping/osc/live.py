@@ -36,13 +36,14 @@ from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import Verdict
 
 # Sweeps whose round-trip times are drawn.
 _DRAWN = 60
 
 # Lines of the screen that the list of guests does not use.
-_HEADROOM = 10
+_HEADROOM = 11
 
 # The least width of a screen, in columns, that has room for IDs too.
 _WIDE = 110
@@ -73,6 +74,7 @@ class Screen(views.View):
         # Copies: another thread draws them.
         self._failure: Failure | None = None
         self._down: list[KnownGuest] = []
+        self._common: CommonTrait | None = None
         self._summary: Summary | None = None
         self._status = 'the first sweep begins'
         # When the last good sweep ended, and since when sweeps fail.
@@ -118,6 +120,7 @@ class Screen(views.View):
         if watch.failure is not None and self._failure is None:
             self._failing_since = time.monotonic()
         self._failure, self._down = watch.failure, watch.not_reachable
+        self._common = watch.common
         self._status = 'the last sweep failed'
 
     def line(self, line: str) -> None:
@@ -138,6 +141,8 @@ class Screen(views.View):
         if self._median and not self._is_stale:
             parts.append(_times('p50', self._median))
             parts.append(_times('p95', self._slow))
+        if self._common is not None:
+            parts.append(text.Text(self._common.text, style='bold'))
         if self._down:
             parts.append(self._list(self._down))
         return console.Group(*parts)

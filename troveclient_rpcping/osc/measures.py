@@ -10,10 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The metrics that a command keeps, if any are asked for."""
+"""The metrics that a command keeps, if its user asks for any."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 
 
 class Measures:
-    """Takes in sweeps, and writes a file of metrics after each one.
+    """Measures sweeps, and writes a file of metrics after each one.
 
     :param textfile: the file; None for no file.
     :param labels: labels of all metrics.
-    :param served: whether the metrics are wanted without a file, too.
+    :param served: whether there are metrics without a file, too.
+    :param single: whether the command sweeps once. Then there are no counters
+        among the metrics.
+    :param clock: returns the time in seconds, to measure a sweep.
     :raises OSError: the file cannot be written; says in one line why.
     """
 
@@ -43,37 +47,39 @@ class Measures:
         labels: Mapping[str, str] | None = None,
         *,
         served: bool = False,
+        single: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self._textfile = textfile
-        self._began = self._sent_last = time.monotonic()
+        self._clock = clock
+        self._began = self._sent_last = clock()
         self._throttled_since: float | None = None
         # Whether an answer came, and whether a sweep was recorded.
         self._answered = self._recorded = False
-        #: None if nobody wants any.
+        #: None if the user asks for none.
         self.metrics: Metrics | None = None
         if textfile or served:
-            # Prometheus' library is for those who want it.
+            # Only now: importing the library of Prometheus takes time.
             from troveclient_rpcping.prometheus import metrics
 
-            self.metrics = metrics.Metrics(labels)
+            self.metrics = metrics.Metrics(labels, counters=not single)
             if textfile:
-                # At once, and not after a long sweep.
+                # Now, and not after a long sweep.
                 self.metrics.check(textfile)
-                self.metrics.resume(textfile)
 
     def begins(self) -> None:
-        """Take in that a sweep begins."""
-        self._began = self._sent_last = time.monotonic()
+        """Record that a sweep begins."""
+        self._began = self._sent_last = self._clock()
         self._throttled_since = None
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
-        """Record whatever ends the block before its first sweep is recorded.
+        """Record a failed sweep if the block ends before its first sweep.
 
         The block has all that a command does: the login, the choice of the
-        guests, the listing, the pings. What raises there is a failed sweep,
-        and so is an interruption before the first answer. An interruption in
-        the middle of the pings says nothing of the cloud.
+        guests, the listing, the pings. An exception there is a failed sweep,
+        and so is an interruption before the first answer. An interruption
+        amid the pings says nothing about the cloud.
         """
         self.begins()
         try:
@@ -81,36 +87,36 @@ class Measures:
         except BaseException as error:
             failed = isinstance(error, Exception) or not self._answered
             if failed and not self._recorded:
-                # A full disk must not hide what ended the run.
+                # A full disk must not hide why the run ended.
                 with contextlib.suppress(OSError):
                     self.failed()
             raise
 
     def throttled(self, throttle: Throttle) -> None:
-        """Take in that the rate limit of the server holds it back."""
+        """Record that the server's rate limit delays the sweep."""
         if self._throttled_since is None:
-            self._throttled_since = time.monotonic()
+            self._throttled_since = self._clock()
 
     def saw(self, result: PingResult) -> None:
-        """Take in a result as it comes."""
+        """Record a result as it comes."""
         self._answered = True
         if result.rtt is not None:
-            sent = time.monotonic() - result.rtt
+            sent = self._clock() - result.rtt
             self._sent_last = max(self._sent_last, sent)
 
     def swept(self, findings: Findings) -> None:
-        """Take in what it brought.
+        """Record a sweep that brought results, and write the file.
 
         :raises OSError: the file cannot be written; says in one line why.
         """
         self._recorded = True
         if self.metrics is None:
             return
-        now = time.monotonic()
+        now = self._clock()
         throttled = 0.0
         if self._throttled_since is not None:
-            # What is sent is not held back any more: the last ones may be
-            # those of dead guests, for which Trove waits.
+            # The rate limit delays no ping that is sent. The last pings may
+            # be those of dead guests, for which Trove waits.
             throttled = max(0.0, self._sent_last - self._throttled_since)
         self.metrics.observe(
             findings,
@@ -121,14 +127,14 @@ class Measures:
         self._write(self.metrics)
 
     def failed(self) -> None:
-        """Take in that it brought nothing.
+        """Record a sweep that brought nothing, and write the file.
 
         :raises OSError: the file cannot be written; says in one line why.
         """
         self._recorded = True
         if self.metrics is None:
             return
-        seconds = time.monotonic() - self._began
+        seconds = self._clock() - self._began
         self.metrics.failed(ended=time.time(), seconds=seconds)
         self._write(self.metrics)
 

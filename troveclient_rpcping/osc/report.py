@@ -25,6 +25,7 @@ from troveclient_rpcping.outcomes.outcome import PERCENTILES
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.outcomes.shared import common_trait
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import Verdict
 
@@ -145,7 +146,8 @@ def pattern(findings: Findings) -> list[str]:
     :param findings: the outcomes.
     """
     total = findings.summary.guests
-    found = []
+    common = common_trait(findings.outcomes)
+    found = [f'{common.text}.'] if common else []
     ages = [
         age for each in findings.outcomes if (age := _deaf(each)) is not None
     ]

@@ -24,6 +24,7 @@ from cliff import columns
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import Verdict
@@ -36,6 +37,9 @@ LONG_COLUMNS = (
     'Datastore',
     'Status',
     'Last Heartbeat',
+    'Server ID',
+    'Host',
+    'Server Status',
     'Sent',
     'Received',
     'RTT Min',
@@ -46,7 +50,10 @@ LONG_COLUMNS = (
 
 #: The columns that need a listing, even for guests named by their IDs.
 LISTED_COLUMNS = frozenset(
-    {'Project ID', 'Datastore', 'Status', 'Last Heartbeat'}
+    {
+        *('Project ID', 'Datastore', 'Status', 'Last Heartbeat'),
+        *('Server ID', 'Host', 'Server Status'),
+    }
 )
 
 # These columns repeat the others if there is only one ping.
@@ -167,6 +174,7 @@ def _cells(outcome: Outcome) -> dict[str, Any]:
     target, result, series = outcome.target, outcome.result, outcome.series
     # Without a listing, a row of nothing.
     listed = target.instance or Instance('')
+    server = listed.server or Server()
     texts = {
         'ID': target.instance_id,
         'Name': target.name,
@@ -174,6 +182,9 @@ def _cells(outcome: Outcome) -> dict[str, Any]:
         'Datastore': listed.datastore,
         'Status': listed.status,
         'Last Heartbeat': listed.last_heartbeat,
+        'Server ID': server.id,
+        'Host': server.host,
+        'Server Status': server.status,
         'Request ID': result.request_id,
     }
     seconds = {

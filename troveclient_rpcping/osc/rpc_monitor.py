@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""``openstack database instance rpc monitor``: its command line.
+"""The command line of ``openstack database instance rpc monitor``.
 
 Like the module of the ping, it imports the rest of the package only when the
 command runs.
@@ -25,7 +25,7 @@ from osc_lib.i18n import _
 
 
 def _listen(text: str) -> tuple[str, int]:
-    from troveclient_rpcping.prometheus import server
+    from troveclient_rpcping.web import server
 
     try:
         return server.parse_listen(text)
@@ -33,19 +33,30 @@ def _listen(text: str) -> tuple[str, int]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _mistake_in_tls(arguments: argparse.Namespace) -> str | None:
+    """Say what is wrong with the options for HTTPS; None if nothing is."""
+    if arguments.listen_cert and not arguments.listen:
+        return '--listen-cert goes with --listen'
+    if not arguments.listen_cert and (
+        arguments.listen_key or arguments.listen_client_ca
+    ):
+        return '--listen-key and --listen-client-ca go with --listen-cert'
+    return None
+
+
 class MonitorDatabaseInstances(command.Command):
     """Ping guests again and again, and print what changes.
 
-    For administrators. Every --interval seconds the same guests are pinged;
-    with --all, new instances come in and deleted ones go. A line is printed
-    for each guest whose verdict changes. While the control plane fails, or
-    loses pings, one line reports that instead, and the guests keep their
+    For administrators. Every --interval seconds it pings the same guests;
+    with --all, also new instances, and deleted ones no longer. It prints a
+    line for each guest whose verdict changes. While the control plane fails,
+    or loses pings, one line reports that instead, and the guests keep their
     verdicts. On a terminal the lines scroll above a live view of the guests.
 
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
-    # It logs in by itself, within its time: see the module login.
+    # The command logs in by itself, within its time: see osc.login.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -76,8 +87,35 @@ class MonitorDatabaseInstances(command.Command):
             metavar='<address:port>',
             type=_listen,
             help=_(
-                'Serve metrics for Prometheus here, as in "127.0.0.1:9877"; '
-                'a port alone is on loopback'
+                'Serve metrics for Prometheus and a status page for browsers '
+                'here, as in "127.0.0.1:9877"; a port alone is on loopback'
+            ),
+        )
+        parser.add_argument(
+            '--listen-cert',
+            metavar='<file>',
+            type=arguments.file,
+            help=_(
+                'Serve HTTPS with this certificate, in PEM, and those between '
+                'it and its authority'
+            ),
+        )
+        parser.add_argument(
+            '--listen-key',
+            metavar='<file>',
+            type=arguments.file,
+            help=_(
+                'The key of the certificate, in PEM and without a passphrase '
+                '(default: it is in the file of the certificate)'
+            ),
+        )
+        parser.add_argument(
+            '--listen-client-ca',
+            metavar='<file>',
+            type=arguments.file,
+            help=_(
+                'Serve only clients that have a certificate of one of the '
+                'authorities in this file, in PEM'
             ),
         )
         arguments.add_textfile(parser)
@@ -91,9 +129,11 @@ class MonitorDatabaseInstances(command.Command):
         from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import shell
 
-        mistake = arguments.mistake_in_targets(
-            parsed_args
-        ) or arguments.mistake_in_metrics(parsed_args)
+        mistake = (
+            arguments.mistake_in_targets(parsed_args)
+            or arguments.mistake_in_metrics(parsed_args)
+            or _mistake_in_tls(parsed_args)
+        )
         if mistake:
             return shell.refuse(self.app, self._parser, mistake)
 

@@ -29,6 +29,7 @@ from troveclient_rpcping import client
 from troveclient_rpcping import management
 from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import survey
+from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import login
@@ -90,6 +91,7 @@ def new_survey(
         stdin=app.stdin,
         project_id=project_id,
         always_list=always_list,
+        exclusions=Exclusions(arguments.exclude, arguments.exclude_status),
     )
 
 

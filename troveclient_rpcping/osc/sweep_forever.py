@@ -24,6 +24,7 @@ import logging
 import time
 from typing import Any
 from typing import NoReturn
+from typing import TYPE_CHECKING
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import management
@@ -47,6 +48,9 @@ from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.verdict import PingResult
 
+if TYPE_CHECKING:
+    from troveclient_rpcping.web import board
+
 LOG = logging.getLogger(__name__)
 
 
@@ -63,7 +67,10 @@ class SweepForever:
         self._manager: management.Management | None = None
         self._no_login: Exception | None = None
         self._watch = Watch()
-        # The doubts about names that were reported, and still exist.
+        # Has the status page; None if it is not served.
+        self._board: board.Board | None = None
+        # The doubts about names, and the exclusions, that were reported and
+        # still exist.
         self._doubts: set[str] = set()
         # Whether a sweep was good, and whether the last one was late.
         self._begun = False
@@ -125,9 +132,22 @@ class SweepForever:
         if not self._arguments.listen or metrics is None:
             yield
             return
-        from troveclient_rpcping.prometheus import server
+        from troveclient_rpcping.web import board
+        from troveclient_rpcping.web import page
+        from troveclient_rpcping.web import server
 
-        with server.Exporter(metrics, *self._arguments.listen):
+        arguments = self._arguments
+        context = None
+        if arguments.listen_cert:
+            context = server.tls(
+                arguments.listen_cert,
+                arguments.listen_key,
+                arguments.listen_client_ca,
+            )
+        self._board = board.Board(arguments.interval, arguments.label)
+        pages = {**page.pages(self._board, _utc_now), '/metrics': metrics.page}
+        address, port = arguments.listen
+        with server.Server(pages, address, port, context):
             yield
 
     def _sweep_and_report(self, begun: float) -> None:
@@ -142,10 +162,20 @@ class SweepForever:
             self._report(findings, begun)
 
     def _report(self, findings: Findings, begun: float) -> None:
-        now = time.monotonic()
-        # The metrics come first: printing may block.
+        now, when = time.monotonic(), _utc_now()
+        # The metrics and the page come first: printing may block.
         self._measure(lambda: self._measures.swept(findings))
-        self._print(self._watch.swept(findings, now))
+        changes = self._watch.swept(findings, now)
+        if self._board is not None:
+            self._board.swept(
+                self._watch,
+                findings,
+                changes,
+                seconds=now - begun,
+                now=now,
+                when=when,
+            )
+        self._print(changes, when)
         self._view.swept(self._watch, findings.summary, now - begun)
         self._begun = True
         self._service.swept(report.counts(findings.summary), now - begun)
@@ -157,7 +187,10 @@ class SweepForever:
         what = cause or error
         why = plaintext.first_line(str(what) or type(what).__name__)
         self._measure(self._measures.failed)
-        self._print(self._watch.failed(why, time.monotonic()))
+        changes, when = self._watch.failed(why, time.monotonic()), _utc_now()
+        if self._board is not None:
+            self._board.failed(self._watch, changes, when=when)
+        self._print(changes, when)
         self._view.failed(self._watch)
         self._service.failed(why, error)
 
@@ -216,7 +249,10 @@ class SweepForever:
         return self._manager
 
     def _remark_on(self, targets: list[Target]) -> None:
-        """Report names without an instance at the start, and new doubts."""
+        """Report names without an instance at the start, and new doubts.
+
+        Exclusions are reported when they change.
+        """
         if not self._begun:
             if not targets:
                 self._view.remark('The file names no instance so far')
@@ -227,15 +263,17 @@ class SweepForever:
                         f'No instance is named {name} so far{target.hint}'
                     )
         doubts = {target.doubt for target in targets if target.doubt}
+        doubts.update(self._survey.left_out)
         for doubt in sorted(doubts - self._doubts):
             self._view.remark(doubt)
         self._doubts = doubts
 
-    def _print(self, changes: Sequence[Change]) -> None:
-        now = datetime.datetime.now(datetime.UTC)
+    def _print(
+        self, changes: Sequence[Change], when: datetime.datetime
+    ) -> None:
         style = events.json_line if self._arguments.json else events.line
         for change in changes:
-            self._view.line(style(change, now))
+            self._view.line(style(change, when))
 
     def _remark_if_late(self, seconds: float) -> None:
         interval = self._arguments.interval
@@ -255,3 +293,7 @@ class SweepForever:
             if not self._begun:
                 raise
             self._view.remark(plaintext.one_line(str(error)))
+
+
+def _utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

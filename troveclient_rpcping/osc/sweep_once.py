@@ -54,9 +54,12 @@ class SweepOnce:
         self._plan = cli_arguments.repeated_plan(arguments)
         self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
+        self._left_out: tuple[str, ...] = ()
         self._interrupted: int | None = None
         self._started = time.monotonic()
-        self._measures = measures.Measures(arguments.textfile, arguments.label)
+        self._measures = measures.Measures(
+            arguments.textfile, arguments.label, single=True
+        )
         #: Final once the rows are there.
         self.exit_status = exits.UNKNOWN
 
@@ -118,6 +121,7 @@ class SweepOnce:
                 self._interrupted = exits.INTERRUPTED
             except interrupts.Terminated:
                 self._interrupted = exits.TERMINATED
+        self._left_out = survey.left_out
         return survey.findings('Interrupted before an answer came')
 
     def _left(self) -> float | None:
@@ -177,7 +181,10 @@ class SweepOnce:
     def _conclude(self, findings: Findings) -> None:
         """Find the exit status, and the sentences for people."""
         seconds = time.monotonic() - self._started
-        self._sentences = report.conclusions(findings, seconds)
+        self._sentences = [
+            *report.conclusions(findings, seconds),
+            *self._left_out,
+        ]
         self.exit_status = exits.of(findings.summary)
         if self._interrupted is not None:
             # Guests that were not asked are no news for the metrics.

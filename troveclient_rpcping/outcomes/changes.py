@@ -24,6 +24,8 @@ import dataclasses
 
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.shared import common_trait
+from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -90,7 +92,19 @@ class ControlPlaneChange:
     seconds: float | None = None
 
 
-Change = GuestChange | ControlPlaneChange
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wave:
+    """Many guests became bad that have something in common.
+
+    :param common: what they have in common.
+    :param seconds: None: nothing ended.
+    """
+
+    common: CommonTrait
+    seconds: float | None = None
+
+
+Change = GuestChange | ControlPlaneChange | Wave
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +135,10 @@ class Watch:
         self._first: set[str] | None = None
         #: Why the control plane fails; None if it does not.
         self.failure: Failure | None = None
+        #: What the bad guests of the last sweep have in common; None for
+        #: nothing.
+        self.common: CommonTrait | None = None
+        self._reported_common: CommonTrait | None = None
         # Since when it fails in this way, and since when it fails at all.
         self._since = self._failing_since = 0.0
 
@@ -150,6 +168,7 @@ class Watch:
         }
         failure = _failure([each.result for each in findings.outcomes])
         changes: list[Change] = [*self._fail(failure, now)]
+        changes += self._compare(findings)
         gone = [id_ for id_ in self._known if id_ not in outcomes]
         changes += [self._forget(id_, now) for id_ in gone]
         for id_, outcome in outcomes.items():
@@ -166,6 +185,19 @@ class Watch:
         :param now: when the sweep ended.
         """
         return self._fail(Failure(reason=None, detail=why), now)
+
+    def _compare(self, findings: Findings) -> list[Wave]:
+        """Return what the bad guests have in common, unless it is old news."""
+        self.common = common_trait(findings.outcomes)
+        if self.common is None:
+            # A sweep that learnt little does not end a wave.
+            if not findings.summary.bad:
+                self._reported_common = None
+            return []
+        before, self._reported_common = self._reported_common, self.common
+        if before is not None and before.kind == self.common.kind:
+            return []
+        return [Wave(self.common)]
 
     def _forget(self, id_: str, now: float) -> GuestChange:
         known = self._known.pop(id_)

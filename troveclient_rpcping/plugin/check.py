@@ -31,6 +31,7 @@ import traceback
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.outcomes.outcome import Findings
@@ -88,7 +89,8 @@ class Check:
         report = self._report(
             self._survey.findings(why if trouble else self._out_of_time())
         )
-        state, sentence = report.state, report.sentence
+        state = report.state
+        sentence = '; '.join([report.sentence, *self._survey.left_out])
         if trouble:
             state, sentence = State.UNKNOWN, f'{trouble}; {sentence}'
         return state, [
@@ -153,6 +155,7 @@ class Check:
             contextlib.redirect_stderr(io.StringIO()),
         ):
             options = self._options = command_line.parse(cloud, self._argv)
+        exclusions = Exclusions(options.exclude, options.exclude_status)
         cloud.choose(options)
         self._stage = _LOGIN[1]
         manager = cloud.client().mgmt_instances
@@ -164,6 +167,7 @@ class Check:
             project_id=cloud.project_id,
             # A tenant may give an instance a name that is watched.
             strict=False,
+            exclusions=exclusions,
         )
         if not survey.choose(manager, self._time_for_work):
             # A check of no guest has checked nothing.

@@ -175,8 +175,9 @@ class Report:
         summary = self._summary
         unknown = summary.verdicts[Verdict.UNKNOWN]
         tolerance = self.thresholds.unknown.of(summary.guests)
+        off = summary.reasons[Reason.SERVER_OFF]
         return (
-            tolerance.alerts(unknown)
+            tolerance.alerts(unknown - off)
             # A user who tolerates some unknown guests tolerates guests that
             # were asked in vain. A check that did not ask a guest, or that
             # learnt nothing of any guest, was not made.

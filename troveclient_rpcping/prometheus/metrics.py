@@ -10,20 +10,20 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the last sweep found, as metrics of Prometheus.
+"""The metrics of the last sweep, for Prometheus.
 
-A scrape reads what the last sweep left here, and never causes one. The names
-of the metrics and their labels are a contract: alerts and dashboards hold on
-to them. Labels identify a guest or come from closed sets; no text of a server
-or of a guest becomes one, but for the name, which is cleaned.
+A scrape reads what the last sweep left here, and never causes a sweep. The
+names of the metrics and their labels are a contract: alerts and dashboards
+depend on them. A label identifies a guest, or comes from a closed set. No text
+of a server or of a guest becomes a label, except the name, which is cleaned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import bisect
 from collections.abc import Iterable
 from collections.abc import Mapping
-import math
+import itertools
 import os
 import threading
 
@@ -31,55 +31,82 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import core
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.samples import Sample
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus import textfile
-from troveclient_rpcping.prometheus.totals import Totals
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.web import server
 
-# Not choose_encoder() of the library: newer ones put a version that they read
-# in the Accept header into the content type, so that a scraper could make us
-# render, and keep, any number of formats.
 _CLASSIC = 'text/plain; version=0.0.4; charset=utf-8'
 _OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
-_ENCODERS: dict[str, Callable[[CollectorRegistry], bytes]] = {
-    _CLASSIC: exposition.generate_latest,
-    _OPENMETRICS: openmetrics.generate_latest,
-}
 
-_GUESTS = 'trove_guest_rpc_guests'
-
-# What is unknown has no value: neither 0 nor 1 would be true.
+# An unknown guest has no value: neither 0 nor 1 would be true.
 _UP = {Verdict.REACHABLE: 1.0, Verdict.UNREACHABLE: 0.0, Verdict.ERROR: 0.0}
 
 
 class Metrics:
-    """The metrics of one monitor.
+    """The metrics of one command.
 
-    One thread tells it of sweeps; any number of threads may render::
+    One thread reports sweeps here; any number of threads may read::
 
         metrics = Metrics()
         metrics.observe(findings, ended=time.time(), seconds=6.4,
                         throttled=0.0)
-        text, content_type = metrics.render('')
+        with server.Server({'/metrics': metrics.page}, '127.0.0.1', 9877):
+            ...
 
     :param labels: labels of every sample, to tell the metrics of several
         monitors apart; none of :data:`arguments.OWN_LABELS`.
+    :param counters: whether counters are among the metrics. The counters of a
+        process that sweeps once never grow, so they say nothing.
     """
 
-    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        labels: Mapping[str, str] | None = None,
+        *,
+        counters: bool = True,
+    ) -> None:
         self._labels = dict(labels or {})
-        self._totals = Totals()
+        self._counters = _Counters() if counters else None
+        self._last = _LastSweep()
         # How many guests the last good sweep asked about; None before it.
         self._guests: float | None = None
-        self._page = _Page([])
+        # One thread renders at a time.
+        self._rendering = threading.Lock()
+        # Of these metrics alone: the library's own registry also has those of
+        # the process.
+        self._registry = CollectorRegistry()
         self._publish()
+        self._registry.register(self)
+
+    def collect(self) -> Iterable[core.Metric]:
+        """Return all metrics: the registry calls this to render them."""
+        return self._families
+
+    def page(self, accept: str = '') -> server.Answer:
+        """Answer a scrape.
+
+        Each sweep is rendered once in each format. That takes a second with
+        10,000 guests, and scrapers must not slow the next sweep.
+
+        :param accept: the Accept header.
+        """
+        # Not choose_encoder() of the library: its content type has a version
+        # out of the Accept header, so a scraper could demand any number.
+        wanted = 'application/openmetrics-text' in accept.lower()
+        kind = _OPENMETRICS if wanted else _CLASSIC
+        texts = self._texts
+        with self._rendering:
+            if kind not in texts:
+                encoder = openmetrics if wanted else exposition
+                texts[kind] = encoder.generate_latest(self._registry)
+        return server.Answer(texts[kind], kind)
 
     def observe(
         self,
@@ -89,68 +116,39 @@ class Metrics:
         seconds: float,
         throttled: float,
     ) -> None:
-        """Take in a sweep that brought results, in place of the last one.
+        """Record a sweep that brought results.
 
         :param findings: the outcomes of its guests.
-        :param ended: when it ended, in UNIX time.
+        :param ended: when the sweep ended, in UNIX time.
         :param seconds: how long the listing and the pings took.
         :param throttled: for how many of these seconds the server's rate
-            limit held it back.
+            limit delayed the sweep.
         """
         summary = findings.summary
         self._guests = summary.guests
-        self._totals.done(summary.rtts, ended, seconds, throttled)
-        self._publish(findings)
-
-    def failed(self, *, ended: float, seconds: float) -> None:
-        """Take in a sweep that brought nothing: no login, or no listing.
-
-        The guests of the last good sweep are unknown then, all of them.
-
-        :param ended: when it ended, in UNIX time.
-        :param seconds: how long it took.
-        """
-        self._totals.failed(ended, seconds)
-        self._publish()
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the metrics as text, and its content type.
-
-        Each format is rendered once a sweep at the most.
-
-        :param accept: the Accept header of the scrape; empty if it has none.
-        """
-        return self._page.render(
-            _OPENMETRICS
-            if 'application/openmetrics-text' in accept.lower()
-            else _CLASSIC
+        self._last.done(ended, seconds)
+        if self._counters:
+            self._counters.done(summary.rtts, throttled)
+        self._publish(
+            _of_guests(findings.outcomes),
+            _counts(summary.verdicts, summary.reasons),
         )
 
-    def resume(self, path: str | os.PathLike[str]) -> None:
-        """Carry on from a file that an earlier process wrote.
+    def failed(self, *, ended: float, seconds: float) -> None:
+        """Record a sweep that brought nothing: no login, or no listing.
 
-        The counters, the histogram and the times of the last sweeps go on, so
-        that they mean the same for a monitor that is started anew, even for
-        each sweep by cron. Of the guests only their number goes on: they are
-        unknown until this process has asked them. A file that is missing,
-        that cannot be read, or that has other labels than this monitor is
-        none.
+        Then all guests of the last good sweep are unknown.
 
-        :param path: the file.
+        :param ended: when the sweep ended, in UNIX time.
+        :param seconds: how long it took.
         """
-        samples = [
-            sample
-            for sample in textfile.read(path, (*Totals.names, f'{_GUESTS}{{'))
-            if _labels_of_monitor(sample) == self._labels
-        ]
-        self._totals.resume(samples)
-        counts = [each.value for each in samples if each.name == _GUESTS]
-        if counts and min(counts) >= 0 and math.isfinite(sum(counts)):
-            self._guests = sum(counts)
+        self._last.failed(ended, seconds)
+        if self._counters:
+            self._counters.failed()
         self._publish()
 
     def check(self, path: str | os.PathLike[str]) -> None:
-        """Look whether :meth:`write` can write a file.
+        """Find out whether :meth:`write` can write a file.
 
         :param path: the file.
         :raises OSError: it cannot; says in one line why.
@@ -164,106 +162,176 @@ class Metrics:
 
         :param path: the file; its name must end in ``.prom``, or
             node_exporter will not read it.
-        :raises OSError: it cannot be written; says in one line why.
+        :raises OSError: the file cannot be written; says in one line why.
         """
-        text, _ = self._page.render(_CLASSIC)
-        textfile.write(path, text)
+        textfile.write(path, self.page().body)
 
-    def _publish(self, findings: Findings | None = None) -> None:
-        summary = findings.summary if findings else None
-        page = _Page(
-            [
-                *_of_guests(findings),
-                *(_of_fleet(summary) if summary else _unknown(self._guests)),
-                *self._totals.families(),
-            ],
-            self._labels,
-        )
-        # Rendering 10,000 guests takes longer than a scrape should: it is
-        # done here, for the formats in use, while scrapes get the old page.
-        for content_type in self._page.formats():
-            page.render(content_type)
-        self._page = page
-
-
-class _Page:
-    """The metrics as of one moment."""
-
-    def __init__(
+    def _publish(
         self,
-        families: Iterable[core.Metric],
-        labels: Mapping[str, str] | None = None,
-    ):
-        self._families = list(families)
-        for family in self._families:
+        guests: list[core.Metric] | None = None,
+        counts: list[core.Metric] | None = None,
+    ) -> None:
+        families = [
+            *(guests or _of_guests([])),
+            *(counts or _unknown(self._guests)),
+            *self._last.families(),
+            *(self._counters.families() if self._counters else ()),
+        ]
+        for family in families:
             family.samples = [
-                sample._replace(labels={**(labels or {}), **sample.labels})
+                sample._replace(labels={**self._labels, **sample.labels})
                 for sample in family.samples
             ]
-        # One of our own: the default one tells of this process and Python.
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        self._lock = threading.Lock()
+        # At once: a scrape sees one sweep, and never parts of two.
+        self._families = families
         self._texts: dict[str, bytes] = {}
 
-    def collect(self) -> Iterable[core.Metric]:
-        """Return all of them: what a registry asks a collector for."""
-        return self._families
 
-    def formats(self) -> list[str]:
-        """Return the content types of what was rendered."""
-        with self._lock:
-            return list(self._texts)
+class _LastSweep:
+    """When the last sweeps were, and how long the last one took."""
 
-    def render(self, content_type: str) -> tuple[bytes, str]:
-        """Return the text in a format, and its content type."""
-        with self._lock:
-            text = self._texts.get(content_type)
-            if text is None:
-                text = _ENCODERS[content_type](self._registry)
-                self._texts[content_type] = text
-        return text, content_type
+    def __init__(self) -> None:
+        self._success: bool | None = None
+        self._duration: float | None = None
+        self._done: float | None = None
+        self._failed: float | None = None
+
+    def done(self, ended: float, seconds: float) -> None:
+        self._success, self._done, self._duration = True, ended, seconds
+
+    def failed(self, ended: float, seconds: float) -> None:
+        self._success, self._failed, self._duration = False, ended, seconds
+
+    def families(self) -> list[core.Metric]:
+        """Return a gauge for each; one without a value yet has no sample."""
+        return [
+            core.GaugeMetricFamily(
+                'trove_guest_rpc_last_sweep_success',
+                'Whether the last sweep brought results: 1 yes, 0 no (no '
+                'login, or no listing).',
+                value=self._success,
+            ),
+            core.GaugeMetricFamily(
+                'trove_guest_rpc_last_sweep_duration_seconds',
+                'How long the last sweep took, the listing included.',
+                value=self._duration,
+                unit='seconds',
+            ),
+            core.GaugeMetricFamily(
+                'trove_guest_rpc_last_sweep_timestamp_seconds',
+                'When the last sweep ended that brought results.',
+                value=self._done,
+                unit='seconds',
+            ),
+            core.GaugeMetricFamily(
+                'trove_guest_rpc_last_failed_sweep_timestamp_seconds',
+                'When the last sweep ended that failed.',
+                value=self._failed,
+                unit='seconds',
+            ),
+        ]
 
 
-def _of_guests(findings: Findings | None) -> list[core.Metric]:
+class _Counters:
+    """Counters and a histogram, from 0 at the start of the process."""
+
+    # Bounds in seconds. A healthy agent takes some 30 ms. By default Trove
+    # gives an agent up after 15 s, and the client after 30 s.
+    _BOUNDS = (
+        *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
+        *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
+    )
+
+    def __init__(self) -> None:
+        self._sweeps = {'done': 0.0, 'failed': 0.0}
+        self._throttled = 0.0
+        # Round trips by the first bound that they do not exceed.
+        self._round_trips = [0.0] * (len(self._BOUNDS) + 1)
+        self._round_trip_seconds = 0.0
+
+    def done(self, rtts: Iterable[float], throttled: float) -> None:
+        self._sweeps['done'] += 1
+        self._throttled += throttled
+        for rtt in rtts:
+            self._round_trips[bisect.bisect_left(self._BOUNDS, rtt)] += 1
+            self._round_trip_seconds += rtt
+
+    def failed(self) -> None:
+        self._sweeps['failed'] += 1
+
+    def families(self) -> list[core.Metric]:
+        sweeps = core.CounterMetricFamily(
+            'trove_guest_rpc_sweeps',
+            'Sweeps, by outcome: done, or failed, which brought nothing.',
+            labels=['outcome'],
+        )
+        for outcome, count in self._sweeps.items():
+            sweeps.add_metric([outcome], count)
+        bounds = [*map(str, self._BOUNDS), '+Inf']
+        sums = itertools.accumulate(self._round_trips)
+        return [
+            core.HistogramMetricFamily(
+                'trove_guest_rpc_round_trip_seconds',
+                'Round-trip times of the reachable guests: from sending the '
+                'request to the end of the reply.',
+                buckets=list(zip(bounds, sums, strict=True)),
+                sum_value=self._round_trip_seconds,
+                unit='seconds',
+            ),
+            sweeps,
+            core.CounterMetricFamily(
+                'trove_guest_rpc_throttled_seconds',
+                "Time for which the server's rate limit delayed sweeps.",
+                value=self._throttled,
+                unit='seconds',
+            ),
+        ]
+
+
+def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
     up = core.GaugeMetricFamily(
         'trove_guest_rpc_up',
         'Whether Trove reached the agent in the guest: 1 yes, 0 no (it did '
         'not answer, or it failed the ping). Absent while that is unknown.',
         labels=['instance_id'],
     )
+    bad = core.GaugeMetricFamily(
+        'trove_guest_rpc_not_reachable',
+        'A guest that the last sweep did not reach, with its verdict and the '
+        'reason: always 1.',
+        labels=['instance_id', 'verdict', 'reason'],
+    )
     info = core.InfoMetricFamily(
         'trove_guest_rpc',
-        'What a guest is called and belongs to, to join on its instance_id. '
-        'Names are chosen by tenants, and several guests may bear one.',
+        'Names of a guest, its owner and its server, to join on instance_id. '
+        'Tenants choose the names, and several guests may bear one.',
     )
-    # A series that comes twice would spoil the whole scrape.
+    # Prometheus drops a whole scrape for a series that comes twice.
     guests = {
         _label(each.target.instance_id): (each.target, each.result)
-        for each in (findings.outcomes if findings else ())
+        for each in outcomes
         if each.target.instance_id is not None
     }
     for instance_id, (target, result) in guests.items():
         if result.verdict in _UP:
             up.add_metric([instance_id], _UP[result.verdict])
+        if result.verdict is not Verdict.REACHABLE:
+            reason = result.reason or ''
+            bad.add_metric([instance_id, result.verdict, reason], 1)
         info.add_metric([], {'instance_id': instance_id, **_names(target)})
-    return [up, info]
+    return [up, bad, info]
 
 
 def _names(target: Target) -> dict[str, str]:
     row = target.instance
+    server = (row.server if row else None) or Server()
     return {
         'name': _label(target.name),
         'project_id': _label(row.project_id if row else None),
         'datastore': _label(row.datastore if row else None),
-    }
-
-
-def _labels_of_monitor(sample: Sample) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in sample.labels.items()
-        if name not in arguments.OWN_LABELS
+        'host': _label(server.host),
+        'server_id': _label(server.id),
+        'server_status': _label(server.status),
     }
 
 
@@ -271,15 +339,11 @@ def _label(text: str | None) -> str:
     return plaintext.one_line(text or '')
 
 
-def _of_fleet(summary: Summary) -> list[core.Metric]:
-    return _counts(summary.verdicts, summary.reasons)
-
-
 def _unknown(guests: float | None) -> list[core.Metric]:
-    """Return the counts while nothing is known of any guest.
+    """Return the counts while every guest is unknown.
 
-    :param guests: how many there are; None: not even that is known. All 0
-        would look like a cloud without guests.
+    :param guests: how many guests there are; None if that is unknown, too.
+        Then there are no counts: all 0 would look like a cloud without guests.
     """
     if guests is None:
         return _counts(None, None)
@@ -291,7 +355,7 @@ def _counts(
     by_reason: Mapping[Reason, float] | None,
 ) -> list[core.Metric]:
     verdicts = core.GaugeMetricFamily(
-        _GUESTS,
+        'trove_guest_rpc_guests',
         'Guests of the last sweep, by verdict. After a sweep that failed, '
         'those of the last good one, as unknown. Absent before the first.',
         labels=['verdict'],
@@ -300,7 +364,7 @@ def _counts(
         for verdict in Verdict:
             verdicts.add_metric([verdict.value], by_verdict.get(verdict, 0))
     reasons = core.GaugeMetricFamily(
-        f'{_GUESTS}_by_reason',
+        'trove_guest_rpc_guests_by_reason',
         'Guests that the last sweep did not reach, by reason.',
         labels=['reason'],
     )

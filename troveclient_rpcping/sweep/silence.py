@@ -36,6 +36,9 @@ _NOT_STEADY = (
 )
 _NOBODY = "Trove's call timed out, and the agent of no guest answers"
 _BUSY = 'The agent does not answer while the guest has status {status}'
+_OFF = (
+    'The server of the guest is {status} in Nova, so no agent can answer in it'
+)
 
 
 class Next(enum.Enum):
@@ -49,7 +52,7 @@ class Next(enum.Enum):
     PING = enum.auto()
     #: Further controls.
     CONTROLS = enum.auto()
-    #: Trove itself would not ask its agent now.
+    #: Its server is off, or Trove itself would not ask its agent now.
     NOT_READY = enum.auto()
     #: Too many pings get lost for a verdict.
     LOSSES = enum.auto()
@@ -91,7 +94,7 @@ class Silent:
         """
         stale = self.is_stale
         row = self.guest.row
-        if row is not None and row.is_busy:
+        if row is not None and (row.is_off or row.is_busy):
             return Next.NOT_READY
         if evidence.proves(self.timeouts, stale=stale):
             return Next.DEAD
@@ -115,7 +118,7 @@ class Silent:
     def needs_alone(self) -> Next:
         """Return what comes next if there is no other guest to ask."""
         row = self.guest.row
-        if row is not None and row.is_busy:
+        if row is not None and (row.is_off or row.is_busy):
             return Next.NOT_READY
         return Next.PING if self.asked < 2 else Next.DEAD_UNCONFIRMED
 
@@ -135,8 +138,14 @@ def dead(result: PingResult, *, confirmed: bool) -> PingResult:
 
 
 def not_ready(silent: Silent) -> PingResult:
-    """Return the result of a silent guest that Trove would not ask now."""
+    """Return the result of a silent guest that cannot be expected to answer.
+
+    Its server is off, or Trove itself would not ask its agent now.
+    """
     row = silent.guest.row
+    if row is not None and row.server is not None and row.is_off:
+        text = _OFF.format(status=row.server.status)
+        return silent.result.as_unknown(Reason.SERVER_OFF, text)
     text = _BUSY.format(status=row.status if row else None)
     return silent.result.as_unknown(Reason.NOT_READY, text)
 

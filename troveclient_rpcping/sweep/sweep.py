@@ -640,7 +640,7 @@ class Sweep:
             if task is None or now - sent.now < _LONG:
                 continue
             row = task.guest.row or self._witnesses.row(task.guest.instance_id)
-            if row is not None and row.is_busy:
+            if row is not None and (row.is_off or row.is_busy):
                 continue
             stale = row is not None and row.is_stale
             if stale and self.evidence.missing(1, stale=True):

@@ -112,7 +112,9 @@ class Witnesses:
     ) -> None:
         self._rows = {row.id: row for row in rows}
         others = [
-            row for row in rows if row.id not in asked and not row.is_busy
+            row
+            for row in rows
+            if row.id not in asked and not (row.is_off or row.is_busy)
         ]
         others.sort(key=lambda row: (not row.is_fresh, row.heartbeat_age or 0))
         self._candidates.extend(Guest(row.id, row) for row in others[:_MOST])

@@ -38,6 +38,7 @@ from typing import Any
 import uuid
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping import inventory
 from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
@@ -149,7 +150,10 @@ def _id(number: int) -> str:
 
 def _row(number: int, guest: Fleet) -> Instance:
     return Instance(
-        _id(number), status='ACTIVE', heartbeat_age=guest.age, has_server=True
+        _id(number),
+        status='ACTIVE',
+        heartbeat_age=guest.age,
+        server=inventory.Server(status='ACTIVE'),
     )
 
 

@@ -10,9 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The real Prometheus, the real monitor, and what ``contrib/`` makes of them.
+"""The files of ``contrib/``, with the real Prometheus and the real monitor.
 
-Without the package ``prometheus`` (which has promtool too) they are skipped.
+Without the package ``prometheus`` (which also has promtool) they are skipped.
 """
 
 from __future__ import annotations
@@ -99,21 +99,21 @@ def dashboard_queries() -> dict[str, str]:
 
 
 class ContribTest(testtools.TestCase):
-    """What needs no server."""
+    """Tests that need no server."""
 
     @needs_prometheus
     def test_promtool_accepts_the_rules_and_the_configuration(self) -> None:
-        """Those that users copy."""
+        """They accept the files that users copy."""
         self.assertIn('SUCCESS', run('promtool', 'check', 'rules', str(RULES)))
         run('promtool', 'check', 'config', str(CONFIG))
 
     @needs_prometheus
     def test_each_alert_fires_when_it_should_and_only_then(self) -> None:
-        """The tests of the rules are promtool's."""
+        """promtool runs the tests of the rules."""
         run('promtool', 'test', 'rules', str(RULES_TEST))
 
     def test_each_alert_is_tested(self) -> None:
-        """One that fires, with its texts."""
+        """There is a test in which it fires, with its texts."""
         alerts = re.findall(r'- alert: (\w+)', RULES.read_text())
         self.assertGreater(len(alerts), 5)
         tested = re.findall(
@@ -123,9 +123,9 @@ class ContribTest(testtools.TestCase):
         self.assertEqual(set(alerts), set(tested))
 
     def test_the_queries_name_only_metrics_that_exist(self) -> None:
-        """Those of the dashboard and of the alerts."""
-        text, _ = Metrics().render('')
-        exist = set(re.findall(r'# TYPE (\w+)', text.decode()))
+        """The queries are those of the dashboard and of the alerts."""
+        text = Metrics().page().body.decode()
+        exist = set(re.findall(r'# TYPE (\w+)', text))
         exist.add('trove_guest_rpc_round_trip_seconds_bucket')
         rules = RULES.read_text()
         recorded = set(re.findall(r'record: (\S+)', rules))
@@ -134,11 +134,11 @@ class ContribTest(testtools.TestCase):
             names = set(re.findall(r'\btrove_guest_rpc[\w:]*', query))
             self.assertNotEqual(set(), names)
             self.assertEqual(set(), names - exist - recorded)
-        # The dashboard also works for who does not load the rules.
+        # The dashboard also works without the rules.
         self.assertNotIn('trove_guest_rpc:', DASHBOARD.read_text())
 
     def test_the_dashboard_takes_any_data_source(self) -> None:
-        """It is chosen in Grafana, not built in."""
+        """Its user chooses the data source in Grafana."""
         dashboard = json.loads(DASHBOARD.read_text())
         variables = {each['name'] for each in dashboard['templating']['list']}
         self.assertIn('datasource', variables)
@@ -150,7 +150,7 @@ class ContribTest(testtools.TestCase):
             self.assertTrue(panel['description'], panel['title'])
 
     def test_every_query_of_the_dashboard_can_be_about_one_cloud(self) -> None:
-        """Each metric is filtered by the cloud that is chosen."""
+        """It filters each metric by the cloud that is chosen."""
         for title, query in dashboard_queries().items():
             metrics = re.findall(r'trove_guest_rpc_\w+(\{[^}]*\})?', query)
             self.assertTrue(metrics, title)
@@ -164,10 +164,10 @@ class ContribTest(testtools.TestCase):
 
     @needs_systemd_analyze
     def test_systemd_accepts_the_unit(self) -> None:
-        """And finds little that it could do if it were taken over."""
+        """It also finds that an attacker in the unit could do little."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         unit = folder / UNIT.name
-        # systemd looks whether the command is there.
+        # systemd looks whether the command exists.
         unit.write_text(
             re.sub(
                 'ExecStart=[^ ]+',
@@ -233,13 +233,8 @@ def series(text: str) -> set[str]:
     return found
 
 
-@needs_prometheus
-class PrometheusTest(base.TestCase):
-    """The monitor sweeps the sandbox, and Prometheus scrapes the monitor."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+class TestCase(base.TestCase):
+    """A monitor that sweeps the sandbox every second."""
 
     def wait_for(self, what: str, happened: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + LONG
@@ -269,10 +264,19 @@ class PrometheusTest(base.TestCase):
         )
         return port
 
-    def start_prometheus(self, target: int) -> str:
-        """Start Prometheus on what users copy; return its URL when it is up.
 
-        Only its pace is another one.
+@needs_prometheus
+class PrometheusTest(TestCase):
+    """The monitor sweeps the sandbox, and Prometheus scrapes the monitor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def start_prometheus(self, target: int) -> str:
+        """Start Prometheus on the files that users copy; return its URL.
+
+        Only its pace differs.
         """
         rules = re.sub(r'for: \d+m', 'for: 3s', RULES.read_text())
         (self.folder / RULES.name).write_text(rules)
@@ -308,7 +312,7 @@ class PrometheusTest(base.TestCase):
         return answer['data']['result']
 
     def firing(self) -> set[str]:
-        """Return who is said to be unreachable, by name."""
+        """Return the names of the guests with a firing alert."""
         alerts = json.loads(get(f'{self.url}/api/v1/alerts'))['data']['alerts']
         return {
             alert['labels']['name']
@@ -318,7 +322,7 @@ class PrometheusTest(base.TestCase):
         }
 
     def test_a_guest_that_dies_raises_an_alert(self) -> None:
-        """By its name; and when it is back, the alert ends."""
+        """The alert has its name, and ends when the guest is back."""
         port = self.start_monitor()
         self.url = self.start_prometheus(port)
         # No answer, and an error.
@@ -332,7 +336,7 @@ class PrometheusTest(base.TestCase):
         self.wait_for('end of the alert', lambda: self.firing() == bad)
 
     def test_a_control_plane_that_fails_takes_no_guest_down(self) -> None:
-        """Whoever was down is unknown, too."""
+        """A guest that was down becomes unknown, too."""
         self.url = self.start_prometheus(self.start_monitor())
         self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up == 0'))
         # Without Nova, Trove lists no instances.
@@ -342,13 +346,13 @@ class PrometheusTest(base.TestCase):
         self.assertEqual([], self.query('trove_guest_rpc_up'))
 
     def test_the_page_is_clean(self) -> None:
-        """For promtool, which knows the customs."""
+        """promtool, which knows the conventions, has no complaint."""
         port = self.start_monitor()
         page = get(f'http://127.0.0.1:{port}/metrics')
         self.assertEqual('', run('promtool', 'check', 'metrics', text=page))
 
     def test_prometheus_answers_every_query_of_the_dashboard(self) -> None:
-        """The table of who is down has the names."""
+        """The table of guests that are down has their names."""
         self.url = self.start_prometheus(self.start_monitor())
         self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up'))
         answers = {}

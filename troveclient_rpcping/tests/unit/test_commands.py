@@ -36,12 +36,9 @@ from troveclient_rpcping import client
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
-from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -436,37 +433,7 @@ class PingTest(TestCase):
         )
         self.assertRegex(
             self.textfile.read_text(),
-            r'(?m)^trove_guest_rpc_sweeps_total\{outcome="failed"\} 1\.0$',
-        )
-
-
-class MeasuresTest(TestCase):
-    def test_waiting_for_dead_guests_is_not_throttling(self) -> None:
-        """Throttling ends when the last ping is sent."""
-        clock = iter([0.0, 0.0, 2.0, 9.0, 21.0, 21.0])
-        self.patch(
-            measures,
-            'time',
-            types.SimpleNamespace(
-                monotonic=lambda: next(clock), time=lambda: 0.0
-            ),
-        )
-        kept = measures.Measures(None, served=True)
-        kept.begins()
-        kept.throttled(Throttle(1.0, 1.0))
-        results = [
-            fixture.ping_result(fixture.reachable(), rtt=1.0),
-            fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
-        ]
-        for result in results:
-            kept.saw(result)
-        asked = [Target(result.instance_id) for result in results]
-        kept.swept(base.findings(asked, results))
-        assert kept.metrics is not None
-        # Sent at 8 and at 6 s, and refused at 2 s.
-        self.assertIn(
-            b'\ntrove_guest_rpc_throttled_seconds_total 6.0\n',
-            kept.metrics.render('')[0],
+            r'(?m)^trove_guest_rpc_last_sweep_success 0\.0$',
         )
 
 

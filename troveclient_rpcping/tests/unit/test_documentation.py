@@ -48,6 +48,7 @@ from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
+from troveclient_rpcping.tests.base import OTHER
 
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 ROOT = PACKAGE.parent
@@ -177,13 +178,17 @@ class MetricsTest(testtools.TestCase):
         metrics.failed(ended=1.0, seconds=1.0)
         metrics.observe(
             base.findings(
-                [Target(GUEST)], [fixture.ping_result(fixture.reachable())]
+                [Target(GUEST), Target(OTHER)],
+                [
+                    fixture.ping_result(fixture.reachable()),
+                    fixture.ping_result(fixture.agent_timeout(), OTHER),
+                ],
             ),
             ended=2.0,
             seconds=1.0,
             throttled=0.0,
         )
-        text = metrics.render('')[0].decode()
+        text = metrics.page().body.decode()
         served = {}
         for family in prometheus_parser.text_string_to_metric_families(text):
             labels = {
@@ -266,7 +271,7 @@ class ArchitectureTest(testtools.TestCase):
         """The text names modules with their folder."""
         text = page('contributor/architecture.rst')
         named = re.findall(
-            r'``((?:cli|engine|osc|outcomes|plugin|prometheus|sweep)\.\w+)``',
+            r'``((?:cli|engine|osc|outcomes|plugin|prometheus|sweep|web)\.\w+)``',
             text,
         )
         self.assertGreater(len(named), 10)

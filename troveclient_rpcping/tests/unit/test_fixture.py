@@ -24,6 +24,7 @@ import testtools
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests.base import GUEST
@@ -34,7 +35,7 @@ from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
 # What no server can be told to answer: the sweep itself says it.
-CANNOT_BE_SENT = {Reason.NOT_ASKED}
+CANNOT_BE_SENT = {Reason.NOT_ASKED, Reason.SERVER_OFF}
 
 
 class RepliesTest(testtools.TestCase):
@@ -192,7 +193,7 @@ class TroveTest(testtools.TestCase):
             datastore='mysql 8.0',
             status='SHUTDOWN',
             last_heartbeat='2026-11-22T10:00:00',
-            has_server=True,
+            server=Server('s', 'compute-7', 'SHUTOFF'),
         )
         self.trove.add(guest)
         (listed,) = self.manager.list_all()
@@ -209,7 +210,7 @@ class TroveTest(testtools.TestCase):
         self.assertEqual(3600.0, stale.heartbeat_age)
         self.assertTrue(stale.is_stale)
         self.assertIsNone(unheard.heartbeat_age)
-        self.assertFalse(unheard.has_server)
+        self.assertIsNone(unheard.server)
 
     def test_a_guest_may_be_dead_with_a_stale_heartbeat(self) -> None:
         """As the dead are; how much sooner that is proven a model shows."""

@@ -336,8 +336,36 @@ class InstanceTest(testtools.TestCase):
         """Trove fakes it for a server that it does not find in Nova."""
         for server, busy in (({'id': 'x'}, True), (None, False), ('x', False)):
             instance = self.listed({}, status='SHUTDOWN', server=server)
-            self.assertIs(busy, instance.has_server)
+            self.assertIs(busy, instance.server is not None)
             self.assertIs(busy, instance.is_busy)
+
+    def test_a_server_has_a_host_and_a_status(self) -> None:
+        """As Nova gives them; what is no text, or empty, is missing."""
+        for server, expected in (
+            (
+                {'id': 's', 'name': 'x', 'host': 'node-1', 'status': 'ACTIVE'},
+                inventory.Server('s', 'node-1', 'ACTIVE'),
+            ),
+            ({'id': 's', 'host': ''}, inventory.Server('s')),
+            ({'id': 7, 'host': ['x'], 'status': {}}, inventory.Server()),
+            (None, None),
+            ('s', None),
+        ):
+            self.assertEqual(expected, self.listed({}, server=server).server)
+
+    def test_no_agent_can_answer_in_a_server_that_is_off(self) -> None:
+        """By Nova's status, and not by Trove's."""
+        off = {
+            'SHUTOFF',
+            'PAUSED',
+            'SUSPENDED',
+            'SHELVED',
+            'SHELVED_OFFLOADED',
+        }
+        for status in (*off, 'ACTIVE', 'ERROR', 'UNKNOWN', 'shutoff', None):
+            row = self.listed({}, server={'id': 's', 'status': status})
+            self.assertIs(status in off, row.is_off, str(status))
+        self.assertFalse(self.listed({}, status='SHUTOFF', server=None).is_off)
 
 
 class ReadListingTest(testtools.TestCase):

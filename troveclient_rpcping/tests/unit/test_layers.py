@@ -43,7 +43,8 @@ LAYERS = [
     ['outcomes'],
     # What all command lines share.
     ['cli'],
-    ['plugin', 'prometheus'],
+    ['plugin', 'web'],
+    ['prometheus'],
     ['osc'],
 ]
 

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the commands write for Prometheus, and when."""
+"""The metrics that the commands write and serve, and when."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ from prometheus_client import parser
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import login
+from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.unit import test_commands
 from troveclient_rpcping.tests.unit import test_login
@@ -99,34 +102,29 @@ class FailedSweepTest(TestCase):
     def file(self) -> tuple[str, str]:
         return '--textfile', str(self.textfile)
 
-    def assert_failed_sweeps(self, count: int) -> None:
-        """Look whether the file says so, and that nothing is known."""
+    def assert_failed_sweep(self) -> None:
+        """Look whether the file reports it, and no guest; take it away."""
         samples = self.samples(self.textfile)
-        self.assertEqual(
-            count,
-            samples['trove_guest_rpc_sweeps_total{outcome="failed"}'],
-        )
+        self.assertEqual(0, samples['trove_guest_rpc_last_sweep_success'])
         up = [
             name for name in samples if name.startswith('trove_guest_rpc_up')
         ]
         self.assertEqual([], up)
-        self.assertEqual(
-            1, samples['trove_guest_rpc_guests{verdict="unknown"}']
-        )
+        self.textfile.unlink()
 
     def surly(self, error: BaseException, failures: int = 1) -> Surly:
         return Surly(self.trove.client(), error, failures)
 
     def test_a_login_that_fails_is_a_failed_sweep(self) -> None:
         """The file no longer says that the guest is up."""
-        for count, command in enumerate((self.ping, self.watch), 1):
+        for command in (self.ping, self.watch):
             error = self.assertRaises(
                 login.LoginFailed,
                 *(command, 'db-7', *self.file),
                 client_manager=self.surly(ksa_exceptions.Unauthorized('no')),
             )
             self.assertIn('refuses these credentials', str(error))
-            self.assert_failed_sweeps(count)
+            self.assert_failed_sweep()
 
     def test_an_end_before_the_first_ping_is_a_failed_sweep(self) -> None:
         """As with ``timeout 60``, while Keystone hangs."""
@@ -134,15 +132,13 @@ class FailedSweepTest(TestCase):
             (KeyboardInterrupt(), exits.INTERRUPTED),
             (interrupts.Terminated(), exits.TERMINATED),
         )
-        count = 0
         for command in (self.ping, self.watch):
             for end, status in ends:
-                count += 1
                 ended = command(
                     'db-7', *self.file, client_manager=self.surly(end)
                 )
                 self.assertEqual(status, ended)
-                self.assert_failed_sweeps(count)
+                self.assert_failed_sweep()
 
     def test_whatever_ends_a_run_before_its_first_ping_is_recorded(
         self,
@@ -150,7 +146,6 @@ class FailedSweepTest(TestCase):
         """A listing, a file that cannot be read, a port that is taken."""
         taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
         port = str(taken.getsockname()[1])
-        count = 0
         both = (self.ping, self.watch)
         for kind, commands, arguments in (
             (TargetError, both, ('--from-file', str(self.folder))),
@@ -158,17 +153,15 @@ class FailedSweepTest(TestCase):
             (OSError, (self.watch,), ('--all', '--listen', port)),
         ):
             for command in commands:
-                count += 1
                 self.assertRaises(kind, command, *arguments, *self.file)
-                self.assert_failed_sweeps(count)
+                self.assert_failed_sweep()
         self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
         for command in both:
-            count += 1
             self.assertRaises(TargetError, command, 'db-7', *self.file)
-            self.assert_failed_sweeps(count)
+            self.assert_failed_sweep()
 
     def test_an_end_in_the_middle_of_the_pings_is_not_recorded(self) -> None:
-        """It says nothing of the cloud: the file stays as it was."""
+        """It says nothing about the cloud: the file stays as it was."""
         before = self.textfile.read_text()
 
         def answer(request: base.Request) -> Any:
@@ -225,7 +218,7 @@ class FailedSweepTest(TestCase):
         )
 
     def test_a_mistake_ends_a_monitor_that_serves_as_well(self) -> None:
-        """It does not end by itself."""
+        """A mistake does not end by itself."""
         self.assertRaises(
             TargetError,
             *(self.watch, '--all', '--status', 'NONE'),
@@ -248,7 +241,7 @@ class ShellTest(test_login.TestCase):
         status, text = run(test_login.PING)
         self.assertEqual(0, status)
         self.assertIn(f'_up{{instance_id="{base.GUEST}"}} 1.0', text)
-        failures = 0
+        self.assertIn('_last_sweep_success 1.0', text)
         for trouble in ('password', 'keystone', 'region'):
             refusal = fixture.fault(401, 'error', 'No')
             server = self.serve_keystone(
@@ -259,21 +252,41 @@ class ShellTest(test_login.TestCase):
             if trouble == 'region':
                 self.setenv(OS_REGION_NAME='Nowhere')
             for command in (test_login.PING, test_login.MONITOR):
-                failures += 1
                 status, text = run(command)
                 self.assertEqual(1, status)
                 self.assertNotIn('trove_guest_rpc_up{', text)
-                self.assertIn('_guests{verdict="unknown"} 1.0', text)
-                self.assertIn(
-                    f'_sweeps_total{{outcome="failed"}} {failures}.0', text
-                )
+                self.assertIn('_last_sweep_success 0.0', text)
+                file.unlink()
+
+
+class ThrottledTest(TestCase):
+    def test_waiting_for_dead_guests_is_not_throttling(self) -> None:
+        """Throttling ends when the last ping is sent, not with its answer."""
+        clock = iter([0.0, 0.0, 2.0, 9.0, 21.0, 21.0])
+        kept = measures.Measures(None, served=True, clock=clock.__next__)
+        kept.begins()
+        kept.throttled(Throttle(1.0, 1.0))
+        results = [
+            fixture.ping_result(fixture.reachable(), rtt=1.0),
+            fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
+        ]
+        for result in results:
+            kept.saw(result)
+        asked = [Target(result.instance_id) for result in results]
+        kept.swept(base.findings(asked, results))
+        assert kept.metrics is not None
+        # The pings were sent at 8 and at 6 s, and the API refused one at 2 s.
+        self.assertIn(
+            b'\ntrove_guest_rpc_throttled_seconds_total 6.0\n',
+            kept.metrics.page().body,
+        )
 
 
 class FileTest(TestCase):
     def test_a_file_that_node_exporter_would_not_read_is_wrong_usage(
         self,
     ) -> None:
-        """It reads those that end in ``.prom``."""
+        """node_exporter reads files that end in ``.prom``."""
         for name in ('metrics.txt', 'trove', 'x.prom.tmp', 'a/.prom', 'PROM'):
             line = self.usage_error(base.GUEST, '--textfile', name)
             self.assertIn('does not end in .prom', line)
@@ -283,7 +296,7 @@ class FileTest(TestCase):
     def test_a_file_that_cannot_be_written_is_known_before_any_request(
         self,
     ) -> None:
-        """It would be a pity about the sweep."""
+        """A sweep would be lost."""
         (self.folder / 'folder.prom').mkdir()
         for path in (
             self.folder / 'folder.prom',
@@ -294,6 +307,33 @@ class FileTest(TestCase):
                     OSError, command, base.GUEST, '--textfile', str(path)
                 )
                 self.assertIn(f'Cannot write {path}: ', str(error))
+        self.assertEqual([], self.trove.requests)
+
+
+class HTTPSTest(TestCase):
+    def test_options_that_belong_together_come_together(self) -> None:
+        """A certificate without --listen would protect nothing."""
+        log = self.useFixture(fixtures.FakeLogger())
+        listen = ('--listen', '127.0.0.1:0')
+        for arguments, mistake in (
+            (('--listen-cert', 'x'), '--listen-cert goes with --listen'),
+            ((*listen, '--listen-key', 'x'), 'go with --listen-cert'),
+            ((*listen, '--listen-client-ca', 'x'), 'go with --listen-cert'),
+        ):
+            status = self.watch(base.GUEST, *arguments)
+            self.assertEqual(exits.USAGE, status)
+            self.assertIn(mistake, log.output.splitlines()[-1])
+        self.assertEqual([], self.trove.requests)
+
+    def test_a_certificate_that_cannot_be_used_ends_the_monitor(self) -> None:
+        """It does so before the first request."""
+        missing = str(self.folder / 'missing.pem')
+        error = self.assertRaises(
+            OSError,
+            *(self.watch, base.GUEST, '--listen', '127.0.0.1:0'),
+            *('--listen-cert', missing),
+        )
+        self.assertIn(f'Cannot use the certificate {missing}', str(error))
         self.assertEqual([], self.trove.requests)
 
 
@@ -320,7 +360,7 @@ class LabelTest(TestCase):
     def test_the_monitor_labels_what_it_serves_and_what_it_writes(
         self,
     ) -> None:
-        """Both are made of the same metrics."""
+        """Both have the same metrics."""
         self.trove.add('db-7', fixture.agent_error(), fixture.reachable())
         self.stdout = test_commands.Script(
             test_commands.nothing, test_commands.interrupt
@@ -335,7 +375,7 @@ class LabelTest(TestCase):
     def test_a_label_that_prometheus_would_not_take_is_wrong_usage(
         self,
     ) -> None:
-        """It is refused in a line, before anything is asked."""
+        """The error is one line, and comes before any request."""
         file = ('--textfile', str(self.textfile))
         for text in (
             *('', 'cloud', '=north', '1=x', 'a-b=x', 'a.b=x', 'ü=x', 'a b=x'),

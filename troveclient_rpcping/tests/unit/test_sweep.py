@@ -30,6 +30,7 @@ from troveclient_rpcping import fixture
 from troveclient_rpcping import management
 from troveclient_rpcping.engine import access
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
@@ -648,6 +649,28 @@ class ProofTest(base.TestCase):
                 (results[OTHER].verdict, results[OTHER].reason),
             )
             self.assertIn('REBOOT', results[OTHER].detail)
+
+    def test_a_silent_guest_whose_server_is_off_is_not_dead(self) -> None:
+        """Nova's status explains the timeout; an answer outweighs it."""
+        off = Server('s', 'compute-1', 'PAUSED')
+        trove = self.enterContext(fixture.Trove())
+        trove.add(Instance(GUEST, status='ACTIVE', server=off))
+        trove.add(
+            Instance(OTHER, status='ACTIVE', heartbeat_age=3600.0, server=off),
+            fixture.agent_timeout(),
+        )
+        manager = trove.client().mgmt_instances
+        for instances in ([GUEST, OTHER], manager.list_all()):
+            results = {
+                each.instance_id: each
+                for each in manager.rpc_ping_each(instances)
+            }
+            self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
+            self.assertEqual(
+                (Verdict.UNKNOWN, Reason.SERVER_OFF),
+                (results[OTHER].verdict, results[OTHER].reason),
+            )
+            self.assertIn('is PAUSED in Nova', results[OTHER].detail)
 
     def test_a_timeout_of_our_own_is_no_death(self) -> None:
         """It says what to look at: it depends on whether others answer."""

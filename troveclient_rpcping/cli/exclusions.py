@@ -1,0 +1,226 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Guests that are left out on purpose: ``--exclude``, ``--exclude-status``.
+
+The file has a name, an ID or a pattern of names on each line; behind it may
+stand ``until=DATE`` and a comment that says why::
+
+    db-7                              # Ann repairs its disk
+    staging-*    until=2027-01-31     # moves to the new cloud
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Sequence
+import dataclasses
+import datetime
+import fnmatch
+import os
+import re
+
+from troveclient_rpcping import inventory
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.cli import targets
+from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.outcomes.outcome import Target
+
+# A name may have a "#" inside, but no comment begins there.
+_COMMENT = re.compile(r'(?:^|\s)#\s*(.*)')
+# The last word of an entry, if it looks like an option.
+_OPTION = re.compile(r'(?:^|\s)([a-z]+)=(\S*)$', re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the file.
+
+    :param line: its number in the file, from 1 on.
+    :param what: a name, an ID, or a pattern of names.
+    :param until: the last day on which the guest is left out, in UTC; None
+        for no end.
+    :param why: the comment.
+    """
+
+    line: int
+    what: str
+    until: datetime.date | None = None
+    why: str = ''
+
+    def has_ended(self, today: datetime.date) -> bool:
+        """Whether the guest is to be asked again."""
+        return self.until is not None and self.until < today
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """The guests that are asked, after some were left out.
+
+    :param targets: the guests that are asked.
+    :param sentences: how many guests were left out, and which entries of the
+        file need a look; nothing without an exclusion.
+    """
+
+    targets: list[Target]
+    sentences: tuple[str, ...] = ()
+
+
+def utc_today() -> datetime.date:
+    """Return the day that it is now, in UTC."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+class Exclusions:
+    """The guests that a command leaves out.
+
+    :param file: the path of the file; None for no file.
+    :param statuses: statuses of Trove whose guests are left out.
+    :param today: returns the day that it is, in UTC.
+    :raises TargetError: the file cannot be read, or has a bad line.
+    """
+
+    def __init__(
+        self,
+        file: str | None,
+        statuses: Collection[str] = (),
+        *,
+        today: Callable[[], datetime.date] = utc_today,
+    ):
+        self._file = file
+        self._shown = plaintext.one_line(file or '')
+        self._statuses = {status.casefold() for status in statuses}
+        self._today = today
+        self._entries = self._read()
+        self._trouble = ''
+        # A pipe has its lines only once.
+        self._changes = file is not None and os.path.isfile(file)
+
+    @property
+    def needs_listing(self) -> bool:
+        """Whether IDs alone do not tell whom to leave out."""
+        return bool(self._statuses) or any(
+            not inventory.is_id(entry.what) for entry in self._entries
+        )
+
+    def refresh(self) -> None:
+        """Read the file again.
+
+        If that fails, its last good version stays in force, and
+        :meth:`leave_out` reports the failure.
+        """
+        self._trouble = ''
+        try:
+            if self._changes:
+                self._entries = self._read()
+        except TargetError as error:
+            self._trouble = f'{error}. The exclusions stay as they were'
+
+    def leave_out(self, chosen: list[Target]) -> Kept:
+        """Return the guests that are asked, and what to report.
+
+        :param chosen: the guests that the command line chose.
+        """
+        if self._file is None and not self._statuses:
+            return Kept(chosen)
+        day = self._today()
+        valid = [each for each in self._entries if not each.has_ended(day)]
+        ended = [each for each in self._entries if each.has_ended(day)]
+        fits = _matcher(valid)
+        kept = [
+            target
+            for target in chosen
+            if not fits(target) and not self._has_status(target)
+        ]
+        said = [
+            _count(len(chosen) - len(kept)),
+            *map(self._ending, ended),
+            *([self._trouble] if self._trouble else []),
+        ]
+        return Kept(kept, tuple(said))
+
+    def _has_status(self, target: Target) -> bool:
+        status = target.instance.status if target.instance else None
+        return (status or '').casefold() in self._statuses
+
+    def _ending(self, entry: Entry) -> str:
+        why = f' ({plaintext.quoted(entry.why)})' if entry.why else ''
+        return (
+            f'{self._shown}, line {entry.line}: '
+            f'{plaintext.quoted(entry.what)} was left out until '
+            f'{entry.until}{why}, and is asked again'
+        )
+
+    def _read(self) -> list[Entry]:
+        if self._file is None:
+            return []
+        text = targets.text_of(self._file, None)
+        return [
+            entry
+            for number, line in enumerate(text.split('\n'), 1)
+            if (entry := self._entry(number, line)) is not None
+        ]
+
+    def _entry(self, number: int, line: str) -> Entry | None:
+        """Parse a line; None for one that is empty.
+
+        :raises TargetError: it is a bad line.
+        """
+        comment = _COMMENT.search(line)
+        what = (line[: comment.start()] if comment else line).strip()
+        if not what:
+            return None
+        until = None
+        option = _OPTION.search(what)
+        if option:
+            what = what[: option.start()].rstrip()
+            until = _date(option[2]) if option[1] == 'until' else None
+            if until is None or not what or _OPTION.search(what):
+                raise TargetError(
+                    f'{self._shown}, line {number}: '
+                    f'{plaintext.quoted(line.strip())} is no entry: give a '
+                    'name, an ID or a pattern, and behind it until=DATE, as '
+                    'in "db-7 until=2027-01-31", or nothing'
+                )
+        why = comment[1].strip() if comment else ''
+        return Entry(line=number, what=what, until=until, why=why)
+
+
+def _count(left_out: int) -> str:
+    guests = '1 guest' if left_out == 1 else f'{left_out} guests'
+    return f'{guests} left out (--exclude, --exclude-status)'
+
+
+def _date(text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _matcher(entries: Sequence[Entry]) -> Callable[[Target], bool]:
+    """Return what tells whether an entry fits a guest."""
+    ids = {each.what.lower() for each in entries if inventory.is_id(each.what)}
+    names = {each.what for each in entries}
+    patterns = '|'.join(fnmatch.translate(name) for name in sorted(names))
+    fits = re.compile(patterns).match if patterns else None
+
+    def matches(target: Target) -> bool:
+        name = target.name or ''
+        return (
+            target.instance_id in ids
+            or name in names
+            or (fits is not None and name != '' and fits(name) is not None)
+        )
+
+    return matches

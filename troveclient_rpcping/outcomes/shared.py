@@ -1,0 +1,213 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the bad guests of a sweep have in common: a host, for example.
+
+A common trait is reported only if it is far from chance. Deal the bad verdicts
+out at random: how likely is it that
+one host gets at least that many of them (the upper tail of the hypergeometric
+distribution)? The answer is multiplied by the number of hosts, datastores and
+projects that were looked at, because among many of them one always stands out
+(Bonferroni). Only a result below :data:`CHANCE` is reported.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+import enum
+import math
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.verdict import Verdict
+
+#: A common trait is reported if chance alone is less likely than this to bring
+#: one about.
+CHANCE = 0.001
+
+#: Fewer bad guests than this are no pattern.
+LEAST = 3
+
+# The longest value that stands in a line, in characters: Nova's hostId, which
+# hides the name of a host, has 56.
+_VALUE_LIMIT = 64
+
+_WORDS = {
+    Verdict.UNREACHABLE: 'unreachable guests',
+    Verdict.ERROR: 'guests in error',
+}
+
+
+class Trait(enum.StrEnum):
+    """What guests can have in common, the closest to a cause first."""
+
+    HOST = 'host'
+    DATASTORE = 'datastore'
+    PROJECT = 'project'
+
+
+_PHRASES = {
+    Trait.HOST: 'are on host {}',
+    Trait.DATASTORE: 'run {}',
+    Trait.PROJECT: 'belong to project {}',
+}
+
+
+_VALUES: dict[Trait, Callable[[Instance], str | None]] = {
+    Trait.HOST: lambda row: row.server.host if row.server else None,
+    Trait.DATASTORE: lambda row: row.datastore,
+    Trait.PROJECT: lambda row: row.project_id,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CommonTrait:
+    """One trait that many of the bad guests have.
+
+    :param verdict: ``unreachable`` or ``error``.
+    :param trait: what they have in common.
+    :param value: which host, datastore or project, as one clean line.
+    :param bad_here: bad guests that have it.
+    :param bad: bad guests in all.
+    :param here: guests that have it.
+    """
+
+    verdict: Verdict
+    trait: Trait
+    value: str
+    bad_here: int
+    bad: int
+    here: int
+
+    @property
+    def text(self) -> str:
+        """The trait as one clean line without a full stop."""
+        value = ' '.join(map(plaintext.word, self.value.split()))
+        return (
+            f'{self.bad_here} of {self.bad} {_WORDS[self.verdict]} '
+            f'{_PHRASES[self.trait].format(value)} '
+            f'({self.bad_here} of its {self.here})'
+        )
+
+    def chance(self, guests: int) -> float:
+        """Return how likely it is that many bad guests have it by chance.
+
+        :param guests: guests in all.
+        :returns: a probability; 1.0 for fewer bad guests than :data:`LEAST`.
+        """
+        if self.bad_here < LEAST:
+            return 1.0
+        return tail(self.bad_here, self.here, self.bad, guests)
+
+    @property
+    def kind(self) -> tuple[Verdict, Trait, str]:
+        """What stays the same while more guests become bad, or fewer."""
+        return self.verdict, self.trait, self.value
+
+
+def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
+    """Return what the bad guests have in common, if it is far from chance.
+
+    Guests whose verdict is unknown do not count: they may be as bad as the
+    others, or not.
+
+    :param outcomes: the outcomes of one sweep.
+    :returns: the trait that is furthest from chance; None for none.
+    """
+    known = [
+        (each.target.instance, each.result.verdict)
+        for each in outcomes
+        if each.target.instance and each.result.verdict is not Verdict.UNKNOWN
+    ]
+    candidates = [
+        candidate
+        for trait in Trait
+        for verdict in _WORDS
+        for candidate in _candidates(
+            [(_VALUES[trait](row), each is verdict) for row, each in known],
+            trait,
+            verdict,
+        )
+    ]
+    # The first of several that are as unlikely: the closest to a cause.
+    chance, best = min(
+        candidates, key=lambda each: each[0], default=(1.0, None)
+    )
+    return best if chance * len(candidates) < CHANCE else None
+
+
+def _candidates(
+    guests: Iterable[tuple[str | None, bool]], trait: Trait, verdict: Verdict
+) -> Iterator[tuple[float, CommonTrait]]:
+    """Return every value of a trait, and how likely it is by chance.
+
+    :param guests: the value of each guest, and whether it is bad.
+    :param trait: which trait.
+    :param verdict: the verdict of the bad guests.
+    """
+    all_here: collections.Counter[str] = collections.Counter()
+    bad_here: collections.Counter[str] = collections.Counter()
+    for value, is_bad in guests:
+        if value:
+            all_here[value] += 1
+            bad_here[value] += is_bad
+    if bad_here.total() < LEAST:
+        return
+    for value, here in all_here.items():
+        if here >= LEAST:
+            found = CommonTrait(
+                verdict=verdict,
+                trait=trait,
+                value=plaintext.one_line(value, _VALUE_LIMIT),
+                bad_here=bad_here[value],
+                bad=bad_here.total(),
+                here=here,
+            )
+            yield found.chance(all_here.total()), found
+
+
+def tail(hits: int, drawn: int, bad: int, guests: int) -> float:
+    """Return how likely at least that many bad guests are by chance.
+
+    :param hits: bad guests among those drawn.
+    :param drawn: guests that are drawn, without putting any back.
+    :param bad: bad guests in all.
+    :param guests: guests in all.
+    :returns: a probability. The upper tail of the hypergeometric
+        distribution; 1.0 for no more hits than are to be expected.
+    """
+    if hits * guests <= drawn * bad:
+        return 1.0
+    term = math.exp(
+        _log_choose(bad, hits)
+        + _log_choose(guests - bad, drawn - hits)
+        - _log_choose(guests, drawn)
+    )
+    total = 0.0
+    for hit in range(hits, min(drawn, bad) + 1):
+        total += term
+        term *= (bad - hit) * (drawn - hit)
+        term /= (hit + 1) * (guests - bad - drawn + hit + 1)
+    return min(total, 1.0)
+
+
+def _log_choose(most: int, some: int) -> float:
+    return (
+        math.lgamma(most + 1)
+        - math.lgamma(some + 1)
+        - math.lgamma(most - some + 1)
+    )

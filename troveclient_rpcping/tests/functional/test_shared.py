@@ -1,0 +1,115 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""A compute host with its guests dead, servers that are off, exclusions."""
+
+import json
+import unittest
+
+from sandbox import rabbitmq
+from troveclient_rpcping.tests.functional import test_evidence
+
+HOST = 'compute-02'
+
+
+@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+class CommonTraitTest(test_evidence.EvidenceTest):
+    """40 guests on five hosts, and trove-api as on most clouds."""
+
+    guests = 40
+
+    def kill_host(self) -> list[str]:
+        """Let the guests of one host be dead until the end; return IDs."""
+        ids = [
+            guest.id
+            for guest in self.box.guests.values()
+            if guest.host == HOST
+        ]
+        for id_ in ids:
+            self.box.set_guest(id_, 'dead')
+        return ids
+
+    def test_the_dead_host_is_named(self) -> None:
+        """By the summary, the monitor's first line, and ``--long``."""
+        monitor = self.monitor('guest-*')
+        self.wait_for_pings(monitor, 2 * len(self.live))
+        dead = self.kill_host()
+        said = f'8 of 8 unreachable guests are on host {HOST} (8 of its 8)'
+        run = self.ping('guest-*')
+        self.assertIn(f'{said}.', run.stderr.splitlines())
+        rows = [row for row in run.rows if row['Verdict'] == 'unreachable']
+        self.assertEqual({HOST}, {row['Host'] for row in rows})
+        self.assertEqual({'ACTIVE'}, {row['Server Status'] for row in rows})
+        self.assertCountEqual(dead, [row['ID'] for row in rows])
+        self.assertTrue(all(row['Server ID'] for row in rows))
+        self.wait_until(
+            monitor, lambda: monitor.stdout.count('unreachable') >= len(dead)
+        )
+        monitor.process.terminate()
+        events = map(json.loads, self.end(monitor).stdout.splitlines())
+        (common,) = (each for each in events if each['event'] == 'in-common')
+        self.assertEqual(('host', HOST), (common['trait'], common['value']))
+
+    def test_a_server_that_is_off_explains_the_silence(self) -> None:
+        """Its guest is unknown, and a runbook touches no guest."""
+        states = ('SHUTOFF', 'PAUSED', 'SUSPENDED', 'SHELVED_OFFLOADED')
+        for id_, status in zip(self.live, states, strict=False):
+            self.box.set_guest(id_, 'dead', server=status)
+        run = self.ping(*self.live[:5])
+        *off, well = run.rows
+        self.assertEqual('reachable', well['Verdict'])
+        for row, status in zip(off, states, strict=True):
+            self.assertEqual(
+                ('unknown', 'server-off', status),
+                (row['Verdict'], row['Reason'], row['Server Status']),
+            )
+            self.assertIn(f'is {status} in Nova', row['Detail'])
+        self.assertEqual(1, run.status)
+        run = self.plugin(*self.live[:5])
+        self.assertIn(
+            ' OK - 1 of 5 guests reachable, 4 unknown (4 server-off)',
+            run.stdout,
+        )
+
+    def test_exclusions_leave_guests_out(self) -> None:
+        """In each program; an entry whose date has passed hides nobody."""
+        dead = self.kill_guests(3)
+        names = {guest.id: guest.name for guest in self.box.guests.values()}
+        first, second, third = (names[id_] for id_ in dead)
+        file = self.folder() / 'left-out'
+        file.write_text(
+            f'{first}  # its disk is replaced\n{dead[1]} until=9999-12-31\n'
+            f'{third} until=2026-01-31 # moves\n'
+        )
+        run = self.ping('guest-*', '--exclude', str(file))
+        self.assertEqual(
+            [dead[2]],
+            [row['ID'] for row in run.rows if row['Verdict'] != 'reachable'],
+        )
+        self.assertEqual(38, len(run.rows))
+        self.assertIn('2 guests left out', run.stderr)
+        self.assertIn(
+            f'line 3: "{third}" was left out until 2026-01-31 ("moves"), and '
+            'is asked again',
+            run.stderr,
+        )
+        file.write_text(f'{first}\n{second}\n{third}\n')
+        run = self.plugin('guest-*', '--exclude', str(file))
+        self.assertIn(' OK - 37 of 37 guests reachable; 3 guests', run.stdout)
+        file.write_text('guest-*\n')
+        run = self.ping('guest-*', '--exclude', str(file))
+        self.assertEqual(1, run.status)
+        self.assertIn('No instance is left to ask', run.stderr)
+        file.write_text(f'{first} until=soon\n')
+        run = self.ping('guest-*', '--exclude', str(file))
+        self.assertEqual(1, run.status)
+        self.assertIn('left-out, line 1: ', run.stderr)

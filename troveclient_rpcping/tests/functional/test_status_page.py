@@ -1,0 +1,180 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The status page, in the real Chromium. Without Chromium it is skipped.
+
+To look at the pages, name a folder in the environment variable
+``STATUS_PAGE_PICTURES``.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import unittest
+
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests.functional import chromium
+from troveclient_rpcping.tests.functional import test_prometheus
+from troveclient_rpcping.tests.unit import test_status_page
+from troveclient_rpcping.tests.unit.test_status_page import FULL
+from troveclient_rpcping.tests.unit.test_status_page import GATEWAY
+from troveclient_rpcping.tests.unit.test_status_page import HOSTILE
+from troveclient_rpcping.tests.unit.test_status_page import REACHABLE
+from troveclient_rpcping.tests.unit.test_status_page import SILENT
+from troveclient_rpcping.web import server
+
+# A phone, a small window, and a large one.
+WIDTHS = (390, 1024, 1920)
+
+H1 = 'document.querySelector("h1").innerText'
+
+needs_chromium = unittest.skipUnless(
+    chromium.PROGRAM, 'Chromium is not installed: apt-get install chromium'
+)
+
+
+@needs_chromium
+class TestCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.browser = self.enterContext(chromium.Chromium())
+
+    def url(self, monitor: test_status_page.Monitor) -> str:
+        """Serve the pages of a monitor; return the URL."""
+        served = self.enterContext(
+            server.Server(monitor.pages, '127.0.0.1', 0)
+        )
+        return f'http://127.0.0.1:{served.server_port}'
+
+    def assert_fits(self, name: str, url: str) -> None:
+        """Look at a page in all sizes and colours."""
+        for width in WIDTHS:
+            colours = set()
+            for dark in (False, True):
+                self.browser.show(width, dark=dark)
+                self.browser.load(url)
+                # Nothing stands beyond the right edge.
+                self.assertEqual(
+                    width,
+                    self.browser.value(
+                        'Math.max(innerWidth, document.body.scrollWidth, '
+                        'document.documentElement.scrollWidth)'
+                    ),
+                )
+                colours.add(
+                    self.browser.value(
+                        'getComputedStyle(document.body).backgroundColor'
+                    )
+                )
+                folder = os.environ.get('STATUS_PAGE_PICTURES')
+                if folder:
+                    scheme = 'dark' if dark else 'light'
+                    file = f'{name}-{width}-{scheme}.png'
+                    self.browser.picture(pathlib.Path(folder, file))
+            self.assertEqual(2, len(colours))
+        self.assertEqual([], self.browser.messages)
+
+
+class SizeTest(TestCase):
+    def assert_shown(self, down: int, headline: str) -> None:
+        monitor = test_status_page.Monitor({'cloud': 'north'})
+        monitor.hosts = ['compute-17'] * min(down, 100)
+        reachable = [REACHABLE] * 150
+        for minute in range(40):
+            monitor.sweep(
+                *[SILENT if minute > 30 else REACHABLE] * (down - down // 4),
+                *[FULL if minute > 30 else REACHABLE] * (down // 4),
+                *reachable,
+                rtt=0.03 + minute % 7 / 1000,
+            )
+        self.assert_fits(str(down), self.url(monitor))
+        self.assertEqual(headline, self.browser.value(H1))
+        self.assertEqual(
+            min(down, 200),
+            self.browser.value('document.querySelectorAll("tbody tr").length'),
+        )
+
+    def test_no_guest_is_down(self) -> None:
+        """The page says so, and has no list."""
+        self.assert_shown(0, 'All 150 guests reachable')
+
+    def test_20_guests_are_down(self) -> None:
+        """All of them are in the list."""
+        self.assert_shown(20, '20 guests down')
+
+    def test_5000_guests_are_down(self) -> None:
+        """The list is cut."""
+        self.assert_shown(5000, '5,000 guests down')
+
+    def test_the_control_plane_fails(self) -> None:
+        """The last known guests stand below."""
+        monitor = test_status_page.Monitor()
+        monitor.sweep(SILENT, REACHABLE)
+        monitor.fail('Trove answered 503: "No server is available"')
+        self.assert_fits('failing', self.url(monitor))
+        self.assertEqual(
+            'Control plane failing since 03:02 UTC', self.browser.value(H1)
+        )
+
+
+class HostileTest(TestCase):
+    def test_no_text_runs_or_loads_anything(self) -> None:
+        """Neither does it break out of its place."""
+        for text in HOSTILE[:6]:
+            monitor = test_status_page.Monitor(text=text)
+            monitor.sweep(REACHABLE)
+            monitor.sweep(FULL, GATEWAY)
+            self.assert_fits('hostile', self.url(monitor))
+            self.assertEqual(
+                0,
+                self.browser.value(
+                    'document.querySelectorAll("script, img, [onerror], '
+                    '[onmouseover], body style").length'
+                ),
+            )
+
+    def test_the_browser_enforces_the_policy(self) -> None:
+        """A script or a style that got into the page would not work."""
+        self.browser.load(self.url(test_status_page.Monitor()))
+        for tag, text in (
+            ('script', 'window.ran = true'),
+            ('style', 'body { color: red }'),
+        ):
+            self.browser.value(
+                f'document.body.append(Object.assign('
+                f'document.createElement("{tag}"), {{textContent: "{text}"}}))'
+            )
+        self.assertIsNone(self.browser.value('window.ran'))
+        self.assertNotEqual(
+            'rgb(255, 0, 0)',
+            self.browser.value('getComputedStyle(document.body).color'),
+        )
+        self.assertEqual(2, len(self.browser.messages))
+        for message in self.browser.messages:
+            self.assertIn('Content Security Policy', message)
+
+
+@needs_chromium
+class MonitorTest(test_prometheus.TestCase):
+    """The real monitor sweeps the sandbox, and serves the page."""
+
+    def test_the_browser_shows_each_sweep_by_itself(self) -> None:
+        """A guest that dies is on the page without a click."""
+        url = f'http://127.0.0.1:{self.start_monitor()}'
+        self.assertIn('ago', test_prometheus.get(f'{url}/-/healthy'))
+        browser = self.enterContext(chromium.Chromium())
+        browser.load(url)
+        self.assertEqual('2 guests down', browser.value(H1))
+        self.addCleanup(self.sandbox.set_guest, 'db-healthy', 'answering')
+        self.sandbox.set_guest('db-healthy', 'dead')
+        self.wait_for('page', lambda: browser.value(H1) == '3 guests down')

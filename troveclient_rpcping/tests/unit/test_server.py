@@ -1,0 +1,493 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The HTTP server of the monitor, and the clients that attack it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import http.client
+import io
+import logging
+import pathlib
+import socket
+import ssl
+import threading
+from typing import Any
+import unittest
+
+from cryptography.hazmat.primitives import serialization
+import fixtures
+import trustme
+
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.web import server as serving
+
+# Seconds. Only a test that fails waits for so long.
+LONG = 60.0
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = unittest.skipUnless(has_ipv6(), 'this machine has no IPv6')
+
+
+def hello(accept: str) -> serving.Answer:
+    """Answer as a page does."""
+    return serving.Answer(b'hello ' + accept.encode(), 'text/x-hello')
+
+
+def large(accept: str) -> serving.Answer:
+    """Answer with more than the buffers of a connection hold."""
+    return serving.Answer(bytes(50_000_000))
+
+
+def broken(accept: str) -> serving.Answer:
+    """Fail, as a page with a bug does."""
+    raise RuntimeError('a bug')
+
+
+class ParseListenTest(base.TestCase):
+    def test_the_forms_of_an_address(self) -> None:
+        """Without an address, it is that of loopback."""
+        for text, expected in (
+            ('9877', ('127.0.0.1', 9877)),
+            (':9877', ('127.0.0.1', 9877)),
+            ('127.0.0.1:9877', ('127.0.0.1', 9877)),
+            ('0.0.0.0:0', ('0.0.0.0', 0)),  # noqa: S104
+            ('localhost:80', ('localhost', 80)),
+            ('monitor-1.example.org:65535', ('monitor-1.example.org', 65535)),
+            ('[::1]:9877', ('::1', 9877)),
+            ('[::]:9877', ('::', 9877)),
+        ):
+            self.assertEqual(expected, serving.parse_listen(text), text)
+
+    def test_the_error_for_anything_else_says_what_to_write(self) -> None:
+        """It is one line, whatever the user wrote."""
+        for text in (
+            *('', ':', '127.0.0.1', 'localhost', '127.0.0.1:', '::1'),
+            *('::1:9877', '[::1]', '[localhost]:80', 'http://[::1]:9877'),
+            *('http://localhost:9877', 'a b:80', 'localhost:http', '-1'),
+            *('localhost:+80', 'localhost:٣', '1_0', '123456', '80\n'),
+            '\x1b[2J:80',
+        ):
+            error = self.assertRaises(ValueError, serving.parse_listen, text)
+            self.assertIn('127.0.0.1:9877', str(error))
+            self.assertTrue(str(error).isprintable(), repr(text))
+
+    def test_the_error_for_a_port_names_the_ports_that_exist(self) -> None:
+        """65536 is beyond them."""
+        error = self.assertRaises(ValueError, serving.parse_listen, '65536')
+        self.assertIn('1 to 65535', str(error))
+
+
+class TestCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # Everything that is printed, and what any log says above DEBUG.
+        self.stderr = io.StringIO()
+        self.enterContext(contextlib.redirect_stderr(self.stderr))
+        self.log = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+
+    def start(
+        self,
+        page: Any = hello,
+        address: str = '127.0.0.1',
+        context: ssl.SSLContext | None = None,
+    ) -> int:
+        """Start a server with one page; return its port."""
+        server = serving.Server({'/metrics': page}, address, 0, context)
+        return self.enterContext(server).server_port
+
+    def ask(
+        self,
+        port: int,
+        path: str = '/metrics',
+        address: str = '127.0.0.1',
+        headers: dict[str, str] | None = None,
+        method: str = 'GET',
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of a reply; keep its headers."""
+        connection = http.client.HTTPConnection(address, port, timeout=LONG)
+        with contextlib.closing(connection):
+            connection.request(method, path, headers=headers or {})
+            reply = connection.getresponse()
+            self.headers = dict(reply.getheaders())
+            return reply.status, reply.read()
+
+    def open(self, port: int, data: bytes = b'') -> socket.socket:
+        """Return a connection that has sent this data and waits."""
+        connection = socket.create_connection(('127.0.0.1', port), LONG)
+        self.addCleanup(connection.close)
+        connection.sendall(data)
+        return connection
+
+    def assert_hung_up(self, connection: socket.socket) -> None:
+        """Read until the server ends the connection."""
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(65536):
+                pass
+
+    def assert_quiet(self) -> None:
+        self.assertEqual('', self.stderr.getvalue())
+        self.assertEqual('', self.log.output)
+
+
+class PagesTest(TestCase):
+    def test_a_path_leads_to_its_page_whatever_the_query(self) -> None:
+        """Prometheus may be told to send a query."""
+        port = self.start()
+        for path in ('/metrics', '/metrics?format=prometheus'):
+            self.assertEqual(
+                (200, b'hello x'),
+                self.ask(port, path, headers={'Accept': 'x'}),
+            )
+            self.assertEqual('text/x-hello', self.headers['Content-Type'])
+        self.assert_quiet()
+
+    def test_head_has_the_headers_and_no_body(self) -> None:
+        """The headers are those of GET."""
+        port = self.start()
+        for path in ('/metrics', '/nosuch'):
+            self.ask(port, path)
+            got = self.headers
+            _, body = self.ask(port, path, method='HEAD')
+            self.assertEqual(b'', body)
+            for name in ('Content-Type', 'Content-Length'):
+                self.assertEqual(got[name], self.headers[name])
+
+    def test_other_methods_are_not_allowed(self) -> None:
+        """A client can change nothing here."""
+        port = self.start()
+        for method in ('POST', 'PUT', 'DELETE', 'OPTIONS', 'BREW'):
+            status, _ = self.ask(port, method=method)
+            self.assertEqual(
+                (405, 'GET, HEAD'), (status, self.headers['Allow'])
+            )
+
+    def test_the_answer_to_any_other_path_names_the_pages(self) -> None:
+        """The metrics are at one path alone."""
+        port = self.start()
+        for path in ('/', '/nosuch', '/metrics/', '/%00', '/..', '*'):
+            status, body = self.ask(port, path)
+            self.assertEqual((404, b'See /metrics\n'), (status, body), path)
+        self.assert_quiet()
+
+    def test_a_page_with_a_bug_is_an_error_without_a_traceback(self) -> None:
+        """Prometheus sees that the target is down, and the log says why."""
+        status, body = self.ask(self.start(broken))
+        self.assertEqual(500, status)
+        self.assertNotIn(b'Traceback', body)
+        self.assertIn('RuntimeError: a bug', self.log.output)
+        self.assertEqual('', self.stderr.getvalue())
+
+    def test_the_log_has_a_request_as_a_clean_line(self) -> None:
+        """Everybody who can connect chooses its text."""
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        self.assert_hung_up(
+            self.open(
+                self.start(), b'GET /\x1b]0;title\x07\x1b[2J HTTP/1.0\r\n\r\n'
+            )
+        )
+        self.assertIn('GET /', log.output)
+        self.assertEqual([], [c for c in log.output if c in '\x07\x1b'])
+
+
+class HostTest(TestCase):
+    """A page of another site, in a browser, must not read a page of ours."""
+
+    def assert_status(self, status: int, *hosts: str) -> None:
+        """Ask a server under each of these names."""
+        port = self.start(address='localhost')
+        for host in hosts:
+            for path in ('/metrics', '/nosuch'):
+                got, body = self.ask(
+                    port, path, 'localhost', headers={'Host': host}
+                )
+                self.assertEqual(status == 421, got == 421, host)
+                if status == 421:
+                    self.assertIn(b'give the name to --listen', body)
+
+    def test_the_names_of_this_machine_are_answered(self) -> None:
+        """So are IP addresses, with and without the port."""
+        name = socket.gethostname()
+        self.assert_status(
+            200,
+            *('localhost', 'localhost:9877', 'LOCALHOST:1', 'localhost.'),
+            *('127.0.0.1', '127.0.0.1:9877', '192.0.2.7:80', '[::1]:9877'),
+            *('[2001:db8::1]', name, f'{name}:9877', socket.getfqdn(), ''),
+        )
+
+    def test_the_name_that_it_listens_on_is_answered(self) -> None:
+        """A scraper on another machine knows the server by that name."""
+        real = socket.getaddrinfo
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'socket.getaddrinfo',
+                lambda host, *rest, **kwargs: real(
+                    '127.0.0.1' if host == 'Monitor.Example.Org' else host,
+                    *rest,
+                    **kwargs,
+                ),
+            )
+        )
+        port = self.start(address='Monitor.Example.Org')
+        status, _ = self.ask(port, headers={'Host': 'monitor.example.org:1'})
+        self.assertEqual(200, status)
+
+    def test_any_other_name_is_not_answered(self) -> None:
+        """Its owner may let it lead to this machine (DNS rebinding)."""
+        self.assert_status(
+            *(421, 'evil.example:9877', 'evil.example'),
+            *('127.0.0.1.evil.example', 'localhost.evil.example'),
+            *('[evil]', 'a:b:c', '[::1', ':', '::1'),
+        )
+
+    def test_two_hosts_are_not_answered(self) -> None:
+        """Their order does not matter."""
+        port = self.start()
+        for hosts in (
+            b'Host: localhost\r\nHost: evil.example\r\n',
+            b'Host: evil.example\r\nHost: localhost\r\n',
+        ):
+            connection = self.open(
+                port, b'GET /metrics HTTP/1.1\r\n' + hosts + b'\r\n'
+            )
+            with connection.makefile('rb') as reader:
+                self.assertIn(b' 421 ', reader.readline())
+
+    def test_a_request_without_a_host_is_answered(self) -> None:
+        """HTTP/1.0 has none, and no browser speaks it."""
+        connection = self.open(self.start(), b'GET /metrics HTTP/1.0\r\n\r\n')
+        with connection.makefile('rb') as reader:
+            self.assertIn(b' 200 ', reader.readline())
+
+
+class ListenTest(TestCase):
+    @needs_ipv6
+    def test_it_listens_on_ipv6(self) -> None:
+        """On the address that it was given."""
+        port = self.start(address='::1')
+        self.assertEqual(200, self.ask(port, address='::1')[0])
+
+    @needs_ipv6
+    def test_two_colons_are_every_address(self) -> None:
+        """They include those of IPv4."""
+        port = self.start(address='::')
+        for address in ('127.0.0.1', '127.0.0.2', '::1'):
+            self.assertEqual(200, self.ask(port, address=address)[0])
+
+    def error(self, address: str, port: int = 0) -> str:
+        return str(
+            self.assertRaises(OSError, serving.Server, {}, address, port)
+        )
+
+    def test_a_port_that_is_taken_is_an_error_of_one_line(self) -> None:
+        """The error names the address."""
+        port = self.start()
+        self.assertEqual(
+            f'Cannot listen on 127.0.0.1:{port}: Address already in use',
+            self.error('127.0.0.1', port),
+        )
+
+    def test_an_address_that_is_not_here_is_an_error_of_one_line(self) -> None:
+        """It is that of another machine, or of none, or none at all."""
+        for address in ('192.0.2.1', 'nosuch.invalid', 'a..b'):
+            self.assertRegex(
+                self.error(address),
+                rf'\ACannot listen on {address}:0: [^\n\[]+\Z',
+            )
+
+    def test_the_port_is_free_after_the_end(self) -> None:
+        """Hanging connections do not delay the end."""
+        with serving.Server({}, '127.0.0.1', 0) as server:
+            port = server.server_port
+            for data in (b'', b'GET /metrics HTTP/1.1\r\nA:'):
+                self.open(port, data)
+            self.ask(port)
+        self.assertRaises(ConnectionRefusedError, self.open, port)
+        with serving.Server({'/metrics': hello}, '127.0.0.1', port):
+            self.assertEqual(200, self.ask(port)[0])
+        self.assert_quiet()
+
+
+class HostileTest(TestCase):
+    def test_hanging_connections_keep_no_scrape_out(self) -> None:
+        """One connection too many ends the oldest one."""
+        port = self.start()
+        hanging = [
+            self.open(port, data)
+            for data in (b'', b'GET /metrics HTTP/1.1\r\nX: y')
+            for _ in range(20)
+        ]
+        self.assertEqual(200, self.ask(port)[0])
+        for connection in hanging[: 41 - serving.CONNECTIONS]:
+            self.assert_hung_up(connection)
+        self.assert_quiet()
+
+    def test_connections_cost_a_bounded_number_of_threads(self) -> None:
+        """There is a thread for each connection, and few connections."""
+        before = threading.active_count()
+        port = self.start(large)
+        for _ in range(100):
+            # A client that does not read.
+            self.open(port, b'GET /metrics HTTP/1.0\r\n\r\n')
+            self.assertLessEqual(
+                threading.active_count(), before + 1 + serving.CONNECTIONS
+            )
+        self.assert_quiet()
+
+    def test_rubbish_does_no_harm(self) -> None:
+        """The server reports nothing about it, and goes on."""
+        port = self.start()
+        for data in (
+            b'\r\n\r\n',
+            b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc' + bytes(200),
+            b'GET\r\n\r\n',
+            b'GET /metrics HTTP/9.9\r\n\r\n',
+            b'GET /metrics\r\n\r\n',
+            b'GET /metrics HTTP/1.1\r\n' + b'A: b\r\n' * 5000 + b'\r\n',
+            b'GET /' + b'x' * 70_000 + b' HTTP/1.1\r\n\r\n',
+            b'GET /metrics HTTP/1.1\r\nAccept: \xff\xfe\x00\r\n\r\n',
+        ):
+            with contextlib.suppress(OSError):
+                connection = self.open(port, data)
+                connection.shutdown(socket.SHUT_WR)
+                self.assert_hung_up(connection)
+        self.assertEqual(200, self.ask(port)[0])
+        self.assert_quiet()
+
+    def test_a_client_that_goes_away_midway_leaves_no_trace(self) -> None:
+        """There is not even a line on standard error."""
+        port = self.start(large)
+        for _ in range(10 * serving.CONNECTIONS):
+            connection = self.open(port, b'GET /metrics HTTP/1.0\r\n\r\n')
+            connection.recv(1)
+            # With an RST, at once.
+            connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0'
+            )
+            connection.close()
+        self.assertEqual(404, self.ask(port, '/')[0])
+        self.assert_quiet()
+
+    def test_as_many_clients_as_there_is_room_for_get_it_all(self) -> None:
+        """Each of them gets the whole answer."""
+        port = self.start(large)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(self.ask, [port] * 8))
+        self.assertEqual(
+            [(200, 50_000_000)] * 8,
+            [(status, len(body)) for status, body in answers],
+        )
+
+
+class TLSTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.ca = trustme.CA()
+        certificate = self.ca.issue_cert('127.0.0.1')
+        self.both = self.file(
+            'both', certificate.private_key_and_cert_chain_pem
+        )
+        self.cert = self.file('cert', *certificate.cert_chain_pems)
+        self.key = self.file('key', certificate.private_key_pem)
+        self.authority = self.file('ca', self.ca.cert_pem)
+        self.client = ssl.create_default_context(cafile=self.authority)
+
+    def file(self, name: str, *blobs: trustme.Blob) -> str:
+        path = self.folder / f'{name}.pem'
+        path.write_bytes(b''.join(blob.bytes() for blob in blobs))
+        return str(path)
+
+    def get(self, port: int) -> int:
+        connection = http.client.HTTPSConnection(
+            '127.0.0.1', port, timeout=LONG, context=self.client
+        )
+        with contextlib.closing(connection):
+            connection.request('GET', '/metrics')
+            return connection.getresponse().status
+
+    def test_https_is_served_with_the_certificate(self) -> None:
+        """The key is in a file of its own, or in the same one."""
+        for files in ((self.both,), (self.cert, self.key)):
+            port = self.start(context=serving.tls(*files))
+            self.assertEqual(200, self.get(port))
+        self.assert_quiet()
+
+    def test_only_a_client_with_a_certificate_gets_a_page(self) -> None:
+        """One of an authority in the file."""
+        port = self.start(
+            context=serving.tls(self.both, client_ca=self.authority)
+        )
+        self.assertRaises(OSError, self.get, port)
+        trustme.CA().issue_cert('scraper').configure_cert(self.client)
+        self.assertRaises(OSError, self.get, port)
+        self.client = ssl.create_default_context(cafile=self.authority)
+        self.ca.issue_cert('scraper').configure_cert(self.client)
+        self.assertEqual(200, self.get(port))
+        self.assert_quiet()
+
+    def test_silent_clients_and_rubbish_keep_no_scrape_out(self) -> None:
+        """The handshake of one connection delays no other one."""
+        port = self.start(context=serving.tls(self.both))
+        for data in (b'', b'\x16\x03\x01', b'GET /metrics HTTP/1.0\r\n\r\n'):
+            for _ in range(serving.CONNECTIONS):
+                self.open(port, data)
+        self.assertEqual(200, self.get(port))
+        self.assert_quiet()
+
+    def assert_refused(self, why: str, *files: str) -> None:
+        error = str(self.assertRaises(OSError, serving.tls, *files))
+        self.assertRegex(
+            error, rf'\ACannot use the .*{files[-1]}: {why}: give'
+        )
+        self.assertTrue(error.isprintable())
+
+    def test_a_file_that_cannot_be_used_is_an_error_of_one_line(self) -> None:
+        """The error names the file, and says why."""
+        other = self.file('other', self.ca.issue_cert('b').private_key_pem)
+        junk = self.folder / 'junk.pem'
+        junk.write_text('junk')
+        missing = str(self.folder / 'missing')
+        for why, files in (
+            ('No such file or directory', [missing]),
+            ('No such file or directory', [self.cert, missing]),
+            ('No such file or directory', [self.cert, self.key, missing]),
+            ('PEM lib', [str(junk)]),
+            ('key values mismatch', [self.cert, other]),
+            ('no certificate or crl found', [self.cert, self.key, str(junk)]),
+        ):
+            self.assert_refused(why, *files)
+
+    def test_a_key_with_a_passphrase_is_an_error(self) -> None:
+        """A monitor has no terminal on which somebody could enter it."""
+        key = serialization.load_pem_private_key(
+            pathlib.Path(self.key).read_bytes(), None
+        )
+        locked = self.folder / 'locked.pem'
+        locked.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b'secret'),
+            )
+        )
+        self.assert_refused('.*', self.cert, str(locked))

@@ -1,0 +1,278 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the bad guests of a sweep have in common."""
+
+from collections.abc import Iterator
+import datetime
+import io
+import json
+import math
+import random
+import time
+
+import testtools
+
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.inventory import Server
+from troveclient_rpcping.osc import events
+from troveclient_rpcping.osc import live
+from troveclient_rpcping.osc import report
+from troveclient_rpcping.outcomes import shared
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.changes import Wave
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Verdict
+
+Guests = list[tuple[Instance, Verdict]]
+
+
+def fleet(size: int, hosts: int = 5) -> Iterator[Instance]:
+    """Return guests spread over hosts, 3 datastores and 2 projects."""
+    for number in range(size):
+        yield Instance(
+            str(number),
+            datastore=f'mysql 5.{number % 7 % 3}',
+            project_id=f'p{number % 11 % 2}',
+            server=Server('s', f'compute-{number % hosts}'),
+        )
+
+
+def swept(
+    size: int, bad: set[int], verdict: Verdict, hosts: int = 5
+) -> Guests:
+    """Return a sweep in which some guests have a verdict."""
+    return [
+        (row, verdict if int(row.id) in bad else Verdict.REACHABLE)
+        for row in fleet(size, hosts)
+    ]
+
+
+def findings(guests: Guests) -> Findings:
+    """Return the findings of a sweep."""
+    return base.findings(
+        [Target(row.id, instance=row) for row, _ in guests],
+        [
+            PingResult(instance_id=row.id, verdict=verdict)
+            for row, verdict in guests
+        ],
+    )
+
+
+def text(guests: Guests) -> str:
+    """Return the line of the common trait; empty for none."""
+    found = shared.common_trait(findings(guests).outcomes)
+    return found.text if found else ''
+
+
+class CommonTraitTest(testtools.TestCase):
+    def test_a_dead_host_is_named(self) -> None:
+        """With how many of all the bad ones, and of its own guests."""
+        on_host = {number for number in range(55) if number % 5 == 2}
+        self.assertEqual(
+            '9 of 9 unreachable guests are on host compute-2 (9 of its 11)',
+            text(swept(55, {*sorted(on_host)[:9]}, Verdict.UNREACHABLE)),
+        )
+
+    def test_a_bad_image_is_named_by_its_datastore(self) -> None:
+        """Those in error are counted apart from the unreachable ones."""
+        guests = swept(60, set(), Verdict.ERROR, hosts=60)
+        old = [row for row, _ in guests if row.datastore == 'mysql 5.2'][:9]
+        guests = [
+            (row, Verdict.ERROR if row in old else verdict)
+            for row, verdict in guests
+        ]
+        guests[0] = (guests[0][0], Verdict.UNREACHABLE)
+        self.assertEqual(
+            '9 of 9 guests in error run mysql 5.2 (9 of its 17)', text(guests)
+        )
+
+    def test_a_project_is_named(self) -> None:
+        """If neither the host nor the datastore is closer to a cause."""
+        guests = [
+            (
+                Instance(str(number), project_id='web' if bad else 'shop'),
+                Verdict.UNREACHABLE if bad else Verdict.REACHABLE,
+            )
+            for number in range(40)
+            for bad in [number % 4 == 0]
+        ]
+        self.assertEqual(
+            '10 of 10 unreachable guests belong to project web (10 of its 10)',
+            text(guests),
+        )
+
+    def test_the_host_comes_first_where_all_traits_say_the_same(self) -> None:
+        """It is the closest to a cause."""
+        guests = [
+            (
+                Instance(
+                    str(number),
+                    datastore=f'mysql {bad}',
+                    project_id=f'p{bad}',
+                    server=Server('s', f'compute-{bad}'),
+                ),
+                Verdict.UNREACHABLE if bad else Verdict.REACHABLE,
+            )
+            for number in range(40)
+            for bad in [number % 4 == 0]
+        ]
+        self.assertIn('on host compute-True', text(guests))
+
+    def test_what_chance_explains_is_not_reported(self) -> None:
+        """Nobody bad, two of a host, all guests, or a few anywhere."""
+        self.assertEqual('', text([]))
+        for size, bad in (
+            (40, set()),
+            (400, {0, 5}),
+            (40, set(range(40))),
+            (40, {0, 5, 3}),
+            (10, {0, 5, 1}),
+        ):
+            self.assertEqual('', text(swept(size, bad, Verdict.UNREACHABLE)))
+
+    def test_random_deaths_name_nothing(self) -> None:
+        """Not in one of 300 clouds, with dice that fall the same each time."""
+        dice = random.Random(1)
+        for _ in range(300):
+            bad = set(dice.sample(range(200), dice.randint(3, 60)))
+            guests = swept(200, bad, Verdict.UNREACHABLE, hosts=20)
+            self.assertEqual('', text(guests))
+
+    def test_guests_of_which_nothing_is_known_do_not_count(self) -> None:
+        """A sweep that ended early asked a part of the cloud alone."""
+        guests = [
+            (row, verdict if int(row.id) % 5 == 2 else Verdict.UNKNOWN)
+            for row, verdict in swept(55, {2, 7, 12, 17}, Verdict.UNREACHABLE)
+        ]
+        self.assertEqual('', text(guests))
+
+    def test_a_guest_without_a_server_has_no_host(self) -> None:
+        """That Trove did not find their servers is nothing in common."""
+        guests = [
+            (
+                Instance(str(number)),
+                Verdict.REACHABLE if number % 4 else Verdict.UNREACHABLE,
+            )
+            for number in range(40)
+        ]
+        self.assertEqual('', text(guests))
+
+    def test_a_hostile_value_is_one_clean_word(self) -> None:
+        """Neither a line of its own, nor anything else of the line."""
+        guests = [
+            (
+                Instance(
+                    str(number),
+                    server=Server('s', 'a\n\x1b[31mb' if bad else 'c'),
+                ),
+                Verdict.UNREACHABLE if bad else Verdict.REACHABLE,
+            )
+            for number in range(40)
+            for bad in [number % 4 == 0]
+        ]
+        said = text(guests)
+        self.assertTrue(said.isprintable())
+        self.assertIn('on host a b (10', said)
+
+    def test_five_thousand_guests_are_looked_at_in_no_time(self) -> None:
+        """Each sweep of a monitor does it."""
+        bad = {number for number in range(5000) if number % 400 < 3}
+        guests = swept(5000, bad, Verdict.UNREACHABLE, hosts=400)
+        before = time.process_time()
+        self.assertIn(' are on host compute-', text(guests))
+        self.assertLess(time.process_time() - before, 1.0)
+
+
+class WaveTest(testtools.TestCase):
+    """Guests of host compute-2 die."""
+
+    dead = swept(55, {2, 7, 12, 17, 22, 27}, Verdict.UNREACHABLE)
+    more = swept(55, {2, 7, 12, 17, 22, 27, 32}, Verdict.UNREACHABLE)
+    well = swept(55, set(), Verdict.UNREACHABLE)
+    line = '6 of 6 unreachable guests are on host compute-2 (6 of its 11)'
+
+    def waves(self, watch: Watch, guests: Guests) -> list[Wave]:
+        changes = watch.swept(findings(guests), 0.0)
+        waves = [each for each in changes if isinstance(each, Wave)]
+        self.assertEqual(waves, changes[: len(waves)], 'they come first')
+        return waves
+
+    def test_a_wave_is_reported_once(self) -> None:
+        """Before its guests, and again after all were well."""
+        watch = Watch()
+        unknown = [(row, Verdict.UNKNOWN) for row, _ in self.dead]
+        for guests, waves in (
+            *((self.well, 0), (self.dead, 1), (self.dead, 0), (self.more, 0)),
+            *((self.well, 0), (self.dead, 1)),
+        ):
+            self.assertEqual(waves, len(self.waves(watch, guests)))
+        self.assertIsNotNone(watch.common)
+        self.assertEqual([], self.waves(watch, unknown))
+        self.assertIsNone(watch.common)
+
+    def test_the_monitor_prints_it_in_a_line(self) -> None:
+        """For people, and as JSON."""
+        (wave,) = self.waves(Watch(), self.dead)
+        noon = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
+        self.assertEqual(
+            f'2026-11-22T12:00:00Z in common: {self.line}',
+            events.line(wave, noon),
+        )
+        self.assertEqual(
+            {
+                'time': '2026-11-22T12:00:00Z',
+                'event': 'in-common',
+                'verdict': 'unreachable',
+                'trait': 'host',
+                'value': 'compute-2',
+                'bad_here': 6,
+                'bad': 6,
+                'here': 11,
+                'detail': self.line,
+            },
+            json.loads(events.json_line(wave, noon)),
+        )
+
+    def test_the_summary_and_the_view_have_it(self) -> None:
+        """As a sentence, and above the list of guests."""
+        found = findings(self.dead)
+        self.assertIn(f'{self.line}.', report.conclusions(found, 1.0))
+        watch = Watch()
+        watch.swept(found, 0.0)
+        terminal = io.StringIO()
+        screen = live.Screen(terminal, 60.0)
+        screen.swept(watch, found.summary, 1.0)
+        screen._screen.print(screen.picture())
+        self.assertIn(self.line, terminal.getvalue())
+
+
+class TailTest(testtools.TestCase):
+    def test_it_is_the_tail_of_the_hypergeometric_distribution(self) -> None:
+        """Summed up term by term, for every small cloud."""
+        guests = 12
+        for bad in range(guests + 1):
+            for drawn in range(guests + 1):
+                for hits in range(min(bad, drawn) + 1):
+                    if hits * guests <= drawn * bad:
+                        continue
+                    exact = sum(
+                        math.comb(bad, hit)
+                        * math.comb(guests - bad, drawn - hit)
+                        for hit in range(hits, min(bad, drawn) + 1)
+                    ) / math.comb(guests, drawn)
+                    self.assertAlmostEqual(
+                        exact, shared.tail(hits, drawn, bad, guests), places=9
+                    )

@@ -1,0 +1,474 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The status page of the monitor: HTML, JSON, and health."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+from html import parser
+import http
+import json
+import re
+from typing import Any
+
+import testtools
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.inventory import Server
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.tests import base
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.web import page
+from troveclient_rpcping.web import server
+from troveclient_rpcping.web.board import Board
+
+#: When the monitor of the tests starts.
+START = datetime.datetime(2026, 11, 28, 3, 0, tzinfo=datetime.UTC)
+INTERVAL = 60.0
+
+Judged = tuple[Verdict, Reason | None, str]
+
+REACHABLE: Judged = (Verdict.REACHABLE, None, '')
+SILENT = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
+FULL = (Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
+BUILDS = (Verdict.UNKNOWN, Reason.NOT_READY, 'It is built')
+OFF = (Verdict.UNKNOWN, Reason.SERVER_OFF, 'Its server is SHUTOFF')
+GATEWAY = (Verdict.UNKNOWN, Reason.GATEWAY, 'No server is available')
+
+HOSTILE = [
+    '<script>alert(1)</script>',
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    '</small></style><style>body { display: none }',
+    '&lt;b&gt;',
+    'x' * 10_000,
+    '\x1b]0;title\x07 \u202e gnol \ud800',
+]
+
+
+class Monitor:
+    """Reports sweeps, one a minute, to a board that has a page.
+
+    :param labels: those of the monitor.
+    :param text: the name, the host and so on of every guest; empty for
+        ordinary ones.
+    """
+
+    def __init__(
+        self, labels: dict[str, str] | None = None, text: str = ''
+    ) -> None:
+        self.board = Board(INTERVAL, labels)
+        self.now = START
+        self.pages = page.pages(self.board, lambda: self.now)
+        self._watch = Watch()
+        self.text = text
+        #: The hosts of the first guests; each other one has a host of its own.
+        self.hosts: list[str] = []
+
+    @property
+    def _seconds(self) -> float:
+        return (self.now - START).total_seconds()
+
+    def sweep(self, *judged: Judged, rtt: float = 0.031) -> None:
+        """Let a minute pass and a sweep end: guest 0, guest 1 and so on."""
+        self.now += datetime.timedelta(minutes=1)
+        targets = [self._target(number) for number in range(len(judged))]
+        findings = base.findings(
+            targets,
+            [
+                PingResult(
+                    instance_id=target.instance_id or '',
+                    verdict=verdict,
+                    reason=reason,
+                    message=message,
+                    request_id=self.text or f'req-{target.instance_id}',
+                    rtt=rtt if verdict is Verdict.REACHABLE else None,
+                )
+                for target, (verdict, reason, message) in zip(
+                    targets, judged, strict=True
+                )
+            ],
+        )
+        self.board.swept(
+            self._watch,
+            findings,
+            self._watch.swept(findings, self._seconds),
+            seconds=6.4,
+            now=self._seconds,
+            when=self.now,
+        )
+
+    def fail(self, why: str = 'No listing') -> None:
+        """Let a minute pass and a sweep fail."""
+        self.now += datetime.timedelta(minutes=1)
+        changes = self._watch.failed(why, self._seconds)
+        self.board.failed(self._watch, changes, when=self.now)
+
+    def _target(self, number: int) -> Target:
+        id_ = f'{self.text}{number}'
+        host = dict(enumerate(self.hosts)).get(number, f'compute-{number}')
+        row = Instance(
+            id=id_,
+            name=self.text or f'db-{number}',
+            project_id=self.text or 'project',
+            datastore=self.text or 'mysql 8.0',
+            server=Server('s', self.text or host, 'ACTIVE'),
+        )
+        return Target(id_, row.name, row)
+
+    def page(self, path: str = '/') -> server.Answer:
+        return self.pages[path]('')
+
+    def html(self) -> str:
+        return self.page().body.decode()
+
+    def json(self) -> dict[str, Any]:
+        return dict(json.loads(self.page('/status.json').body))
+
+    def headline(self) -> tuple[str, str]:
+        """Return the big line, and the text below it."""
+        head = page.headline(self.board.status, self.now)
+        return head.text, head.note
+
+
+class HeadlineTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.monitor = Monitor()
+
+    def test_before_the_first_sweep_it_says_so(self) -> None:
+        """It does not say that all is well."""
+        self.assertEqual(
+            ('Waiting for the end of the first sweep', ''),
+            self.monitor.headline(),
+        )
+
+    def test_it_counts_the_guests_that_are_down(self) -> None:
+        """A guest in error is down, and an unknown guest is not."""
+        for judged, text in (
+            ([], 'No guests'),
+            ([REACHABLE], '1 guest reachable'),
+            ([REACHABLE] * 1200, 'All 1,200 guests reachable'),
+            ([REACHABLE, BUILDS], '1 guest unknown'),
+            ([REACHABLE, BUILDS, SILENT], '1 guest down'),
+            ([SILENT, FULL, SILENT], '3 guests down'),
+        ):
+            self.monitor.sweep(*judged)
+            self.assertEqual((text, ''), self.monitor.headline())
+
+    def test_guests_that_are_off_are_no_trouble(self) -> None:
+        """The text below the line counts them."""
+        self.monitor.sweep(REACHABLE, REACHABLE, OFF)
+        self.assertEqual(
+            (
+                'All 2 guests reachable',
+                '1 guest in a server that is off.',
+            ),
+            self.monitor.headline(),
+        )
+
+    def test_a_failing_control_plane_comes_before_the_guests(self) -> None:
+        """The line keeps the time of the first failure."""
+        self.monitor.sweep(REACHABLE, SILENT)
+        for _ in range(3):
+            self.monitor.fail('No listing: 503')
+        self.assertEqual(
+            (
+                'Control plane failing since 03:02 UTC',
+                'No sweep: No listing: 503. Below is what was last known, at '
+                '03:01 UTC.',
+            ),
+            self.monitor.headline(),
+        )
+        self.monitor.sweep(REACHABLE, SILENT)
+        self.assertEqual(('1 guest down', ''), self.monitor.headline())
+
+    def test_a_monitor_whose_sweeps_all_failed_knows_nothing(self) -> None:
+        """It says since when, and why."""
+        self.monitor.fail('No login')
+        self.assertEqual(
+            (
+                'Control plane failing since 03:01 UTC',
+                'No sweep: No login. Nothing is known of the guests yet.',
+            ),
+            self.monitor.headline(),
+        )
+
+    def test_a_failure_for_some_guests_stands_below_the_line(self) -> None:
+        """A failure for most of them is the line."""
+        self.monitor.sweep(REACHABLE, REACHABLE, SILENT, GATEWAY)
+        self.assertEqual(
+            (
+                '1 guest down',
+                'Control plane failing in part since 03:01 UTC: 1 of 4 guests '
+                'unknown, gateway: No server is available.',
+            ),
+            self.monitor.headline(),
+        )
+        self.monitor.sweep(REACHABLE, GATEWAY, GATEWAY, GATEWAY)
+        self.assertEqual(
+            'Control plane failing since 03:01 UTC',
+            self.monitor.headline()[0],
+        )
+
+    def test_a_sweep_that_is_overdue_comes_before_its_guests(self) -> None:
+        """The monitor may hang."""
+        self.monitor.sweep(REACHABLE)
+        self.monitor.now += datetime.timedelta(minutes=12)
+        self.assertEqual(
+            (
+                'No sweep for 12m',
+                'Below is what was last known, at 03:01 UTC.',
+            ),
+            self.monitor.headline(),
+        )
+
+    def test_a_time_of_another_day_has_its_date(self) -> None:
+        """Otherwise it would read as one of today."""
+        self.monitor.sweep(REACHABLE)
+        self.monitor.now += datetime.timedelta(days=1)
+        self.assertIn('at Nov 28, 03:01 UTC', self.monitor.headline()[1])
+
+
+class ListTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.monitor = Monitor({'cloud': 'north'})
+
+    def test_a_guest_has_all_that_helps_to_find_it(self) -> None:
+        """Since when is that of its verdict, not of the last sweep."""
+        self.monitor.sweep(REACHABLE)
+        self.monitor.sweep(FULL)
+        self.monitor.sweep(FULL)
+        self.assertEqual(
+            [
+                {
+                    'instance_id': '0',
+                    'name': 'db-0',
+                    'verdict': 'error',
+                    'reason': 'agent-error',
+                    'detail': 'disk is full',
+                    'since': '2026-11-28T03:02:00Z',
+                    'project_id': 'project',
+                    'datastore': 'mysql 8.0',
+                    'host': 'compute-0',
+                    'request_id': 'req-0',
+                }
+            ],
+            self.monitor.json()['guests'],
+        )
+        html = self.monitor.html()
+        for text in (
+            *('db-0', 'error', 'agent-error', 'disk is full', '03:02 UTC'),
+            *('for 1m', 'project', 'mysql 8.0', 'compute-0', 'req-0'),
+        ):
+            self.assertIn(text, html)
+
+    def test_guests_that_are_down_come_first_and_the_latest_of_them(
+        self,
+    ) -> None:
+        """Guests that are off come last."""
+        self.monitor.sweep(OFF, BUILDS, SILENT, REACHABLE, REACHABLE)
+        self.monitor.sweep(OFF, BUILDS, SILENT, FULL, REACHABLE)
+        self.assertEqual(
+            ['3', '2', '1', '0'],
+            [each['instance_id'] for each in self.monitor.json()['guests']],
+        )
+
+    def test_the_list_of_5000_guests_is_cut(self) -> None:
+        """It says how many more there are."""
+        self.monitor.sweep(*[SILENT] * 5000)
+        html = self.monitor.html()
+        self.assertEqual(
+            200,
+            html.count('<b class="unreachable">unreachable</b> agent-timeout'),
+        )
+        self.assertIn('and 4,800 guests more', html)
+        self.assertIn('5,000 guests down', html)
+        self.assertEqual(4800, self.monitor.json()['more'])
+        self.assertLess(len(html), 150_000)
+
+    def test_what_bad_guests_have_in_common_stands_below_the_line(
+        self,
+    ) -> None:
+        """The page says nothing if nothing stands out."""
+        self.assertEqual('', self.monitor.json()['common'])
+        # Those that are silent are all guests on one host.
+        self.monitor.hosts = ['compute-17'] * 5
+        self.monitor.sweep(*[SILENT] * 5, *[REACHABLE] * 45)
+        common = self.monitor.json()['common']
+        self.assertIn('compute-17', common)
+        self.assertIn(f'<p>{common}</p>', self.monitor.html())
+
+    def test_a_failed_sweep_keeps_the_guests(self) -> None:
+        """They are what was last known."""
+        self.monitor.sweep(SILENT, REACHABLE)
+        before = self.monitor.json()
+        self.monitor.fail()
+        after = self.monitor.json()
+        for key in ('guests', 'verdicts', 'swept'):
+            self.assertEqual(before[key], after[key], key)
+
+    def test_the_labels_of_the_monitor_are_in_its_title(self) -> None:
+        """An operator has several clouds."""
+        self.assertIn('Trove guest RPC: cloud north', self.monitor.html())
+
+
+class ChangesTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.monitor = Monitor()
+
+    def test_changes_stand_with_the_latest_first(self) -> None:
+        """They are changes of guests, and of the control plane."""
+        self.monitor.sweep(REACHABLE)
+        self.monitor.sweep(FULL)
+        self.monitor.fail('No login')
+        plane, guest = self.monitor.json()['events']
+        self.assertEqual(
+            {
+                'when': '2026-11-28T03:02:00Z',
+                'instance_id': '0',
+                'name': 'db-0',
+                'before': 'reachable',
+                'after': 'error',
+                'seconds': 60.0,
+                'why': 'agent-error: disk is full',
+            },
+            guest,
+        )
+        self.assertEqual(
+            (None, 'ok', 'failing', 'no sweep: No login'),
+            tuple(
+                plane[key] for key in ('instance_id', 'before', 'after', 'why')
+            ),
+        )
+
+    def test_the_page_has_the_last_50(self) -> None:
+        """What many guests have in common comes first."""
+        self.monitor.sweep(*[REACHABLE] * 200)
+        self.monitor.hosts = ['compute-17'] * 60
+        self.monitor.sweep(*[SILENT] * 60, *[REACHABLE] * 140)
+        self.assertEqual(50, self.monitor.html().count('<li>'))
+        first, second, *_ = self.monitor.json()['events']
+        self.assertIn('compute-17', first['why'])
+        self.assertEqual('0', second['instance_id'])
+
+
+class RoundTripsTest(testtools.TestCase):
+    def test_the_last_60_sweeps_are_drawn(self) -> None:
+        """A single sweep is a line, too, and none is no drawing."""
+        monitor = Monitor()
+        self.assertNotIn('<svg', monitor.html())
+        for sweeps, points in ((1, 2), (1, 2), (1, 3), (100, 60)):
+            for _ in range(sweeps):
+                monitor.sweep(REACHABLE)
+            paths = re.findall(r'class="p[59][05]" d="M(.*?)"', monitor.html())
+            self.assertEqual(
+                [points] * 2, [len(path.split('L')) for path in paths]
+            )
+        self.assertIn('p50 31 ms', monitor.html())
+
+
+class Tags(parser.HTMLParser):
+    """The tags, the attributes and the text of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ''
+        self.feed(text)
+
+    def handle_starttag(
+        self, tag: str, attrs: list[tuple[str, str | None]]
+    ) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def tags(monitor: Monitor) -> Tags:
+    """Let all kinds of text be on a page, and parse it."""
+    monitor.sweep(REACHABLE, REACHABLE)
+    detail = monitor.text or 'disk is full'
+    monitor.sweep((Verdict.ERROR, Reason.AGENT_ERROR, detail), SILENT)
+    monitor.fail(plaintext.first_line(detail))
+    return Tags(monitor.html())
+
+
+class HostileTest(testtools.TestCase):
+    def test_no_text_becomes_html(self) -> None:
+        """The page has the same tags and attributes, whatever the text."""
+        clean = tags(Monitor({'cloud': 'north'}))
+        self.assertNotIn('script', clean.tags)
+        for text in HOSTILE:
+            dirty = tags(Monitor({'cloud': HOSTILE[0]}, text))
+            self.assertEqual(clean.tags, dirty.tags, text)
+            self.assertEqual(clean.attributes, dirty.attributes, text)
+
+    def test_a_text_is_shown_as_it_is(self) -> None:
+        """A tag in a name is text on the page."""
+        for text in HOSTILE[:5]:
+            self.assertIn(text, tags(Monitor(text=text)).text)
+
+    def test_the_page_may_load_nothing_and_run_nothing(self) -> None:
+        """The policy names the only style sheet by its hash."""
+        answer = Monitor().page()
+        html = answer.body.decode()
+        headers = dict(answer.headers)
+        [style] = re.findall('<style>(.*?)</style>', html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest())
+        policy = headers['Content-Security-Policy']
+        self.assertIn("default-src 'none'", policy)
+        self.assertIn(f"style-src 'sha256-{digest.decode()}'", policy)
+        self.assertNotIn('unsafe', policy)
+        self.assertNotIn(' style=', html)
+        self.assertEqual('nosniff', headers['X-Content-Type-Options'])
+
+    def test_the_page_loads_itself_anew_with_each_sweep(self) -> None:
+        """It does so every 5 to 60 seconds."""
+        for interval, seconds in ((0.2, 5), (30.0, 30), (3600.0, 60)):
+            board = Board(interval)
+            body = page.pages(board, lambda: START)['/']('').body
+            self.assertIn(
+                f'http-equiv="refresh" content="{seconds}"'.encode(), body
+            )
+
+
+class HealthTest(testtools.TestCase):
+    def test_it_is_healthy_while_the_last_good_sweep_is_fresh(self) -> None:
+        """A load balancer then sends people to this monitor."""
+        monitor = Monitor()
+        self.assert_health(monitor, 503, 'none yet')
+        monitor.sweep(SILENT)
+        self.assert_health(monitor, 200, '0s ago')
+        # Three intervals, and no longer.
+        monitor.now += datetime.timedelta(minutes=3)
+        self.assert_health(monitor, 200, '3m ago')
+        monitor.fail()
+        self.assert_health(monitor, 503, '4m ago')
+
+    def assert_health(self, monitor: Monitor, status: int, age: str) -> None:
+        answer = monitor.page('/-/healthy')
+        self.assertEqual(http.HTTPStatus(status), answer.status)
+        self.assertEqual(f'last good sweep: {age}\n', answer.body.decode())
+        self.assertEqual(status != 200, monitor.json()['stale'])

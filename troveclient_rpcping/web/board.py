@@ -1,0 +1,366 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The state of the guests after the last sweep, for the status page.
+
+The monitor reports each sweep to the :class:`Board`. The threads of the HTTP
+server read a :class:`Status` from it, which never changes.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import datetime
+from typing import Any
+
+from troveclient_rpcping import plaintext
+from troveclient_rpcping.inventory import Server
+from troveclient_rpcping.outcomes.changes import Change
+from troveclient_rpcping.outcomes.changes import Failure
+from troveclient_rpcping.outcomes.changes import GuestChange
+from troveclient_rpcping.outcomes.changes import KnownGuest
+from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.changes import Wave
+from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import Verdict
+
+#: Guests in a list, at the most: the page of a cloud that is down must load.
+GUESTS = 200
+
+#: Changes in a list, at the most.
+CHANGES = 50
+
+#: Sweeps whose round-trip times are drawn.
+SWEEPS = 60
+
+# Characters of a name, at the most.
+_NAME = 80
+
+# A sweep is stale after this many intervals, but not before this many seconds.
+_STALE_INTERVALS = 3
+_STALE_SECONDS = 60.0
+
+_DOWN = (Verdict.UNREACHABLE, Verdict.ERROR)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """A guest that is not reachable. All texts are clean lines.
+
+    :param since: since when it has its verdict.
+    """
+
+    instance_id: str
+    name: str
+    verdict: Verdict
+    reason: Reason | None
+    detail: str
+    since: datetime.datetime
+    project_id: str
+    datastore: str
+    host: str
+    request_id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A change of a guest, of many, or of the control plane.
+
+    All texts are clean lines.
+
+    :param when: the end of the sweep.
+    :param instance_id: which guest; None for the control plane, or for many
+        guests.
+    :param name: its name; empty if it is unknown.
+    :param before: its verdict until then, or ``new``; ``ok`` or ``failing``
+        for the control plane; empty for many guests.
+    :param after: its verdict from then on, or ``gone``; ``ok`` or ``failing``.
+    :param seconds: how long *before* had lasted; None for a new guest.
+    :param why: what the verdict does not say; empty for nothing.
+    """
+
+    when: datetime.datetime
+    instance_id: str | None = None
+    name: str = ''
+    before: str = ''
+    after: str = ''
+    seconds: float | None = None
+    why: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """Percentiles of the round-trip times of one sweep, in seconds."""
+
+    p50: float
+    p95: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """The control plane fails.
+
+    :param since: since when.
+    :param why: a clean line.
+    :param widespread: whether most guests are unknown for it, or all.
+    """
+
+    since: datetime.datetime
+    why: str
+    widespread: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The state of the guests after a sweep.
+
+    :param interval: seconds from the start of a sweep to that of the next.
+    :param labels: the labels of the monitor, as in ``cloud`` and ``north``.
+    :param swept: the end of the last sweep that brought results; None before.
+    :param seconds: how long that sweep took.
+    :param failing: how the control plane fails; None if it does not.
+    :param verdicts: guests by verdict, as last known.
+    :param off: how many of the unknown ones are in a server that is off.
+    :param guests: guests that are not reachable, as last known: those that
+        are down first, those that are off last, and the latest of each first.
+        :data:`GUESTS` at the most.
+    :param more: how many more there are.
+    :param common: what the guests that are down have in common; empty if
+        nothing stands out.
+    :param events: the latest changes, the latest first.
+    :param round_trips: those of the last sweeps, the latest last.
+    """
+
+    interval: float
+    labels: Mapping[str, str]
+    swept: datetime.datetime | None = None
+    seconds: float = 0.0
+    failing: Failing | None = None
+    verdicts: Mapping[Verdict, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(Verdict, 0)
+    )
+    off: int = 0
+    guests: Sequence[Guest] = ()
+    more: int = 0
+    common: str = ''
+    events: Sequence[Event] = ()
+    round_trips: Sequence[RoundTrips] = ()
+
+    @property
+    def down(self) -> int:
+        """How many guests are unreachable or in error."""
+        return sum(self.verdicts[each] for each in _DOWN)
+
+    def age(self, now: datetime.datetime) -> float | None:
+        """Return how many seconds ago the last good sweep ended, if any did.
+
+        :param now: the time, in UTC.
+        """
+        if self.swept is None:
+            return None
+        return max(0.0, (now - self.swept).total_seconds())
+
+    def is_stale(self, now: datetime.datetime) -> bool:
+        """Whether there should have been another good sweep long ago.
+
+        :param now: the time, in UTC.
+        """
+        age = self.age(now)
+        usual = max(self.interval, self.seconds)
+        return age is None or age > max(
+            _STALE_SECONDS, _STALE_INTERVALS * usual
+        )
+
+
+class Board:
+    """Keeps the :class:`Status`.
+
+    Times on the clock of :class:`Watch` are seconds; *when* is the same
+    moment, in UTC.
+
+    :param interval: seconds from the start of a sweep to that of the next.
+    :param labels: the labels of the monitor.
+    """
+
+    def __init__(
+        self, interval: float, labels: Mapping[str, str] | None = None
+    ):
+        #: The state after the last sweep.
+        self.status = Status(interval=interval, labels=dict(labels or {}))
+        self._events: collections.deque[Event] = collections.deque(
+            maxlen=CHANGES
+        )
+        self._round_trips: collections.deque[RoundTrips] = collections.deque(
+            maxlen=SWEEPS
+        )
+
+    def swept(
+        self,
+        watch: Watch,
+        findings: Findings,
+        changes: Sequence[Change],
+        *,
+        seconds: float,
+        now: float,
+        when: datetime.datetime,
+    ) -> None:
+        """Record a sweep that brought results.
+
+        :param watch: what is known of each guest now.
+        :param findings: the outcomes of the sweep.
+        :param changes: what the sweep changed.
+        :param seconds: how long it took.
+        :param now: its end, on the clock of *watch*.
+        :param when: its end, in UTC.
+        """
+        summary = findings.summary
+        if summary.rtts:
+            self._round_trips.append(
+                RoundTrips(summary.percentile(50), summary.percentile(95))
+            )
+        targets = {
+            each.target.instance_id: each.target for each in findings.outcomes
+        }
+        guests = sorted(
+            watch.not_reachable,
+            key=lambda each: (
+                each.result.verdict not in _DOWN,
+                each.result.reason is Reason.SERVER_OFF,
+                -each.since,
+            ),
+        )
+        self.status = dataclasses.replace(
+            self.status,
+            swept=when,
+            seconds=seconds,
+            verdicts={each: summary.verdicts[each] for each in Verdict},
+            off=summary.reasons[Reason.SERVER_OFF],
+            guests=tuple(
+                _guest(each, targets.get(each.instance_id), now, when)
+                for each in guests[:GUESTS]
+            ),
+            more=max(0, len(guests) - GUESTS),
+            common=watch.common.text if watch.common else '',
+            round_trips=tuple(self._round_trips),
+            **self._news(watch, changes, when),
+        )
+
+    def failed(
+        self,
+        watch: Watch,
+        changes: Sequence[Change],
+        *,
+        when: datetime.datetime,
+    ) -> None:
+        """Record a sweep that brought nothing: the guests stay as they were.
+
+        :param watch: what is known of each guest.
+        :param changes: what the sweep changed.
+        :param when: its end, in UTC.
+        """
+        self.status = dataclasses.replace(
+            self.status, **self._news(watch, changes, when)
+        )
+
+    def _news(
+        self, watch: Watch, changes: Sequence[Change], when: datetime.datetime
+    ) -> Any:
+        """Return the fields that a failed sweep changes, too."""
+        # The first change of a sweep stays first: it may be about many guests.
+        self._events.extendleft(_event(each, when) for each in changes[::-1])
+        return {
+            'failing': self._failing(watch.failure, when),
+            'events': tuple(self._events),
+        }
+
+    def _failing(
+        self, failure: Failure | None, when: datetime.datetime
+    ) -> Failing | None:
+        if failure is None:
+            return None
+        before = self.status.failing
+        return Failing(
+            since=before.since if before else when,
+            why=_words(failure),
+            widespread=failure.reason is None or failure.widespread,
+        )
+
+
+def _guest(
+    known: KnownGuest,
+    target: Target | None,
+    now: float,
+    when: datetime.datetime,
+) -> Guest:
+    row = target.instance if target else None
+    server = (row.server if row else None) or Server()
+    result = known.result
+    return Guest(
+        instance_id=plaintext.one_line(known.instance_id),
+        name=plaintext.one_line(known.name or '', _NAME),
+        verdict=result.verdict,
+        reason=result.reason,
+        detail=result.detail,
+        since=when - datetime.timedelta(seconds=now - known.since),
+        project_id=_clean(row.project_id if row else None),
+        datastore=_clean(row.datastore if row else None),
+        host=_clean(server.host),
+        request_id=_clean(result.request_id),
+    )
+
+
+def _event(change: Change, when: datetime.datetime) -> Event:
+    if isinstance(change, GuestChange):
+        result = change.result
+        return Event(
+            when=when,
+            instance_id=plaintext.one_line(change.instance_id),
+            name=plaintext.one_line(change.name or '', _NAME),
+            before=change.before or 'new',
+            after=change.after or 'gone',
+            seconds=change.seconds,
+            why=_why(result) if result else '',
+        )
+    if isinstance(change, Wave):
+        return Event(when=when, why=change.common.text)
+    return Event(
+        when=when,
+        before='failing' if change.before else 'ok',
+        after='failing' if change.after else 'ok',
+        seconds=change.seconds,
+        why=_words(change.after) if change.after else '',
+    )
+
+
+def _why(result: PingResult) -> str:
+    # An unreachable guest has one reason, and Trove one sentence for it.
+    if result.reason in (None, Reason.AGENT_TIMEOUT):
+        return ''
+    return f'{result.reason}: {result.detail}'
+
+
+def _words(failure: Failure) -> str:
+    """Say how the control plane fails, in a clean line."""
+    if failure.reason is None:
+        return f'no sweep: {failure.detail}'
+    guests = f'{failure.unknown} of {failure.guests} guests unknown'
+    return f'{guests}, {failure.reason}: {failure.detail}'
+
+
+def _clean(text: str | None) -> str:
+    return plaintext.one_line(text or '')

@@ -1,0 +1,316 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The HTTP server of the monitor, for Prometheus and for browsers.
+
+It is the one of Python's ``wsgiref``, as in ``prometheus_client``. Attacks on
+the latter showed what this module must add: see "What an attack can do" in
+``doc/source/user/prometheus.rst``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import functools
+import http
+import io
+import ipaddress
+import logging
+import re
+import socket
+import socketserver
+import ssl
+import threading
+from types import TracebackType
+from typing import Any
+from typing import Self
+from typing import TYPE_CHECKING
+import urllib.parse
+from wsgiref import simple_server
+
+from troveclient_rpcping import plaintext
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIEnvironment
+
+LOG = logging.getLogger(__name__)
+
+#: The port to listen on, by default.
+PORT = 9877
+_LOOPBACK = '127.0.0.1'
+
+#: Connections at once, at the most. A scrape takes less than a second.
+CONNECTIONS = 16
+
+# Seconds after which the server notices its end.
+_TICK = 0.1
+
+_LISTEN = re.compile(
+    r'(?:(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]*)):)?'
+    r'(?P<port>[0-9]{1,5})'
+)
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Return the address and the port that a command line names.
+
+    :param text: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT`` or ``PORT``.
+        Without an address, it is that of loopback.
+    :raises ValueError: the text is none of these; says in one line what to
+        write.
+    """
+    match = _LISTEN.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f'"{plaintext.one_line(text)}" is not an address to listen on: '
+            f'write ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}'
+        )
+    port = int(match['port'])
+    if port > 65535:
+        raise ValueError(
+            f'There is no port {port}: write one from 1 to 65535, as in '
+            f'{_LOOPBACK}:{PORT}'
+        )
+    return match['v6'] or match['name'] or _LOOPBACK, port
+
+
+def tls(
+    cert: str, key: str | None = None, client_ca: str | None = None
+) -> ssl.SSLContext:
+    """Return how to serve HTTPS.
+
+    :param cert: a file with the certificate of the server and those between
+        it and its authority.
+    :param key: a file with the key; None: it is in the file of *cert*.
+    :param client_ca: a file with the certificates of the authorities of the
+        clients. Then a client without a certificate of theirs gets nothing.
+    :raises OSError: a file cannot be used; says in one line why.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        what = f'the certificate {cert}'
+        if key:
+            what += f' with the key {key}'
+        # Without a password, OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(cert, key, password='')
+        if client_ca:
+            what = f'the certificates of clients {client_ca}'
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise OSError(
+            f'Cannot use {plaintext.one_line(what)}: {_why(error)}: give '
+            'files in PEM, and a key that has no passphrase'
+        ) from error
+    return context
+
+
+def _why(error: OSError) -> str:
+    # OpenSSL's text has the names of its parts around it.
+    return re.sub(r'\[.*?\] | \(_ssl.*\)', '', error.strerror or str(error))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request.
+
+    :param body: its content.
+    :param kind: the content type.
+    :param status: the status.
+    :param headers: further headers.
+    """
+
+    body: bytes
+    kind: str = 'text/plain; charset=utf-8'
+    status: http.HTTPStatus = http.HTTPStatus.OK
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+#: Answers a GET, given the Accept header, which may be empty.
+Page = Callable[[str], Answer]
+
+
+class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
+    """Serves pages in threads of its own, during a ``with`` block.
+
+    ::
+
+        with Server({'/metrics': metrics.page}, '127.0.0.1', 9877):
+            keep_sweeping()
+
+    :param pages: the page of each path.
+    :param address: where to listen: an IP address, or a name, which stands
+        for its first address.
+    :param port: on which port; 0 for any free one.
+    :param context: how to serve HTTPS; None for HTTP.
+    :raises OSError: the server cannot listen there; says in one line why.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        pages: Mapping[str, Page],
+        address: str,
+        port: int,
+        context: ssl.SSLContext | None = None,
+    ):
+        self._pages = pages
+        self._address = address
+        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        # The open connections, the oldest one first.
+        self._open: dict[Any, None] = {}
+        self._closing = threading.Lock()
+        try:
+            found = socket.getaddrinfo(
+                address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            self.address_family, *_, where = found[0]
+            super().__init__(where, _Handler)  # type: ignore[arg-type]
+        except (OSError, UnicodeError) as error:
+            # A name that cannot be one raises the second.
+            why = getattr(error, 'strerror', None) or error
+            shown = f'[{address}]' if ':' in address else address
+            raise OSError(f'Cannot listen on {shown}:{port}: {why}') from error
+        self.set_app(self._answer)
+        if context is not None:
+            # The handshake waits for the thread of its connection, or one
+            # silent client would keep everybody else out.
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
+
+    def __enter__(self) -> Self:
+        threading.Thread(
+            target=self.serve_forever, args=(_TICK,), daemon=True
+        ).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection; if there are too many, end the oldest one."""
+        if not self._room.acquire(blocking=False):
+            self._end_oldest()
+            self._room.acquire()
+        self._open[request] = None
+        super().process_request(request, client_address)
+
+    def _end_oldest(self) -> None:
+        # Under the lock, shutdown_request() closes no socket meanwhile. The
+        # client may have gone by itself.
+        with self._closing, contextlib.suppress(OSError, StopIteration):
+            # Not by the method of TLS, which would wait for the client.
+            socket.socket.shutdown(next(iter(self._open)), socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        with self._closing:
+            del self._open[request]
+        self._room.release()
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong, and keep it off standard error."""
+        LOG.debug('A request went wrong', exc_info=True)
+
+    def _answer(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer a request: a WSGI application."""
+        answer = self._find(environ)
+        start_response(
+            f'{answer.status} {answer.status.phrase}',
+            [
+                ('Content-Type', answer.kind),
+                ('Content-Length', str(len(answer.body))),
+                *answer.headers,
+            ],
+        )
+        return [] if environ['REQUEST_METHOD'] == 'HEAD' else [answer.body]
+
+    def _find(self, environ: WSGIEnvironment) -> Answer:
+        if environ['REQUEST_METHOD'] not in ('GET', 'HEAD'):
+            return Answer(
+                b'',
+                status=http.HTTPStatus.METHOD_NOT_ALLOWED,
+                headers=(('Allow', 'GET, HEAD'),),
+            )
+        if not self._is_meant(environ.get('HTTP_HOST', '')):
+            return Answer(
+                b'The name in this URL is not known here. Ask by an IP '
+                b'address, or give the name to --listen.\n',
+                status=http.HTTPStatus.MISDIRECTED_REQUEST,
+            )
+        page = self._pages.get(environ['PATH_INFO'])
+        if page is None:
+            known = ' or '.join(self._pages)
+            return Answer(
+                f'See {known}\n'.encode(), status=http.HTTPStatus.NOT_FOUND
+            )
+        try:
+            return page(environ.get('HTTP_ACCEPT', ''))
+        except Exception:
+            # wsgiref answers 500.
+            LOG.exception('A page cannot be made')
+            raise
+
+    @functools.cached_property
+    def _names(self) -> set[str]:
+        """The names that a request may have in its Host field."""
+        # Not at the start: the second one may ask DNS, and wait.
+        machine = [socket.gethostname(), socket.getfqdn()]
+        short = [name.partition('.')[0] for name in machine]
+        return {
+            name.rstrip('.').lower()
+            for name in ('localhost', self._address, *machine, *short)
+        }
+
+    def _is_meant(self, host: str) -> bool:
+        """Whether a request is meant for this server, by its Host field.
+
+        The owner of a web page can let the page's name lead to this machine.
+        A browser would then let the page read the answer (DNS rebinding). But
+        the page's name is not one of ours. An IP address cannot lead
+        elsewhere. A browser always sends a Host; HTTP/1.0 need not.
+        """
+        try:
+            name = urllib.parse.urlsplit(f'//{host}').hostname or ''
+            name = name.rstrip('.')
+            known = not host or name in self._names
+            return known or bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
+
+
+class _Handler(simple_server.WSGIRequestHandler):
+    """One connection: one request, and its answer."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug('%s', plaintext.one_line(format % args))
+
+    def get_stderr(self) -> io.StringIO:
+        # wsgiref writes a traceback there for a client that hangs up.
+        return io.StringIO()
