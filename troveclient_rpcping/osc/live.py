@@ -43,7 +43,7 @@ from troveclient_rpcping.verdict import Verdict
 _DRAWN = 60
 
 # Lines of the screen that the list of guests does not use.
-_HEADROOM = 11
+_HEADROOM = 12
 
 # The least width of a screen, in columns, that has room for IDs too.
 _WIDE = 110
