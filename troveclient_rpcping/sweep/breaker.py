@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""When to stop asking: nothing answers any more, and it is not the guests."""
+"""When to end a sweep early: the control plane fails, not the guests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 
-# What says nothing of any guest, but that the control plane fails.
+# Reasons that say nothing of a guest: the control plane fails.
 _FAILURES = {*CONTROL_PLANE} - {Reason.RATE_LIMITED, Reason.NOT_ASKED}
 
-# Failures in a row, beyond those that were in flight together, that make a
-# pattern.
+# This many failures in a row, beyond the pings that were in flight together,
+# end the sweep.
 _PATTERN = 16
 
-# Timeouts in a row that make one, at the least.
+# The fewest timeouts in a row that end it.
 _TIMEOUTS = 8
 
 # Trove answers for a dead guest after 15 s (agent_call_low_timeout). If there

@@ -24,54 +24,55 @@ from __future__ import annotations
 from collections.abc import Hashable
 import statistics
 
-# Requests in flight while the usual round-trip time is measured, and how many
-# round trips that takes.
+# While it measures the usual round-trip time, the sweep keeps this many
+# requests in flight. It starts to grow after the first round trips, and
+# measures more.
 _CALM = 2
 _FIRST = 4
 _CALM_ROUND_TRIPS = 16
 
-# Round trips of a full window up to so many usual ones are quick: no request
-# waits for another.
+# A full window is quick if its round trips take at most this many usual ones:
+# a request then waits for others for half of a usual round trip.
 _QUICK = 1.5
 
-# The first round trips of all may meet workers that just wake up: a window of
-# less than this share of them is the usual case.
+# The first round trips may meet workers that just wake up. A window that takes
+# less than this share of the usual time sets a new usual time.
 _WOKEN = 0.8
 
 # The fewest round trips that make a window.
 _WINDOW = 6
 
 # If two controls side by side share one worker, the second takes twice as long
-# as the first. If it takes no more than so many times as long, the two had a
-# worker each; unless they took more than so many usual round trips: then both
-# waited. Workers that share a processor are slow, too.
+# as the first. If the slower one takes at most _APART times as long, each had
+# a worker of its own; unless it took more than _SLOW_PAIR usual round trips:
+# then both waited. Workers that share a processor are slow, too.
 _APART = 1.5
 _SLOW_PAIR = 4.0
 
-# Seconds, and usual round trips, after which an answer is not just slow: its
-# guest keeps Trove waiting.
+# After this many seconds and usual round trips, a ping is held: its guest
+# keeps Trove waiting.
 _HELD = 0.5
 _HELD_ROUND_TRIPS = 4
 
-# Quick pairs in a row before one more ping may be held; and after a pair that
-# was not quick, which may be the sign that only one worker is left.
+# This many quick pairs in a row allow one more held ping; after a slow pair,
+# which may show that only one worker is left, it takes more.
 _LUCK = 2
 _MORE_LUCK = 3
 
-# Seconds until the next pair of controls after some that were not quick. The
-# first of them may have met another request.
+# Seconds until the next pair of controls after one, two, ... slow pairs. The
+# first slow pair may have met a request of another caller.
 _PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
-# After so many sweeps without a block, an earlier one is forgotten.
+# A block is forgotten after this many sweeps without another one.
 _FORGOTTEN = 20
 
-# Seconds without any answer while requests are in flight: every worker is
-# held.
+# After this many seconds without an answer to any request, every worker is
+# held: the API is blocked.
 _BLOCKED = 2.0
 
-# While no agent has answered yet: requests in flight, and one more every so
-# many seconds, up to the most. If the message bus is dead, each of them holds
-# a worker.
+# Before the first answer of an agent, the sweep begins with few requests in
+# flight, and adds one after each pause, up to a limit. If the message bus is
+# dead, each of them holds a worker.
 _UNANSWERED = 2
 _UNANSWERED_PAUSE = 1.0
 _MOST_UNANSWERED = 4
@@ -82,7 +83,7 @@ TROVE_WAITS = 15.0
 
 
 class Capacity:
-    """What is known of the API's capacity, and what is in flight.
+    """The known capacity of the API, and the requests in flight.
 
     Times are seconds on one monotonic clock, which the caller reads. One
     object may serve one sweep after another: it keeps what it learnt.
@@ -99,9 +100,9 @@ class Capacity:
         self._window: list[float] = []
         # Whether a guest had to wait for a place during this window.
         self._is_full = False
-        # Answers to pings of the last window that are still to come.
+        # How many answers to pings of the last window will still arrive.
         self._late = 0
-        # How many pings may be held at once, and how many never again.
+        # How many pings may be held at once, and how many blocked the API.
         self._holds = 1
         self._never = most + 1
         self._wary = False
@@ -114,12 +115,12 @@ class Capacity:
 
     def begin(self, now: float) -> None:
         """Start a sweep, with what earlier ones learnt."""
-        # What is in flight, the oldest first, and whether it is likely to be
-        # held.
+        # When each request in flight was sent, the oldest first, and whether
+        # it is likely to be held.
         self._flight: dict[Hashable, tuple[float, bool]] = {}
         self._risky = 0
         self._controls: set[Hashable] = set()
-        # Until when a worker is held by a request that was given up.
+        # The times until which requests that were given up hold workers.
         self._abandoned: list[float] = []
         self._answered = False
         #: The most requests that were in flight together.
@@ -130,7 +131,7 @@ class Capacity:
         if self._sweeps_since_block > _FORGOTTEN:
             # It may have been a hiccup of the API.
             self._never, self._wary = self.most + 1, False
-        # The usual time may be another one by now: it is measured anew.
+        # The usual time may have changed since: measure it again.
         self._calm.clear()
         self._window.clear()
         self._is_full = False
@@ -146,11 +147,11 @@ class Capacity:
     ) -> None:
         """Record a request.
 
-        :param ping: which one; comes back in :meth:`ended`.
-        :param risky: whether it is likely to be held: its guest is known to
-            be silent, or has a stale heartbeat.
-        :param control: whether it goes beside the guests, and takes no place
-            of theirs.
+        :param ping: the request, as :meth:`ended` will name it.
+        :param risky: whether it is likely to be held: its guest was silent
+            before, or has a stale heartbeat.
+        :param control: whether it is not the ping of a guest, and takes no
+            place of a guest.
         """
         if not self._flight:
             self._quiet_since = now
@@ -163,7 +164,7 @@ class Capacity:
     def ended(self, ping: Hashable, now: float, rtt: float | None) -> None:
         """Record the end of a request.
 
-        :param ping: what :meth:`sent` was told.
+        :param ping: the request, as in :meth:`sent`.
         :param rtt: the round-trip time in seconds if an agent answered; None
             for any other end.
         """
@@ -217,11 +218,10 @@ class Capacity:
         return False
 
     def wants_pair(self, now: float) -> bool:
-        """Whether a pair of controls, side by side, would be of use.
+        """Whether a pair of controls, side by side, would help.
 
-        That is so when guests wait only because more held pings may be more
-        than the API bears, and nothing is in flight that the pair might have
-        to wait for.
+        It helps if guests wait only because the API may not bear more held
+        pings, and if no request in flight would delay the pair.
         """
         burden = self._burden(now)
         return (
@@ -246,8 +246,8 @@ class Capacity:
             self._luck += 1
             if self._luck >= (_MORE_LUCK if self._slow_pairs else _LUCK):
                 self._luck = self._slow_pairs = 0
-                # Beside these, two more were served at once; one more may
-                # be held, and one place is left to others.
+                # Beside the held pings, the API served two more at once: one
+                # more may be held, and one place remains for others.
                 burden = min(self._pair_burden, self._burden(now))
                 most = min(self._never - 1, self.most)
                 self._holds = max(self._holds, min(burden + 1, most))
@@ -265,7 +265,7 @@ class Capacity:
             and self._flight
             and now - self._quiet_since > max(_BLOCKED, self._held_after)
         ):
-            # As many as are in flight are too many, for good.
+            # This many requests in flight are too many.
             self._quiet_since = now
             self._never = max(2, min(self._never, len(self._flight)))
             self._holds = max(1, min(self._holds, len(self._flight) // 2))

@@ -25,20 +25,20 @@ import math
 
 from troveclient_rpcping.sweep.evidence import CONTROL
 
-# Guests that take turns, at the most, and controls under way at once.
+# The most guests that take turns, and the most controls under way at once.
 _GUESTS = 32
 _IN_FLIGHT = 3
 
-# Seconds, and usual round trips, after which a control may be lost.
+# A control may be lost after this many seconds and usual round trips.
 _OVERDUE = 1.0
 _OVERDUE_ROUND_TRIPS = 4
 
-# Controls side by side that show whether two more pings find a free worker.
+# Two controls side by side show whether two workers are free.
 _PAIR = 2
 
 
 class Controls:
-    """Which guest is pinged as a control, and when."""
+    """Decides when a control goes out, and which guest it pings."""
 
     def __init__(self) -> None:
         self._guests: collections.deque[str] = collections.deque(
@@ -58,12 +58,12 @@ class Controls:
         return len(self._guests)
 
     def add(self, instance_id: str) -> None:
-        """Let a guest that answered quickly take turns."""
+        """Add a guest that answered quickly."""
         if instance_id not in self._guests:
             self._guests.append(instance_id)
 
     def heard(self, instance_id: str, *, answered: bool) -> None:
-        """Record how a guest did as a control.
+        """Record whether a guest answered as a control.
 
         A guest that misses two in a row may be dead: it takes no more turns.
         The last one goes on: it shows when the message bus works again.
@@ -81,11 +81,11 @@ class Controls:
         return self._guests[0]
 
     def is_due(self, now: float, last: float, spacing: float) -> bool:
-        """Whether a control is needed so that there is no silence.
+        """Whether it is time for a control, so that agents keep answering.
 
         :param last: when an agent answered last.
-        :param spacing: seconds between two requests under the rate limit. It
-            gives every other request to the guests.
+        :param spacing: seconds between two requests under the rate limit.
+            Every other request remains for the guests.
         """
         pause = max(CONTROL, 2 * spacing)
         return (
@@ -97,8 +97,8 @@ class Controls:
     def is_free(self, now: float) -> bool:
         """Whether one more control would do no harm.
 
-        One at a time, and the pause between two is as long as the first took:
-        so they take half the time of one worker.
+        Further controls go out one at a time, with pauses, so that they take
+        two thirds of the time of one worker.
         """
         return bool(self._guests) and not self._flight and now >= self._free
 
@@ -118,10 +118,10 @@ class Controls:
         return bool(self._unpaired or self._pair)
 
     def give_up_pair(self, now: float, usual: float) -> bool:
-        """Wait no longer for a pair of which a control may be lost.
+        """Stop waiting for a pair if one of its controls may be lost.
 
         :param usual: the usual round-trip time in seconds.
-        :returns: whether there was one.
+        :returns: whether there was such a pair.
         """
         late = self._late(usual)
         if not any(now - self._flight[each] > late for each in self._pair):
@@ -162,7 +162,7 @@ class Controls:
         return None if self.has_pair else tuple(self._rtts)
 
     def overdue(self, now: float, usual: float) -> int:
-        """Return how many controls may be lost, by the time they take.
+        """Return how many controls under way may be lost.
 
         :param usual: the usual round-trip time in seconds.
         """

@@ -39,20 +39,20 @@ CONTROL = 1.0
 #: whatever share of the pings gets lost.
 RISK = 0.001
 
-#: Timeouts of one guest in a row, at the most.
+#: The most pings of one guest that times out.
 MOST_TIMEOUTS = 5
 
-# So many come only of a guest that is waited for.
+# Only a guest that --wait waits for has this many timeouts in a row.
 _MANY_TIMEOUTS = 10
 
 #: Answered pings without which no row of timeouts proves anything. One worker
 #: of five that is cut off hides from 50 pings once in 70,000 times.
 ENOUGH = 50
 
-# More controls than this are not reasonable for one verdict.
+# The most controls that are reasonable for one verdict.
 _MOST_CONTROLS = 400
 
-# So many lost pings show what share of them gets lost.
+# This many lost pings show the share of lost pings.
 _LOST = 3
 
 # Seconds without an answer of any agent that leave doubt about the bus. With

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Which guest is pinged next."""
+"""The queue of guests: which guest comes next."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Queue:
             heapq.heappush(self._later, (due, next(self._numbers), task))
 
     def wakes(self) -> float:
-        """Return when the next ping is due; infinite if none waits for it."""
+        """Return when the next delayed ping is due; infinite for none."""
         return self._later[0][0] if self._later else math.inf
 
     def mix(self) -> None:

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""When a guest is pinged once more: so many times, or until it answers."""
+"""When a guest is pinged again: a number of times, or until it answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from troveclient_rpcping.verdict import Verdict
 
 
 class Repeat(Protocol):
-    """Says when a guest is pinged once more."""
+    """Decides when a guest is pinged again."""
 
     @property
     def patient(self) -> bool:
@@ -34,18 +34,18 @@ class Repeat(Protocol):
         """Whether a guest may have more than one result."""
 
     def due(self, result: PingResult, sent: float, now: float) -> float | None:
-        """Take in the result of one ping.
+        """Record the result of one ping.
 
         :param result: the result.
         :param sent: when the ping was sent, on the clock of
             ``time.monotonic``.
         :param now: the time on that clock.
-        :returns: when to ping that guest again; None for not any more.
+        :returns: when to ping the guest again; None for never.
         """
 
 
 class Once:
-    """Never again."""
+    """One ping for each guest."""
 
     patient = repeats = False
 
@@ -55,9 +55,9 @@ class Once:
 
 
 class Times:
-    """So many times, at a pace that slow answers do not change.
+    """A number of pings for each guest; slow answers do not delay them.
 
-    :param count: how many times.
+    :param count: the number of pings.
     :param interval: seconds from one ping of a guest to its next. If the
         answer takes longer, the next ping follows it at once.
     :raises ValueError: for what is not positive.
@@ -86,11 +86,11 @@ class Times:
 
 
 class UntilReachable:
-    """Until it was reachable so many times in a row.
+    """Pings until the guest was reachable a number of times in a row.
 
-    A guest that Trove does not know is not waited for.
+    A guest that Trove does not know is pinged once.
 
-    :param stable: how many times.
+    :param stable: the number of times.
     :param interval: seconds from one ping of a guest to its next. If the
         answer takes longer, the next ping follows it at once.
     :raises ValueError: for what is not positive.

@@ -42,6 +42,8 @@ from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.controls import Controls
 from troveclient_rpcping.sweep.evidence import CONTROL
 from troveclient_rpcping.sweep.evidence import Evidence
+from troveclient_rpcping.sweep.held import Errors
+from troveclient_rpcping.sweep.held import Unanswered
 from troveclient_rpcping.sweep.pending import Pending
 from troveclient_rpcping.sweep.pending import Scene
 from troveclient_rpcping.sweep.queue import Guest
@@ -56,50 +58,35 @@ from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import unknown
 from troveclient_rpcping.verdict import Verdict
 
-# Seconds without an answer of any agent after which witnesses are called: at
-# the beginning, and later on.
+# The sweep needs witnesses after this many seconds without an answer of any
+# agent: at the beginning, and later.
 _FIRST_ANSWER = 1.0
 _NEXT_ANSWER = 2.5
 
-# Seconds that a guest without a row may keep Trove waiting before the listing
-# is read for it.
+# The sweep reads the listing for a guest that keeps Trove waiting for longer
+# than this, in seconds.
 _NO_ROW = 2.0
 
-# Seconds that a ping without a reply waits for the answer of another agent,
-# which would show that only --timeout was too short.
-_UNHEARD = 10.0
-
-# So many silent guests, and not one that answers: more pings make no sense.
+# After this many silent guests, and no answer, more pings are useless.
 _MUTE = 8
 
-# Seconds without an answer of any agent after which only controls are sent,
-# and after which the sweep ends. A broker that restarts takes less.
+# After this many seconds without an answer of any agent, the sweep sends only
+# controls; and it ends. A restart of the broker takes less.
 _STALLED = 5.0
 _LOST = 60.0
 
-# Seconds after which a guest keeps Trove waiting.
+# A guest whose ping takes longer than this many seconds keeps Trove waiting.
 _LONG = 0.5
 
-# Seconds between two looks at the guests that are silent.
+# Seconds between two decisions about silent guests.
 _LOOK = 0.1
 
-# Guests that answer within so many usual round trips make good controls; if
-# there are only a few, any will do.
+# A guest that answers within this many usual round trips is a good control.
+# While there are only few controls, each guest that answers becomes one.
 _QUICK = 2
 _FEW = 4
 
-# So many guests in error with one and the same text, and this share of those
-# that answered at all, point at the message bus.
-_SAME_ERRORS = 5
-_SAME_SHARE = 0.5
-
-_TOO_SHORT = (
-    '{detail}, but other guests answered meanwhile. Trove may wait for this '
-    'one longer than --timeout: raise it'
-)
-_NO_ANSWER = '{detail}. Check trove-api and the message bus (RabbitMQ) first'
 _NOBODY = 'No guest answers: check the message bus (RabbitMQ) and trove-api'
-_SAME = '{count} guests fail with this same text: {text}'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,13 +100,13 @@ class _Sent:
 class Sweep:
     """An :class:`~troveclient_rpcping.engine.questions.Agenda` of pings.
 
-    :param guests: which guests; see :class:`Queue`.
+    :param guests: the guests to ping; see :class:`Queue`.
     :param repeat: whether to ping a guest more than once.
     :param capacity: how many pings may be in flight.
     :param timeout: seconds for each ping.
-    :param now: the time.
-    :param spacing: tells how many seconds the rate limit puts between two
-        requests.
+    :param now: the time in seconds.
+    :param spacing: returns the seconds between two requests under the rate
+        limit.
     :param listing: the instances of the cloud, if the caller has listed them.
         Otherwise the sweep reads the listing, if it needs one.
     """
@@ -136,7 +123,7 @@ class Sweep:
         listing: Collection[Instance] | None = None,
     ):
         self.evidence = Evidence()
-        # Of a list, all guests are known: none of them is a witness.
+        # A guest of a list is never a witness.
         if isinstance(guests, Collection):
             guests = list(guests)
             listed = {guest.instance_id for guest in guests}
@@ -152,23 +139,23 @@ class Sweep:
         self._witnesses = Witnesses(listing)
         self._breaker = Breaker(timeout)
         self._results: collections.deque[PingResult] = collections.deque()
-        # What is under way; of that, how many pings of guests.
+        # The requests under way, and how many of them are pings of guests.
         self._flight: dict[Question, _Sent] = {}
         self._guests_in_flight = 0
         self._next_task: Task | None = None
         self._pending = Pending(
             self.evidence, self._witnesses, self._queue, self._emit
         )
-        # The guests that were pinged, until one answers; how many there are.
+        # The IDs of the guests that were pinged before the first answer, and
+        # how many guests were pinged at all.
         self._asked: set[str] = set()
         self._pinged = 0
-        # Guests that have a result already, or answered already, if that can
-        # happen twice.
+        # The guests that have a result, and those that answered, if there may
+        # be a second time.
         self._seen: set[str] = set()
         self._heard: set[str] = set()
-        # Results that wait for an agent to answer, and those in error.
-        self._unheard: list[tuple[PingResult, float]] = []
-        self._errors: list[PingResult] = []
+        self._unanswered = Unanswered(self._emit)
+        self._errors = Errors(self._emit)
         self._answers = 0
         self._mixed = False
         self._wants_controls = False
@@ -186,7 +173,7 @@ class Sweep:
             or self._pending
             or self._queue
             # A witness may show that only --timeout was too short.
-            or (self._unheard and not self._witnesses.exhausted)
+            or (self._unanswered and not self._witnesses.exhausted)
         )
 
     def next(self, now: float) -> Question | None:
@@ -211,7 +198,7 @@ class Sweep:
         wakes = [self._queue.wakes(), self._look_next]
         if self._wants_controls:
             wakes.append(self._controls.wakes())
-        # What is due already waits for room, and so for an answer.
+        # A request that is due waits for room, and so for an answer.
         return min((when for when in wakes if when > now), default=now + _LOOK)
 
     def sent(self, question: Question, now: float) -> None:
@@ -289,22 +276,22 @@ class Sweep:
             self._give_up_task(task, not_asked)
 
     def take(self) -> Iterator[PingResult]:
-        """Return the results that are certain by now, each once."""
+        """Return each result once, as soon as it is certain."""
         while self._results:
             yield self._results.popleft()
 
     def finish(self) -> None:
-        """Make results of all that is known, whatever is not."""
+        """End the sweep: report what is known of each guest that was asked."""
         self._ended = True
         self._pending.settle_all(silence.unproven)
-        self._release_unheard(None)
-        self._judge_errors()
+        self._unanswered.release(None)
+        self._errors.release(self._answers)
 
     # Which request comes next.
 
     def _guest(self, now: float) -> Question | None:
         """Return the ping of the next guest."""
-        # Without controls only the guests can show that agents answer again.
+        # Without controls, only a guest can show that agents answer again.
         if self._controls and self._is_stalled(now):
             return None
         while True:
@@ -320,9 +307,9 @@ class Sweep:
         )
 
     def _needs_connection(self, task: Task, now: float) -> bool:
-        """Whether a ping should meet another worker than the last ones did.
+        """Whether a ping needs a new connection.
 
-        Kept connections may all lead to a worker that lost the bus.
+        All kept connections may lead to a worker that lost the bus.
         """
         return (
             task.extra
@@ -331,14 +318,14 @@ class Sweep:
         )
 
     def _needed_control(self, now: float) -> Question | None:
-        """Return a control without which there would be a silence."""
+        """Return a control if no agent has answered for a while."""
         if self._controls.is_unpaired:
             return self._control()
         last, spacing = self.evidence.last, self.evidence.spacing
         if last is None or not self._controls.is_due(now, last, spacing):
             return None
         if self.evidence.hopeless and not self._repeat.patient:
-            # Nothing can be proven any more, and lost controls hold workers.
+            # A control would prove nothing, and would hold a worker if lost.
             return None
         return self._control() if self._keeps_waiting(now) else None
 
@@ -347,7 +334,7 @@ class Sweep:
         if (
             not self._controls
             or self._controls.has_pair
-            # A control that may be lost holds a worker: its end makes room.
+            # A lost control holds a worker until it ends.
             or self.evidence.overdue
             or self._is_stalled(now)
             or not self._capacity.wants_pair(now)
@@ -409,7 +396,7 @@ class Sweep:
         )
 
     def _no_witnesses(self) -> frozenset[str]:
-        """Return the guests that are asked anyway, or are silent already."""
+        """Return the IDs of guests that cannot be witnesses."""
         return self._listed.union(self._asked, self._pending.ids)
 
     def _is_suspect(self, guest: Guest) -> bool:
@@ -422,7 +409,7 @@ class Sweep:
         )
 
     def _is_impossible(self, guest: Guest) -> bool:
-        """Whether a text cannot be an ID; then that is its result."""
+        """Whether the text cannot be an ID; report that as its result."""
         try:
             transport.ping_path(guest.instance_id)
         except exceptions.InvalidInstanceID as error:
@@ -437,14 +424,14 @@ class Sweep:
         return self._oldest_wait(now) > _LONG
 
     def _oldest_wait(self, now: float) -> float:
-        """Seconds since the oldest ping of a guest under way was sent."""
+        """Return how long the oldest ping of a guest is under way."""
         for sent in self._flight.values():
             if sent.task is not None:
                 return now - sent.now
         return 0.0
 
     def _is_stalled(self, now: float) -> bool:
-        """Whether agents answered before, and none does any more."""
+        """Whether agents answered before, and no agent answers now."""
         return (
             self.evidence.last is not None
             and not self._repeat.patient
@@ -479,7 +466,7 @@ class Sweep:
         quick = (result.rtt or 0.0) <= _QUICK * usual
         if new and (quick or len(self._controls) < _FEW):
             self._controls.add(id_)
-        self._release_unheard(now)
+        self._unanswered.release(now)
 
     def _control_answered(
         self, question: Question, result: PingResult, now: float
@@ -525,25 +512,13 @@ class Sweep:
     ) -> None:
         result = self._pending.end_silence(task, result)
         if result.reason is Reason.TIMEOUT:
-            self._unheard.append((result, now))
+            self._unanswered.add(result, now)
             if self.evidence.last is not None or self._repeat.patient:
-                self._release_unheard(self.evidence.last)
+                self._unanswered.release(self.evidence.last)
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
-            self._errors.append(result)
+            self._errors.add(result)
         else:
             self._emit(result)
-
-    def _release_unheard(self, last: float | None) -> None:
-        """Report pings without a reply, and whether agents answered then.
-
-        :param last: when an agent answered last; None if none did.
-        """
-        for result, ended in self._unheard:
-            heard = last is not None and last > ended - _NEXT_ANSWER
-            text = _TOO_SHORT if heard else _NO_ANSWER
-            text = text.format(detail=result.message.rstrip('.'))
-            self._emit(dataclasses.replace(result, message=text))
-        self._unheard.clear()
 
     def _emit(self, result: PingResult) -> None:
         if self._repeat.repeats:
@@ -563,7 +538,7 @@ class Sweep:
             return True
         if self.evidence.last is None:
             return bool(
-                self._unheard
+                self._unanswered
                 or self._pending
                 or self._oldest_wait(now) > _FIRST_ANSWER
             )
@@ -577,7 +552,7 @@ class Sweep:
         )
 
     def _look(self, now: float) -> None:
-        """Decide about each silent guest, as far as that can be decided."""
+        """Decide about each silent guest, as far as that is possible now."""
         self._pending.fill_in_rows()
         evidence = self.evidence
         evidence.spacing = self._spacing()
@@ -586,8 +561,7 @@ class Sweep:
         )
         usual = self._capacity.usual or 0.0
         evidence.overdue = self._controls.overdue(now, usual)
-        if self._unheard and now - self._unheard[0][1] > _UNHEARD:
-            self._release_unheard(None)
+        self._unanswered.expire(now)
         if self._controls.give_up_pair(now, usual):
             self._capacity.pair_ended(now, ())
         if evidence.last is None:
@@ -607,7 +581,7 @@ class Sweep:
         self._wants_controls = helpful or self._expects_controls(now)
 
     def _look_for_an_answer(self, now: float) -> None:
-        """Look at a sweep in which no agent has answered yet."""
+        """Look for other guests, or give up, before the first answer."""
         if not self._mixed and self._oldest_wait(now) > _FIRST_ANSWER:
             self._mixed = True
             self._queue.mix()
@@ -646,18 +620,3 @@ class Sweep:
             if stale and self.evidence.missing(1, stale=True):
                 return True
         return False
-
-    def _judge_errors(self) -> None:
-        """Report guests in error; the message bus, if they all say the same.
-
-        What Trove calls an error of the guest may be one of the bus.
-        """
-        texts = collections.Counter(each.message for each in self._errors)
-        answers = self._answers + len(self._errors)
-        for result in self._errors:
-            count = texts[result.message]
-            if count >= max(_SAME_ERRORS, _SAME_SHARE * answers):
-                text = _SAME.format(count=count, text=result.detail)
-                result = result.as_unknown(Reason.MESSAGE_BUS, text)
-            self._emit(result)
-        self._errors.clear()

@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Witnesses: guests that nobody asked for, and that may answer.
+"""Witnesses: guests that the caller did not ask for, and that may answer.
 
-If none of the guests that were asked for answers, only others can tell whether
-the message bus works. The listing names them, and says of a silent guest how
-old its heartbeat is. It is read once at the most.
+If no guest of the caller answers, only other guests can show whether the
+message bus works. The listing names these guests. It also has the age of each
+heartbeat. The sweep reads it once at the most.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import Reason
 
-# Guests that are asked as witnesses, at the most, and the seconds between.
+# The most witnesses, and the seconds between two of them.
 _MOST = 8
 _PAUSE = 0.5
 

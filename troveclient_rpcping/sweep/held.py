@@ -1,0 +1,107 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Results that the sweep holds back until it knows more."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+import dataclasses
+
+from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.verdict import Reason
+
+# Seconds before the end of a ping without a reply, and after it, in which the
+# answer of another agent shows that only --timeout was too short.
+_BEFORE = 2.5
+_AFTER = 10.0
+
+# At least this many guests in error with the same text, and this share of the
+# guests that answered at all, point at the message bus.
+_SAME_ERRORS = 5
+_SAME_SHARE = 0.5
+
+_TOO_SHORT = (
+    '{detail}, but other guests answered meanwhile. Trove may wait for this '
+    'one longer than --timeout: raise it'
+)
+_NO_ANSWER = '{detail}. Check trove-api and the message bus (RabbitMQ) first'
+_SAME = '{count} guests fail with this same text: {text}'
+
+
+class Unanswered:
+    """Holds pings without a reply until the answer of another agent.
+
+    :param emit: takes each result.
+    """
+
+    def __init__(self, emit: Callable[[PingResult], None]):
+        self._emit = emit
+        self._held: list[tuple[PingResult, float]] = []
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, result: PingResult, now: float) -> None:
+        """Hold a result."""
+        self._held.append((result, now))
+
+    def expire(self, now: float) -> None:
+        """Report all results if one has been held for too long."""
+        if self._held and now - self._held[0][1] > _AFTER:
+            self.release(None)
+
+    def release(self, last: float | None) -> None:
+        """Report all results.
+
+        :param last: when an agent answered last; None if no agent did.
+        """
+        for result, ended in self._held:
+            heard = last is not None and last > ended - _BEFORE
+            text = _TOO_SHORT if heard else _NO_ANSWER
+            text = text.format(detail=result.message.rstrip('.'))
+            self._emit(dataclasses.replace(result, message=text))
+        self._held.clear()
+
+
+class Errors:
+    """Holds guests in error until the end of the sweep.
+
+    Trove reports an error of the message bus as an error of the guest. If many
+    guests fail with the same text, the error is one of the bus.
+
+    :param emit: takes each result.
+    """
+
+    def __init__(self, emit: Callable[[PingResult], None]):
+        self._emit = emit
+        self._held: list[PingResult] = []
+
+    def add(self, result: PingResult) -> None:
+        """Hold a result."""
+        self._held.append(result)
+
+    def release(self, answers: int) -> None:
+        """Report all results.
+
+        :param answers: how many guests answered without an error.
+        """
+        texts = collections.Counter(each.message for each in self._held)
+        most = max(_SAME_ERRORS, _SAME_SHARE * (answers + len(self._held)))
+        for result in self._held:
+            count = texts[result.message]
+            if count >= most:
+                text = _SAME.format(count=count, text=result.detail)
+                result = result.as_unknown(Reason.MESSAGE_BUS, text)
+            self._emit(result)
+        self._held.clear()
