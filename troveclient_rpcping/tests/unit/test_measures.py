@@ -18,12 +18,14 @@ import io
 import pathlib
 import signal
 import socket
+import ssl
 from typing import Any
 import urllib.request
 
 import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
 from prometheus_client import parser
+import trustme
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping.exceptions import TargetError
@@ -324,6 +326,41 @@ class HTTPSTest(TestCase):
             self.assertEqual(exits.USAGE, status)
             self.assertIn(mistake, log.output.splitlines()[-1])
         self.assertEqual([], self.trove.requests)
+
+    def test_https_is_for_clients_with_a_certificate(self) -> None:
+        """All three files come from the command line."""
+        ca = trustme.CA()
+        certificate = ca.issue_cert('127.0.0.1')
+        files = {'key': certificate.private_key_pem, 'ca': ca.cert_pem}
+        files['cert'] = certificate.cert_chain_pems[0]
+        for name, blob in files.items():
+            blob.write_to_path(str(self.folder / name))
+        context = ssl.create_default_context(cafile=str(self.folder / 'ca'))
+        with socket.create_server(('127.0.0.1', 0)) as free:
+            port = free.getsockname()[1]
+        url = f'https://127.0.0.1:{port}/metrics'
+        pages: list[bytes] = []
+
+        def scrape_and_end() -> None:
+            self.assertRaises(
+                OSError, urllib.request.urlopen, url, context=context
+            )
+            ca.issue_cert('scraper').configure_cert(context)
+            with urllib.request.urlopen(url, context=context) as page:
+                pages.append(page.read())
+            raise KeyboardInterrupt
+
+        self.trove.add('db-7', fixture.agent_error())
+        self.stdout = test_commands.Script(scrape_and_end)
+        status = self.watch(
+            *('db-7', '--listen', str(port)),
+            *('--listen-cert', str(self.folder / 'cert')),
+            *('--listen-key', str(self.folder / 'key')),
+            *('--listen-client-ca', str(self.folder / 'ca')),
+        )
+        self.assertEqual(exits.INTERRUPTED, status)
+        [page] = pages
+        self.assertIn(b'_last_sweep_success 1.0', page)
 
     def test_a_certificate_that_cannot_be_used_ends_the_monitor(self) -> None:
         """It does so before the first request."""
