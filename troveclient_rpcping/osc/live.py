@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
 import datetime
@@ -66,11 +67,18 @@ class Screen(views.View):
 
     :param terminal: where to show it.
     :param interval: seconds from sweep to sweep.
+    :param clock: returns the time in seconds.
     """
 
-    def __init__(self, terminal: Any, interval: float):
+    def __init__(
+        self,
+        terminal: Any,
+        interval: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._screen = console.Console(file=terminal, highlight=False)
         self._interval = interval
+        self._clock = clock
         # Copies: another thread draws them.
         self._failure: Failure | None = None
         self._down: list[KnownGuest] = []
@@ -81,7 +89,7 @@ class Screen(views.View):
         self._known: datetime.datetime | None = None
         self._known_at = self._failing_since = 0.0
         self._guests = self._done = 0
-        self._begun = time.monotonic()
+        self._begun = self._clock()
         self._median: collections.deque[float] = collections.deque(
             maxlen=_DRAWN
         )
@@ -94,7 +102,7 @@ class Screen(views.View):
 
     def begins(self, guests: int) -> None:
         """See :meth:`View.begins`."""
-        self._begun = time.monotonic()
+        self._begun = self._clock()
         self._guests, self._done = guests, 0
 
     def saw(self) -> None:
@@ -107,7 +115,7 @@ class Screen(views.View):
         self._summary = summary
         # As in the lines above the view.
         self._known = datetime.datetime.now(datetime.UTC)
-        self._known_at = time.monotonic()
+        self._known_at = self._clock()
         took = durations.human(seconds)
         self._status = f'swept at {self._known:%H:%M:%S}Z in {took}'
         if summary.rtts:
@@ -118,7 +126,7 @@ class Screen(views.View):
         """See :meth:`View.failed`."""
         self._guests = 0
         if watch.failure is not None and self._failure is None:
-            self._failing_since = time.monotonic()
+            self._failing_since = self._clock()
         self._failure, self._down = watch.failure, watch.not_reachable
         self._common = watch.common
         self._status = 'the last sweep failed'
@@ -153,7 +161,7 @@ class Screen(views.View):
         return self._failure is not None and self._failure.reason is None
 
     def _failing(self, failure: Failure) -> text.Text:
-        lasts = durations.compact(time.monotonic() - self._failing_since)
+        lasts = durations.compact(self._clock() - self._failing_since)
         said = f'control plane failing for {lasts}: {events.failure(failure)}'
         if self._known is not None and self._is_stale:
             said += f'; last known at {self._known:%H:%M:%S}Z:'
@@ -167,7 +175,7 @@ class Screen(views.View):
             if self._is_stale:
                 status += ', after a sweep that failed'
         else:
-            due = self._begun + self._interval - time.monotonic()
+            due = self._begun + self._interval - self._clock()
             if due > 0 and self._status != 'the first sweep begins':
                 status += f', again in {durations.compact(due)}'
         return head.append(f'  {status}', style='not bold dim')
@@ -183,7 +191,7 @@ class Screen(views.View):
         rows.add_column('Detail', no_wrap=True)
         room = max(3, self._screen.height - _HEADROOM)
         # The clock stops while the state is not known.
-        now = self._known_at if self._is_stale else time.monotonic()
+        now = self._known_at if self._is_stale else self._clock()
         for each in down[-room:][::-1]:
             verdict = each.result.verdict
             id_ = plaintext.one_line(each.instance_id)

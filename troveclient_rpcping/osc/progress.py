@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
@@ -57,6 +58,7 @@ class Progress:
     :param targets: the guests.
     :param plan: how they are pinged.
     :param deadline: seconds for all of them; None for no limit.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Progress:
         targets: Sequence[Target],
         plan: Plan,
         deadline: float | None,
+        clock: Callable[[], float] = time.monotonic,
     ):
+        self._clock = clock
         # The awaited guests and their names; in a wait, until they answer.
         self._awaited = {
             target.instance_id: target.name
@@ -78,13 +82,13 @@ class Progress:
         self._pings = len(self._awaited) * plan.count
         self._done = 0
         self._bad: set[str] = set()
-        self._begun = time.monotonic()
-        self._end = None if deadline is None else time.monotonic() + deadline
+        self._begun = self._clock()
+        self._end = None if deadline is None else self._clock() + deadline
         # None is a closed stream.
         self._quiet = app.stderr is None or not app.options.verbose_level
         self._said = False
         self._named = 0
-        self._name_next = time.monotonic() + _NAME_AFTER
+        self._name_next = self._clock() + _NAME_AFTER
         self._description = 'pings'
         # Why the sweep is slow, its pings a second, and from when on.
         self._slow: tuple[str, float, float] | None = None
@@ -128,7 +132,7 @@ class Progress:
         elif series.in_a_row >= self._stable:
             self._awaited.pop(instance_id, None)
             self._done += 1
-        if self._waits and time.monotonic() >= self._name_next:
+        if self._waits and self._clock() >= self._name_next:
             self._name_the_awaited()
 
     def throttled(self, throttle: Throttle) -> None:
@@ -136,9 +140,7 @@ class Progress:
         self._slows('rate limit of the server', throttle)
 
     def _picture(self) -> console.RenderableType:
-        elapsed = datetime.timedelta(
-            seconds=int(time.monotonic() - self._begun)
-        )
+        elapsed = datetime.timedelta(seconds=int(self._clock() - self._begun))
         count = f'{self._done}/{self._pings}'
         width = self._screen.width
         bar = min(_BAR, width // 4)
@@ -164,7 +166,7 @@ class Progress:
         return words
 
     def _name_the_awaited(self) -> None:
-        self._name_next = time.monotonic() + _NAME_AFTER
+        self._name_next = self._clock() + _NAME_AFTER
         if not self._awaited or self._quiet:
             return
         first = itertools.islice(self._awaited.items(), _NAMED)
@@ -189,7 +191,7 @@ class Progress:
 
     def _slows(self, cause: str, throttle: Throttle) -> None:
         rate, pause = throttle.rate, throttle.pause
-        self._slow = cause, rate, time.monotonic() + pause
+        self._slow = cause, rate, self._clock() + pause
         seconds = self._seconds_to_go()
         if self._said or self._quiet or seconds < _LONG:
             return
@@ -198,7 +200,7 @@ class Progress:
             self._say(self._slowness())
         if self._end is None:
             return
-        left = max(0.0, self._end - time.monotonic())
+        left = max(0.0, self._end - self._clock())
         if left < seconds:
             still = int(max(0.0, left - pause) * rate)
             self._say(
@@ -215,7 +217,7 @@ class Progress:
         if self._slow is None:
             return 0.0
         _, rate, begin = self._slow
-        pause = max(0.0, begin - time.monotonic())
+        pause = max(0.0, begin - self._clock())
         return pause + (self._pings - self._done) / rate
 
     def _say(self, words: str) -> None:

@@ -20,6 +20,7 @@ the deadline nor a signal.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
 import io
@@ -56,11 +57,18 @@ class Check:
     """One run of the plugin.
 
     :param argv: the command line, without the program.
-    :param started: when it began, on the clock of ``time.monotonic``.
+    :param started: when it began, on this clock.
+    :param clock: returns the time in seconds.
     """
 
-    def __init__(self, argv: Sequence[str], started: float):
+    def __init__(
+        self,
+        argv: Sequence[str],
+        started: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._argv = list(argv)
+        self._clock = clock
         self._started = started
         # Until the command line is read.
         self._options = argparse.Namespace(
@@ -131,13 +139,13 @@ class Check:
         return output.Report(
             findings,
             command_line.thresholds_of(options),
-            time.monotonic() - self._started,
+            self._clock() - self._started,
         )
 
     @property
     def _left(self) -> float:
         end = self._started + float(self._options.deadline)
-        return max(0.0, end - time.monotonic())
+        return max(0.0, end - self._clock())
 
     def _work(self) -> None:
         try:

@@ -59,18 +59,20 @@ def run(
     stdout: TextIO | None,
     started: float,
     hold_off: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Make the check, print its lines, and return the exit status.
 
     :param argv: the command line, without the program.
     :param stdout: where to print; None if it is closed.
-    :param started: when it began, on the clock of ``time.monotonic``.
+    :param started: when it began, on the clock.
     :param hold_off: is called when only the printing is left.
+    :param clock: returns the time in seconds.
     """
     try:
         from troveclient_rpcping.plugin import check
 
-        state, lines = check.Check(argv, started).outcome()
+        state, lines = check.Check(argv, started, clock).outcome()
         status = int(state)
         hold_off()
     except BaseException as error:

@@ -14,7 +14,9 @@
 
 import signal
 
-# A shell without job control starts what it runs in the background with SIGINT
-# and SIGQUIT ignored, and children inherit that. Tests send both.
+# A shell without job control starts background processes with SIGINT and
+# SIGQUIT ignored, and nohup does so with SIGHUP. Children inherit that. The
+# tests send all three signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

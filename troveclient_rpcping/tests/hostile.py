@@ -12,9 +12,8 @@
 
 """Replies that no Trove gives, drawn at random, and a server that gives them.
 
-Each one knows what a careful reader may make of it at the most. So a test does
-not only see that nothing crashes, but that no reply is taken for more than it
-is.
+Each reply has the best verdict that a careful reader may give. So a test finds
+wrong verdicts, and not only crashes.
 """
 
 from __future__ import annotations
@@ -47,32 +46,32 @@ from troveclient_rpcping.verdict import Verdict
 #: The environment variable that makes the runs longer: by how many times.
 FACTOR = 'TROVECLIENT_RPCPING_FUZZ'
 
-#: Stands in replies for the URL of another server, until they are sent.
+#: The place of another server's URL in a reply that is not yet sent.
 ELSEWHERE = b'http://elsewhere.invalid'
 
-#: What a server sends at the most where it would never end, in bytes. Who
-#: reads as much as this would read for ever.
+#: The most that a server sends of an endless reply, in bytes. A reader that
+#: reads all of it would read for ever.
 NO_END = 64 * 1024 * 1024
 
 
 def settings(examples: int) -> hypothesis.settings:
-    """Return how to run a test: always alike, unless a longer run is wanted.
+    """Return the settings of a test: the same examples in each normal run.
 
-    :param examples: how many examples to try.
+    :param examples: the number of examples.
     """
     factor = float(os.environ.get(FACTOR, '1'))
     return hypothesis.settings(
         max_examples=max(1, round(examples * factor)),
         derandomize=factor <= 1,
         database=None,
-        # A busy machine is not to fail it.
+        # A busy machine must not fail a test.
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 
 
 class Ending(enum.Enum):
-    """What follows the last piece of a reply."""
+    """The end of a reply, after its last piece."""
 
     #: The connection is kept for the next request.
     KEPT = enum.auto()
@@ -82,22 +81,22 @@ class Ending(enum.Enum):
     SILENT = enum.auto()
     #: A few bytes more come, slowly, and then nothing.
     TRICKLING = enum.auto()
-    #: It goes on and on.
+    #: The reply goes on without end.
     ENDLESS = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """What a server does with a request.
+    """The actions of a server after a request.
 
-    :param pieces: what it sends, one after the other.
-    :param ending: and then.
-    :param best: what may be made of it at the most; ``unknown`` always may.
-    :param clean: whether all that is to be made of it, and by everyone.
-    :param filler: what an endless one goes on with.
-    :param cut_204: whether it breaks off in the head of a 204. To http.client
-        the end of the connection is the end of the head, and what is lost of
-        it cannot be seen; but a 204 it is.
+    :param pieces: the data that it sends, piece by piece.
+    :param ending: the end after the last piece.
+    :param best: the best verdict; ``unknown`` is always allowed, too.
+    :param clean: whether every reader must reach the best verdict.
+    :param filler: the data that an endless reply repeats.
+    :param cut_204: whether it breaks off in the head of a 204. http.client
+        takes the end of the connection for the end of the head, and cannot
+        know which lines are missing.
     """
 
     pieces: tuple[bytes, ...]
@@ -114,14 +113,14 @@ class Script:
 
     @property
     def message(self) -> bytes:
-        """All the pieces."""
+        """All pieces together."""
         return b''.join(self.pieces)
 
 
 class Server(fixture.Server):
-    """A server that answers every request by the script of the moment.
+    """A server that answers every request by its present script.
 
-    :param elsewhere: the URL that stands for another server.
+    :param elsewhere: the URL of another server.
     """
 
     def __init__(self, elsewhere: str = ''):
@@ -129,7 +128,7 @@ class Server(fixture.Server):
         self._elsewhere = elsewhere.encode()
         self._script = Script((), Ending.CLOSED)
         self._over = threading.Event()
-        #: How many bytes of endless replies were taken from it.
+        #: The number of bytes of endless replies that were read.
         self.taken = 0
 
     def start(self) -> None:
@@ -170,14 +169,14 @@ class Server(fixture.Server):
         raise ConnectionAbortedError
 
 
-# --- what a 400 says -------------------------------------------------------
+# --- the text of a 400 -----------------------------------------------------
 
 TODAY = 'Timeout trying to connect to the Guest Agent.'
 PREFIX = 'An error occurred communicating with the guest: '
 
 
 def timeout_2014(instance_id: str) -> str:
-    """Return Trove's words of 2014 for a guest that did not answer."""
+    """Return Trove's text of 2014 for a guest that did not answer."""
     return (
         f'Timeout while waiting on RPC response - topic: "guestagent.'
         f'{instance_id}", RPC method: "rpc_ping" info: "<unknown>".'
@@ -185,7 +184,7 @@ def timeout_2014(instance_id: str) -> str:
 
 
 def timeouts_until_25(message_id: str) -> tuple[str, str]:
-    """Return the words of oslo.messaging's driver for RabbitMQ, both forms."""
+    """Return both timeouts of oslo.messaging's driver for RabbitMQ."""
     return (
         f'Timed out waiting for a reply to message ID {message_id}.',
         "('Timed out waiting for a reply %(reply_q)s to message ID "
@@ -204,7 +203,7 @@ TRACEBACK = 'Traceback (most recent call last)'
 
 
 def said(text: str) -> Verdict:
-    """Read the message of a 400 once more, in another way."""
+    """Read the message of a 400 in a second way."""
     words = re.sub(r'\s+', ' ', text).strip()
     if words == TODAY:
         return Verdict.UNREACHABLE
@@ -228,7 +227,7 @@ def said(text: str) -> Verdict:
     return Verdict.ERROR
 
 
-#: Text as a tenant would send it to an operator's terminal.
+#: Text that a tenant might send to an operator's terminal.
 EVIL = (
     '\x1b[2J\x1b[1;1H',
     '\x1b]0;title\x07',
@@ -281,10 +280,10 @@ _KNOWN = (
     'This request was rate-limited.',
 )
 
-# What says of a guest that it is dead, or in error.
+# Texts that say that a guest is dead or in error.
 _CLEAR = (TODAY, PREFIX + timeout_2014(GUEST), PREFIX + 'disk is full')
 
-#: Messages: Trove's own, others, and Trove's within others.
+#: Messages of Trove, other messages, and Trove's within others.
 texts: SearchStrategy[str] = strategies.one_of(
     strategies.just(TODAY),
     strategies.just(PREFIX + timeout_2014(GUEST)),
@@ -298,7 +297,7 @@ texts: SearchStrategy[str] = strategies.one_of(
     strategies.sampled_from(_KNOWN).map(str.upper),
 )
 
-# Trove's shape of an error, and others that look like it.
+# Errors in Trove's shape, and in shapes that look like it.
 _GENUINE: tuple[Callable[[str], Any], ...] = (
     lambda text: {'badRequest': {'code': 400, 'message': text}},
     lambda text: {'': {'message': text}},
@@ -354,9 +353,9 @@ _JUNK = (
 def bodies(
     draw: strategies.DrawFn, plain: bool = False
 ) -> tuple[bytes, Verdict]:
-    """Draw a body, and what it says in a 400.
+    """Draw a body, and the verdict that it has in a 400.
 
-    :param plain: of Trove's own shape.
+    :param plain: whether to draw only bodies in Trove's own shape.
     """
     kind = draw(strategies.integers(5 if plain else 0, 9))
     if kind == 0:
@@ -377,7 +376,7 @@ def bodies(
         written += draw(strategies.sampled_from(['x', '}', '\x00', written]))
         says = Verdict.UNKNOWN
     if kind == 5:
-        # A proxy may wrap it, and a BOM is no harm.
+        # A proxy may wrap it, and a BOM does no harm.
         written = '\n ' + written.replace('\\n', '\n')
     encoding = 'utf-8'
     if kind == 6:
@@ -389,7 +388,7 @@ def bodies(
 
 # --- the head --------------------------------------------------------------
 
-#: What servers say in Retry-After, and what they should not.
+#: Right and wrong values of Retry-After.
 PAUSES = (
     '0',
     '1',
@@ -408,7 +407,7 @@ PAUSES = (
     '',
 )
 
-# Whether every reader takes the line, and reads on behind it.
+# Whether every reader accepts the line and the lines after it.
 _LINES: tuple[tuple[bytes, bool], ...] = (
     (b'Content-Type: application/json', True),
     (b'Content-Type: text/x; charset=nosuch', True),
@@ -447,7 +446,7 @@ _LINES: tuple[tuple[bytes, bool], ...] = (
     (b'X-Long: ' + b'y' * 70_000, False),
     (b'X-Long: ' + b'y' * 400_000, False),
     (b'X-Openstack-Request-Id: ' + b'r' * 1_000_000, False),
-    # No field, or none by the book: one reader stops, another reads on.
+    # Not a valid field: one reader stops, another one reads on.
     (b'no field', False),
     (b': no name', False),
     (b'a name: x', False),
@@ -462,11 +461,11 @@ _LINES: tuple[tuple[bytes, bool], ...] = (
 
 @strategies.composite
 def _lines(draw: strategies.DrawFn) -> tuple[list[bytes], bool]:
-    """Draw header lines that have no bearing on the body."""
+    """Draw header lines that do not concern the body."""
     drawn = draw(strategies.lists(strategies.sampled_from(_LINES), max_size=3))
     lines = [line for line, _ in drawn]
     clean = all(each for _, each in drawn)
-    # A megabyte, a thousand: readers have limits, and not the same.
+    # A megabyte, or a thousand lines: readers have different limits.
     clean &= sum(map(len, lines)) < 100_000
     # Newer versions of libcurl refuse a reply with two of them.
     clean &= sum(line.startswith(b'Location:') for line in lines) < 2
@@ -487,12 +486,12 @@ def _lines(draw: strategies.DrawFn) -> tuple[list[bytes], bool]:
 
 @dataclasses.dataclass
 class _Framing:
-    """How a body stands behind its head.
+    """The form of a body after its head.
 
-    :param lines: header lines about it.
-    :param payload: what follows the head.
-    :param whole: whether it can be read whole, and beyond doubt.
-    :param closes: whether the server has to hang up for it to end.
+    :param lines: header lines about the body.
+    :param payload: the data after the head.
+    :param whole: whether every reader can read it whole.
+    :param closes: whether only the end of the connection ends it.
     """
 
     lines: list[bytes]
@@ -516,9 +515,9 @@ def _chunked(draw: strategies.DrawFn, body: bytes) -> bytes:
 def _framings(
     draw: strategies.DrawFn, body: bytes, plain: bool = False
 ) -> _Framing:
-    """Draw a way to put a body on the wire, right or wrong.
+    """Draw a right or a wrong way to send a body.
 
-    :param plain: right.
+    :param plain: whether to draw only right ways.
     """
     count = len(body)
     exact = b'Content-Length: %d' % count
@@ -533,7 +532,7 @@ def _framings(
         payload = _chunked(draw, body) + b'0\r\n' + end + b'\r\n'
         return _Framing([chunks], payload, whole=True, closes=False)
     if kind == 11:
-        # As many bytes too many as would fill a reader's buffer, or few.
+        # A surplus that fills a reader's buffer, or a small one.
         more = draw(strategies.sampled_from([1, 7, 100_000]))
         return _Framing([b'Content-Length: %d' % (count + more)], body)
     if kind == 12:
@@ -578,13 +577,13 @@ def _framings(
 
 @strategies.composite
 def _framings_of_204(draw: strategies.DrawFn) -> tuple[_Framing, bool]:
-    """Draw what stands about the body of a 204, and whether it has none."""
+    """Draw the header lines about the body of a 204."""
     kind = draw(strategies.integers(0, 5))
     if kind < 3:
         lines = draw(strategies.sampled_from([[b'Content-Length: 0'], []]))
         return _Framing(lines, b'', whole=True, closes=False), True
     if kind == 3:
-        # Not announced, so no part of the answer; but something is wrong.
+        # Not announced, so not a part of the answer, but wrong.
         extra = draw(strategies.sampled_from([b'x', b'{}', b'\r\n\r\n']))
         return _Framing([b'Content-Length: 0'], extra, closes=False), True
     lines = draw(
@@ -608,7 +607,7 @@ def _framings_of_204(draw: strategies.DrawFn) -> tuple[_Framing, bool]:
     return _Framing(lines, payload), False
 
 
-# Whether every reader takes it.
+# Whether every reader accepts it.
 _STATUS_LINES: tuple[tuple[bytes, bool], ...] = (
     (b'HTTP/1.1 %d OK', True),
     (b'HTTP/1.1 %d OK', True),
@@ -628,7 +627,7 @@ _STATUS_LINES: tuple[tuple[bytes, bool], ...] = (
     (b'HTTP/1.1 %d\x00OK', False),
     (b'HTTP/1.1 %d\x0bOK', False),
 )
-# What has no status, whoever reads it.
+# Lines without a status, for every reader.
 _NO_STATUS = (
     b'HTTP/1.1 2040 OK',
     b'HTTP/1.1 99 OK',
@@ -669,17 +668,17 @@ def _early_heads(draw: strategies.DrawFn) -> tuple[bytes, bool]:
     if kind == 0:
         return _EARLY[0] * draw(strategies.sampled_from([1, 2, 300])), True
     early = draw(strategies.lists(strategies.sampled_from(_EARLY), max_size=3))
-    # http.client takes a 1xx other than 100 for the reply.
+    # http.client reads a 1xx other than 100 as the reply.
     clean = all(each.startswith(b'HTTP/1.1 100') for each in early)
     return b''.join(early), clean
 
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
-    """A reply before it is cut up.
+    """A reply before it is cut into pieces.
 
-    :param head: from the first byte to the empty line.
-    :param payload: what follows.
+    :param head: the data up to the empty line.
+    :param payload: the data after it.
     """
 
     head: bytes
@@ -692,7 +691,7 @@ class _Answer:
 
 @strategies.composite
 def _answers(draw: strategies.DrawFn) -> _Answer:
-    # Half of them may have something wrong about the head, but not else.
+    # In half of them, only the head may be wrong.
     plain = draw(strategies.booleans())
     body, says = draw(bodies(plain))
     right = strategies.sampled_from([204, 400, 400])
@@ -726,8 +725,8 @@ def _answers(draw: strategies.DrawFn) -> _Answer:
         status,
         best,
         clean,
-        # A 1xx is not the last word, and a reader who loses a header line
-        # waits for more than there is.
+        # A 1xx is not the reply, and a reader that loses a header line
+        # waits for more data than there is.
         framing.closes or status < 200 or not clean,
     )
 
@@ -748,7 +747,7 @@ def _split(draw: strategies.DrawFn, message: bytes) -> tuple[bytes, ...]:
 
 @strategies.composite
 def scripts(draw: strategies.DrawFn) -> Script:
-    """Draw a reply that ends by itself: whole, cut off, or too long."""
+    """Draw a reply that ends by itself: complete, cut off, or too long."""
     answer = draw(_answers())
     message = answer.head + answer.payload
     if draw(strategies.integers(0, 3)):
@@ -759,7 +758,7 @@ def scripts(draw: strategies.DrawFn) -> Script:
     end = draw(strategies.integers(0, len(message)))
     best = Verdict.UNKNOWN
     if end >= len(message) - 5 >= len(answer.head):
-        # Some do without the empty line after the last chunk.
+        # Some readers need no empty line after the last chunk.
         best = answer.best
     if end == len(message):
         best = answer.best
@@ -782,9 +781,9 @@ def scripts(draw: strategies.DrawFn) -> Script:
 
 @strategies.composite
 def scripts_with(draw: strategies.DrawFn, status: int, body: bytes) -> Script:
-    """Draw a reply of this status and body, well put on the wire or not.
+    """Draw a reply of this status and body, in a right or a wrong form.
 
-    ``clean`` says which; ``best`` says nothing.
+    ``clean`` says whether the form is right; ``best`` has no meaning.
     """
     lines, clean = draw(_lines())
     framing = draw(_framings(body))
@@ -824,7 +823,7 @@ _LINKS = strategies.fixed_dictionaries(
 
 
 def listings() -> SearchStrategy[bytes]:
-    """Draw bodies that are listings, or look like it."""
+    """Draw bodies that are listings, or look like listings."""
     pages = strategies.fixed_dictionaries(
         {'instances': strategies.lists(_ROWS | _JSON, max_size=4)},
         optional={'links': strategies.lists(_LINKS | _JSON, max_size=2)},
@@ -837,7 +836,7 @@ def listings() -> SearchStrategy[bytes]:
 
 @strategies.composite
 def stalling_scripts(draw: strategies.DrawFn) -> Script:
-    """Draw a reply that stops in the middle and leaves its reader waiting."""
+    """Draw a reply that stops in the middle while its reader waits."""
     head = b'HTTP/1.1 400 Bad Request\r\nX: y\r\n'
     body = json.dumps(_GENUINE[0](TODAY)).encode()
     framed = draw(
@@ -859,7 +858,7 @@ def stalling_scripts(draw: strategies.DrawFn) -> Script:
     return Script(_split(draw, framed[:end]), ending)
 
 
-# --- replies that never saw a wire -----------------------------------------
+# --- replies that were never sent ------------------------------------------
 
 
 @strategies.composite
@@ -882,9 +881,9 @@ def heads(draw: strategies.DrawFn) -> dict[str, str]:
 
 
 def judged(reply: Reply, says: Verdict) -> Verdict:
-    """Read a reply once more, in another way.
+    """Judge a reply in a second way.
 
-    :param says: what its body says in a 400.
+    :param says: the verdict that its body has in a 400.
     """
     length = reply.headers.get('content-length')
     coding = reply.headers.get('transfer-encoding')

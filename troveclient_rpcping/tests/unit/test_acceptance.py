@@ -32,7 +32,7 @@ PROGRAM = ROOT / 'tools' / 'acceptance.py'
 
 
 def load() -> Any:
-    """Import the program, which is in no package."""
+    """Import the program, which is not in a package."""
     spec = importlib.util.spec_from_file_location('acceptance', PROGRAM)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -47,7 +47,7 @@ ACCEPTANCE = load()
 
 class PageTest(testtools.TestCase):
     def test_every_claim_is_explained(self) -> None:
-        """With what follows if it does not hold, and in the same order."""
+        """Each claim has an explanation, in the same order."""
         page = ROOT / 'doc/source/user/acceptance.rst'
         self.assertEqual(
             [name for name, _ in ACCEPTANCE.CLAIMS],
@@ -66,13 +66,13 @@ class ClaimTest(base.TestCase):
         )
 
     def assert_result(self, word: str, claim: Any, trial: Any) -> str:
-        """Compare the result; return what was seen."""
+        """Compare the result of a claim; return what it saw."""
         result, seen = ACCEPTANCE.attempt(claim, trial)
         self.assertEqual(word, result.value[0], seen)
         return str(seen)
 
     def test_a_cache_that_names_itself_is_found(self) -> None:
-        """It answers a ping that Trove never saw."""
+        """The cache answers a ping that Trove never saw."""
         trial = self.trial(Reply(204, {'age': '7'}))
         seen = self.assert_result(
             'DID NOT HOLD', ACCEPTANCE.Trial.no_cache, trial
@@ -80,7 +80,7 @@ class ClaimTest(base.TestCase):
         self.assertIn('age: 7', seen)
 
     def test_a_cache_in_disguise_is_found_by_the_request_id(self) -> None:
-        """Two pings must bring two IDs."""
+        """Two pings must bring two request IDs."""
         trial = self.trial(Reply(204, {'x-openstack-request-id': 'req-7'}))
         self.assert_result('held', ACCEPTANCE.Trial.request_ids, trial)
         self.assert_result('DID NOT HOLD', ACCEPTANCE.Trial.no_cache, trial)
@@ -88,7 +88,7 @@ class ClaimTest(base.TestCase):
     def test_replies_without_a_request_id_are_no_proof_of_a_cache(
         self,
     ) -> None:
-        """Some deployments configure Trove so."""
+        """Some deployments configure Trove to send no request IDs."""
         trial = self.trial(Reply(204))
         self.assert_result('DID NOT HOLD', ACCEPTANCE.Trial.request_ids, trial)
         self.assert_result('not tried', ACCEPTANCE.Trial.no_cache, trial)
@@ -99,7 +99,7 @@ class ClaimTest(base.TestCase):
         self.assert_result('not tried', ACCEPTANCE.Trial.rate_limit, trial)
 
     def test_an_api_that_one_dead_guest_freezes_is_found(self) -> None:
-        """It has one worker, so everybody waits as long as Trove does."""
+        """Its only worker waits for the dead guest."""
         worker = threading.Lock()
 
         def answer(request: base.Request) -> Reply:

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The sweep as an agenda: what it asks next, by hand and on no clock."""
+"""The sweep as an agenda, with simulated answers and times."""
 
 from collections.abc import Iterable
 import json
@@ -41,7 +41,7 @@ DEAD = fixture.agent_timeout()
 
 
 class Play:
-    """A sweep, and what a test makes of its questions.
+    """A sweep whose questions a test answers.
 
     :param guests: their IDs, one letter each.
     """
@@ -67,7 +67,7 @@ class Play:
         self.results: list[PingResult] = []
 
     def ask(self) -> list[Question]:
-        """Send what is to be sent now."""
+        """Send the requests that are due."""
         sent = []
         while (question := self.sweep.next(self.now)) is not None:
             self.sweep.sent(question, self.now)
@@ -78,7 +78,7 @@ class Play:
     def answer(
         self, question: Question, reply: Reply | NoReply, after: float = 0.03
     ) -> None:
-        """Let a request end, so many seconds from now."""
+        """Let a request end after a number of seconds."""
         self.flight.remove(question)
         self.now += after
         rtt = None if isinstance(reply, NoReply) else after
@@ -108,8 +108,8 @@ def names(questions: Iterable[Question]) -> str:
 
 
 class EndTest(testtools.TestCase):
-    def test_an_end_is_a_result_for_each_guest_once(self) -> None:
-        """Answered, under way, to be sent again, and not asked yet."""
+    def test_at_the_end_each_guest_has_one_result(self) -> None:
+        """Guests in any stage of the sweep have one result each."""
         play = Play('abcdef', most=2)
         first, second = play.ask()
         play.answer(first, PONG)
@@ -130,8 +130,8 @@ class EndTest(testtools.TestCase):
             {'', 'first'}, {each.message for each in play.results}
         )
 
-    def test_an_end_calls_nobody_dead(self) -> None:
-        """Whoever is silent was not proven to be dead by then."""
+    def test_an_end_calls_no_guest_dead(self) -> None:
+        """The evidence for the death of a silent guest is not complete."""
         play = Play('ab')
         first, second = play.ask()
         play.answer(first, PONG)
@@ -141,7 +141,7 @@ class EndTest(testtools.TestCase):
         self.assertEqual(Verdict.UNKNOWN, play.results[-1].verdict)
 
     def test_a_witness_has_no_result(self) -> None:
-        """Neither when it answers nor when the sweep ends before."""
+        """A witness may answer, or the sweep may end before."""
         for answers in (True, False):
             play = Play('a', listing=[Instance('x'), Instance('a')])
             play.ask()
@@ -156,7 +156,7 @@ class EndTest(testtools.TestCase):
             self.assertEqual({'a': Reason.NOT_ASKED}, play.reasons())
 
     def test_a_short_timeout_is_not_blamed_on_the_message_bus(self) -> None:
-        """A witness answers: Trove waits longer for the guest than we do."""
+        """A witness answers, so Trove still waits for the guest."""
         play = Play('a', listing=[Instance('w', heartbeat_age=10)])
         (ping,) = play.ask()
         play.answer(ping, NoReply(Failure.TIMEOUT, 'No reply in 1 s'), 1.0)
@@ -167,7 +167,7 @@ class EndTest(testtools.TestCase):
         self.assertIn('raise it', play.results[0].message)
 
     def test_an_end_does_not_lose_a_guest_in_error(self) -> None:
-        """It was held back, for others might have failed like it."""
+        """The sweep held it back until others had answered."""
         play = Play('ab')
         first, _ = play.ask()
         play.answer(first, fixture.agent_error())
@@ -177,8 +177,8 @@ class EndTest(testtools.TestCase):
             {'a': Reason.AGENT_ERROR, 'b': Reason.NOT_ASKED}, play.reasons()
         )
 
-    def test_an_end_takes_no_result_back(self) -> None:
-        """A guest with a result is not also called not asked."""
+    def test_an_end_keeps_earlier_results(self) -> None:
+        """A guest with a result is not also not-asked."""
         play = Play('ab', Times(2, 60.0))
         first, second = play.ask()
         play.answer(first, PONG)
@@ -186,14 +186,14 @@ class EndTest(testtools.TestCase):
         self.assertEqual({'a': None, 'b': Reason.NOT_ASKED}, play.reasons())
         self.assertEqual(2, len(play.results))
 
-    def test_a_sweep_of_nobody_is_done(self) -> None:
-        """It asks nothing."""
+    def test_a_sweep_without_guests_is_done(self) -> None:
+        """It sends nothing."""
         play = Play('')
         self.assertTrue(play.sweep.done)
         self.assertEqual([], play.ask())
 
-    def test_what_the_breaker_sees_ends_it(self) -> None:
-        """The rest of the fleet is not asked."""
+    def test_the_breaker_ends_the_sweep(self) -> None:
+        """The other guests are not pinged."""
         play = Play(map(str, range(1000)))
         refused = NoReply(Failure.CONNECTION, 'refused')
         while play.ask() or play.flight:
@@ -207,7 +207,7 @@ class EndTest(testtools.TestCase):
 
 class RefusedTest(testtools.TestCase):
     def test_a_refused_ping_is_sent_again_after_its_pause(self) -> None:
-        """Others are not held up by it, and it is no result."""
+        """The refusal delays no other guest, and has no result."""
         play = Play('abc', most=1)
         (first,) = play.ask()
         play.refuse(first, 5.0)
@@ -228,7 +228,7 @@ class RefusedTest(testtools.TestCase):
         self.assertTrue(play.sweep.done)
 
     def test_a_refused_control_is_neither_lost_nor_an_answer(self) -> None:
-        """It was not worked on, and says nothing of the bus."""
+        """Trove did not process it, so it says nothing about the bus."""
         play = Play('ab')
         first, _ = play.ask()
         play.answer(first, PONG)
@@ -244,8 +244,8 @@ class RefusedTest(testtools.TestCase):
             (Purpose.CONTROL, 'a'), (control.purpose, control.instance_id)
         )
 
-    def test_a_refused_page_of_the_listing_is_got_again(self) -> None:
-        """The listing is needed as before."""
+    def test_a_refused_page_of_the_listing_is_requested_again(self) -> None:
+        """The sweep still needs the listing."""
         play = Play('a', listing=None)
         (ping,) = play.ask()
         play.answer(ping, DEAD, 15.0)
@@ -257,8 +257,8 @@ class RefusedTest(testtools.TestCase):
 
 
 class QuestionTest(testtools.TestCase):
-    def test_what_is_no_id_is_a_result_and_no_question(self) -> None:
-        """The others are asked."""
+    def test_an_invalid_id_has_a_result_and_is_not_sent(self) -> None:
+        """The other guests are pinged."""
         play = Play(['..', 'a', 'x/y'])
         self.assertEqual('a', names(play.ask()))
         play.take()
@@ -267,7 +267,7 @@ class QuestionTest(testtools.TestCase):
         )
 
     def test_only_first_pings_share_connections(self) -> None:
-        """A control, a witness and a further ping need new ones."""
+        """A control, a witness and a further ping need new connections."""
         rows = json.dumps({'instances': [{'id': 'x'}, {'id': 'a'}]}).encode()
         play = Play('a', listing=None)
         (ping,) = play.ask()
@@ -283,7 +283,7 @@ class QuestionTest(testtools.TestCase):
         )
 
     def test_the_timeout_is_that_of_the_caller(self) -> None:
-        """Of each ping; a page of the listing has its own."""
+        """A page of the listing has a timeout of its own."""
         play = Play('a', listing=None)
         (ping,) = play.ask()
         play.answer(ping, DEAD, 15.0)
@@ -309,8 +309,8 @@ class QuestionTest(testtools.TestCase):
         ][:1]
         self.assertEqual('a', control.instance_id)
 
-    def test_without_controls_further_guests_are_asked(self) -> None:
-        """Only they can show that agents answer again after a silence."""
+    def test_without_controls_further_guests_are_pinged(self) -> None:
+        """Only they can show that guest agents answer again."""
         play = Play('abc', most=1)
         (first,) = play.ask()
         play.answer(first, PONG)
@@ -324,7 +324,7 @@ class QuestionTest(testtools.TestCase):
         self.assertEqual('c', third.instance_id)
         self.assertIs(Purpose.GUEST, third.purpose)
 
-    def test_a_control_of_the_last_guest_is_not_waited_for(self) -> None:
+    def test_the_sweep_does_not_wait_for_a_control(self) -> None:
         """The sweep is done when every guest has its result."""
         play = Play('ab')
         first, second = play.ask()
@@ -340,7 +340,7 @@ class QuestionTest(testtools.TestCase):
     def test_no_control_goes_out_while_no_guest_keeps_trove_waiting(
         self,
     ) -> None:
-        """A fleet that is well costs one ping for each guest."""
+        """A healthy fleet costs one ping for each guest."""
         play = Play('abcdefgh', most=2)
         asked = []
         while questions := play.ask() or play.flight:
@@ -349,10 +349,10 @@ class QuestionTest(testtools.TestCase):
         self.assertEqual(8, len(play.results))
         self.assertEqual({Purpose.GUEST}, set(asked))
 
-    def test_those_who_wait_for_guests_get_a_result_for_each_ping(
+    def test_in_a_wait_each_ping_has_a_result(
         self,
     ) -> None:
-        """A timeout at once, as it looks by then, and no guest is dead."""
+        """A timeout is reported at once, and proves no death."""
         play = Play('ab', UntilReachable(1, 1.0))
         first, second = play.ask()
         play.answer(first, PONG)

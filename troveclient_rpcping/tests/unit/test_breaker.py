@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""When a sweep gives up."""
+"""The breaker ends a sweep that has no chance."""
 
 import testtools
 
@@ -37,7 +37,7 @@ class BreakerTest(testtools.TestCase):
     def end(
         self, *results: PingResult, timeout: float = 30.0, peak: int = 64
     ) -> int | None:
-        """Return after how many of the results it ends; None for never."""
+        """Return the number of results before the end; None for no end."""
         breaker = Breaker(timeout)
         for number, each in enumerate(results, 1):
             if breaker.saw(each, peak):
@@ -45,7 +45,7 @@ class BreakerTest(testtools.TestCase):
         return None
 
     def test_a_control_plane_that_fails_ends_it(self) -> None:
-        """After sixteen more failures in a row than were in flight."""
+        """Sixteen more failures in a row than pings in flight end it."""
         for reason in (
             Reason.API_ERROR,
             Reason.BAD_RESPONSE,
@@ -62,7 +62,7 @@ class BreakerTest(testtools.TestCase):
                 )
 
     def test_the_most_in_flight_may_grow_meanwhile(self) -> None:
-        """The sweep learns how many may be: those of now count."""
+        """The present number of pings in flight counts."""
         breaker = Breaker(30.0)
         for _ in range(19):
             self.assertIsNone(breaker.saw(REFUSED, 4))
@@ -70,14 +70,14 @@ class BreakerTest(testtools.TestCase):
         self.assertIsNotNone(breaker.saw(REFUSED, 5))
 
     def test_silence_ends_it_after_one_timeout(self) -> None:
-        """What is in flight together times out together: eight at least."""
+        """Pings in flight time out together; at least eight end the sweep."""
         for peak, enough in ((1, 8), (8, 8), (12, 12), (16, 16), (64, 16)):
             self.assertEqual(
                 enough, self.end(*[SILENT] * 100, peak=peak), str(peak)
             )
 
     def test_a_short_timeout_makes_no_silence_of_the_api(self) -> None:
-        """Whoever waits for less than Trove cannot tell dead guests."""
+        """A short timeout cannot tell a dead guest from a silent API."""
         for timeout, enough in ((30.0, 16), (20.5, 16), (20.0, 80), (5.0, 80)):
             self.assertEqual(
                 enough,
@@ -86,13 +86,13 @@ class BreakerTest(testtools.TestCase):
             )
 
     def test_the_count_begins_at_nothing(self) -> None:
-        """After a good answer, and for silence after another failure."""
+        """The count begins after an answer, and after another failure."""
         for before in (UP, REFUSED):
             self.assertEqual(17, self.end(before, *[SILENT] * 100))
         self.assertEqual(82, self.end(REFUSED, UP, *[REFUSED] * 100))
 
     def test_a_streak_of_dead_guests_does_not_end_it(self) -> None:
-        """Trove answered for each of them."""
+        """Trove answered each of these pings."""
         self.assertIsNone(self.end(*[DEAD] * 10_000))
 
     def test_one_good_answer_starts_it_all_over(self) -> None:
@@ -101,15 +101,15 @@ class BreakerTest(testtools.TestCase):
         self.assertIsNone(self.end(*[*[SILENT] * 15, DEAD] * 100))
 
     def test_an_answer_to_any_ping_starts_it_all_over(self) -> None:
-        """A control is no result, but an agent answered it."""
+        """A control has no result, but an agent answered it."""
         breaker = Breaker(30.0)
         for number in range(1000):
             if number % 15 == 0:
                 breaker.heard()
             self.assertIsNone(breaker.saw(SILENT, 64))
 
-    def test_what_is_said_of_an_instance_is_no_failure(self) -> None:
-        """Neither a missing one nor one that is not ready."""
+    def test_an_answer_about_an_instance_is_not_a_failure(self) -> None:
+        """A missing instance, or one that is not ready, does not count."""
         for reason in (
             Reason.NOT_FOUND,
             Reason.NOT_READY,
@@ -120,7 +120,7 @@ class BreakerTest(testtools.TestCase):
             self.assertIsNone(self.end(*[each] * 1000, peak=4), reason)
 
     def test_the_reason_is_given(self) -> None:
-        """With what the last failure said."""
+        """The reason has the text of the last failure."""
         breaker = Breaker(30.0)
         for _ in range(7):
             breaker.saw(SILENT, 1)

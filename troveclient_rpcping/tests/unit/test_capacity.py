@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How many pings may be in flight: the rules, and a model of servers.
+"""The number of pings in flight: the rules, and a model of servers.
 
 Model times are simulated: no busy machine can miss them.
 """
@@ -52,7 +52,7 @@ class RulesTest(testtools.TestCase):
         return capacity
 
     def test_a_sweep_begins_with_two(self) -> None:
-        """Until it knows how long an answer takes."""
+        """It does not yet know the time of an answer."""
         capacity = Capacity(64)
         for number in range(2):
             self.assertTrue(capacity.has_room(0.0, risky=False))
@@ -60,7 +60,7 @@ class RulesTest(testtools.TestCase):
         self.assertFalse(capacity.has_room(0.0, risky=False))
 
     def test_the_user_sets_the_most(self) -> None:
-        """Also where the API would serve more."""
+        """The API may serve more pings."""
         capacity = Capacity(1)
         capacity.sent('a', 0.0)
         self.assertFalse(capacity.has_room(0.0, risky=False))
@@ -83,7 +83,7 @@ class RulesTest(testtools.TestCase):
             self.assertEqual(expected, capacity.has_room(1.1, risky=True))
 
     def test_a_pair_that_waits_for_one_worker_makes_no_room(self) -> None:
-        """Nor does one of which a control was lost."""
+        """A pair with a lost control makes no room either."""
         for rtts in ((0.03, 0.06), (0.03,), ()):
             capacity = self.flying(0)
             capacity.sent('stale', 1.0, risky=True)
@@ -93,7 +93,7 @@ class RulesTest(testtools.TestCase):
             self.assertFalse(capacity.has_room(1.1, risky=True))
 
     def test_a_pair_goes_when_nothing_else_is_in_flight(self) -> None:
-        """It would measure how long it waits for the others."""
+        """Otherwise it would measure the wait for other pings."""
         capacity = self.flying(1)
         capacity.sent('stale', 0.1, risky=True)
         self.assertFalse(capacity.wants_pair(0.1))
@@ -103,7 +103,7 @@ class RulesTest(testtools.TestCase):
     def test_a_pair_is_quick_though_its_workers_share_a_processor(
         self,
     ) -> None:
-        """It takes three usual round trips, but both as long."""
+        """Both controls take three usual round trips."""
         capacity = self.flying(0)
         capacity.sent('stale', 1.0, risky=True)
         for _ in range(2):
@@ -111,8 +111,8 @@ class RulesTest(testtools.TestCase):
             capacity.pair_ended(1.1, (0.09, 0.1))
         self.assertTrue(capacity.has_room(1.1, risky=True))
 
-    def test_single_pings_say_nothing_about_the_places(self) -> None:
-        """One at a time, as controls are, they meet no queue."""
+    def test_single_pings_do_not_show_free_workers(self) -> None:
+        """A single control does not meet a queue."""
         capacity = self.flying(0)
         for rtt in (0.02, 0.06):
             for number in range(20):
@@ -123,7 +123,7 @@ class RulesTest(testtools.TestCase):
             capacity.sent(number, 2.0)
 
     def test_slow_pairs_come_less_and_less_often(self) -> None:
-        """They take a worker, too."""
+        """Pairs need workers, too."""
         capacity = self.flying(0)
         capacity.sent('stale', 0.0, risky=True)
         now, pauses = 1.0, []
@@ -146,7 +146,7 @@ class RulesTest(testtools.TestCase):
         self.assertFalse(capacity.has_room(0.9, risky=False))
 
     def test_a_ping_that_was_given_up_still_holds_a_worker(self) -> None:
-        """Trove goes on waiting for the agent, for 15 s or as was seen."""
+        """Trove still waits for the guest agent, for 15 s or as observed."""
         capacity = self.flying(1)
         capacity.ended(0, 2.0, None)
         capacity.gave_up(0.0, 2.0)
@@ -154,7 +154,7 @@ class RulesTest(testtools.TestCase):
         self.assertTrue(capacity.has_room(15.1, risky=True))
 
     def test_a_silent_cloud_gets_a_few_pings_at_a_time(self) -> None:
-        """If the message bus is dead, each holds a worker."""
+        """If the message bus is dead, each ping holds a worker."""
         capacity = self.flying(2, answered=False)
         self.assertFalse(capacity.has_room(0.9, risky=False))
         self.assertTrue(capacity.has_room(1.1, risky=False))
@@ -162,7 +162,7 @@ class RulesTest(testtools.TestCase):
         self.assertFalse(capacity.has_room(1000.0, risky=False))
 
     def test_controls_take_no_place_of_guests(self) -> None:
-        """They go beside, or a control would keep the last guest waiting."""
+        """Otherwise a control would delay the last guest."""
         capacity = self.flying(0)
         capacity.sent('stale', 1.0, risky=True)
         capacity.sent('control', 1.0, control=True)
@@ -170,7 +170,7 @@ class RulesTest(testtools.TestCase):
         self.assertTrue(capacity.has_room(1.2, risky=False))
 
     def test_a_block_is_forgotten_after_many_sweeps_without_one(self) -> None:
-        """A monitor is not careful for ever because of one hiccup."""
+        """One block does not slow a monitor down for ever."""
         capacity = self.flying(3)
         capacity.watch(10.0)
         for number in range(3):
@@ -187,8 +187,8 @@ class RulesTest(testtools.TestCase):
         self.assertFalse(rooms[0])
         self.assertTrue(rooms[-1])
 
-    def test_the_next_sweep_knows_what_this_one_learnt(self) -> None:
-        """But measures the usual round-trip time anew."""
+    def test_the_next_sweep_keeps_the_capacity(self) -> None:
+        """It measures the usual round-trip time again."""
         capacity = self.flying(0)
         capacity.sent('stale', 1.0, risky=True)
         for _ in range(2):
@@ -236,7 +236,7 @@ class ServersTest(testtools.TestCase):
     def test_no_tenant_notices_dead_guests_with_a_stale_heartbeat(
         self,
     ) -> None:
-        """Not one waits for longer than a fraction of a second."""
+        """No request of a tenant waits longer than a fraction of a second."""
         for server, workers, low in self.servers:
             for dead in (0, 10, 30):
                 guests = fleet(200 - dead, dead)
@@ -244,14 +244,14 @@ class ServersTest(testtools.TestCase):
                 self.assertLess(max(outcome.waits), 0.25, f'{server} {dead}')
 
     def test_workers_are_used_but_for_one(self) -> None:
-        """The dead are waited for by all the others at once."""
+        """All other workers wait for dead guests at the same time."""
         for server, workers, low in self.servers[:3]:
             outcome = self.sweep(fleet(170, 30), server, workers, low)
             bound = 30 * low / (workers - 1) + 200 * SERVICE / workers
             self.assertLess(outcome.seconds, 1.25 * bound, str(workers))
 
-    def test_with_greenthreads_the_dead_are_waited_for_together(self) -> None:
-        """Each further one costs two or three pairs of controls."""
+    def test_greenthreads_wait_for_dead_guests_together(self) -> None:
+        """Each further dead guest costs two or three pairs of controls."""
         for dead in (10, 30):
             guests = fleet(200 - dead, dead)
             outcome = self.sweep(guests, Server.EVENT, 2, 15.0)
@@ -259,16 +259,16 @@ class ServersTest(testtools.TestCase):
             self.assertLess(outcome.seconds, at_once + 1 + dead * 6 * SERVICE)
 
     def test_a_healthy_cloud_is_swept_as_fast_as_it_answers(self) -> None:
-        """Within 15 % of what the workers can do."""
+        """It takes at most 15 % longer than the workers need."""
         for server, workers, low in self.servers:
             outcome = self.sweep(fleet(1000), server, workers, low)
-            # A greenthread takes half of the time on the processor.
+            # A greenthread uses the processor for half of the time.
             at_once = workers * (2 if server is Server.EVENT else 1)
             best = 1000 * 1.1 * SERVICE / at_once
             self.assertLess(outcome.seconds, 1.15 * best, f'{server}')
 
     def test_dead_guests_with_a_pulse_block_it_once_at_the_most(self) -> None:
-        """And not at all in the next sweep of a monitor."""
+        """They do not block the next sweep of a monitor."""
         for workers in (5, 16):
             for seed in range(4):
                 guests = fleet(170, deaf=30, seed=seed)

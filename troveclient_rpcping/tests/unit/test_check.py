@@ -46,6 +46,7 @@ from troveclient_rpcping.plugin import thresholds
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.tests import base
+from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
 from troveclient_rpcping.verdict import PingResult
@@ -66,17 +67,14 @@ NOT_READY = base.fault(
 BROKEN = base.bad_request(
     'An error occurred communicating with the guest: disk is full'
 )
-NOT_ADMIN = base.fault(
-    '401 Unauthorized', 'unauthorized', 'User does not have admin privileges.'
-)
 
-# It takes a request, and sends nothing.
+# A server that reads a request, and sends nothing.
 HANGING = b''
 
-# Seconds within which a busy machine gets to its first ping.
-TIME = '10'
+# Seconds within which a busy machine gets the answer to its first ping.
+TIME = '8'
 
-# 'label'=value[UOM];[warn];[crit];[min];[max], by the guidelines.
+# The guidelines have 'label'=value[UOM];[warn];[crit];[min];[max].
 _RANGE = r'(?:@?(?:~|[0-9.]+)?:?[0-9.]*)?'
 _DATUM = re.compile(
     rf'(?P<label>[a-z0-9_]+)=(?P<value>[0-9]+(?:\.[0-9]+)?)(?P<unit>s?)'
@@ -87,7 +85,7 @@ _DATUM = re.compile(
 
 def performance(line: str) -> dict[str, dict[str, str]]:
     """Parse the performance data of a line as a monitoring system would."""
-    said, bar, data = line.partition('|')
+    _, bar, data = line.partition('|')
     assert bar, line
     assert '|' not in data, line
     found = {}
@@ -144,7 +142,7 @@ def report(
 
 class RangeTest(testtools.TestCase):
     def test_ranges_alert_as_the_guidelines_have_it(self) -> None:
-        """Each row of the table in the guidelines is tried at its ends."""
+        """Each row of the guidelines' table holds at its ends."""
         for text, alerts, silent in (
             ('10', (-1, 10.5, 11), (0, 5, 10)),
             ('10:', (-1, 9), (10, 1_000_000)),
@@ -164,8 +162,8 @@ class RangeTest(testtools.TestCase):
             for value in silent:
                 self.assertFalse(parsed.alerts(value), f'{value} in {text}')
 
-    def test_a_percentage_is_of_the_guests_asked_for(self) -> None:
-        """It is exact: 0.1 % of 3,000 guests are 3 guests."""
+    def test_a_percentage_is_of_all_pinged_guests(self) -> None:
+        """The percentage is exact: 0.1 % of 3,000 guests are 3 guests."""
         for text, guests, silent, alerts in (
             ('20%', 15, 3, 4),
             ('0.1%', 3000, 3, 4),
@@ -194,7 +192,7 @@ class RangeTest(testtools.TestCase):
             self.assertFalse(parsed.alerts(silent), text)
 
     def test_any_other_text_is_not_a_range(self) -> None:
-        """It is taken neither for another range nor for no range."""
+        """The parser accepts no text outside the guidelines."""
         broken = (
             *('', '@', ':', '@:', '~', 'x', '20:10', '1:2:3', '--1'),
             *('1e3', 'nan', 'inf', ' 5', '5 ', '5\n', '1_0', '٣', '5,5'),
@@ -241,7 +239,7 @@ class MistakeTest(testtools.TestCase):
             # In a cloud of two guests both alert from the first bad guest on.
             ('1%', '20%'),
             ('100%', '20%'),
-            # Which one comes first depends on the cloud.
+            # The order of these two depends on the cloud.
             ('20%', '0'),
             ('5', '1%'),
             ('1', '@3:5'),
@@ -306,7 +304,7 @@ class StateTest(testtools.TestCase):
                 self.assertIs(state, made.state, tolerance)
 
     def test_percentages_count_unknown_guests_as_guests(self) -> None:
-        """100 % are all guests that the check asks for."""
+        """100 % are all guests that the check pings."""
         results = [up()] * 2 + [DEAD] * 2 + [LOST] * 6
         for critical, state in (
             ('19%', State.CRITICAL),
@@ -340,7 +338,7 @@ class StateTest(testtools.TestCase):
         self.assertIs(State.WARNING, made.state)
 
     def test_a_check_that_was_not_made_is_never_ok(self) -> None:
-        """The threshold for unknown guests does not count then."""
+        """The threshold for unknown guests does not apply to such a check."""
         self.assertIs(
             State.UNKNOWN, report(up(), NOT_ASKED, unknown='1000').state
         )
@@ -349,7 +347,7 @@ class StateTest(testtools.TestCase):
 
 class LineTest(testtools.TestCase):
     def test_the_sentence_counts_guests_and_reasons(self) -> None:
-        """Reasons are a closed set: no text of a guest is among them."""
+        """The sentence has no text of a guest: reasons are a closed set."""
         self.assertEqual(
             '2 of 6 guests reachable, 3 bad (2 agent-timeout, 1 agent-error)'
             ', 1 unknown (1 connection)',
@@ -410,7 +408,7 @@ class LineTest(testtools.TestCase):
         )
 
     def test_the_sentence_names_the_rtt_that_alerts(self) -> None:
-        """It names the option, too."""
+        """The sentence names the option, too."""
         made = report(
             up(rtt=2.31), rtt_warning='500ms', rtt_critical='2', critical='0'
         )
@@ -430,7 +428,7 @@ class LineTest(testtools.TestCase):
         self.assertNotIn('rtt', report(DEAD, LOST).performance)
 
     def test_verbosity_lists_guests(self) -> None:
-        """First the bad ones, then the unknown ones too, then all."""
+        """-v lists bad guests, -vv unknown guests too, and -vvv all guests."""
         made = report(up(), DEAD, LOST, FAILED, name='db')
         for verbosity, verdicts in (
             (0, []),
@@ -448,6 +446,7 @@ class LineTest(testtools.TestCase):
             made.guests(1)[0],
         )
 
+    @hostile.settings(100)
     @given(st.text())
     def test_no_text_of_others_breaks_a_line(self, text: str) -> None:
         """Names, IDs, errors and request IDs are cleaned."""
@@ -472,7 +471,7 @@ class LineTest(testtools.TestCase):
             self.assertNotIn('|', line)
 
     def test_a_hostile_guest_forges_no_performance_data(self) -> None:
-        """It forges neither a line nor a colour."""
+        """A guest forges neither a line nor a colour."""
         evil = 'x | bad=0;;;; \n\x1b[32mTROVE GUEST RPC OK\r\x00'
         result = not_up(Verdict.ERROR, Reason.AGENT_ERROR, evil)
         (line,) = report(result, name=evil).guests(1)
@@ -485,6 +484,9 @@ class LineTest(testtools.TestCase):
 
 class TestCase(base.TestCase):
     """A test with clouds and a Trove of its own."""
+
+    # Seconds by which the clock of the plugin is ahead.
+    ahead = 0.0
 
     def setUp(self) -> None:
         super().setUp()
@@ -516,16 +518,29 @@ class TestCase(base.TestCase):
     def check(self, *argv: str) -> tuple[int, list[str]]:
         """Run the plugin in this process; return its status and its lines."""
         stdout = io.StringIO()
-        status = main.run(argv, stdout, time.monotonic())
+        status = main.run(argv, stdout, self.clock(), clock=self.clock)
         return status, stdout.getvalue().splitlines()
 
+    def clock(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def serve_until_too_late(self) -> base.Server:
+        """Start a server that never answers; an hour passes at a request."""
+
+        def answer(request: base.Request) -> None:
+            self.ahead += 3600.0
+            server.done.wait()
+
+        server = self.serve(answer)
+        return server
+
     def check_trove(self, answer: Any, *argv: str) -> tuple[int, list[str]]:
-        """Run it against a Trove that answers by *answer*."""
+        """Run the plugin against a Trove that answers by *answer*."""
         self.server = self.serve(answer)
         return self.check(*self.options(self.server.url), *argv)
 
     def serve_one_and_hang(self, reply: bytes) -> base.Server:
-        """Start a Trove that answers for one guest, and for no other."""
+        """Start a Trove that answers pings of one guest only."""
         server = self.serve(HANGING)
 
         def answer(request: base.Request) -> bytes | None:
@@ -538,7 +553,7 @@ class TestCase(base.TestCase):
         return server
 
     def assert_unknown(self, words: str, *argv: str) -> None:
-        """Run it, and expect nothing but a line that says why."""
+        """Run the plugin, and expect one line that says why."""
         status, lines = self.check(*argv)
         self.assertEqual(3, status)
         (line,) = lines
@@ -546,9 +561,9 @@ class TestCase(base.TestCase):
 
 
 def trove(**guests: bytes) -> Any:
-    """Return how a Trove with these guests answers.
+    """Return the function by which a Trove with these guests answers.
 
-    :param guests: names, and what a ping of each is answered.
+    :param guests: the names of the guests, and the answer to their pings.
     """
     ids = {name: str(uuid.UUID(int=n)) for n, name in enumerate(guests)}
     rows = [
@@ -701,30 +716,14 @@ class UnknownTest(TestCase):
             self.assertEqual(3, status)
             self.assertIn('check_trove_guest_rpc', lines[0])
 
-    def test_a_missing_cloud_is_unknown(self) -> None:
-        """The line names the cloud."""
-        self.assert_unknown('Cloud nosuch was not found', '--os-cloud=nosuch')
-
     def test_an_unforeseen_exception_is_unknown(self) -> None:
-        """It is one line; -vvv prints the traceback below it."""
+        """The error is one line; -vvv prints the traceback below it."""
         self.write_clouds({'x': 5})
         argv = ('--os-cloud', 'x', '--os-auth-type', 'password', '--all')
         self.assert_unknown('failed: [A-Za-z]+Error: ', *argv)
         self.assert_unknown('failed: [A-Za-z]+Error: ', *argv, '-vv')
         status, lines = self.check(*argv, '-vvv')
         self.assertEqual(3, status)
-        self.assertEqual('Traceback (most recent call last):', lines[1])
-
-    def test_a_traceback_is_for_the_most_verbose(self) -> None:
-        """It follows the line."""
-        server = self.serve(base.PONG)
-        server.stop()
-        status, lines = self.check(
-            '-vvv', '--os-username=x', '--os-password=x', '--os-project-id=x',
-            f'--os-auth-url={server.url}', 'a',
-        )  # fmt: skip
-        self.assertEqual(3, status)
-        self.assertIn('logging in failed: ', lines[0])
         self.assertEqual('Traceback (most recent call last):', lines[1])
 
     def test_a_keystone_that_is_gone_is_unknown(self) -> None:
@@ -739,25 +738,21 @@ class UnknownTest(TestCase):
         )
 
     def test_a_keystone_that_hangs_ends_with_the_deadline(self) -> None:
-        """No ping is sent."""
-        server = self.serve(HANGING)
-        started = time.monotonic()
+        """The line says that the login took too long."""
+        server = self.serve_until_too_late()
         self.assert_unknown(
-            'the time of 10.0 s was up while logging in',
+            'the time of 1 min was up while logging in$',
             *('--os-auth-url', server.url, '--os-project-name', 'x'),
-            *('--os-username', 'x', '--os-password', 'x', GUEST, '-t', TIME),
+            *('--os-username', 'x', '--os-password', 'x', GUEST, '-t', '60'),
         )
-        self.assertLess(time.monotonic() - started, 60)
 
-    def test_an_api_that_hangs_ends_with_the_deadline(self) -> None:
-        """It may hang at the listing or at a ping."""
-        options = self.options(self.serve(HANGING).url)
+    def test_a_listing_that_hangs_ends_with_the_deadline(self) -> None:
+        """The line says that the listing took too long."""
+        server = self.serve_until_too_late()
         self.assert_unknown(
-            'choosing the guests', *options, '-t', TIME, '--all'
+            'the time of 1 min was up while choosing the guests$',
+            *(*self.options(server.url), '-t', '60', '--all'),
         )
-        status, (line,) = self.check(*options, '-t', TIME, GUEST)
-        self.assertEqual(3, status)
-        self.assertIn('0 of 1 guests reachable, 1 unknown (1 timeout)', line)
 
     def test_a_listing_that_fits_nothing_is_unknown(self) -> None:
         """An empty selection is never a silent OK."""
@@ -796,7 +791,7 @@ class UnknownTest(TestCase):
 
     def test_a_user_without_the_role_is_unknown(self) -> None:
         """Every guest is unknown, and none is bad."""
-        status, (line,) = self.check_trove(NOT_ADMIN, GUEST, OTHER)
+        status, (line,) = self.check_trove(base.NOT_ADMIN, GUEST, OTHER)
         self.assertEqual(3, status)
         self.assertIn('2 unknown', line)
         self.assertRegex(line, 'User does not have admin|refuses this user')
@@ -811,7 +806,7 @@ class UnknownTest(TestCase):
         self.assertEqual('0', performance(line)['bad']['value'])
 
     def test_hostile_words_of_a_server_stay_in_the_line(self) -> None:
-        """Its answer to the listing forges nothing."""
+        """An answer to the listing forges neither a line nor a value."""
         status, lines = self.check_trove(
             base.fault('404 Not Found', 'x', 'a | bad=0\n\x1b[31mb'), '--all'
         )
@@ -820,8 +815,8 @@ class UnknownTest(TestCase):
         self.assertTrue(line.isprintable())
         self.assertNotIn('|', line)
 
-    def test_a_file_that_names_nobody_is_unknown(self) -> None:
-        """Nothing was checked."""
+    def test_a_file_without_a_name_is_unknown(self) -> None:
+        """The check has pinged no guest."""
         file = self.folder / 'names'
         file.write_text('# none\n')
         self.assert_unknown(
@@ -870,7 +865,7 @@ class CloudTest(TestCase):
         self.assertEqual('North', region.get_region_name('database'))
 
     def test_options_override_clouds_yaml(self) -> None:
-        """Each option does so."""
+        """Each option replaces its setting."""
         self.write_cloud(interface='internal', cacert='/a', cert='/b')
         region = self.choose(
             *('--os-cloud', 'a', '--os-interface', 'admin'),
@@ -884,7 +879,7 @@ class CloudTest(TestCase):
         self.assertEqual(('/cert', '/key'), session.cert)
 
     def test_options_of_the_login_override_clouds_yaml(self) -> None:
-        """They replace the settings under auth, and no others."""
+        """The options of the login replace only the settings under auth."""
         self.write_cloud()
         region = self.choose(
             *('--os-cloud', 'a', '--os-username', 'y'),
@@ -897,7 +892,7 @@ class CloudTest(TestCase):
         )
 
     def test_insecure_overrides_a_ca(self) -> None:
-        """``openstack`` does the same."""
+        """``--insecure`` of ``openstack`` does the same."""
         self.write_cloud(cacert='/a')
         region = self.choose('--os-cloud', 'a', '--insecure').region
         self.assertIs(False, region.get_session().verify)
@@ -926,8 +921,8 @@ class CloudTest(TestCase):
             )
             self.assertEqual('http://x', cloud.client().client.management_url)
 
-    def test_an_endpoint_can_stand_in_clouds_yaml(self) -> None:
-        """It replaces the one of the catalog."""
+    def test_clouds_yaml_may_set_the_endpoint(self) -> None:
+        """The configured endpoint replaces the one of the catalog."""
         self.write_clouds(
             {
                 'a': {
@@ -957,7 +952,7 @@ class CloudTest(TestCase):
             self.assertIn('there are no credentials. Name a cloud', line)
 
     def test_an_empty_value_of_another_option_is_a_mistake(self) -> None:
-        """It would choose other guests, or other limits."""
+        """An empty value would choose other guests, or other limits."""
         options = self.options(self.serve(base.PONG).url)
         for option in ('-w', '-c', '-t', '--timeout', '--from-file'):
             status, (line,) = self.check(*options, GUEST, option, '')
@@ -965,7 +960,7 @@ class CloudTest(TestCase):
             self.assertIn('(see --help)', line)
 
     def not_found(self) -> str:
-        """Return what is said of a cloud that was not found."""
+        """Return the reason why a cloud was not found."""
         status, (line,) = self.check('--os-cloud', 'nosuch', GUEST)
         self.assertEqual(3, status)
         _, colon, said = line.partition('Cloud nosuch was not found: ')
@@ -1088,7 +1083,10 @@ class ProcessTest(TestCase):
         return process
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Wait for its end; Icinga would show a word on stderr."""
+        """Wait for the end of a process that writes nothing on stderr.
+
+        Icinga would show it.
+        """
         stdout, stderr = process.communicate(timeout=120)
         self.assertEqual('', stderr)
         return process.returncode, stdout
@@ -1096,14 +1094,14 @@ class ProcessTest(TestCase):
     def start_pinging(
         self, *argv: str, program: tuple[str, ...] = PROGRAM
     ) -> subprocess.Popen[str]:
-        """Start it, and wait until one of two guests has answered."""
+        """Start the plugin, and wait until one of two guests has answered."""
         server = self.serve_one_and_hang(base.PONG)
         process = self.start(
             *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
             *argv,
             program=program,
         )
-        # The second is asked when the first has answered.
+        # The second guest is pinged when the first has answered.
         while len(server.requests) < 2:
             self.assertIsNone(process.poll())
             time.sleep(0.01)
@@ -1112,12 +1110,9 @@ class ProcessTest(TestCase):
     def test_each_signal_that_would_kill_it_ends_it_with_its_line(
         self,
     ) -> None:
-        """The line has the signal and the results; the status is 3."""
-        for number in (
-            *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
-            *(signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2),
-            *(signal.SIGXCPU, signal.SIGABRT, signal.SIGRTMIN),
-        ):
+        """The line names the signal and the results; the status is 3."""
+        # The next test checks that all the others are handled alike.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGRTMIN):
             process = self.start_pinging('-vv', '--unknown', '9')
             process.send_signal(number)
             status, stdout = self.finish(process)
@@ -1131,7 +1126,7 @@ class ProcessTest(TestCase):
             )
 
     def test_no_signal_is_forgotten(self) -> None:
-        """Exempt are signals that end no process, and faults."""
+        """Signals that end no process, and faults, keep their handlers."""
         program = (
             'import signal\n'
             'from troveclient_rpcping.plugin import endings\n'
@@ -1150,7 +1145,7 @@ class ProcessTest(TestCase):
         )
 
     def test_a_signal_may_come_twice(self) -> None:
-        """``timeout`` sends one to the process, and one to its group."""
+        """``timeout`` signals the process, and then its process group."""
         process = self.start_pinging()
         for _ in range(20):
             process.send_signal(signal.SIGTERM)
@@ -1159,8 +1154,8 @@ class ProcessTest(TestCase):
         self.assertEqual(3, status)
         self.assertRegex(stdout, r'\A.* ended by SIG(TERM|HUP) while .*\n\Z')
 
-    def test_a_second_signal_ends_it_if_nobody_reads_its_line(self) -> None:
-        """Printing after the first signal may hang."""
+    def test_a_second_signal_ends_it_if_its_output_is_blocked(self) -> None:
+        """The plugin cannot print its line after the first signal."""
         reader, writer = os.pipe()
         self.addCleanup(os.close, reader)
         os.set_blocking(writer, False)
@@ -1181,7 +1176,7 @@ class ProcessTest(TestCase):
         self.assertEqual(3, process.returncode)
 
     def test_a_signal_that_its_caller_ignores_does_not_end_it(self) -> None:
-        """nohup works so."""
+        """``nohup`` makes its command ignore SIGHUP."""
         process = self.start_pinging(
             program=('sh', '-c', 'trap "" HUP; exec "$@"', 'sh', *PROGRAM)
         )
@@ -1217,7 +1212,7 @@ class ProcessTest(TestCase):
         )
 
     def test_the_exit_status_is_that_of_the_check(self) -> None:
-        """The process ends with it."""
+        """0 is OK, 2 is critical, and 3 is unknown."""
         for answer, expected in (
             (base.PONG, 0),
             (base.DEAD, 2),
@@ -1244,12 +1239,10 @@ class ProcessTest(TestCase):
 
     def test_wrong_usage_ends_the_process_with_3(self) -> None:
         """argparse's own status is 2."""
-        # The last is a mistake that keystoneauth finds.
-        for option in ('--bogus', '--help', '--os-auth-type'):
-            self.assertEqual(3, self.finish(self.start(option))[0])
+        self.assertEqual(3, self.finish(self.start('--bogus'))[0])
 
-    def test_an_output_that_nobody_reads_is_unknown(self) -> None:
-        """It may be closed at the start, closed later, or full."""
+    def test_an_output_without_a_reader_is_unknown(self) -> None:
+        """The output may be closed at the start, closed later, or full."""
         options = [*self.options(self.serve(base.PONG).url), GUEST]
         closed = ('sh', '-c', 'exec "$@" >&-', 'sh', *PROGRAM)
         process = self.start(*options, program=closed)
@@ -1282,7 +1275,7 @@ class ProcessTest(TestCase):
                 stdout, rf'\ATROVE GUEST RPC UNKNOWN - .*{module}.*\n\Z'
             )
 
-    def test_a_name_is_printed_whatever_the_encoding(self) -> None:
+    def test_a_name_is_printed_in_every_encoding(self) -> None:
         """Letters that the encoding lacks are escaped."""
         server = self.serve(trove(**{'db-🐘': base.PONG}))
         process = self.start(

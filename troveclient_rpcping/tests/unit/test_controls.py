@@ -29,7 +29,7 @@ def controls(*guests: str) -> Controls:
 
 class TurnsTest(testtools.TestCase):
     def test_guests_take_turns(self) -> None:
-        """Each of them, also one that was added twice, once a round."""
+        """Each guest has one turn a round, even if it was added twice."""
         found = controls('a', 'b', 'c', 'a')
         turns = [found.turn() for _ in range(6)]
         self.assertCountEqual('abc', turns[:3])
@@ -38,7 +38,7 @@ class TurnsTest(testtools.TestCase):
     def test_a_guest_that_misses_two_turns_in_a_row_takes_no_more(
         self,
     ) -> None:
-        """One ping may get lost; a guest that misses two may be dead."""
+        """One ping may be lost; a guest that misses two may be dead."""
         found = controls('a', 'b')
         found.heard('a', answered=False)
         found.heard('a', answered=True)
@@ -48,7 +48,7 @@ class TurnsTest(testtools.TestCase):
         self.assertEqual(['b', 'b'], [found.turn(), found.turn()])
 
     def test_the_last_guest_goes_on(self) -> None:
-        """It shows when the message bus works again."""
+        """The last guest shows when the message bus works again."""
         found = controls('a')
         for _ in range(3):
             found.heard('a', answered=False)
@@ -62,34 +62,34 @@ class TurnsTest(testtools.TestCase):
 
 
 class DueTest(testtools.TestCase):
-    def test_one_is_due_a_second_after_the_last_answer(self) -> None:
-        """Of any agent: then there is no silence."""
+    def test_a_control_is_due_a_second_after_the_last_answer(self) -> None:
+        """The answer of any guest agent counts."""
         found = controls('a')
         self.assertFalse(found.is_due(10.0 + CONTROL - 0.01, 10.0, 0.0))
         self.assertTrue(found.is_due(10.0 + CONTROL, 10.0, 0.0))
 
     def test_a_rate_limit_makes_controls_rarer(self) -> None:
-        """Every other request that it lets through is for the guests."""
+        """Every other request is a ping of a guest."""
         found = controls('a')
         for spacing, pause in ((0.3, CONTROL), (0.5, CONTROL), (2.0, 4.0)):
             self.assertFalse(found.is_due(10.0 + pause - 0.01, 10.0, spacing))
             self.assertTrue(found.is_due(10.0 + pause, 10.0, spacing))
 
-    def test_without_a_guest_that_answered_none_is_due(self) -> None:
-        """Nor is there a free one."""
+    def test_without_a_reachable_guest_no_control_is_due(self) -> None:
+        """There is no free control either."""
         found = controls()
         self.assertFalse(found.is_due(99.0, 1.0, 0.0))
         self.assertFalse(found.is_free(99.0))
 
     def test_the_next_is_due_a_second_after_the_one_before(self) -> None:
-        """Also while that is awaited; it may be lost."""
+        """The one before may be lost, so its answer is not needed."""
         found = controls('a')
         found.sent('first', 11.0)
         self.assertFalse(found.is_due(11.9, 10.0, 0.0))
         self.assertTrue(found.is_due(12.0, 10.0, 0.0))
 
     def test_three_are_under_way_at_the_most(self) -> None:
-        """A worker that lost the bus would hold them all."""
+        """A worker without the bus would hold all controls."""
         found = controls('a')
         for number in range(3):
             now = 11.0 + number
@@ -100,7 +100,7 @@ class DueTest(testtools.TestCase):
         self.assertTrue(found.is_due(60.0, 10.0, 0.0))
 
     def test_free_controls_go_one_by_one_with_pauses(self) -> None:
-        """So they take half the time of one worker."""
+        """They take half of the time of one worker."""
         found = controls('a')
         self.assertTrue(found.is_free(1.0))
         found.sent('first', 1.0)
@@ -111,8 +111,8 @@ class DueTest(testtools.TestCase):
         self.assertFalse(found.is_free(6.9))
         self.assertTrue(found.is_free(7.0))
 
-    def test_one_that_takes_long_may_be_lost(self) -> None:
-        """Longer than a second, or than a few usual round trips."""
+    def test_a_slow_control_may_be_lost(self) -> None:
+        """Slow is longer than a second or a few usual round trips."""
         found = controls('a')
         found.sent('first', 1.0)
         found.sent('second', 3.0)
@@ -127,7 +127,7 @@ class DueTest(testtools.TestCase):
 
 class PairTest(testtools.TestCase):
     def test_a_pair_is_two_controls_side_by_side(self) -> None:
-        """Both are to be sent at once; their times come with the second."""
+        """Both are sent at once; the second answer brings both times."""
         found = controls('a')
         self.assertFalse(found.has_pair)
         found.begin_pair()
@@ -141,7 +141,7 @@ class PairTest(testtools.TestCase):
         self.assertFalse(found.has_pair)
 
     def test_a_lost_one_of_a_pair_has_no_time(self) -> None:
-        """So whoever counts the times sees that one is missing."""
+        """The number of times shows the loss."""
         found = controls('a')
         found.begin_pair()
         found.sent(0, 1.0)
@@ -149,8 +149,8 @@ class PairTest(testtools.TestCase):
         self.assertIsNone(found.ended(0, 16.0, None, 0.0))
         self.assertEqual((0.2,), found.ended(1, 16.1, 0.2, 0.0))
 
-    def test_other_controls_complete_no_pair(self) -> None:
-        """Those that were under way before it, and those after it."""
+    def test_other_controls_do_not_complete_a_pair(self) -> None:
+        """They may have been sent before or after the pair."""
         found = controls('a')
         found.sent('before', 0.5)
         found.begin_pair()

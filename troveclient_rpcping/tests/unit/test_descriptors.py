@@ -55,7 +55,7 @@ print(outcome.kind, outcome.message)
 
 class DescriptorsTest(base.TestCase):
     def flight(self, soft: int, hard: int, wanted: int) -> tuple[int, ...]:
-        """Return how many may fly, and the limits after that."""
+        """Return the number of pings in flight, and the limits after it."""
         numbers = map(str, (soft, hard, wanted))
         process = subprocess.run(
             [sys.executable, '-c', PROGRAM, *numbers],
@@ -65,18 +65,18 @@ class DescriptorsTest(base.TestCase):
         return tuple(json.loads(process.stdout))
 
     def test_a_limit_that_suffices_is_left_alone(self) -> None:
-        """As with the default concurrency."""
+        """The default concurrency needs no higher limit."""
         self.assertEqual((64, 1024, 4096), self.flight(1024, 4096, 64))
 
     def test_a_limit_that_is_too_low_is_raised(self) -> None:
-        """As far as needed, and as allowed."""
+        """The limit is raised as far as needed, within the hard limit."""
         flight, soft, hard = self.flight(256, 4096, 1024)
         self.assertEqual((1024, 4096), (flight, hard))
         self.assertGreater(soft, 2048)
         self.assertLess(soft, 2200)
 
-    def test_fewer_fly_where_the_limit_cannot_be_raised(self) -> None:
-        """They are two descriptors each, and the process needs some."""
+    def test_fewer_pings_fly_where_the_limit_cannot_be_raised(self) -> None:
+        """A ping may take two descriptors, and the process needs some."""
         flight, soft, _ = self.flight(256, 256, 1024)
         self.assertEqual(256, soft)
         self.assertGreater(flight, 64)
@@ -84,13 +84,13 @@ class DescriptorsTest(base.TestCase):
         self.assertEqual(1, self.flight(36, 36, 1024)[0])
 
     def test_a_port_that_is_missing_is_named(self) -> None:
-        """It is a limit of this machine."""
+        """The message says that this machine has no port left."""
         said = descriptors.shortage(errno.EADDRNOTAVAIL)
         self.assertIn('no local port left', said)
         self.assertEqual('', descriptors.shortage(errno.ECONNREFUSED))
 
     def test_a_descriptor_that_is_missing_is_named(self) -> None:
-        """The server is not blamed for it."""
+        """The message does not blame the server."""
         process = subprocess.run(
             [sys.executable, '-c', FULL],
             check=True,
@@ -101,5 +101,5 @@ class DescriptorsTest(base.TestCase):
         self.assertRegex(
             full, 'connection This machine has no file descriptor left'
         )
-        # The cause is another one.
+        # With a descriptor, the connection has failed for another cause.
         self.assertEqual('connection Could not connect', free)

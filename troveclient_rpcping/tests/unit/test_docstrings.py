@@ -24,7 +24,7 @@ TESTS = pathlib.Path(troveclient_rpcping.__file__).parent / 'tests'
 
 class DocstringTest(testtools.TestCase):
     def test_every_test_has_a_docstring(self) -> None:
-        """It tells the reader of a failure what the code should do."""
+        """The docstring tells the reader of a failure the right behaviour."""
         tests = [
             (path.name, node)
             for path in TESTS.rglob('test_*.py')

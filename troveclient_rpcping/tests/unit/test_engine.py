@@ -10,14 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The engine and its login, by themselves: what is sent, when, and again."""
+"""The engine and its login, without a sweep."""
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Generator
 from collections.abc import Iterator
-import contextlib
 import itertools
 import math
 import threading
@@ -41,23 +40,20 @@ from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
-# Seconds that no request here takes.
+# Seconds. No request here takes this long.
 LONG = 120.0
 
 BAD_TOKEN = base.raw('401 Unauthorized', b'{"error": "token"}')
-NOT_ADMIN = base.fault(
-    '401 Unauthorized', 'unauthorized', 'User does not have admin privileges.'
-)
 BUSY = base.raw('413 Too Large', headers={'Retry-After': '0.01'})
 
 
 class Script:
     """An agenda: one request for each key, in the order of the keys.
 
-    :param keys: what is asked for.
-    :param most: requests under way at once, at the most.
-    :param due: when the first may be sent, on the clock of the engine.
-    :param fresh: which keys need a new connection.
+    :param keys: the keys to request.
+    :param most: the greatest number of requests under way.
+    :param due: the time of the first request, on the clock of the engine.
+    :param fresh: the keys that need a new connection.
     :param bounds: further parameters of each question.
     """
 
@@ -116,11 +112,11 @@ class Script:
         self.ends.append(why)
 
     def keys(self) -> list[str]:
-        """Return what was answered, in the order of the answers."""
+        """Return the keys of the answers, in their order."""
         return [each.question.instance_id for each in self.answers]
 
     def outcomes(self) -> list[Any]:
-        """Return the status of each answer, or what there was in its place."""
+        """Return the status of each answer, or the kind of its failure."""
         return [
             each.reply.status
             if isinstance(each.reply, Reply)
@@ -147,7 +143,7 @@ class EngineTest(base.TestCase):
         return agenda
 
     def asked(self) -> list[str]:
-        """Return the keys that the server was asked for, in their order."""
+        """Return the keys of the server's requests, in their order."""
         return [
             request[0].rpartition('/')[2] for request in self.server.requests
         ]
@@ -155,8 +151,8 @@ class EngineTest(base.TestCase):
     def silent(self, request: base.Request) -> None:
         self.server.done.wait()
 
-    def test_it_sends_what_the_agenda_asks_in_its_order(self) -> None:
-        """One by one, by one connection, if the agenda wants no more."""
+    def test_questions_are_sent_in_the_order_of_the_agenda(self) -> None:
+        """An agenda may allow one question at a time."""
         agenda = self.run_all(base.PONG, Script('abcd'))
         self.assertEqual(['a', 'b', 'c', 'd'], self.asked())
         self.assertEqual(['a', 'b', 'c', 'd'], agenda.keys())
@@ -164,15 +160,15 @@ class EngineTest(base.TestCase):
         self.assertEqual([], agenda.ends)
         self.assertEqual(1, self.server.connections)
 
-    def test_for_an_agenda_that_is_done_nothing_is_sent(self) -> None:
-        """There is a login, and no more."""
+    def test_an_agenda_that_is_done_sends_nothing(self) -> None:
+        """The engine only logs in."""
         self.run_all(base.PONG, Script(''))
         self.assertEqual([], self.server.requests)
 
-    def test_an_answer_says_when_it_was_sent_and_how_long_it_took(
+    def test_an_answer_has_the_times_of_its_question(
         self,
     ) -> None:
-        """On the clock of the caller; one without a reply took no time."""
+        """Without a reply there is no RTT."""
 
         def slow(request: base.Request) -> bytes | None:
             time.sleep(0.05)
@@ -224,14 +220,14 @@ class EngineTest(base.TestCase):
     def test_answers_that_came_together_arrived_at_the_same_time(
         self,
     ) -> None:
-        """However long the agenda takes over each of them."""
+        """The agenda's own time does not count."""
         answer, slow = self.three_together()
         agenda = self.run_all(answer, slow('abcd', most=4))
         self.assertEqual('a', agenda.keys()[0])
         self.assertEqual(1, len({each.arrived for each in agenda.answers[1:]}))
 
-    def test_as_many_are_under_way_as_the_agenda_asks(self) -> None:
-        """All of them answer only once the last has been asked."""
+    def test_the_agenda_sets_the_number_of_questions_under_way(self) -> None:
+        """Here, the first answer comes after the third question."""
         together = threading.Barrier(3)
 
         def answer(request: base.Request) -> bytes:
@@ -242,18 +238,18 @@ class EngineTest(base.TestCase):
         self.assertEqual([204] * 6, agenda.outcomes())
 
     def test_the_agenda_is_asked_again_when_it_wakes(self) -> None:
-        """And not before, with nothing under way."""
+        """The engine sleeps until then."""
         due = time.monotonic() + 0.3
         agenda = self.run_all(base.PONG, Script('a', due=due))
         self.assertGreaterEqual(agenda.answers[0].sent, due)
 
-    def test_what_the_agenda_wants_fresh_has_a_new_connection(self) -> None:
-        """The others share the one that is kept."""
+    def test_a_fresh_question_has_a_new_connection(self) -> None:
+        """The other questions share the kept connection."""
         self.run_all(base.PONG, Script('abcde', fresh='bd'))
         self.assertEqual(3, self.server.connections)
 
     def test_each_question_has_its_own_bounds(self) -> None:
-        """Its timeout, and how much is kept of its body."""
+        """The bounds are the timeout and the size of the kept body."""
         agenda = self.run_all(
             base.raw('200 OK', b'x' * 50), Script('a', limit=10)
         )
@@ -263,8 +259,8 @@ class EngineTest(base.TestCase):
         agenda = self.run_all(self.silent, Script('a', timeout=0.1))
         self.assertEqual([Failure.TIMEOUT], agenda.outcomes())
 
-    def test_nothing_is_asked_after_the_deadline(self) -> None:
-        """The agenda is told why, and once."""
+    def test_no_question_is_sent_after_the_deadline(self) -> None:
+        """The agenda gets the reason once."""
         agenda = self.run_all(
             base.PONG, Script('abcd', most=2), deadline=time.monotonic() - 1
         )
@@ -274,8 +270,8 @@ class EngineTest(base.TestCase):
             ['The deadline passed before an answer came'], agenda.ends
         )
 
-    def test_a_deadline_ends_what_is_under_way(self) -> None:
-        """And not before its time."""
+    def test_a_deadline_ends_the_questions_under_way(self) -> None:
+        """The end does not come before the deadline."""
         end = time.monotonic() + 0.2
         agenda = self.run_all(self.silent, Script('ab'), deadline=end)
         self.assertGreaterEqual(time.monotonic(), end)
@@ -283,8 +279,8 @@ class EngineTest(base.TestCase):
         self.assertEqual(1, len(agenda.flight))
         self.assertEqual([], agenda.answers)
 
-    def test_an_agenda_that_is_done_waits_for_nothing(self) -> None:
-        """What is under way then is given up, and its end is not told."""
+    def test_an_agenda_that_is_done_ends_the_engine(self) -> None:
+        """The agenda does not get the answers under way."""
         started = threading.Event()
 
         def answer(request: base.Request) -> bytes | None:
@@ -304,8 +300,8 @@ class EngineTest(base.TestCase):
         self.assertEqual(['a'], agenda.keys())
         self.assertEqual(1, len(agenda.flight))
 
-    def test_what_came_together_with_the_end_is_not_told(self) -> None:
-        """The agenda has made its results of it by then."""
+    def test_answers_that_came_with_the_end_are_dropped(self) -> None:
+        """The agenda has made its results by then."""
         answer, slow = self.three_together()
 
         class Ending(slow):  # type: ignore[valid-type, misc]
@@ -317,19 +313,8 @@ class EngineTest(base.TestCase):
         agenda = self.run_all(answer, Ending('abcd', most=4))
         self.assertEqual(2, len(agenda.answers))
 
-    def test_closing_it_ends_what_is_under_way(self) -> None:
-        """No request follows."""
-        with contextlib.closing(
-            self.start(base.PONG, Script('abcdef', most=2))
-        ) as turns:
-            next(turns)
-        asked = len(self.server.requests)
-        self.assertLess(asked, 6)
-        self.assertEqual([], list(turns))
-        self.assertEqual(asked, len(self.server.requests))
-
-    def test_an_interrupt_of_the_agenda_is_not_lost(self) -> None:
-        """It ends the engine where it comes up."""
+    def test_an_interrupt_in_the_agenda_is_raised(self) -> None:
+        """The interrupt ends the engine at once."""
 
         class Interrupted(Script):
             def answered(self, answer: Answer) -> None:
@@ -341,7 +326,7 @@ class EngineTest(base.TestCase):
         self.assertEqual(['a'], self.asked())
 
     def test_a_rate_is_kept_up(self) -> None:
-        """Each one is sent when its time comes, not at the next occasion."""
+        """Each question is sent in its time, not at the next answer."""
         started = time.monotonic()
         agenda = Script(map(str, range(41)), most=5)
         self.run_all(base.PONG, agenda, gate=Gate(rate=40))
@@ -351,14 +336,14 @@ class EngineTest(base.TestCase):
         self.assertLess(time.monotonic() - started, 30)
 
     def test_a_throttled_request_goes_back_to_the_agenda(self) -> None:
-        """With the pause; it goes by new connections until one is through.
+        """The agenda gets the pause, and the retry takes a new connection.
 
-        They may reach another process.
+        A new connection may reach another process.
         """
         busy = iter([BUSY, BUSY.replace(b'413', b'429')])
         body = b'Only 900 GET request(s) can be made to * every second.'
         gate = Gate()
-        # It knows the rate of the server.
+        # The gate knows the rate of the server.
         now = time.monotonic()
         gate.refused(now, gate.sent(now), Reply(413, {}, body))
         agenda = self.run_all(
@@ -369,8 +354,8 @@ class EngineTest(base.TestCase):
         self.assertEqual(['a', 'a', 'a'], self.asked())
         self.assertEqual(3, self.server.connections)
 
-    def test_a_server_that_refuses_everything_is_given_up(self) -> None:
-        """After minutes, on the clock of the engine, and with a reason."""
+    def test_a_server_that_refuses_everything_ends_the_sweep(self) -> None:
+        """The end comes after minutes on the clock of the engine."""
         now = 1000.0
         refused = base.raw('429 Slow', headers={'Retry-After': '5'})
 
@@ -392,16 +377,8 @@ class EngineTest(base.TestCase):
         self.assertLess(now - 1000, STARVED + 20)
         self.assertEqual([], agenda.answers)
 
-    def test_a_user_who_is_refused_ends_it(self) -> None:
-        """The answer that says so is told first, and no login follows."""
-        agenda = self.run_all(NOT_ADMIN, Script('abc'))
-        self.assertEqual([401], agenda.outcomes())
-        self.assertEqual(['The API refuses this user'], agenda.ends)
-        self.assertEqual(['a'], self.asked())
-        self.assertEqual(1, self.trove.client.session.auth.logins)
-
     def test_an_old_token_is_renewed_and_its_request_sent_again(self) -> None:
-        """At once, and once."""
+        """The request is repeated once, without a pause."""
         replies = iter([base.PONG, BAD_TOKEN])
         agenda = self.run_all(
             lambda request: next(replies, base.PONG), Script('abc')
@@ -411,8 +388,8 @@ class EngineTest(base.TestCase):
         self.assertEqual(['a', 'b', 'b', 'c'], self.asked())
         self.assertEqual(2, self.trove.client.session.auth.logins)
 
-    def test_a_token_may_expire_as_often_as_it_likes(self) -> None:
-        """In a run of many pings for one key, each of them is answered."""
+    def test_a_token_may_expire_again_and_again(self) -> None:
+        """Each ping of a long run is answered."""
         taken: collections.Counter[str] = collections.Counter()
 
         def answer(request: base.Request) -> bytes:
@@ -428,19 +405,8 @@ class EngineTest(base.TestCase):
         self.assertEqual([204] * 14, agenda.outcomes())
         self.assertEqual(7, len(taken))
 
-    def lose_keystone(self) -> None:
-        login = self.trove.client.session.auth
-        get_token = login.get_token
-
-        def gone(session: Any) -> Any:
-            if login.logins:
-                raise ksa_exceptions.ConnectFailure('Keystone is gone')
-            return get_token(session)
-
-        login.get_token = gone
-
-    def test_a_login_that_fails_ends_it(self) -> None:
-        """Unless there is patience: then it goes on without."""
+    def test_a_failed_login_ends_the_engine(self) -> None:
+        """A patient engine goes on with the old token."""
         for patient, outcomes, ends in (
             (
                 False,
@@ -454,23 +420,15 @@ class EngineTest(base.TestCase):
         ):
             agenda = Script('abc')
             turns = self.start(BAD_TOKEN, agenda, patient=patient)
-            self.lose_keystone()
+            base.lose_keystone(self.trove)
             for _ in turns:
                 continue
             self.assertEqual(outcomes, agenda.outcomes())
             self.assertEqual(ends, agenda.ends)
 
-    def test_no_login_at_the_start_is_raised(self) -> None:
-        """There is nothing that could get lost, and nothing is sent."""
-        turns = self.start(base.PONG, Script('a'))
-        self.trove.client.session.auth.logins = 1
-        self.lose_keystone()
-        self.assertRaises(ksa_exceptions.ConnectFailure, next, turns)
-        self.assertEqual([], self.server.requests)
-
 
 class FakeAccess:
-    """Hands out tokens, as long as there are any."""
+    """Hands out a number of tokens."""
 
     def __init__(self, tokens: int) -> None:
         self._left = tokens
@@ -495,8 +453,8 @@ class LoginTest(testtools.TestCase):
         login.begin()
         return login, access
 
-    def test_all_that_was_sent_with_one_token_costs_one_login(self) -> None:
-        """A late refusal is answered with the token of now."""
+    def test_all_requests_with_one_token_cost_one_login(self) -> None:
+        """A late refusal leads to the present token."""
         login, access = self.login()
         old = login.headers
         for _ in range(6):
@@ -505,7 +463,7 @@ class LoginTest(testtools.TestCase):
         self.assertEqual(1, access.renewals)
 
     def test_a_new_token_that_is_refused_is_not_renewed_at_once(self) -> None:
-        """An API that takes no token is no reason to flood Keystone."""
+        """An API that refuses every token must not flood Keystone."""
         login, access = self.login()
         login.renewed(login.headers)
         self.now += PAUSE - 0.1
@@ -514,8 +472,8 @@ class LoginTest(testtools.TestCase):
         self.assertTrue(login.renewed(login.headers))
         self.assertEqual(2, access.renewals)
 
-    def test_after_a_login_that_failed_there_is_a_pause(self) -> None:
-        """Keystone is not asked again for each ping."""
+    def test_a_pause_follows_a_failed_login(self) -> None:
+        """Not every ping causes a login."""
         login, access = self.login(tokens=1)
         for _ in range(2):
             self.assertRaises(
@@ -527,7 +485,7 @@ class LoginTest(testtools.TestCase):
 
     def test_only_troves_words_refuse_the_user(self) -> None:
         """Any other 401 is about the token."""
-        body = NOT_ADMIN.partition(b'\r\n\r\n')[2]
+        body = base.NOT_ADMIN.partition(b'\r\n\r\n')[2]
         self.assertTrue(refuses_user(Reply(401, {}, body)))
         self.assertFalse(refuses_user(Reply(403, {}, body)))
         self.assertFalse(refuses_user(Reply(401, {}, b'{}')))

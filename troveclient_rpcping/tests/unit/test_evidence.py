@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a timeout is worth, on a clock of our own."""
+"""The evidence of a timeout, with simulated times."""
 
 import random
 
@@ -22,7 +22,7 @@ from troveclient_rpcping.sweep.evidence import RISK
 
 
 def seen(answers: int, *, lost: int = 0, stale: int = 0) -> Evidence:
-    """Return what a sweep saw whose live guests answered once each."""
+    """Return the record of a sweep whose live guests answered once."""
     evidence = Evidence()
     for number in range(answers):
         evidence.answer(0.0, 0.0, new=True, stale=number < stale)
@@ -41,28 +41,28 @@ class SteadyTest(testtools.TestCase):
     """Whether agents answered all the while that Trove waited."""
 
     def test_agents_that_answer_all_the_time_are_steady(self) -> None:
-        """From shortly after the question until shortly before the end."""
+        """They answer from the beginning of the wait to its end."""
         self.assertTrue(answers(*range(100, 116, 2)).steady(100.0, 116.0))
 
     def test_a_bus_that_fails_and_comes_back_is_not(self) -> None:
-        """Answers before and after the failure say nothing of the time."""
+        """Answers before and after the failure do not cover it."""
         evidence = answers(100.0, 100.5, 121.0, 121.5, 122.0)
         for sent, now in ((100.4, 122.0), (106.0, 121.2), (115.0, 130.0)):
             self.assertFalse(evidence.steady(sent, now), f'{sent} {now}')
 
-    def test_what_was_before_the_question_does_not_matter(self) -> None:
-        """The bus may have failed then."""
+    def test_answers_before_the_ping_do_not_matter(self) -> None:
+        """The bus may have failed before the ping."""
         evidence = answers(100.0, *range(121, 136))
         self.assertTrue(evidence.steady(121.0, 136.0))
 
     def test_a_short_failure_is_not_steady_either(self) -> None:
-        """A broker that restarts loses the calls that it had in hand."""
+        """A broker that restarts loses the calls in its queues."""
         evidence = answers(100.0, *range(103, 116))
         self.assertFalse(evidence.steady(99.0, 115.0))
         self.assertTrue(evidence.steady(103.0, 115.0))
 
     def test_two_and_a_half_seconds_of_silence_are_no_doubt_yet(self) -> None:
-        """Neither in the middle nor at the end, nor before the first one."""
+        """The silence may be at any time of the wait."""
         evidence = answers(100.0, 102.5)
         self.assertTrue(evidence.steady(100.0, 105.0))
         self.assertFalse(evidence.steady(100.0, 105.1))
@@ -71,11 +71,11 @@ class SteadyTest(testtools.TestCase):
         self.assertFalse(evidence.steady(100.4, 103.0))
 
     def test_without_an_answer_nothing_is_steady(self) -> None:
-        """Whatever its clock shows."""
+        """The times do not matter."""
         self.assertFalse(Evidence().steady(100.0, 100.1))
 
     def test_a_rate_limit_allows_longer_silences(self) -> None:
-        """Answers cannot come more often than pings may go out."""
+        """There cannot be more answers than pings."""
         evidence = answers(100.0, 106.0, 112.0)
         self.assertFalse(evidence.steady(100.0, 112.0))
         evidence.spacing = 2.0
@@ -84,7 +84,7 @@ class SteadyTest(testtools.TestCase):
     def test_a_stale_guest_is_believed_though_the_first_witness_is_late(
         self,
     ) -> None:
-        """The listing has to be read before a witness can be asked."""
+        """The listing must be read before a witness can be pinged."""
         evidence = answers(106.0, 108.0, 110.0, 112.0, 114.0)
         self.assertTrue(evidence.steady(100.0, 115.0, stale=True))
         self.assertFalse(evidence.steady(100.0, 115.0))
@@ -94,24 +94,24 @@ class SteadyTest(testtools.TestCase):
 
 
 class ProofTest(testtools.TestCase):
-    """How many timeouts make a dead guest."""
+    """The number of timeouts that prove a death."""
 
     def test_one_timeout_and_a_stale_heartbeat_are_two_signs(self) -> None:
-        """If the heartbeats of the guests that answer are fresh."""
+        """The heartbeats of the guests that answer are fresh."""
         self.assertTrue(seen(20).proves(1, stale=True))
         self.assertFalse(seen(20, stale=20).proves(1, stale=True))
 
     def test_one_timeout_is_never_enough_with_a_fresh_heartbeat(self) -> None:
-        """However many others answered."""
+        """The number of other answers does not matter."""
         self.assertFalse(seen(100_000).proves(1, stale=False))
         self.assertFalse(seen(100_000).proves(0, stale=True))
 
     def test_two_timeouts_prove_a_death_in_a_large_fleet(self) -> None:
-        """No ping of so many guests was lost."""
+        """No other ping of the large fleet was lost."""
         self.assertTrue(seen(1000).proves(2, stale=False))
 
     def test_a_small_fleet_needs_controls_for_it(self) -> None:
-        """One live guest of few loses two pings more easily unnoticed."""
+        """Few answers do not show that pings are rarely lost."""
         evidence = seen(20)
         self.assertFalse(evidence.proves(2, stale=False))
         missing = evidence.missing(2, stale=False)
@@ -122,12 +122,12 @@ class ProofTest(testtools.TestCase):
         self.assertTrue(evidence.proves(2, stale=False))
 
     def test_too_few_pings_prove_nothing(self) -> None:
-        """A worker that is cut off may have been out of sight."""
+        """A worker without the bus may not have had a ping yet."""
         evidence = seen(3)
         self.assertEqual(ENOUGH - 3, evidence.missing(5, stale=False))
 
     def test_each_lost_ping_demands_more_timeouts(self) -> None:
-        """Two, then three, and so on, up to none."""
+        """Two timeouts, then three, and in the end no number suffices."""
         needed = []
         for lost in range(0, 60, 6):
             evidence = seen(600, lost=lost)
@@ -141,11 +141,11 @@ class ProofTest(testtools.TestCase):
         self.assertEqual((2, 99), (needed[0], needed[-1]))
 
     def test_one_busy_agent_among_thousands_changes_nothing(self) -> None:
-        """Two timeouts are still two of a dead guest."""
+        """Two timeouts still prove a death."""
         self.assertTrue(seen(5000, lost=1).proves(2, stale=False))
 
     def test_half_of_all_pings_lost_proves_nothing_at_all(self) -> None:
-        """One worker of two is cut off."""
+        """One worker of two has lost the bus."""
         evidence = seen(30, lost=30)
         self.assertFalse(evidence.proves(5, stale=False))
         self.assertFalse(evidence.proves(4, stale=True))
@@ -153,7 +153,7 @@ class ProofTest(testtools.TestCase):
         self.assertFalse(seen(60).hopeless)
 
     def test_a_control_that_takes_long_counts_as_lost_meanwhile(self) -> None:
-        """It may be about to time out."""
+        """The control may be about to time out."""
         evidence = seen(1000)
         self.assertTrue(evidence.proves(2, stale=False))
         evidence.overdue = 60
@@ -161,7 +161,7 @@ class ProofTest(testtools.TestCase):
         self.assertTrue(evidence.wants_controls(2, stale=False))
 
     def test_pings_that_were_sent_beside_a_timeout_do_not_count(self) -> None:
-        """The timeout may have held the very worker that loses pings."""
+        """The timeout may have held the worker that loses pings."""
         evidence = Evidence()
         for number in range(200):
             sent = number / 10
@@ -172,20 +172,20 @@ class ProofTest(testtools.TestCase):
         assert before is not None
         assert after is not None
         self.assertGreater(after, before)
-        # A worker cannot hide behind a heartbeat.
+        # With a stale heartbeat, these pings count.
         self.assertTrue(evidence.proves(1, stale=True))
 
     def test_lost_pings_stop_the_search_for_controls(self) -> None:
-        """Further timeouts tell more, once there are enough controls."""
+        """With enough controls, further timeouts are better evidence."""
         self.assertTrue(seen(20, lost=2).wants_controls(2, stale=False))
         self.assertFalse(seen(100, lost=2).wants_controls(2, stale=False))
 
-    def test_the_risk_is_kept_whatever_the_share_of_lost_pings_is(
+    def test_the_risk_is_kept_for_any_share_of_lost_pings(
         self,
     ) -> None:
         """In fewer than one of 1,000 sweeps a live guest looks dead.
 
-        Drawn by chance: 20 live guests, of which each may lose a ping.
+        The test draws sweeps of 20 live guests that may lose pings.
         """
         dice = random.Random(1)
         for share in (0.01, 0.03, 0.1, 0.3):
@@ -205,6 +205,6 @@ class ProofTest(testtools.TestCase):
                     None,
                 )
                 if needed:
-                    # So likely is it for one of the guests.
+                    # The probability for one of the guests.
                     wrong += 20 * share**needed
             self.assertLess(wrong / 300, RISK, str(share))

@@ -32,7 +32,7 @@ TODAY = datetime.date(2026, 12, 1)
 
 
 def target(name: str, status: str = 'ACTIVE', id_: str = OTHER) -> Target:
-    """Return a guest that was chosen."""
+    """Return a chosen guest."""
     return Target(id_, name, Instance(id_, name, status=status))
 
 
@@ -54,8 +54,8 @@ class ExclusionsTest(base.TestCase):
         self.assertIn(f'{left_out} guest', kept.sentences[0])
         return [each.name or '' for each in kept.targets]
 
-    def test_names_ids_and_patterns_are_left_out(self) -> None:
-        """And nothing else; an ID in either case, a name in its own."""
+    def test_names_ids_and_patterns_exclude_guests(self) -> None:
+        """The case of an ID does not matter; the case of a name does."""
         exclusions = self.exclusions(
             f'\n# a comment\ndb-1\n  {base.GUEST.upper()}\t# its ID\ntest-?*\n'
             'a name # with a comment\nc#sharp\n'
@@ -74,7 +74,7 @@ class ExclusionsTest(base.TestCase):
         )
 
     def test_a_status_is_left_out(self) -> None:
-        """In whatever case it is given."""
+        """The case of a status does not matter."""
         exclusions = Exclusions(None, ['build', 'ERROR'])
         self.assertTrue(exclusions.needs_listing)
         self.assertEqual(
@@ -86,15 +86,15 @@ class ExclusionsTest(base.TestCase):
             ),
         )
 
-    def test_who_excludes_nothing_hears_nothing(self) -> None:
-        """Who excludes by a status hears that it fits nobody."""
+    def test_only_exclusions_are_reported(self) -> None:
+        """A status that fits no guest is reported."""
         kept = Exclusions(None).leave_out([target('a')])
         self.assertEqual((), kept.sentences)
         kept = Exclusions(None, ['BIULD']).leave_out([target('a')])
         self.assertIn('0 guests left out', kept.sentences[0])
 
     def test_an_entry_lasts_until_its_date_is_over(self) -> None:
-        """Then the guest is asked, and the entry is reported with its why."""
+        """After it the guest is pinged, and the old entry is reported."""
         exclusions = self.exclusions(
             'db-1 until=2026-12-01\n'
             'db-2 until=2026-11-30 # "moves"\x1b[31m\n'
@@ -113,7 +113,7 @@ class ExclusionsTest(base.TestCase):
         self.assertIn('line 3: "db-*" was left out', second)
 
     def test_a_bad_line_is_an_error_with_its_number(self) -> None:
-        """In one line that says what to give."""
+        """The error is one line that says what to give."""
         for line in (
             *('db-7 until=tomorrow', 'db-7 until=', 'db-7 until=2026-13-01'),
             *('until=2026-12-01', 'db-7 untill=2026-12-01'),
@@ -127,13 +127,13 @@ class ExclusionsTest(base.TestCase):
             self.assertTrue(str(error).isprintable())
 
     def test_a_file_that_is_not_there_is_an_error(self) -> None:
-        """Before anything is asked of a server."""
+        """The error comes before the first request."""
         file = str(self.folder() / 'missing')
         error = self.assertRaises(TargetError, Exclusions, file)
         self.assertIn('Cannot read', str(error))
 
     def test_a_file_that_changes_is_read_again(self) -> None:
-        """While it has a bad line, the last good one counts."""
+        """While the file has a bad line, its last good version counts."""
         file = self.write('db-1\n')
         exclusions = Exclusions(str(file))
         chosen = target('db-1'), target('db-2')
@@ -149,7 +149,7 @@ class ExclusionsTest(base.TestCase):
             self.assertEqual(complaints, len(said))
 
     def test_ids_alone_need_no_listing(self) -> None:
-        """Guests that are named by their IDs are pinged without one."""
+        """Guests that are given by ID are pinged without a listing."""
         self.assertFalse(self.exclusions(f'{OTHER}\n').needs_listing)
         self.assertTrue(self.exclusions('db-1\n').needs_listing)
 
@@ -165,8 +165,8 @@ class CommandsTest(test_commands.TestCase):
             *('--exclude', str(self.file), *arguments),
         )
 
-    def test_a_guest_that_is_left_out_is_not_asked(self) -> None:
-        """It has no row either, and people hear how many there are."""
+    def test_an_excluded_guest_is_not_pinged(self) -> None:
+        """The guest has no row, and the report counts such guests."""
         self.file.write_text('db-8\n')
         self.trove.add('db-7')
         self.trove.add('db-8', fixture.agent_timeout())
@@ -175,16 +175,16 @@ class CommandsTest(test_commands.TestCase):
         self.assertNotIn('db-8', self.printed())
         self.assertIn('1 guest left out', self.stderr.getvalue())
 
-    def test_a_name_leaves_out_a_guest_that_is_asked_by_its_id(self) -> None:
-        """So a listing is made for it; all guests left out is an error."""
+    def test_a_name_excludes_a_guest_that_is_given_by_its_id(self) -> None:
+        """A listing is needed. To leave out all guests is an error."""
         self.file.write_text('db-*\n')
         self.trove.add(Instance(base.GUEST, 'db-7', status='ACTIVE'))
         error = self.assertRaises(TargetError, self.exclude, base.GUEST)
         self.assertIn('No instance is left to ask: 1 guest', str(error))
         self.assertEqual([], self.trove.pinged)
 
-    def test_a_bad_line_is_found_before_anything_is_asked(self) -> None:
-        """Not even a listing."""
+    def test_a_bad_line_is_found_before_the_first_request(self) -> None:
+        """There is not even a request for a listing."""
         self.file.write_text('db-8 until=soon\n')
         self.assertRaises(TargetError, self.exclude, '--all')
         self.assertEqual([], self.trove.requests)

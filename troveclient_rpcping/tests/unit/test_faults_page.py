@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The page of faults names tests that there are, and all of its own."""
+"""The page of faults names existing tests, and all tests of faults."""
 
 import ast
 import pathlib
@@ -42,12 +42,12 @@ class FaultsPageTest(testtools.TestCase):
         self.named = set(re.findall(r'``(test_[\w.]+)``', PAGE.read_text()))
 
     def test_every_test_that_it_names_exists(self) -> None:
-        """A reader can look at what a row claims."""
+        """A reader can look up the test behind each row."""
         self.assertGreater(len(self.named), 30)
         self.assertEqual(set(), self.named - tests())
 
     def test_every_test_of_a_fault_is_named(self) -> None:
-        """The page is whole."""
+        """The page leaves out no test."""
         modules = ('test_evidence.', 'test_faults.', 'test_gateways.')
         found = tests(TESTS / 'functional')
         faults = {name for name in found if name.startswith(modules)}

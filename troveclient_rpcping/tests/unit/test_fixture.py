@@ -34,35 +34,35 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-# What no server can be told to answer: the sweep itself says it.
+# No server can cause this reason: the sweep itself gives it.
 CANNOT_BE_SENT = {Reason.NOT_ASKED, Reason.SERVER_OFF}
 
 
 class RepliesTest(testtools.TestCase):
     def test_there_is_an_outcome_for_every_reason(self) -> None:
-        """And it is judged to be that one, also for another guest."""
+        """The verdict on it has that reason, also for another guest."""
         for reason in Reason:
             for instance_id in (GUEST, OTHER):
                 outcome = fixture.for_reason(reason, instance_id)
                 self.assertIs(reason, judge(outcome, instance_id).reason)
 
     def test_the_reply_of_the_agent_is_reachable(self) -> None:
-        """A clean 204."""
+        """The reply is a 204 without a body."""
         judgement = judge(fixture.reachable(), GUEST)
         self.assertIs(Verdict.REACHABLE, judgement.verdict)
 
-    def test_older_troves_call_a_dead_guest_so_in_other_words(self) -> None:
-        """It is as dead as one of today."""
+    def test_an_older_trove_has_another_text_for_a_dead_guest(self) -> None:
+        """Their words have the same verdict."""
         judgement = judge(fixture.agent_timeout_before_26(), GUEST)
         self.assertIs(Verdict.UNREACHABLE, judgement.verdict)
 
     def test_an_old_agent_is_reachable(self) -> None:
-        """It answers that it does not know the ping."""
+        """The agent answers that it does not know the ping."""
         judgement = judge(fixture.no_such_method(), GUEST)
         self.assertIs(Verdict.REACHABLE, judgement.verdict)
 
     def test_the_words_of_a_broken_bus_can_be_chosen(self) -> None:
-        """By default RabbitMQ refuses the rights of Trove."""
+        """By default, RabbitMQ refuses access to Trove."""
         for reply in (
             fixture.message_bus_error(),
             fixture.message_bus_error('Socket closed'),
@@ -73,26 +73,26 @@ class RepliesTest(testtools.TestCase):
         )
 
     def test_the_timeout_of_2014_is_that_of_one_guest(self) -> None:
-        """Asked of another one it is an error, and not a dead guest."""
+        """For another guest the reply is an error, not a death."""
         reply = fixture.agent_timeout_2014(OTHER)
         self.assertIs(Verdict.UNREACHABLE, judge(reply, OTHER).verdict)
         self.assertIs(Verdict.ERROR, judge(reply, GUEST).verdict)
 
     def test_the_rate_limit_names_its_pause(self) -> None:
-        """In the header, and in the body, as Trove does."""
+        """The header and the body have it, as in Trove's reply."""
         reply = fixture.rate_limited(7)
         self.assertEqual(7.0, reply.retry_after)
         self.assertEqual('7', reply.json()['overLimit']['retryAfter'])
 
     def test_a_gateway_answers_in_html(self) -> None:
-        """With the status that was asked for."""
+        """The reply has the given status."""
         reply = fixture.gateway(504)
         self.assertEqual(504, reply.status)
         self.assertIn(b'504 Gateway Timeout', reply.body)
         self.assertIsNone(reply.fault)
 
-    def test_a_result_is_that_of_a_sweep(self) -> None:
-        """A reply has a round-trip time and a request; silence has neither."""
+    def test_a_result_looks_like_one_of_a_sweep(self) -> None:
+        """A reply has an RTT and a request ID; silence has neither."""
         self.assertEqual(
             PingResult(
                 instance_id=OTHER,
@@ -128,10 +128,10 @@ class TroveTest(testtools.TestCase):
         (result,) = self.manager.rpc_ping_each([GUEST], timeout=0.5, count=1)
         return result
 
-    def test_what_it_is_told_arrives(self) -> None:
-        """Every reason, over HTTP, with the text that Trove gives.
+    def test_a_sweep_reports_the_reason_of_each_outcome(self) -> None:
+        """Each outcome goes over HTTP, with Trove's text.
 
-        What nobody else confirms has that added.
+        A death that no other guest confirms has a remark about that.
         """
         for reason in set(Reason) - CANNOT_BE_SENT - {Reason.RATE_LIMITED}:
             answer = fixture.for_reason(reason)
@@ -144,7 +144,7 @@ class TroveTest(testtools.TestCase):
                 self.assertIn(judgement.message.rstrip('.'), result.message)
 
     def test_a_throttled_ping_is_sent_again(self) -> None:
-        """As a sweep does after the pause that the server names."""
+        """The sweep first waits for the pause that the server names."""
         self.trove.add(GUEST, fixture.rate_limited(0), fixture.reachable())
         (result,) = self.manager.rpc_ping_each([GUEST])
         self.assertIs(Verdict.REACHABLE, result.verdict)
@@ -153,7 +153,7 @@ class TroveTest(testtools.TestCase):
     def test_answers_come_one_after_another_and_the_last_one_stays(
         self,
     ) -> None:
-        """So a guest can come back while it is waited for."""
+        """A guest can thus come back during a wait."""
         dead, well = fixture.agent_timeout(), fixture.reachable()
         self.trove.add(GUEST, dead, dead, well)
         for _ in range(2):
@@ -163,19 +163,19 @@ class TroveTest(testtools.TestCase):
         for _ in range(2):
             self.manager.rpc_ping(GUEST)
 
-    def test_a_guest_is_reachable_unless_told_otherwise(self) -> None:
-        """The shortest way to a guest that is well."""
+    def test_a_guest_is_reachable_by_default(self) -> None:
+        """A test adds a healthy guest in the shortest way."""
         self.trove.add(GUEST)
         self.manager.rpc_ping(GUEST)
 
-    def test_who_was_not_added_is_not_found(self) -> None:
-        """As in a cloud: a test that pings the wrong ID fails."""
+    def test_a_guest_that_was_not_added_is_not_found(self) -> None:
+        """A test that pings the wrong ID therefore fails."""
         self.trove.add(GUEST)
         (result,) = self.manager.rpc_ping_each([OTHER])
         self.assertIs(Reason.NOT_FOUND, result.reason)
 
     def test_another_route_is_not_found(self) -> None:
-        """It is no Trove for anything else."""
+        """The fixture has no other routes of Trove."""
         error = self.assertRaises(
             urllib.request.HTTPError,
             urllib.request.build_opener(urllib.request.ProxyHandler({})).open,
@@ -185,7 +185,7 @@ class TroveTest(testtools.TestCase):
         self.assertIn('itemNotFound', json.loads(error.read()))
 
     def test_it_lists_the_guests_that_were_added(self) -> None:
-        """With what the listing says of them."""
+        """The listing has all their fields."""
         guest = Instance(
             id=OTHER,
             name='db-7',
@@ -203,7 +203,7 @@ class TroveTest(testtools.TestCase):
         )
 
     def test_a_heartbeat_has_the_age_that_it_is_given(self) -> None:
-        """So a guest can have a stale one, whenever the test runs."""
+        """The age does not depend on the time of the test."""
         self.trove.add(Instance(GUEST, heartbeat_age=3600.0))
         self.trove.add(Instance(OTHER))
         stale, unheard = self.manager.list_all()
@@ -213,7 +213,7 @@ class TroveTest(testtools.TestCase):
         self.assertIsNone(unheard.server)
 
     def test_a_guest_may_be_dead_with_a_stale_heartbeat(self) -> None:
-        """As the dead are; how much sooner that is proven a model shows."""
+        """One timeout then proves the death."""
         self.trove.add(GUEST)
         self.trove.add(
             Instance(OTHER, status='ACTIVE', heartbeat_age=3600.0),
@@ -231,7 +231,7 @@ class TroveTest(testtools.TestCase):
         )
 
     def test_its_pages_are_as_long_as_troves(self) -> None:
-        """Twenty rows, unless more are asked for."""
+        """A page has twenty rows unless the request has a limit."""
         ids = [f'{GUEST[:-3]}{number:03}' for number in range(45)]
         for instance_id in ids:
             self.trove.add(instance_id)
@@ -244,7 +244,7 @@ class TroveTest(testtools.TestCase):
         self.assertIsNone(page.next)
 
     def test_the_listing_can_fail(self) -> None:
-        """As it does for who is no administrator."""
+        """It fails for a user who is not an administrator."""
         self.trove.listing = fixture.denied()
         error = self.assertRaises(
             exceptions.ListingFailed, self.manager.list_all
@@ -252,15 +252,15 @@ class TroveTest(testtools.TestCase):
         self.assertIs(Reason.DENIED, error.reason)
 
     def test_requests_are_kept(self) -> None:
-        """With the token that they bear."""
+        """Each request has its token."""
         self.trove.add(GUEST)
         self.manager.rpc_ping(GUEST)
         (request,) = self.trove.requests
         self.assertIn(GUEST, request.target)
         self.assertEqual('token-1', request.headers['x-auth-token'])
 
-    def test_a_proxy_of_the_machine_is_not_asked(self) -> None:
-        """Neither for one ping, nor by a sweep."""
+    def test_a_proxy_of_the_machine_is_not_used(self) -> None:
+        """Neither a single ping nor a sweep uses it."""
         for name in ('http_proxy', 'HTTP_PROXY'):
             self.useFixture(
                 fixtures.EnvironmentVariable(name, 'http://127.0.0.1:1')
@@ -270,8 +270,8 @@ class TroveTest(testtools.TestCase):
         (result,) = self.manager.rpc_ping_each([GUEST])
         self.assertIs(Verdict.REACHABLE, result.verdict)
 
-    def test_after_the_block_nobody_answers(self) -> None:
-        """Connections that were open are closed as well."""
+    def test_after_the_block_the_server_is_gone(self) -> None:
+        """Open connections are closed, too."""
         with fixture.Trove() as trove:
             trove.add(GUEST)
             manager = trove.client().mgmt_instances
@@ -281,8 +281,8 @@ class TroveTest(testtools.TestCase):
 
 
 class ModuleTest(testtools.TestCase):
-    def test_all_is_what_it_offers(self) -> None:
-        """Each name exists, and each public name is among them."""
+    def test_all_has_every_public_name(self) -> None:
+        """Each name exists, and no public name is missing."""
         public = {
             name
             for name, value in vars(fixture).items()
@@ -291,8 +291,8 @@ class ModuleTest(testtools.TestCase):
         }
         self.assertEqual(public, set(fixture.__all__))
 
-    def test_it_needs_nothing_that_only_our_tests_have(self) -> None:
-        """Whoever has the library has the fixture."""
+    def test_it_needs_no_package_of_our_tests(self) -> None:
+        """The library alone brings the fixture."""
         program = (
             'import sys, troveclient_rpcping.fixture\n'
             'print(*{n.partition(".")[0] for n in sys.modules})\n'

@@ -11,7 +11,7 @@
 #    under the License.
 
 
-"""Which pings of a sweep go by a new connection, and so to any worker."""
+"""The pings that take a new connection, and so may reach any worker."""
 
 import uuid
 
@@ -41,25 +41,25 @@ class FreshConnectionTest(testtools.TestCase):
         )
 
     def ask(self, now: float) -> Question:
-        """Send what comes next."""
+        """Send the next pings."""
         question = self.sweep.next(now)
         assert question is not None
         self.sweep.sent(question, now)
         return question
 
     def answer(self, question: Question, reply: Reply, now: float) -> None:
-        """Report what came back at once."""
+        """Report the answers at once."""
         self.sweep.answered(Answer(question, reply, 0.1, now - 0.1, now))
 
     def test_answers_that_come_go_on_by_the_same_connection(self) -> None:
-        """The first pings have no other, and then it is kept."""
+        """The first pings open a connection, which is then kept."""
         first = self.ask(0.0)
         self.assertFalse(first.fresh)
         self.answer(first, fixture.reachable(), 0.1)
         self.assertFalse(self.ask(0.2).fresh)
 
     def test_while_no_agent_answers_other_workers_are_tried(self) -> None:
-        """All kept connections may lead to one that lost the bus."""
+        """All kept connections may lead to a worker without the bus."""
         first, second = self.ask(0.0), self.ask(0.0)
         self.answer(first, fixture.reachable(), 0.1)
         self.answer(second, fixture.agent_timeout(), 3.0)

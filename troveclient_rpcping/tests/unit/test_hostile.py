@@ -10,10 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Servers that lie, break off, or never end: what no reply may bring about.
+"""Servers that lie, break off, or never end.
 
-For the single ping over requests and the sweep over libcurl alike, and for the
-listing. ``tests/hostile.py`` draws the replies.
+The single ping over requests, the sweep over libcurl, and the listing read the
+same replies, which ``tests/hostile.py`` draws.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-# Seconds for a reply that ends by itself: no machine is so busy.
+# Seconds for a reply that ends by itself. No machine needs this long.
 LONG = 120.0
-# Seconds for one that does not; whatever the time, it is unknown.
+# Seconds for a reply that does not end. Any time gives "unknown".
 SHORT = 0.2
 
-# What is kept of a head, in bytes: libcurl reads 300 KB.
+# The kept size of a head, in bytes. libcurl reads 300 KB.
 HEAD_LIMIT = 512 * 1024
 
-# As libcurl counts its versions.
+# In the form of libcurl's version numbers.
 LIBCURL_7_71 = 0x074700
 
-# Bytes that may be taken from a server without end. Most of it never leaves
+# Bytes that may be read from an endless server. Most of them never leave
 # the buffers of the kernel.
 TAKEN = 24 * 1024 * 1024
 
@@ -83,7 +83,7 @@ class TestCase(base.TestCase):
 
     @contextlib.contextmanager
     def manager(self) -> Any:
-        """Lend a manager with connections of its own."""
+        """Lend a manager with its own connections."""
         trove = self.connect(self.server.url)
         try:
             yield trove.mgmt_instances
@@ -91,7 +91,7 @@ class TestCase(base.TestCase):
             trove.client.session.session.close()
 
     def single(self, timeout: float = LONG) -> Verdict:
-        """Ping by itself; only what is documented may be raised."""
+        """Send a single ping; only documented exceptions may be raised."""
         with self.manager() as manager:
             try:
                 manager.rpc_ping(GUEST, timeout=timeout)
@@ -112,7 +112,7 @@ class TestCase(base.TestCase):
     def swept(
         self, timeout: float = LONG, deadline: float | None = None
     ) -> PingResult:
-        """Ping in a sweep, which raises nothing at all."""
+        """Ping in a sweep, which raises nothing."""
         with self.manager() as manager:
             result: PingResult
             (result,) = manager.rpc_ping_each(
@@ -131,7 +131,7 @@ class TestCase(base.TestCase):
         self.assertLess(sum(map(len, reply.headers.values())), HEAD_LIMIT)
 
     def assert_clean_text(self, result: PingResult) -> None:
-        """Whatever people see of a result is one short, clean line."""
+        """Expect one short, clean line wherever people see a result."""
         self.assertLessEqual(len(result.message), HEAD_LIMIT)
         self.assertLess(len(result.request_id or ''), HEAD_LIMIT)
         target = Target(GUEST, 'db-1', Instance(GUEST, 'db-1'))
@@ -149,7 +149,7 @@ class TestCase(base.TestCase):
 
 
 class BothWaysTest(TestCase):
-    """The single ping and the sweep, of the same replies."""
+    """The single ping and the sweep read the same replies."""
 
     def assert_judged(self, script: Script, deadline: float | None) -> Verdict:
         timeout = SHORT if script.stalls else LONG
@@ -165,18 +165,18 @@ class BothWaysTest(TestCase):
         if script.cut_204:
             allowed.add(Verdict.REACHABLE)
         self.assertIn(ways['single'], allowed, str(ways))
-        # A token was sent to nobody else.
+        # No other server got a token.
         self.assertEqual(0, self.elsewhere.connections)
         return ways['sweep']
 
-    def test_no_reply_is_taken_for_more_than_it_is(self) -> None:
-        """A clean one is read right, both ways; any other never wrong."""
+    def test_no_reply_gets_a_better_verdict_than_it_deserves(self) -> None:
+        """A clean reply is read right, and any other one never wrong."""
         seen: collections.Counter[Verdict] = collections.Counter()
 
         @hostile.settings(250)
         @hypothesis.given(hostile.scripts())
         def judge_both_ways(script: Script) -> None:
-            # A rate limit is waited for, and 413 and 429 are one.
+            # A sweep waits for a rate limit, and 413 and 429 are alike.
             limited = any(
                 code in script.message[:100_000] for code in (b'413', b'429')
             )
@@ -193,8 +193,8 @@ class BothWaysTest(TestCase):
         script = Script((message,), Ending.CLOSED, best, clean)
         self.assert_judged(script, None)
 
-    def test_heads_that_two_readers_read_in_two_ways(self) -> None:
-        """Each of these once made a 204, or a death, of something else."""
+    def test_a_head_with_two_meanings_is_unknown(self) -> None:
+        """Each of these heads once caused a wrong verdict."""
         start = b'HTTP/1.1 204 No Content\r\n'
         for lines in (
             b'Content-Length: 5\r\nContent-Length: 0\r\n\r\n',
@@ -211,14 +211,14 @@ class BothWaysTest(TestCase):
         ):
             self.assert_both(message, Verdict.UNKNOWN)
 
-    def test_a_head_that_breaks_off_is_no_answer(self) -> None:
-        """libcurl would take it for whole."""
+    def test_a_head_that_breaks_off_is_not_an_answer(self) -> None:
+        """libcurl would accept such a head."""
         for head in (b'HTTP/1.1 204 X\r\n', b'HTTP/1.1 204 X\r\nX: y\r\n'):
             script = Script((head,), Ending.CLOSED, cut_204=True)
             self.assert_judged(script, None)
 
     def test_the_end_of_a_body_must_be_beyond_doubt(self) -> None:
-        """A dead guest's whole text is not enough."""
+        """The whole text of a dead guest does not suffice."""
         start, _, dead = base.DEAD.partition(b'\r\n')
         body = dead.partition(b'\r\n\r\n')[2]
         count = len(body)
@@ -241,8 +241,8 @@ class BothWaysTest(TestCase):
         ):
             self.assert_both(message, Verdict.UNKNOWN)
 
-    def test_a_whole_body_counts_in_whatever_way_it_is_sent(self) -> None:
-        """Proxies chunk, add trailers, and name encodings that are none."""
+    def test_a_whole_body_counts_in_every_form(self) -> None:
+        """Proxies send chunks, trailers and empty encodings."""
         start, _, dead = base.DEAD.partition(b'\r\n')
         body = dead.partition(b'\r\n\r\n')[2]
         chunk = b'%x\r\n%s\r\n0\r\n' % (len(body), body)
@@ -263,12 +263,12 @@ class BothWaysTest(TestCase):
         self.assert_both(message, Verdict.UNKNOWN)
 
     def test_a_body_announced_on_a_second_line_is_seen(self) -> None:
-        """A 204 that has one is not clean."""
+        """A 204 with a body is not clean."""
         head = b'HTTP/1.1 204 No Content\r\nContent-Length:\r\n 5\r\n\r\n'
         self.assert_both(head + b'alive', Verdict.UNKNOWN)
 
-    def test_what_a_cache_answers_is_unknown(self) -> None:
-        """However well, or dead, it says that the guest is."""
+    def test_an_answer_from_a_cache_is_unknown(self) -> None:
+        """The cached answer may be good or bad."""
         for message in (base.PONG, base.DEAD):
             head, _, body = message.partition(b'\r\n\r\n')
             for line in (b'Age: 7', b'X-Cache: HIT', b'Warning: 110 - "x"'):
@@ -279,7 +279,7 @@ class BothWaysTest(TestCase):
         self.assert_both(head + b'\r\nAge: 0\r\n\r\n', Verdict.REACHABLE)
 
     def test_no_redirect_is_followed(self) -> None:
-        """Nor any other word on where to go instead."""
+        """Neither is any other header with a URL."""
         for status in (300, 301, 302, 303, 305, 307, 308, 401, 407, 503):
             message = base.raw(
                 f'{status} X',
@@ -291,13 +291,13 @@ class BothWaysTest(TestCase):
             self.assert_both(message, Verdict.UNKNOWN)
 
     def test_the_text_of_an_agent_is_clean(self) -> None:
-        """Whatever tenants send to the terminals of operators."""
+        """Tenants may send any text to the terminals of operators."""
         for evil in hostile.EVIL:
             message = base.bad_request(f'{hostile.PREFIX}{evil} disk {evil}')
             self.assert_both(message, Verdict.ERROR)
 
     def test_a_reply_that_stops_is_unknown(self) -> None:
-        """Wherever it stops, and however slowly it came until then."""
+        """It may stop anywhere, and be slow until then."""
 
         @hostile.settings(15)
         @hypothesis.given(hostile.stalling_scripts())
@@ -306,10 +306,10 @@ class BothWaysTest(TestCase):
 
         judge_both_ways()
 
-    def test_what_follows_a_strange_reply_is_not_the_next_answer(
+    def test_data_after_a_reply_is_not_the_next_answer(
         self,
     ) -> None:
-        """The answer that comes late would be taken for another guest's."""
+        """A late answer must not become the answer of another guest."""
         for strange in (
             b'HTTP/1.1 103 Early Hints\r\n\r\n',
             b'HTTP/1.1 199 Own\r\n\r\n',
@@ -326,8 +326,8 @@ class BothWaysTest(TestCase):
             connections = self.server.connections - before
             self.assertEqual(2, connections, repr(strange))
 
-    def test_an_address_that_is_none_is_no_crash(self) -> None:
-        """requests stumbles over it even where it is not to follow it."""
+    def test_a_broken_address_does_not_crash_a_ping(self) -> None:
+        """requests fails on it even without following it."""
         for address in (b'http://[', b'\xff', b'http://x:y/', b'//', b'\x00'):
             head = b'HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: '
             script = Script((head + address + b'\r\n\r\n',), Ending.KEPT)
@@ -335,7 +335,7 @@ class BothWaysTest(TestCase):
 
 
 class NoEndTest(TestCase):
-    """What never ends is given up, and little of it is kept."""
+    """An endless reply is given up, and little of it is kept."""
 
     def endless(self, head: bytes, filler: bytes) -> Script:
         return Script((head,), Ending.ENDLESS, filler=filler)
@@ -378,7 +378,7 @@ class NoEndTest(TestCase):
         self.assertLess(peak, 16 * 1024 * 1024, what)
 
     def test_a_single_ping_does_not_read_for_ever(self) -> None:
-        """Whatever part of the reply goes on, and however fast."""
+        """Any part of the reply may go on, at any speed."""
 
         def ping() -> None:
             self.assertEqual(Verdict.UNKNOWN, self.single())
@@ -387,23 +387,23 @@ class NoEndTest(TestCase):
             self.assert_given_up(what, ping, script)
 
     def test_a_sweep_does_not_read_for_ever(self) -> None:
-        """The same, and 1xx heads without a reply besides."""
+        """There may also be 1xx heads without a reply."""
 
         def ping() -> None:
             self.assertEqual(Verdict.UNKNOWN, self.swept().verdict)
 
         early = b'HTTP/1.1 100 Continue\r\n\r\n'
         scripts = {**self.bodies(), '1xx': self.endless(early, early * 2000)}
-        # libcurl keeps nothing of this, and reads on until the timeout.
+        # libcurl keeps none of this, and reads on until the timeout.
         del scripts['what goes with a chunk']
         if pycurl.version_info()[2] < LIBCURL_7_71:
-            # This it even keeps; it is the one in pycurl's oldest wheels.
+            # The libcurl in pycurl's oldest wheels even keeps this.
             del scripts['one trailer']
         for what, script in scripts.items():
             self.assert_given_up(what, ping, script)
 
     def test_a_listing_does_not_read_for_ever(self) -> None:
-        """A page is larger than a ping, and bounded as well."""
+        """The size of a page is bounded, too."""
         head = b'HTTP/1.1 200 OK\r\n\r\n'
         script = self.endless(head, b'[' * 65536)
         with self.server.plays(script), self.manager() as manager:
@@ -415,7 +415,7 @@ class ListingTest(TestCase):
     """Listings of the same servers."""
 
     def test_a_listing_is_read_right_or_not_at_all(self) -> None:
-        """Its instances, all of them, or the exception that says why."""
+        """All its instances are read, or an exception says why not."""
         page = json.dumps({'instances': [{'id': GUEST}, {'id': OTHER}]})
         body = page.encode()
         seen: collections.Counter[bool] = collections.Counter()
@@ -440,7 +440,7 @@ class ListingTest(TestCase):
         self.assertEqual(0, self.elsewhere.connections)
 
     def test_json_of_any_shape_is_a_listing_or_is_refused(self) -> None:
-        """And what is in a listing is text, or nothing."""
+        """Each field of an instance is text or missing."""
 
         @hostile.settings(300)
         @hypothesis.given(hostile.listings())
@@ -460,8 +460,8 @@ class ListingTest(TestCase):
 
         read()
 
-    def test_pages_that_bring_the_same_for_ever_are_given_up(self) -> None:
-        """Their offsets go on and on, but their rows do not."""
+    def test_endless_pages_with_the_same_rows_are_given_up(self) -> None:
+        """Their offsets grow without end, but their rows repeat."""
         offset = 0
 
         def fetch(path: str) -> Reply:
@@ -474,7 +474,7 @@ class ListingTest(TestCase):
         self.assertRaises(ListingFailed, inventory.list_instances, fetch)
 
     def test_ids_of_a_listing_reach_no_other_route(self) -> None:
-        """What cannot be an ID is not sent, and does not end the sweep."""
+        """A text that cannot be an ID is not sent, and ends no sweep."""
         ids = ['../x', 'a/b', '', '..', 'x' * 10_000_000, '\x1b[31m\u202e']
         script = Script((base.PONG,), Ending.KEPT)
         with self.server.plays(script), self.manager() as manager:
@@ -491,13 +491,13 @@ class ListingTest(TestCase):
 
 
 class JudgeTest(testtools.TestCase):
-    """The judging alone: millions of replies in a long run."""
+    """The judging function alone, with millions of replies in a long run."""
 
-    #: How many replies were judged, for those who ask.
+    #: The number of replies that were judged.
     count = 0
 
     def test_only_clean_replies_are_judged(self) -> None:
-        """By status, head and body, in whatever combination."""
+        """Status, head and body may have any combination."""
         statuses = [100, 199, 200, 202, 204, 205, 299, 301, 302, 304, 399]
         statuses += [400, 401, 403, 404, 408, 413, 422, 429, 499, 500, 501]
         statuses += [502, 503, 504, 599, 600, 999]
@@ -543,8 +543,8 @@ class JudgeTest(testtools.TestCase):
         if error.reason is not judgement.reason:
             self.fail(repr(error))
 
-    def test_a_gate_opens_again_whatever_a_server_asks_for(self) -> None:
-        """No pause is longer than minutes, and no rate is none."""
+    def test_a_gate_always_opens_again(self) -> None:
+        """A pause lasts minutes at most, and no rate is zero."""
 
         @hostile.settings(200)
         @hypothesis.given(
@@ -586,10 +586,10 @@ class JudgeTest(testtools.TestCase):
 
 
 class NumbersTest(base.TestCase):
-    """Limits of Python callers that make no sense, or little."""
+    """Limits of Python callers that make little sense."""
 
-    def test_a_limit_that_is_none_is_refused_at_once(self) -> None:
-        """By each of the ways, and before anything is sent."""
+    def test_an_absurd_limit_is_refused_at_once(self) -> None:
+        """The ping, the sweep and the listing refuse it unsent."""
         server = self.serve(base.PONG)
         manager = self.connect(server.url).mgmt_instances
         for number in (0, -1, float('nan'), float('-inf')):
@@ -606,8 +606,8 @@ class NumbersTest(base.TestCase):
                 )
         self.assertEqual([], server.requests)
 
-    def test_a_limit_beyond_measure_is_as_good_as_none(self) -> None:
-        """No clock of the system overflows."""
+    def test_a_huge_limit_is_no_limit(self) -> None:
+        """A huge number does not overflow a clock."""
         server = self.serve(base.PONG)
         manager: Any = self.connect(server.url).mgmt_instances
         for number in (1e9, 1e308, float('inf')):
@@ -616,8 +616,8 @@ class NumbersTest(base.TestCase):
                 (result,) = manager.rpc_ping_each([GUEST], **{name: number})
                 self.assertEqual(Verdict.REACHABLE, result.verdict, name)
 
-    def test_letters_that_http_cannot_send_are_said(self) -> None:
-        """In the endpoint, and in the token: with what to do."""
+    def test_letters_that_http_cannot_send_are_an_error(self) -> None:
+        """The error names the endpoint or the token, and the advice."""
         server = self.serve(base.PONG)
         for url, token, words in (
             (f'{server.url}/ä', 'x', '%C3%A4'),

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Command lines and files that make no sense, and what is said of them."""
+"""Command lines and files that make no sense, and their errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST
 
-# Numbers that are none, none here, or none that anybody means.
+# Texts that are not numbers, and numbers that are out of bounds.
 NUMBERS = (
     '',
     ' ',
@@ -77,7 +77,7 @@ NUMBERS = (
     '🐘',
 )
 
-# Names that tenants, or the shells of operators, come up with.
+# Names that tenants or the shells of operators produce.
 NAMES = (
     '..',
     '../../x',
@@ -128,13 +128,13 @@ class NumbersTest(testtools.TestCase):
         self.assertLess(len(str(error)), 200)
 
     def test_no_absurd_number_is_taken(self) -> None:
-        """One short clean line says what to give instead."""
+        """A short clean line says what to give instead."""
         for parse in self.parsers:
             for text in NUMBERS:
                 self.assert_refused(parse, text)
 
-    def test_the_bounds_are_what_is_said(self) -> None:
-        """And what lies on them is taken."""
+    def test_the_bounds_are_those_of_the_error(self) -> None:
+        """The bounds themselves are accepted."""
         for parse, least, most in (
             (arguments.seconds, '0.001', '1000000'),
             (arguments.rate, '0.001', '1e6'),
@@ -155,7 +155,7 @@ class NumbersTest(testtools.TestCase):
         self.assert_refused(arguments.concurrency, '1025')
 
     def test_any_text_is_a_number_in_bounds_or_is_refused(self) -> None:
-        """There is no third way."""
+        """No text is anything else."""
 
         @hostile.settings(300)
         @hypothesis.given(
@@ -179,7 +179,7 @@ class NumbersTest(testtools.TestCase):
 
 class CommandLineTest(testtools.TestCase):
     def parse(self, *argv: str) -> tuple[argparse.Namespace | None, str]:
-        """Parse a command line; return what is said of it, too."""
+        """Parse a command line; return the result and the error."""
         parser = argparse.ArgumentParser(prog='ping')
         arguments.be_brief(parser)
         arguments.add_targets(parser)
@@ -194,7 +194,7 @@ class CommandLineTest(testtools.TestCase):
             return None, said.getvalue()
 
     def test_a_mistake_is_one_line(self) -> None:
-        """It names the option and the help, and the exit status is 2."""
+        """The line names the option and the help; the exit status is 2."""
         for option in (
             '--timeout',
             '--concurrency',
@@ -214,7 +214,7 @@ class CommandLineTest(testtools.TestCase):
                 )
 
     def test_names_with_a_dash_stand_behind_two(self) -> None:
-        """As with any command."""
+        """Any other command has the same rule."""
         parsed, _ = self.parse('--', '-x', '--all')
         assert parsed is not None
         self.assertEqual(['-x', '--all'], parsed.instances)
@@ -222,8 +222,8 @@ class CommandLineTest(testtools.TestCase):
 
 
 class NamesTest(testtools.TestCase):
-    def test_hostile_names_are_names_that_nobody_bears(self) -> None:
-        """No one of them is an ID, and so none is sent."""
+    def test_hostile_names_are_never_sent_as_ids(self) -> None:
+        """A name is not sent, because it is not an ID."""
         for name in NAMES:
             self.assertFalse(inventory.is_id(name), name[:80])
             found = Listing(lambda: [Instance(GUEST, 'db-1')]).resolve(
@@ -235,14 +235,14 @@ class NamesTest(testtools.TestCase):
             )
 
     def test_a_name_is_found_as_it_is(self) -> None:
-        """Whatever it is, and however long."""
+        """Neither its characters nor its length matter."""
         for name in NAMES:
             instances = [Instance(GUEST, name)]
             (target,) = Listing(instances.copy).resolve([name])
             self.assertEqual(GUEST, target.instance_id)
 
     def test_a_path_has_one_place_for_any_id(self) -> None:
-        """A text is refused, or stands quoted in that place."""
+        """An ID is refused, or is quoted in its place in the path."""
 
         @hostile.settings(300)
         @hypothesis.given(any_text | strategies.sampled_from(NAMES))
@@ -261,7 +261,7 @@ class NamesTest(testtools.TestCase):
         place()
 
     def test_an_id_is_as_long_as_ids_may_be(self) -> None:
-        """Longer ones would only be refused by the servers between."""
+        """A proxy would refuse a longer one."""
         self.assertIn('x' * 255, transport.ping_path('x' * 255))
         self.assertRaises(InvalidInstanceID, transport.ping_path, 'x' * 256)
 
@@ -281,7 +281,7 @@ class FilesTest(testtools.TestCase):
         self.assertLess(len(str(error)), 400)
 
     def test_no_file_does_more_than_name_instances(self) -> None:
-        """Each is a list of names, or an error of one clean line."""
+        """A file is a list of names, or an error of one clean line."""
         pieces = [b'\xff', b'\x00', b'\r\n', b'\n', b'#', b'\xef\xbb\xbf']
         pieces += [b' ', b'\xf0\x9f\x90\x98', b'\xed\xa0\x80', b'\xff\xfe']
 
@@ -304,8 +304,8 @@ class FilesTest(testtools.TestCase):
 
         read()
 
-    def test_what_is_no_text_is_refused_with_the_line(self) -> None:
-        """UTF-16, programs, pictures."""
+    def test_a_file_that_is_not_text_is_refused_with_its_line(self) -> None:
+        """The file may be UTF-16, a program or a picture."""
         for data, line in (
             (b'a\n\x00b\n', 2),
             ('a\nb\n'.encode('utf-16'), 1),
@@ -320,12 +320,12 @@ class FilesTest(testtools.TestCase):
             )
 
     def test_a_line_may_be_a_megabyte(self) -> None:
-        """It is a name that nobody bears."""
+        """No instance has a name of that length."""
         long = 'x' * 1_000_000
         self.assertEqual([long, 'y'], self.read(f'{long}\r\ny'.encode()))
 
-    def test_what_never_ends_or_is_no_file_is_refused(self) -> None:
-        """With its name, clean and short, and what is wrong with it."""
+    def test_an_endless_or_special_file_is_refused(self) -> None:
+        """The error has its name, clean and short, and the cause."""
         self.assert_refused('/dev/zero', None, '/dev/zero is too large')
         self.assert_refused(str(self.folder), None, 'Is a directory')
         self.assert_refused('a\n\x1b[31mb\udc80', None, 'Cannot read a b')
@@ -336,8 +336,8 @@ class FilesTest(testtools.TestCase):
         if os.geteuid():
             self.assert_refused(str(secret), None, 'Permission denied')
 
-    def test_a_pipe_that_nobody_writes_to_ends_with_an_interrupt(self) -> None:
-        """Until then somebody may begin to."""
+    def test_an_interrupt_ends_the_wait_for_a_silent_pipe(self) -> None:
+        """The command waits for a writer until then."""
         pipe = self.folder / 'pipe'
         os.mkfifo(pipe)
         ended = threading.Event()
@@ -363,12 +363,12 @@ class FilesTest(testtools.TestCase):
         self.fail('who wrote to it?')
 
     def test_a_hundred_thousand_lines_are_soon_resolved(self) -> None:
-        """Each name is looked up at once, not in the whole listing."""
+        """A name is not compared with each row of the listing."""
         names = [f'db-{number}' for number in range(100_000)]
         instances = [Instance(f'{GUEST}-{name}', name) for name in names]
         started = time.monotonic()
         read = self.read('\n'.join(names).encode())
         found = Listing(lambda: instances).resolve(read)
         self.assertEqual(100_000, len(found))
-        # One by one it would take an hour.
+        # A comparison with each row would take an hour.
         self.assertLess(time.monotonic() - started, 60)

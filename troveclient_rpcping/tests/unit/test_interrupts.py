@@ -22,7 +22,7 @@ from troveclient_rpcping.osc import interrupts
 
 class InterruptsTest(testtools.TestCase):
     def test_sigterm_raises_within_the_block_only(self) -> None:
-        """The handler of the program stands again afterwards."""
+        """Afterwards, the program has its old handler again."""
         before = signal.getsignal(signal.SIGTERM)
 
         def work() -> None:

@@ -30,7 +30,7 @@ from troveclient_rpcping.verdict import Reason
 
 
 def row(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a row as Trove lists it, with what matters here."""
+    """Return a row of Trove's listing, with the fields that matter here."""
     return {
         'id': str(uuid.UUID(int=number)),
         'name': f'db-{number}',
@@ -76,7 +76,7 @@ class Trove:
 
 class ListInstancesTest(testtools.TestCase):
     def test_one_large_page_is_asked_for(self) -> None:
-        """With clustered instances, without deleted ones; and it suffices."""
+        """The page has clustered instances, and no deleted ones."""
         trove = Trove([row(number) for number in range(300)])
         self.assertEqual(300, len(inventory.list_instances(trove)))
         self.assertEqual(
@@ -88,7 +88,7 @@ class ListInstancesTest(testtools.TestCase):
         )
 
     def test_a_row_becomes_an_instance(self) -> None:
-        """With what the long columns show."""
+        """The instance has the fields of the long columns."""
         (instance,) = inventory.list_instances(Trove([row(7)]))
         self.assertEqual(
             inventory.Instance(
@@ -111,7 +111,7 @@ class ListInstancesTest(testtools.TestCase):
     def test_an_instance_that_moves_between_pages_is_neither_missed_nor_twice(
         self,
     ) -> None:
-        """An update moves it to the front, past the reader."""
+        """An update moves it to the front of the listing."""
         trove = Trove([row(number) for number in range(50)], cap=20)
         moved: list[dict[str, Any]] = []
 
@@ -131,7 +131,7 @@ class ListInstancesTest(testtools.TestCase):
     def test_smaller_pages_are_tried_where_large_ones_are_refused(
         self,
     ) -> None:
-        """Nova's URL gets too long; Trove makes a 403 of that."""
+        """The URL for Nova gets too long, and Trove answers 403."""
         trove = Trove([row(number) for number in range(150)])
 
         def fetch(path: str) -> Reply:
@@ -142,7 +142,7 @@ class ListInstancesTest(testtools.TestCase):
         self.assertEqual(150, len(inventory.list_instances(fetch)))
 
     def test_a_listing_that_fails_says_why(self) -> None:
-        """What Nova said to Trove, the caller's rights, no connection."""
+        """The error has the cause in Nova, the rights or the connection."""
         for reply, reason, words in (
             (
                 Reply(403, {}, b'"nova is broken (HTTP 500)"'),
@@ -172,7 +172,7 @@ class ListInstancesTest(testtools.TestCase):
     def test_a_listing_that_trove_refuses_has_the_id_of_the_request(
         self,
     ) -> None:
-        """An operator can look for it in the log of the API."""
+        """An operator can search the log of the API for it."""
         reply = Reply(500, {'x-openstack-request-id': 'req-7'})
         error = self.assertRaises(
             ListingFailed, inventory.list_instances, lambda path: reply
@@ -182,7 +182,7 @@ class ListInstancesTest(testtools.TestCase):
         )
 
     def test_malformed_listings_are_refused(self) -> None:
-        """They fail as a whole: half a fleet is no fleet."""
+        """The listing fails as a whole, rather than lose instances."""
         good = json.dumps({'instances': [row(1)]}).encode()
         next_page = [{'rel': 'next', 'href': 'http://x?marker=0'}]
         bodies = [
@@ -215,8 +215,8 @@ class ListInstancesTest(testtools.TestCase):
                 lambda path, reply=reply: reply,
             )
 
-    def test_odd_fields_are_as_good_as_none(self) -> None:
-        """Only the ID is needed."""
+    def test_odd_fields_count_as_missing(self) -> None:
+        """A row needs only its ID."""
         odd = row(1, name=5, datastore='x', status=None, tenant_id=[])
         (instance,) = inventory.list_instances(Trove([odd]))
         self.assertEqual(
@@ -229,8 +229,8 @@ class ListInstancesTest(testtools.TestCase):
             ),
         )
 
-    def test_a_server_without_an_end_is_not_followed_for_ever(self) -> None:
-        """Empty pages end the listing, and a fleet beyond belief fails it."""
+    def test_an_endless_listing_is_given_up(self) -> None:
+        """Empty pages end the listing, and too many instances fail it."""
         marker = itertools.count(1)
 
         def endless(rows: int) -> Reply:
@@ -249,7 +249,7 @@ class ListInstancesTest(testtools.TestCase):
 
 
 class InstanceTest(testtools.TestCase):
-    """What the sweep reads out of a row."""
+    """The facts that a sweep reads in a row."""
 
     def listed(
         self, headers: dict[str, str], **fields: Any
@@ -261,7 +261,7 @@ class InstanceTest(testtools.TestCase):
         return instance
 
     def test_a_heartbeat_is_as_old_as_trove_says(self) -> None:
-        """By the Date of the reply, not by the clock of this machine."""
+        """The Date of the reply counts, not the clock of this machine."""
         date = {'date': 'Sun, 22 Nov 2026 10:01:30 GMT'}
         for text, age in (
             ('2026-11-22T10:00:00', 90.0),
@@ -274,8 +274,8 @@ class InstanceTest(testtools.TestCase):
             self.assertEqual(age, instance.heartbeat_age, text)
             self.assertEqual(text, instance.last_heartbeat)
 
-    def test_without_both_times_there_is_no_age(self) -> None:
-        """And no guess: neither stale nor fresh."""
+    def test_an_age_needs_both_times(self) -> None:
+        """The heartbeat is then neither stale nor fresh."""
         good = 'Sun, 22 Nov 2026 10:01:30 GMT'
         cases: tuple[tuple[dict[str, str], Any], ...] = (
             ({}, '2026-11-22T10:00:00'),
@@ -292,14 +292,14 @@ class InstanceTest(testtools.TestCase):
             self.assertFalse(instance.is_stale or instance.is_fresh)
 
     def test_after_three_missed_heartbeats_it_is_stale(self) -> None:
-        """An agent sends one every 30 s."""
+        """An agent sends a heartbeat every 30 s."""
         for age, stale in ((0.0, False), (90.0, False), (90.1, True)):
             instance = inventory.Instance('x', 'x', heartbeat_age=age)
             self.assertIs(stale, instance.is_stale, str(age))
             self.assertIs(not stale, instance.is_fresh, str(age))
 
     def test_where_trove_records_no_heartbeats_none_is_stale(self) -> None:
-        """In RESTART_REQUIRED its time stands still while the agent runs."""
+        """In RESTART_REQUIRED, Trove does not record heartbeats."""
         for status, stale in (('RESTART_REQUIRED', False), ('ACTIVE', True)):
             instance = inventory.Instance(
                 'x', status=status, heartbeat_age=3600.0
@@ -310,12 +310,12 @@ class InstanceTest(testtools.TestCase):
     def test_a_heartbeat_in_the_future_is_neither_fresh_nor_stale(
         self,
     ) -> None:
-        """The clocks differ, so its age says nothing."""
+        """The clocks differ, so the age proves nothing."""
         instance = inventory.Instance('x', heartbeat_age=-0.1)
         self.assertFalse(instance.is_fresh or instance.is_stale)
 
     def test_trove_does_not_ask_a_busy_guest(self) -> None:
-        """By its status in the listing."""
+        """Its status in the listing says so."""
         busy_ones = {
             'BUILD',
             'REBOOT',
@@ -333,14 +333,14 @@ class InstanceTest(testtools.TestCase):
             self.assertIs(busy, instance.is_busy, str(status))
 
     def test_a_shutdown_counts_only_with_a_server(self) -> None:
-        """Trove fakes it for a server that it does not find in Nova."""
+        """Trove also writes SHUTDOWN if Nova does not know the server."""
         for server, busy in (({'id': 'x'}, True), (None, False), ('x', False)):
             instance = self.listed({}, status='SHUTDOWN', server=server)
             self.assertIs(busy, instance.server is not None)
             self.assertIs(busy, instance.is_busy)
 
     def test_a_server_has_a_host_and_a_status(self) -> None:
-        """As Nova gives them; what is no text, or empty, is missing."""
+        """An empty value, or one that is not text, is missing."""
         for server, expected in (
             (
                 {'id': 's', 'name': 'x', 'host': 'node-1', 'status': 'ACTIVE'},
@@ -354,7 +354,7 @@ class InstanceTest(testtools.TestCase):
             self.assertEqual(expected, self.listed({}, server=server).server)
 
     def test_no_agent_can_answer_in_a_server_that_is_off(self) -> None:
-        """By Nova's status, and not by Trove's."""
+        """Nova's status counts, not Trove's."""
         off = {
             'SHUTOFF',
             'PAUSED',
@@ -369,8 +369,8 @@ class InstanceTest(testtools.TestCase):
 
 
 class ReadListingTest(testtools.TestCase):
-    def test_the_reading_says_what_to_get_and_takes_what_came(self) -> None:
-        """It sends nothing itself: a sweep reads the listing so."""
+    def test_the_reading_names_each_path_and_takes_each_reply(self) -> None:
+        """It sends nothing itself, because a sweep sends its requests."""
         trove = Trove([row(number) for number in range(3)])
         reading = inventory.read_listing()
         path = next(reading)
@@ -382,7 +382,7 @@ class ReadListingTest(testtools.TestCase):
 
 class IsIdTest(testtools.TestCase):
     def test_a_canonical_uuid_is_an_id_and_all_else_a_name(self) -> None:
-        """In either case, but with its hyphens and nothing more."""
+        """The case does not matter, but the hyphens do."""
         for text, expected in {
             base.GUEST: True,
             base.GUEST.upper(): True,

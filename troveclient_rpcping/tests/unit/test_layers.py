@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The one way through the house, and what it costs to enter."""
+"""The layers of the package, and the cost of its imports."""
 
 import ast
 from importlib import metadata
@@ -26,22 +26,22 @@ PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 
 # From the ground up. A module imports from its own layer and those below it.
 LAYERS = [
-    # What one reply is, and what it says of a guest.
+    # A reply, and the verdict that follows from it.
     [
         *('durations', 'exceptions', 'limits', 'plaintext', 'reply'),
         *('transport', 'verdict', 'version'),
     ],
-    # Which instances there are.
+    # The instances of the cloud.
     ['inventory'],
-    # Bytes: it knows of no guest.
+    # Bytes. The engine does not know guests.
     ['engine'],
-    # Decisions: which ping comes next, and what it proves.
+    # Decisions: the next ping, and the evidence of each answer.
     ['sweep'],
-    # What Python users meet.
+    # The classes for Python users.
     ['management', 'client', 'fixture'],
     # The outcomes of a sweep.
     ['outcomes'],
-    # What all command lines share.
+    # The parts that all command lines share.
     ['cli'],
     ['plugin', 'web'],
     ['prometheus'],
@@ -60,7 +60,7 @@ def modules() -> dict[str, str]:
 
 
 def imports(source: str) -> set[str]:
-    """Return what a module imports, as full names."""
+    """Return the full names of the imports of a module."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -79,7 +79,7 @@ def layer(name: str) -> int:
 
 class LayersTest(testtools.TestCase):
     def test_imports_point_downwards_only(self) -> None:
-        """No module knows of what is built upon it."""
+        """A module does not import from a higher layer."""
         known = modules()
         for name, source in known.items():
             for imported in imports(source):
@@ -93,15 +93,15 @@ class LayersTest(testtools.TestCase):
                         layer(inner), layer(name), f'{name} -> {inner}'
                     )
 
-    def test_what_sends_knows_nothing_of_what_decides(self) -> None:
-        """The engine knows the protocol between them, and no guest."""
+    def test_the_engine_imports_no_decisions(self) -> None:
+        """The engine imports the protocol between the two alone."""
         for name, source in modules().items():
             if name.startswith('engine.'):
                 for imported in imports(source):
                     self.assertNotIn('Verdict', imported, name)
 
-    def test_what_decides_sends_nothing(self) -> None:
-        """So a model can run it, on a clock of its own."""
+    def test_the_decisions_import_no_engine(self) -> None:
+        """A model can therefore run the decisions on its own clock."""
         for name, source in modules().items():
             if name.startswith('sweep.') and name != 'sweep.run':
                 for imported in imports(source):
@@ -115,7 +115,7 @@ class LayersTest(testtools.TestCase):
                 self.assertNotIn('argparse', imports(source), name)
 
     def test_only_the_commands_know_cliff_and_osc_lib(self) -> None:
-        """And nothing prints but through them."""
+        """Only the commands print."""
         for name, source in modules().items():
             if name.startswith('osc.'):
                 continue
@@ -125,14 +125,14 @@ class LayersTest(testtools.TestCase):
             self.assertNotIn('print(', source, name)
 
     def test_the_route_stands_in_one_place(self) -> None:
-        """Nobody else puts it together."""
+        """No other module builds the path."""
         homes = [
             name for name, source in modules().items() if '/rpc_ping' in source
         ]
         self.assertEqual(['transport'], homes)
 
     def test_the_library_costs_no_more_imports_than_troveclient(self) -> None:
-        """libcurl, cliff and osc_lib wait until they are needed."""
+        """libcurl, cliff and osc_lib are imported when they are needed."""
         program = (
             'import sys, troveclient.v1.client\n'
             'before = set(sys.modules)\n'
@@ -149,7 +149,7 @@ class LayersTest(testtools.TestCase):
         self.assertEqual("['troveclient', 'troveclient_rpcping']\n", output)
 
     def test_the_command_stands_among_those_of_the_database(self) -> None:
-        """``openstack`` finds it there without a plugin of our own."""
+        """``openstack`` finds the command without a plugin of our own."""
         (entry,) = [
             entry
             for entry in metadata.entry_points(group='openstack.database.v1')
@@ -158,7 +158,7 @@ class LayersTest(testtools.TestCase):
         self.assertEqual('PingDatabaseInstances', entry.load().__name__)
 
     def test_the_plugin_for_monitoring_is_the_only_program(self) -> None:
-        """All else is found by ``openstack``."""
+        """``openstack`` finds the other commands."""
         ours = metadata.distribution('troveclient-rpcping').entry_points
         self.assertEqual(
             {'openstack.database.v1', 'console_scripts'},

@@ -42,7 +42,7 @@ CREDENTIALS = {
     'OS_PROJECT_DOMAIN_ID': 'default',
 }
 
-# Seconds after which a login that was given three is not bounded.
+# Seconds. A login that takes this long has no bound.
 LONG = 30.0
 
 
@@ -92,7 +92,7 @@ def keystone(trove: str, login: Reply | None = None) -> Any:
                 {'x-subject-token': 'token-1'},
                 json.dumps({'token': token}).encode(),
             )
-        # The body of a login stands there like another request.
+        # The body of a login looks like another request.
         url = f'http://{request.headers.get("host")}{request.target}'
         version = {
             'id': 'v3.14',
@@ -159,7 +159,7 @@ class TestCase(base.TestCase):
 
 class LoginTest(TestCase):
     def test_a_command_logs_in_by_itself(self) -> None:
-        """As the shell would have done for it, and once."""
+        """The command logs in once."""
         server = self.serve_keystone()
         status, stdout, stderr = self.openstack(
             *PING, base.GUEST, '-f', 'value', '-c', 'Verdict'
@@ -175,7 +175,7 @@ class LoginTest(TestCase):
         self.assertEqual('token-1', request.headers['x-auth-token'])
 
     def test_without_credentials_a_line_says_what_to_give(self) -> None:
-        """None at all, or one that is missing."""
+        """All credentials may be missing, or one."""
         self.assert_no_login(
             'there are no credentials. Name a cloud .* OS_PROJECT_NAME.'
         )
@@ -185,7 +185,7 @@ class LoginTest(TestCase):
         self.assert_no_login('credentials are missing. Set OS_USERNAME.')
 
     def test_a_wrong_password_is_a_line(self) -> None:
-        """It names the URL, without the password in it."""
+        """The line has the URL without its password."""
         server = self.serve_keystone(fixture.fault(401, 'error', 'No'))
         url = server.url.replace('http://', 'http://me:secret@')
         self.log_in_at(url)
@@ -195,7 +195,7 @@ class LoginTest(TestCase):
         )
 
     def test_a_keystone_that_is_down_is_a_line(self) -> None:
-        """It names the URL, and what the system says."""
+        """The line has the URL and the error of the system."""
         server = self.serve_keystone()
         server.stop()
         self.assert_no_login(
@@ -204,12 +204,12 @@ class LoginTest(TestCase):
         )
 
     def test_a_keystone_that_fails_is_a_line(self) -> None:
-        """With what it says."""
+        """The line has the words of Keystone."""
         server = self.serve_keystone(fixture.fault(500, 'error', 'Broken'))
         self.assert_no_login(rf'Keystone at {server.url}/v3 answered: .*500.*')
 
     def test_a_silent_keystone_ends_with_the_deadline(self) -> None:
-        """It accepts connections, and does not answer."""
+        """Keystone accepts connections here, and does not answer."""
         server = self.serve(lambda request: fixture.silence())
         self.log_in_at(server.url)
         began = time.monotonic()
@@ -225,7 +225,7 @@ class LoginTest(TestCase):
         )
 
     def test_a_shorter_time_of_the_user_is_obeyed(self) -> None:
-        """As clouds.yaml has one for each request."""
+        """clouds.yaml may set a timeout for each request."""
         server = self.serve(lambda request: fixture.silence())
         file = self.folder / 'clouds.yaml'
         auth = {
@@ -239,33 +239,32 @@ class LoginTest(TestCase):
         self.assert_no_login(r'Keystone at .* does not answer\. Check that .*')
 
     def test_a_signal_ends_a_login_that_hangs(self) -> None:
-        """Ctrl-C and SIGTERM, at once and without a word."""
-        for command in (PING, MONITOR):
-            for number, status in (
-                (signal.SIGINT, 130),
-                (signal.SIGTERM, 143),
-            ):
-                server = self.serve(lambda request: fixture.silence())
-                self.log_in_at(server.url)
-                process = subprocess.Popen(
-                    [
-                        *(sys.executable, '-m', 'openstackclient.shell'),
-                        *(*command, base.GUEST),
-                    ],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                )
-                self.addCleanup(process.communicate)
-                self.addCleanup(process.kill)
-                while not server.requests:
-                    self.assertIsNone(process.poll())
-                    time.sleep(0.05)
-                process.send_signal(number)
-                self.assertEqual((b'', b''), process.communicate(timeout=LONG))
-                self.assertEqual(status, process.returncode)
+        """Ctrl-C and SIGTERM end it at once, and print nothing."""
+        for command, number, status in (
+            (PING, signal.SIGINT, 130),
+            (MONITOR, signal.SIGTERM, 143),
+        ):
+            server = self.serve(lambda request: fixture.silence())
+            self.log_in_at(server.url)
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, '-m', 'openstackclient.shell'),
+                    *(*command, base.GUEST),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.kill)
+            while not server.requests:
+                self.assertIsNone(process.poll())
+                time.sleep(0.05)
+            process.send_signal(number)
+            self.assertEqual((b'', b''), process.communicate(timeout=LONG))
+            self.assertEqual(status, process.returncode)
 
     def test_wrong_usage_is_found_before_the_login(self) -> None:
-        """Nobody is asked for anything."""
+        """Keystone gets no request."""
         server = self.serve_keystone()
         self.assertEqual(2, self.openstack(*PING)[0])
         self.assertEqual([], server.requests)
@@ -294,7 +293,7 @@ class SettingsTest(TestCase):
         self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
 
     def assert_reachable(self) -> None:
-        """Ask by the command and by the plugin."""
+        """Ping by the command and by the plugin."""
         status, _, stderr = self.openstack(*PING, base.GUEST)
         self.assertEqual((0, ''), (status, stderr))
         stdout = io.StringIO()
@@ -302,13 +301,13 @@ class SettingsTest(TestCase):
         self.assertEqual(0, status, stdout.getvalue())
         self.assertEqual(2, len(self.trove.pinged))
 
-    def test_an_endpoint_that_is_set_is_asked(self) -> None:
-        """And not that of the catalog."""
+    def test_a_configured_endpoint_is_used(self) -> None:
+        """The endpoint of the catalog is not used."""
         self.write_cloud(database_endpoint_override=self.trove.url)
         self.assert_reachable()
 
-    def test_the_project_is_put_into_an_endpoint_that_is_set(self) -> None:
-        """As keystoneauth does it for all services."""
+    def test_a_configured_endpoint_may_have_the_project(self) -> None:
+        """keystoneauth fills in the project for all services."""
         url = self.trove.url.replace(base.PROJECT, '%(project_id)s')
         self.assertNotEqual(url, self.trove.url)
         self.write_cloud(database_endpoint_override=url)
@@ -317,7 +316,7 @@ class SettingsTest(TestCase):
     def test_the_kind_and_the_interface_of_the_service_are_obeyed(
         self,
     ) -> None:
-        """Each as it is set for the database service alone."""
+        """Each one is set for the database service alone."""
         for setting, value in (
             ('database_service_type', 'rds'),
             ('database_interface', 'internal'),

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Why there is no login: one line that says what to do."""
+"""The line that says why a login failed, and what to do."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class MissingTest(base.TestCase):
         self.assertTrue(failure.mistake)
         return failure.text
 
-    def test_no_credentials_at_all_are_said(self) -> None:
-        """With every way to give them."""
+    def test_a_lack_of_all_credentials_is_explained(self) -> None:
+        """The line has every way to give credentials."""
         for auth in ({}, {'project_name': 'x'}, {'auth_url': ''}):
             said = self.said(**auth) or ''
             for word in ('--os-cloud', 'OS_CLOUD', 'OS_AUTH_URL'):
                 self.assertIn(word, said)
 
     def test_missing_credentials_are_named(self) -> None:
-        """By their variables, and none that is given."""
+        """The line has the missing variables, and no other ones."""
         url = 'https://keystone'
         for auth, names in (
             ({'auth_url': url}, 'OS_USERNAME, OS_PASSWORD'),
@@ -54,13 +54,13 @@ class MissingTest(base.TestCase):
                 f'credentials are missing. Set {names}.', self.said(**auth)
             )
 
-    def test_a_url_without_a_scheme_is_said(self) -> None:
-        """keystoneauth would look for a service of that name."""
+    def test_a_url_without_a_scheme_is_explained(self) -> None:
+        """keystoneauth would take the URL for the name of a service."""
         said = self.said(auth_url='keystone:5000/v3', username='x')
         self.assertIn('does not begin with http:// or https://', said or '')
 
-    def test_what_suffices_is_not_complained_of(self) -> None:
-        """Other kinds of login take other credentials."""
+    def test_complete_credentials_are_not_a_mistake(self) -> None:
+        """Other kinds of login need other credentials."""
         for auth_type, auth in (
             ('password', {'username': 'x', 'password': 'x'}),
             ('v3applicationcredential', {'application_credential_id': 'x'}),
@@ -76,7 +76,7 @@ class MissingTest(base.TestCase):
 
 class ExplainedTest(base.TestCase):
     def login(self, url: str, kind: Any = v3.Password) -> str:
-        """Log in there, which must fail; return what is said of it."""
+        """Log in there, which must fail; return the explanation."""
         auth = {'auth_url': url, 'username': 'joe', 'password': 'secret'}
         error = self.assertRaises(
             ksa_exceptions.ClientException,
@@ -91,7 +91,7 @@ class ExplainedTest(base.TestCase):
         return failure.text
 
     def test_a_wrong_password_says_what_to_check(self) -> None:
-        """And who refused it."""
+        """The line also says which server refused it."""
         url = self.serve(base.raw('401 Unauthorized')).url
         self.assertEqual(
             f'Keystone at {url} refuses these credentials (HTTP 401). Check '
@@ -99,8 +99,8 @@ class ExplainedTest(base.TestCase):
             self.login(url),
         )
 
-    def test_a_keystone_that_is_gone_is_said_in_few_words(self) -> None:
-        """Also where the version of its API would be looked up."""
+    def test_a_keystone_that_is_gone_is_explained_in_few_words(self) -> None:
+        """The same holds while keystoneauth looks up the API version."""
         server = self.serve(base.PONG)
         server.stop()
         for kind in (v3.Password, generic.Password):
@@ -111,31 +111,31 @@ class ExplainedTest(base.TestCase):
                 )
             )
 
-    def test_a_name_that_has_no_address_is_said(self) -> None:
-        """As the name server says it."""
+    def test_a_name_without_an_address_is_explained(self) -> None:
+        """The line has the words of the name server."""
         self.assertIn(
             'Keystone at http://nosuch.invalid cannot be reached: ',
             self.login('http://nosuch.invalid'),
         )
 
     def test_a_keystone_that_hangs_does_not_answer(self) -> None:
-        """Here for two seconds."""
+        """The line says that Keystone does not answer."""
         url = self.serve(b'').url
         self.assertIn(f'{url} does not answer', self.login(url))
 
-    def test_what_is_not_a_keystone_is_said(self) -> None:
-        """A URL that lacks its path, or one of another service."""
+    def test_a_server_that_is_not_a_keystone_is_explained(self) -> None:
+        """The URL may lack its path, or belong to another service."""
         url = self.serve(base.raw('404 Not Found')).url
         self.assertIn(f'{url} is not there (HTTP 404)', self.login(url))
 
     def test_a_keystone_that_fails_says_how(self) -> None:
-        """With its status."""
+        """The line has the HTTP status."""
         url = self.serve(base.raw('503 Service Unavailable')).url
         self.assertIn(f'{url} answered: ', self.login(url))
         self.assertIn('HTTP 503', self.login(url))
 
     def test_a_catalog_without_trove_says_what_to_check(self) -> None:
-        """It is a matter of the region, mostly."""
+        """The usual cause is the region."""
         error = ksa_exceptions.EndpointNotFound(
             'public endpoint for database service in North region not found'
         )
@@ -144,15 +144,15 @@ class ExplainedTest(base.TestCase):
         self.assertIn('in North region not found. Check', failure.text)
         self.assertIn('OS_REGION_NAME', failure.text)
 
-    def test_a_token_without_a_project_is_said(self) -> None:
-        """It has no catalog."""
+    def test_a_token_without_a_project_is_explained(self) -> None:
+        """Such a token has no catalog."""
         error = ksa_exceptions.EmptyCatalog()
         failure = login_failure.explained(error, 'token', {'token': 'x'})
         assert failure is not None
         self.assertIn('OS_PROJECT_NAME', failure.text)
 
     def test_an_option_that_is_missing_or_does_not_fit_is_named(self) -> None:
-        """In the words of whichever library found it."""
+        """The line has the words of the library that found the mistake."""
         for error, words in (
             (
                 Exception('Missing value auth-url required for auth plugin x'),
@@ -168,8 +168,8 @@ class ExplainedTest(base.TestCase):
             self.assertTrue(failure.mistake)
             self.assertIn(words, failure.text)
 
-    def test_what_is_not_about_a_login_is_left_to_others(self) -> None:
-        """A bug, or a listing that fails."""
+    def test_other_errors_have_no_explanation(self) -> None:
+        """A bug or a failed listing is not a failed login."""
         for error in (ValueError('a bug'), OSError('no'), TypeError('no')):
             self.assertIsNone(
                 login_failure.explained(error, 'token', {'token': 'x'})

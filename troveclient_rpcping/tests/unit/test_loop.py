@@ -24,10 +24,6 @@ from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.tests import base
 
-# Seconds that nothing here takes.
-LONG = 60.0
-
-
 # Sweeps that would go on for hours, and the number of those interrupted.
 INTERRUPTED = """
 import signal, sys
@@ -78,7 +74,7 @@ class LoopTest(base.TestCase):
         return loop
 
     def test_a_signal_in_a_callback_is_raised(self) -> None:
-        """Ctrl-C and SIGTERM, as a head or a body arrives."""
+        """Ctrl-C or SIGTERM may arrive with a header or a body."""
         access = Access(self.connect(self.serve(base.DEAD).url))
         for name in ('header', 'body'):
             for number, kind in (
@@ -88,19 +84,23 @@ class LoopTest(base.TestCase):
                 loop = self.loop()
                 handle = Signalled(access, name, number)
                 handle.prepare(
-                    access.endpoint, [], timeout=LONG, limit=1000, fresh=True
+                    access.endpoint,
+                    [],
+                    timeout=base.LONG,
+                    limit=1000,
+                    fresh=True,
                 )
 
                 def go_on(loop: Loop = loop, handle: Handle = handle) -> None:
                     loop.start(handle)
-                    while not loop.wait(LONG):
+                    while not loop.wait(base.LONG):
                         pass
 
                 with interrupts.sigterm_raises():
                     self.assertRaises(kind, go_on)
 
     def test_no_interrupt_of_many_is_lost(self) -> None:
-        """Wherever in a sweep it arrives: most arrive in libcurl's callbacks.
+        """An interrupt may arrive at any point; most arrive in callbacks.
 
         pycurl before 7.48 lost one of six.
         """
@@ -110,15 +110,15 @@ class LoopTest(base.TestCase):
             [sys.executable, '-c', INTERRUPTED, server.url],
             capture_output=True,
             text=True,
-            timeout=LONG,
+            timeout=base.LONG,
         )
         self.assertEqual(('100\n', ''), (process.stdout, process.stderr))
 
-    def test_a_high_timeout_is_no_error(self) -> None:
+    def test_a_high_timeout_is_not_an_error(self) -> None:
         """The selector counts milliseconds in 32 bits."""
         server = self.serve(base.PONG)
         handle = Handle(Access(self.connect(server.url)))
-        handle.prepare(server.url, [], timeout=LONG, limit=1000)
+        handle.prepare(server.url, [], timeout=base.LONG, limit=1000)
         loop = self.loop()
         loop.start(handle)
         ended: list[tuple[Handle, int, str]] = []

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The metrics that the commands write and serve, and when."""
+"""The metrics that the commands write and serve."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TestCase(test_commands.TestCase):
 
 
 class Surly(test_commands.Clients):
-    """The clients of a shell whose login fails as often as it is told to."""
+    """The clients of a shell whose first logins fail."""
 
     def __init__(self, api: Any, error: BaseException, failures: int):
         super().__init__(api)
@@ -105,7 +105,7 @@ class FailedSweepTest(TestCase):
         return '--textfile', str(self.textfile)
 
     def assert_failed_sweep(self) -> None:
-        """Look whether the file reports it, and no guest; take it away."""
+        """Expect a failed sweep without guests in the file; remove it."""
         samples = self.samples(self.textfile)
         self.assertEqual(0, samples['trove_guest_rpc_last_sweep_success'])
         up = [
@@ -129,7 +129,7 @@ class FailedSweepTest(TestCase):
             self.assert_failed_sweep()
 
     def test_an_end_before_the_first_ping_is_a_failed_sweep(self) -> None:
-        """As with ``timeout 60``, while Keystone hangs."""
+        """``timeout 60`` may end a command while Keystone hangs."""
         ends = (
             (KeyboardInterrupt(), exits.INTERRUPTED),
             (interrupts.Terminated(), exits.TERMINATED),
@@ -142,10 +142,10 @@ class FailedSweepTest(TestCase):
                 self.assertEqual(status, ended)
                 self.assert_failed_sweep()
 
-    def test_whatever_ends_a_run_before_its_first_ping_is_recorded(
+    def test_any_error_before_the_first_ping_is_a_failed_sweep(
         self,
     ) -> None:
-        """A listing, a file that cannot be read, a port that is taken."""
+        """The cause may be a listing, a broken file, or a taken port."""
         taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
         port = str(taken.getsockname()[1])
         both = (self.ping, self.watch)
@@ -163,7 +163,7 @@ class FailedSweepTest(TestCase):
             self.assert_failed_sweep()
 
     def test_an_end_in_the_middle_of_the_pings_is_not_recorded(self) -> None:
-        """It says nothing about the cloud: the file stays as it was."""
+        """An interrupt says nothing about the cloud."""
         before = self.textfile.read_text()
 
         def answer(request: base.Request) -> Any:
@@ -219,7 +219,7 @@ class FailedSweepTest(TestCase):
             r'\S+ control plane failing -> ok after \w+\n\Z',
         )
 
-    def test_a_mistake_ends_a_monitor_that_serves_as_well(self) -> None:
+    def test_a_mistake_ends_a_monitor_that_serves_metrics(self) -> None:
         """A mistake does not end by itself."""
         self.assertRaises(
             TargetError,
@@ -230,7 +230,7 @@ class FailedSweepTest(TestCase):
 
 class ShellTest(test_login.TestCase):
     def test_no_login_of_the_real_shell_is_a_failed_sweep(self) -> None:
-        """A wrong password, a Keystone that is down, an unknown region."""
+        """The password, Keystone or the region may be the cause."""
         file = self.folder / 'trove.prom'
 
         def run(command: tuple[str, ...]) -> tuple[int, str]:
@@ -263,7 +263,7 @@ class ShellTest(test_login.TestCase):
 
 class ThrottledTest(TestCase):
     def test_waiting_for_dead_guests_is_not_throttling(self) -> None:
-        """Throttling ends when the last ping is sent, not with its answer."""
+        """Throttling ends with the last ping, not with its answer."""
         clock = iter([0.0, 0.0, 2.0, 9.0, 21.0, 21.0])
         kept = measures.Measures(None, served=True, clock=clock.__next__)
         kept.begins()
@@ -298,7 +298,7 @@ class FileTest(TestCase):
     def test_a_file_that_cannot_be_written_is_known_before_any_request(
         self,
     ) -> None:
-        """A sweep would be lost."""
+        """The results of a sweep would be lost."""
         (self.folder / 'folder.prom').mkdir()
         for path in (
             self.folder / 'folder.prom',
@@ -375,8 +375,8 @@ class HTTPSTest(TestCase):
 
 
 class LabelTest(TestCase):
-    def test_two_clouds_are_told_apart_by_a_label(self) -> None:
-        """No series of one file stands in the other."""
+    def test_a_label_keeps_two_clouds_apart(self) -> None:
+        """The two files have no series in common."""
         self.trove.add('db-7')
         series = []
         for cloud in ('north', 'south'):
@@ -394,7 +394,7 @@ class LabelTest(TestCase):
                 self.assertIn('site="a=b"', name)
         self.assertEqual(set(), series[0] & series[1])
 
-    def test_the_monitor_labels_what_it_serves_and_what_it_writes(
+    def test_the_monitor_labels_all_metrics(
         self,
     ) -> None:
         """Both have the same metrics."""

@@ -478,7 +478,7 @@ class NamesTest(TestCase):
         return names
 
     def test_the_names_are_the_contract(self) -> None:
-        """There are no others."""
+        """Metrics have no other names."""
         self.assertEqual(GAUGES | COUNTERS, self.names())
 
     def test_a_single_sweep_has_gauges_alone(self) -> None:
@@ -504,7 +504,7 @@ class PageTest(TestCase):
             self.assertIn('trove_guest_rpc_up', parsed(page.body))
 
     def test_a_sweep_is_rendered_once_in_each_format(self) -> None:
-        """So it is, whatever versions the scrapers name."""
+        """The versions that the scrapers name do not matter."""
         for accepts in (
             ('', 'text/plain', 'text/plain; version=1.0.0', '*/*', 'x'),
             (ACCEPT, *(f'{ACCEPT}.{n}; escaping=x' for n in range(3))),
@@ -542,7 +542,7 @@ class LabelsTest(TestCase):
             self.assertEqual('a "b" \\ ü', sample.labels.pop('site'))
             self.assertLessEqual(sample.labels.keys(), OWN_LABELS)
 
-    def test_help_and_type_are_the_same_whatever_the_labels(self) -> None:
+    def test_help_and_type_are_the_same_with_all_labels(self) -> None:
         """node_exporter drops a metric whose help differs in two files."""
 
         def comments(metrics: Metrics) -> list[bytes]:
@@ -581,7 +581,7 @@ class TextfileTest(TestCase):
             self.assertEqual(old, reader.read())
         self.assertNotEqual(old, self.file.read_bytes())
 
-    def test_node_exporter_may_read_it_whatever_the_umask(self) -> None:
+    def test_node_exporter_may_read_it_with_any_umask(self) -> None:
         """node_exporter runs as another user."""
         self.addCleanup(os.umask, os.umask(0o077))
         self.metrics.write(self.file)

@@ -44,14 +44,14 @@ class PromiseTest(testtools.TestCase):
     def test_no_live_guest_is_called_dead_and_no_dead_one_alive(
         self, trouble: Trouble, seed: int
     ) -> None:
-        """In no trouble, whatever the cloud and the chance."""
+        """The promise holds in every trouble and every random cloud."""
         tally = model.tally(trouble, seed)
         self.assertEqual((0, 0), (tally.false, tally.alive))
 
     @hypothesis.settings(max_examples=50, deadline=None)
     @hypothesis.given(SEEDS)
     def test_without_trouble_every_verdict_is_certain(self, seed: int) -> None:
-        """No dead guest is missed, and no live one unknown."""
+        """Each dead guest is found, and no live guest is unknown."""
         dice = random.Random(seed)
         cloud = Cloud(model.fleet(dice, 20, 2, deaf=2))
         outcome = model.sweep(cloud, seed)
@@ -67,17 +67,17 @@ class PromiseTest(testtools.TestCase):
 
 
 class CostTest(testtools.TestCase):
-    """What the evidence costs, with 15 s in Trove."""
+    """The cost of the evidence, if Trove waits for 15 s."""
 
     def test_a_healthy_sweep_costs_no_request_more(self) -> None:
-        """One for each guest."""
+        """There is one request for each guest."""
         outcome = model.sweep(Cloud(fleet(55)))
         self.assertEqual(55, outcome.requests.total())
 
     def test_a_dead_guest_with_a_stale_heartbeat_costs_one_timeout(
         self,
     ) -> None:
-        """Also if it is asked for alone, by its ID."""
+        """The same holds for one guest that is given by its ID."""
         listed = model.sweep(Cloud(fleet(55, 1)))
         self.assertLess(listed.seconds, 15 * 1.1 + 2)
         alone = model.sweep(Cloud(fleet(0, 1), others=fleet(20), listed=False))
@@ -87,7 +87,7 @@ class CostTest(testtools.TestCase):
     def test_a_dead_guest_with_a_fresh_heartbeat_costs_two_and_controls(
         self,
     ) -> None:
-        """Some seconds of controls between the two timeouts."""
+        """Controls go out for some seconds between the two timeouts."""
         outcome = model.sweep(Cloud(fleet(55, deaf=1)))
         self.assertIn(Verdict.UNREACHABLE, outcome.verdicts())
         self.assertLess(outcome.seconds, 2 * 15 * 1.1 + 10)
@@ -99,7 +99,7 @@ class RepeatTest(testtools.TestCase):
     def test_a_guest_that_answers_after_a_timeout_only_lost_pings(
         self,
     ) -> None:
-        """Each lost one is told as such, and no verdict on the guest."""
+        """Each lost ping is reported as lost, not as a verdict."""
         cloud = Cloud(fleet(20), loss=0.2)
         outcome = model.sweep(cloud, 3, repeat=Times(5, 1.0))
         results = [each for some in outcome.results.values() for each in some]
@@ -109,7 +109,7 @@ class RepeatTest(testtools.TestCase):
         )
 
     def test_a_dead_guest_is_dead_for_all_its_pings(self) -> None:
-        """The timeouts that are asked for are the proof themselves."""
+        """The requested pings are the evidence themselves."""
         cloud = Cloud(fleet(20, deaf=1))
         outcome = model.sweep(cloud, repeat=Times(3, 1.0))
         (dead,) = (
@@ -122,15 +122,15 @@ class RepeatTest(testtools.TestCase):
             [each.verdict for each in outcome.results[dead]],
         )
 
-    def test_a_guest_that_is_waited_for_answers_in_the_end(self) -> None:
-        """All agents stand still for a while."""
+    def test_a_wait_ends_when_the_guest_answers(self) -> None:
+        """All guest agents are stopped for a while."""
         cloud = Cloud(fleet(5), frozen=((-1.0, 20.0),))
         outcome = model.sweep(cloud, repeat=UntilReachable(1, 1.0))
         self.assertEqual([Verdict.REACHABLE] * 5, outcome.verdicts())
 
 
 class AloneTest(testtools.TestCase):
-    """One guest, asked for by its ID."""
+    """One guest, given by its ID."""
 
     def verdict(self, guest: Fleet, others: tuple[Fleet, ...]) -> object:
         cloud = Cloud((guest,), others=others, listed=False)
@@ -138,21 +138,21 @@ class AloneTest(testtools.TestCase):
         return result.verdict, result.reason
 
     def test_witnesses_confirm_that_it_is_dead(self) -> None:
-        """Guests that nobody asked for answer."""
+        """Guests outside the selection answer."""
         self.assertEqual(
             (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT),
             self.verdict(Fleet(Kind.DEAD), fleet(10)),
         )
 
     def test_if_no_witness_answers_either_it_is_the_bus(self) -> None:
-        """And nothing is known of the guest."""
+        """The guest is unknown."""
         self.assertEqual(
             (Verdict.UNKNOWN, Reason.MESSAGE_BUS),
             self.verdict(Fleet(Kind.DEAD), fleet(0, 10)),
         )
 
     def test_alone_in_its_cloud_it_is_dead_on_troves_word(self) -> None:
-        """Nobody can confirm it, and the text says so."""
+        """No other guest can confirm it, and the text says so."""
         cloud = Cloud((Fleet(Kind.DEAD),), listed=False)
         outcome = model.sweep(cloud)
         (result,) = outcome.results[0]

@@ -23,7 +23,7 @@ from troveclient_rpcping import plaintext
 
 class PlaintextTest(testtools.TestCase):
     def test_escape_sequences_disappear_whole(self) -> None:
-        """No colour, title, cursor movement or link is left, nor its rest."""
+        """No part of a colour, title, cursor movement or link is left."""
         for escape in (
             '\x1b[31m',
             '\x1b[2J\x1b[1;1H',
@@ -37,13 +37,13 @@ class PlaintextTest(testtools.TestCase):
             self.assertEqual('ab', plaintext.one_line(f'a{escape}b'), escape)
 
     def test_control_characters_and_blanks_become_spaces(self) -> None:
-        """Neither bells nor line breaks get through."""
+        """Bells and line breaks are removed."""
         for character in '\0\a\b\t\n\v\f\r\x7f\x85\xa0\u2003\u2028\u3000':
             self.assertEqual(
                 'a b', plaintext.one_line(f'a{character}b'), repr(character)
             )
 
-    def test_what_nobody_sees_is_shown(self) -> None:
+    def test_invisible_characters_are_shown(self) -> None:
         """Two names that differ look different, and none is blank."""
         for character in (
             # Changes of direction, and what has no width.
@@ -58,7 +58,7 @@ class PlaintextTest(testtools.TestCase):
             self.assertEqual('\ufffd', plaintext.one_line(character))
 
     def test_a_pile_of_marks_stays_in_its_line(self) -> None:
-        """No letter has more than three, and none stands before the first."""
+        """A letter has at most three marks; no mark comes first."""
         self.assertEqual(
             'a\u0301\u0302\u0303\ufffdb',
             plaintext.one_line('a\u0301\u0302\u0303' + '\u0304' * 99 + 'b'),
@@ -66,7 +66,7 @@ class PlaintextTest(testtools.TestCase):
         self.assertEqual('\ufffda', plaintext.one_line('\u0301a'))
 
     def test_letters_of_all_scripts_stay(self) -> None:
-        """Only what nobody sees is taken out."""
+        """Only invisible characters are removed."""
         for text in (
             *('größe', 'данные', '数据库', 'قاعدة', '🐘', 'ฐานข้อมูล'),
             *('Cơ sở dữ liệu', 'בָּרָא', 'é', 'ＡＢ'),
@@ -74,7 +74,7 @@ class PlaintextTest(testtools.TestCase):
             self.assertEqual(text, plaintext.one_line(text))
 
     def test_a_password_in_a_url_is_not_shown(self) -> None:
-        """Nor is the user; the rest of the URL is."""
+        """The user is not shown either; the rest of the URL is."""
         for text, shown in (
             ('http://joe:secret@host/v3', 'http://***@host/v3'),
             ('x https://secret@host:1/ y', 'x https://***@host:1/ y'),
@@ -94,7 +94,7 @@ class PlaintextTest(testtools.TestCase):
         self.assertEqual('abcd…', plaintext.one_line('abcdefgh', 5))
         self.assertEqual('abcde', plaintext.one_line('abcde', 5))
 
-    def test_the_first_line_that_says_something_is_taken(self) -> None:
+    def test_the_first_line_with_text_is_taken(self) -> None:
         """Empty lines, and the traceback below, are left out."""
         self.assertEqual(
             'disk is full',
@@ -103,12 +103,12 @@ class PlaintextTest(testtools.TestCase):
         self.assertEqual('', plaintext.first_line('\n\n'))
 
     def test_lines_keep_every_line_uncut(self) -> None:
-        """A log has all of the text, each line of it clean."""
+        """A log has the whole text in clean lines."""
         long = 'x' * 5000
         self.assertEqual(['a', long], plaintext.lines(f'\x1b[31ma\n{long}'))
 
     def test_quotes_inside_a_quoted_text_are_escaped(self) -> None:
-        """The text ends where its quotes do, also after a cut."""
+        """The closing quote ends the text, even after a cut."""
         for text, expected in (
             ('db-7', '"db-7"'),
             ('a "b" \\ c', r'"a \"b\" \\ c"'),
@@ -121,17 +121,17 @@ class PlaintextTest(testtools.TestCase):
     @hypothesis.settings(deadline=None)
     @hypothesis.given(strategies.text())
     def test_a_parser_reads_a_quoted_text_as_one_word(self, text: str) -> None:
-        """So does it an ID, whatever a server calls one."""
+        """The parser also reads an ID as one word."""
         for shown in (plaintext.quoted(text), plaintext.word(text)):
             self.assertEqual([plaintext.one_line(text)], shlex.split(shown))
 
-    # No deadline: a busy machine is not to fail it.
+    # No deadline: a busy machine must not fail it.
     @hypothesis.settings(deadline=None)
     @hypothesis.given(strategies.text(), strategies.integers(1, 50))
     def test_any_text_becomes_one_printable_bounded_line(
         self, text: str, limit: int
     ) -> None:
-        """Whatever comes in, one short printable line comes out."""
+        """The result is short and printable."""
         line = plaintext.one_line(text, limit)
         self.assertTrue(line.isprintable())
         self.assertLessEqual(len(line), limit)

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Which guest is pinged next."""
+"""The choice of the next guest."""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def guest(name: str, age: float | None = None) -> Guest:
 
 
 class QueueTest(testtools.TestCase):
-    #: The guests that are likely to keep Trove waiting.
+    #: The guests that are likely to make Trove wait.
     suspects: str = ''
     #: Whether there is room for a suspect, and for another guest.
     room = True, True
@@ -44,30 +44,30 @@ class QueueTest(testtools.TestCase):
         return queue.next(now, self.has_room)
 
     def drain(self, queue: Queue, now: float = 0.0) -> str:
-        """Return who is pinged by that time, in their order."""
+        """Return the guests that are pinged by that time, in their order."""
         found = ''
         while (task := self.next(queue, now)) is not None:
             found += task.guest.instance_id
         return found
 
     def test_guests_without_a_heartbeat_keep_their_order(self) -> None:
-        """It is the order of the caller."""
+        """The order is that of the caller."""
         self.assertEqual(
             'cab', self.drain(self.queue(list(map(Guest, 'cab'))))
         )
 
     def test_the_freshest_heartbeat_comes_first(self) -> None:
-        """Its guest is the likeliest to answer at once."""
+        """Its guest is the most likely to answer at once."""
         guests = [guest('a', 80), guest('b', 3600), guest('c', 5)]
         self.assertEqual('cab', self.drain(self.queue(guests)))
 
     def test_a_heartbeat_in_the_future_is_as_fresh_as_one_of_now(self) -> None:
-        """Clocks differ, and the order of the caller stays."""
+        """Clocks differ, so the order of the caller stays."""
         guests = [guest('a', 0.0), guest('b', -99), guest('c', 0.0)]
         self.assertEqual('abc', self.drain(self.queue(guests)))
 
     def test_a_generator_is_read_as_the_pings_go_out(self) -> None:
-        """One guest ahead at the most, and in its own order."""
+        """At most one guest is read ahead."""
         taken = ''
 
         def guests() -> Iterator[Guest]:
@@ -85,8 +85,8 @@ class QueueTest(testtools.TestCase):
         self.assertEqual('bcd', self.drain(queue))
         self.assertFalse(queue)
 
-    def test_the_first_ping_of_a_guest_is_told_from_further_ones(self) -> None:
-        """Also if the guest is a suspect."""
+    def test_the_queue_marks_the_first_ping_of_a_guest(self) -> None:
+        """A suspect has a first ping, too."""
         self.suspects = 'b'
         queue = self.queue([Guest('a'), Guest('b')])
         queue.put(Task(Guest('c'), extra=True))
@@ -108,14 +108,14 @@ class QueueTest(testtools.TestCase):
         )
 
     def test_a_guest_may_become_a_suspect_while_it_waits(self) -> None:
-        """It is judged when its turn comes."""
+        """The queue looks at it when its turn comes."""
         queue = self.queue(list(map(Guest, 'abc')))
         self.next(queue)
         self.suspects = 'b'
         self.assertEqual('cb', self.drain(queue))
 
-    def test_without_room_nobody_is_taken(self) -> None:
-        """Neither a new guest nor one that is due; and none gets lost."""
+    def test_without_room_no_guest_is_taken(self) -> None:
+        """New guests and guests that are due stay in the queue."""
         self.room = False, False
         self.suspects = 'b'
         queue = self.queue(list(map(Guest, 'ab')))
@@ -126,7 +126,7 @@ class QueueTest(testtools.TestCase):
         self.assertEqual('cab', self.drain(queue))
 
     def test_a_suspect_needs_a_place_of_its_own_kind(self) -> None:
-        """Others go on while there is none for suspects."""
+        """Other guests go on while suspects have no place."""
         self.suspects = 'b'
         self.room = False, True
         queue = self.queue(list(map(Guest, 'abc')))
@@ -135,18 +135,18 @@ class QueueTest(testtools.TestCase):
         self.room = True, False
         self.assertEqual('b', self.drain(queue))
 
-    def test_what_is_due_comes_before_new_guests_the_earliest_first(
+    def test_due_pings_come_before_new_guests_in_their_order(
         self,
     ) -> None:
-        """Whichever was put in first."""
+        """The order in which they were added does not matter."""
         queue = self.queue([Guest('a'), Guest('b')])
         queue.put(Task(Guest('later')), 2.0)
         queue.put(Task(Guest('sooner')), 1.0)
         queue.put(Task(Guest('same')), 1.0)
         self.assertEqual('soonersamelaterab', self.drain(queue, 2.0))
 
-    def test_what_is_not_due_is_not_sent_and_holds_up_nobody(self) -> None:
-        """It says when it is due."""
+    def test_a_ping_that_is_not_due_delays_no_other(self) -> None:
+        """The queue says when the ping is due."""
         queue = self.queue([Guest('a')])
         self.assertEqual(math.inf, queue.wakes())
         queue.put(Task(Guest('b')), 5.0)
@@ -156,14 +156,14 @@ class QueueTest(testtools.TestCase):
         self.assertEqual('b', self.drain(queue, 5.0))
         self.assertFalse(queue)
 
-    def test_what_is_due_at_no_time_comes_last_of_all(self) -> None:
+    def test_a_ping_without_a_time_comes_last(self) -> None:
         """A further ping for a silent guest must not hide a worker."""
         queue = self.queue([Guest('a'), Guest('b')])
         queue.put(Task(Guest('x'), extra=True))
         self.assertEqual('abx', self.drain(queue))
 
-    def test_those_who_wait_for_a_guest_ask_the_others_first(self) -> None:
-        """Those that never answer would take all the places."""
+    def test_a_wait_pings_suspects_last(self) -> None:
+        """Guests that never answer would take all the places."""
         queue = self.queue(list(map(Guest, 'abc')))
         found = ''
         for now in range(6):
@@ -174,8 +174,8 @@ class QueueTest(testtools.TestCase):
             queue.put(Task(task.guest), float(now))
         self.assertEqual('abcabc', found)
 
-    def test_mixing_breaks_up_what_stands_together(self) -> None:
-        """Those with a fresh heartbeat still come first: nothing is lost."""
+    def test_mixing_separates_neighbours(self) -> None:
+        """Guests with a fresh heartbeat still come first; none is lost."""
         fresh = [guest(chr(97 + n), 1.0) for n in range(26)]
         others = [guest(chr(65 + n), 3600.0) for n in range(26)]
         queue = self.queue(fresh + others)
@@ -186,8 +186,8 @@ class QueueTest(testtools.TestCase):
         self.assertEqual(sorted(straight), sorted(order))
         self.assertTrue(order[:26].islower())
 
-    def test_the_rest_is_everything_once(self) -> None:
-        """What is due, what is not, suspects, new ones, and those unread."""
+    def test_the_rest_has_each_guest_once(self) -> None:
+        """Guests of every kind are in it, even unread ones."""
         self.suspects = 'a'
         queue = self.queue(iter(map(Guest, 'abcd')))
         self.next(queue)

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""When guests are pinged again, and what comes of it."""
+"""Repeated pings, and their results."""
 
 import dataclasses
 import threading
@@ -34,8 +34,6 @@ NOVA = base.bad_request('nova is broken (HTTP 500)')
 NO_SUCH = base.fault(
     '404 Not Found', 'itemNotFound', f'Resource {OTHER} cannot be found.'
 )
-# A test that takes that long, in seconds, is broken.
-LONG = 60.0
 
 
 def result(
@@ -261,7 +259,7 @@ class RepeatedSweepTest(base.TestCase):
 
         def answer(request: base.Request) -> bytes:
             if OTHER in request[0]:
-                slow.wait(LONG)
+                slow.wait(base.LONG)
             return base.PONG
 
         seen = []
@@ -334,7 +332,7 @@ class RepeatedSweepTest(base.TestCase):
         )
         results = list(
             manager.rpc_ping_until_reachable(
-                [GUEST], interval=0.01, deadline=LONG
+                [GUEST], interval=0.01, deadline=base.LONG
             )
         )
         self.assertEqual(Verdict.REACHABLE, results[-1].verdict)
@@ -342,7 +340,7 @@ class RepeatedSweepTest(base.TestCase):
             [Reason.COMPUTE_ERROR, Reason.GATEWAY],
             [r.reason for r in results[:2]],
         )
-        # One timeout, and nobody else that answers, prove nothing.
+        # One timeout without another guest that answers proves nothing.
         self.assertIs(Verdict.UNKNOWN, results[2].verdict)
 
     def test_a_wait_does_not_ping_a_reachable_guest_again(self) -> None:
@@ -355,7 +353,7 @@ class RepeatedSweepTest(base.TestCase):
         manager = self.manager(answer)
         last = {}
         for each in manager.rpc_ping_until_reachable(
-            [GUEST, OTHER], interval=0.01, deadline=LONG
+            [GUEST, OTHER], interval=0.01, deadline=base.LONG
         ):
             last[each.instance_id] = each.verdict
         self.assertEqual({Verdict.REACHABLE}, set(last.values()))
@@ -376,7 +374,7 @@ class RepeatedSweepTest(base.TestCase):
         last = {}
         instances = [f'{GUEST[:-2]}{n:02}' for n in range(40)]
         for each in self.manager(answer).rpc_ping_until_reachable(
-            instances, interval=0.01, deadline=LONG, concurrency=4
+            instances, interval=0.01, deadline=base.LONG, concurrency=4
         ):
             last[each.instance_id] = each.verdict
         self.assertEqual([Verdict.REACHABLE] * 40, list(last.values()))
@@ -397,7 +395,7 @@ class RepeatedSweepTest(base.TestCase):
         """It was asked, so it is not reported as not asked."""
 
         def silent(request: base.Request) -> bytes:
-            self.server.done.wait(LONG)
+            self.server.done.wait(base.LONG)
             return base.PONG
 
         (only,) = self.manager(silent).rpc_ping_until_reachable(
@@ -416,11 +414,11 @@ class RepeatedSweepTest(base.TestCase):
         last = {
             each.instance_id: each.reason
             for each in self.manager(answer).rpc_ping_until_reachable(
-                [OTHER, GUEST], interval=0.01, deadline=LONG
+                [OTHER, GUEST], interval=0.01, deadline=base.LONG
             )
         }
         self.assertEqual({OTHER: Reason.NOT_FOUND, GUEST: None}, last)
-        self.assertLess(time.monotonic() - started, LONG)
+        self.assertLess(time.monotonic() - started, base.LONG)
 
     def test_a_user_without_admin_rights_does_not_wait(self) -> None:
         """The rights would not change during the wait."""
@@ -431,7 +429,7 @@ class RepeatedSweepTest(base.TestCase):
         )
         results = list(
             self.manager(denied).rpc_ping_until_reachable(
-                [GUEST], interval=0.01, deadline=LONG
+                [GUEST], interval=0.01, deadline=base.LONG
             )
         )
         self.assertEqual([Reason.DENIED], [r.reason for r in results])

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What is read out of an HTTP reply."""
+"""The facts that are read in an HTTP reply."""
 
 import testtools
 
@@ -20,7 +20,7 @@ from troveclient_rpcping.reply import Reply
 
 class ReplyTest(testtools.TestCase):
     def test_retry_after_is_seconds_or_nothing(self) -> None:
-        """Only a finite number of 0 or more is taken for seconds."""
+        """Only a finite number of 0 or more counts as seconds."""
         for text, seconds in {
             '1': 1.0,
             '0': 0.0,
@@ -41,12 +41,12 @@ class ReplyTest(testtools.TestCase):
         self.assertIsNone(Reply(204).request_id)
 
     def test_the_text_of_a_reply_without_a_fault_is_its_body(self) -> None:
-        """It is never None, and bytes that are no UTF-8 are replaced."""
+        """The text is never None, and bytes outside UTF-8 are replaced."""
         self.assertEqual('', Reply(500).text)
         self.assertEqual('a\ufffd', Reply(500, {}, b'a\xff').text)
 
     def test_the_words_of_middleware_are_one_clean_line(self) -> None:
-        """Those of Trove, keystonemiddleware and webob, without their HTML."""
+        """The middleware of Trove, Keystone and webob sends HTML."""
         webob = (
             b'{"message": "Access was denied to this resource.<br /><br />\\n'
             b'User with tenant id 7 &amp; cannot access this resource.'
@@ -69,11 +69,11 @@ class ReplyTest(testtools.TestCase):
         ):
             reply = Reply(status, {}, body)
             self.assertEqual(words, reply.words, str(body))
-        # It proves nothing, whatever it says.
+        # Such a reply proves nothing.
         self.assertIsNone(Reply(403, {}, webob).fault)
 
     def test_a_body_is_announced_by_a_length_or_a_coding(self) -> None:
-        """But not by a length of 0."""
+        """A length of 0 announces no body."""
         for headers, announced in (
             ({}, False),
             ({'content-length': '0'}, False),
@@ -88,7 +88,7 @@ class ReplyTest(testtools.TestCase):
             self.assertIs(announced, reply.announces_body, str(headers))
 
     def test_a_cache_that_answers_says_so(self) -> None:
-        """By its age, by a warning, or by what caches say of a hit."""
+        """Its age, a warning, or the word of a cache shows a hit."""
         for name, value in (
             ('age', '1'),
             ('age', '0, 7'),
@@ -117,8 +117,8 @@ class ReplyTest(testtools.TestCase):
             reply = Reply(204, {name: value})
             self.assertEqual(f'{name}: {value}', reply.cached)
 
-    def test_a_cache_that_let_a_reply_pass_is_no_matter(self) -> None:
-        """It says so as well; and most replies know of no cache."""
+    def test_a_cache_that_passed_a_reply_on_is_harmless(self) -> None:
+        """A cache reports a miss as well. Most replies met no cache."""
         for name, value in (
             ('age', '0'),
             ('age', '0, 0'),
@@ -141,5 +141,5 @@ class ReplyTest(testtools.TestCase):
         self.assertEqual('', Reply(204).cached)
 
     def test_what_is_kept_of_a_body_is_64_kib(self) -> None:
-        """More than Trove's longest genuine reply, and not much more."""
+        """Trove's longest genuine reply is a little shorter."""
         self.assertEqual(65_536, BODY_LIMIT)

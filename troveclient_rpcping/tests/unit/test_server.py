@@ -33,9 +33,6 @@ import trustme
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.web import server as serving
 
-# Seconds. Only a test that fails waits for so long.
-LONG = 60.0
-
 
 def has_ipv6() -> bool:
     try:
@@ -64,8 +61,8 @@ def broken(accept: str) -> serving.Answer:
 
 
 class ParseListenTest(base.TestCase):
-    def test_the_forms_of_an_address(self) -> None:
-        """Without an address, it is that of loopback."""
+    def test_an_address_has_several_forms(self) -> None:
+        """The default address is that of loopback."""
         for text, expected in (
             ('9877', ('127.0.0.1', 9877)),
             (':9877', ('127.0.0.1', 9877)),
@@ -79,7 +76,7 @@ class ParseListenTest(base.TestCase):
             self.assertEqual(expected, serving.parse_listen(text), text)
 
     def test_the_error_for_anything_else_says_what_to_write(self) -> None:
-        """It is one line, whatever the user wrote."""
+        """The error is one line for any text."""
         for text in (
             *('', ':', '127.0.0.1', 'localhost', '127.0.0.1:', '::1'),
             *('::1:9877', '[::1]', '[localhost]:80', 'http://[::1]:9877'),
@@ -92,7 +89,7 @@ class ParseListenTest(base.TestCase):
             self.assertTrue(str(error).isprintable(), repr(text))
 
     def test_the_error_for_a_port_names_the_ports_that_exist(self) -> None:
-        """65536 is beyond them."""
+        """65536 is not a port."""
         error = self.assertRaises(ValueError, serving.parse_listen, '65536')
         self.assertIn('1 to 65535', str(error))
 
@@ -100,7 +97,7 @@ class ParseListenTest(base.TestCase):
 class TestCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        # Everything that is printed, and what any log says above DEBUG.
+        # All that is printed, and all log lines above DEBUG.
         self.stderr = io.StringIO()
         self.enterContext(contextlib.redirect_stderr(self.stderr))
         self.log = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
@@ -124,7 +121,9 @@ class TestCase(base.TestCase):
         method: str = 'GET',
     ) -> tuple[int, bytes]:
         """Return the status and the body of a reply; keep its headers."""
-        connection = http.client.HTTPConnection(address, port, timeout=LONG)
+        connection = http.client.HTTPConnection(
+            address, port, timeout=base.LONG
+        )
         with contextlib.closing(connection):
             connection.request(method, path, headers=headers or {})
             reply = connection.getresponse()
@@ -133,7 +132,7 @@ class TestCase(base.TestCase):
 
     def open(self, port: int, data: bytes = b'') -> socket.socket:
         """Return a connection that has sent this data and waits."""
-        connection = socket.create_connection(('127.0.0.1', port), LONG)
+        connection = socket.create_connection(('127.0.0.1', port), base.LONG)
         self.addCleanup(connection.close)
         connection.sendall(data)
         return connection
@@ -150,8 +149,8 @@ class TestCase(base.TestCase):
 
 
 class PagesTest(TestCase):
-    def test_a_path_leads_to_its_page_whatever_the_query(self) -> None:
-        """Prometheus may be told to send a query."""
+    def test_a_path_leads_to_its_page_with_any_query(self) -> None:
+        """The configuration of Prometheus may add a query."""
         port = self.start()
         for path in ('/metrics', '/metrics?format=prometheus'):
             self.assertEqual(
@@ -198,7 +197,7 @@ class PagesTest(TestCase):
         self.assertEqual('', self.stderr.getvalue())
 
     def test_the_log_has_a_request_as_a_clean_line(self) -> None:
-        """Everybody who can connect chooses its text."""
+        """Any client chooses the text of a request."""
         log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
         self.assert_hung_up(
             self.open(
@@ -282,7 +281,7 @@ class HostTest(TestCase):
 class ListenTest(TestCase):
     @needs_ipv6
     def test_it_listens_on_ipv6(self) -> None:
-        """On the address that it was given."""
+        """The address may be one of IPv6."""
         port = self.start(address='::1')
         self.assertEqual(200, self.ask(port, address='::1')[0])
 
@@ -307,7 +306,7 @@ class ListenTest(TestCase):
         )
 
     def test_an_address_that_is_not_here_is_an_error_of_one_line(self) -> None:
-        """It is that of another machine, or of none, or none at all."""
+        """It may belong to another machine, or be no address at all."""
         for address in ('192.0.2.1', 'nosuch.invalid', 'a..b'):
             self.assertRegex(
                 self.error(address),
@@ -419,7 +418,7 @@ class TLSTest(TestCase):
 
     def get(self, port: int) -> int:
         connection = http.client.HTTPSConnection(
-            '127.0.0.1', port, timeout=LONG, context=self.client
+            '127.0.0.1', port, timeout=base.LONG, context=self.client
         )
         with contextlib.closing(connection):
             connection.request('GET', '/metrics')
@@ -433,7 +432,7 @@ class TLSTest(TestCase):
         self.assert_quiet()
 
     def test_only_a_client_with_a_certificate_gets_a_page(self) -> None:
-        """One of an authority in the file."""
+        """An authority in the file must have signed the certificate."""
         port = self.start(
             context=serving.tls(self.both, client_ca=self.authority)
         )

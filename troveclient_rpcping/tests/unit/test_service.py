@@ -94,7 +94,7 @@ class ManagerTest(TestCase):
     def test_a_process_that_systemd_did_not_start_reports_nothing(
         self,
     ) -> None:
-        """On a terminal there is no socket, and no watchdog."""
+        """A terminal has neither a socket nor a watchdog."""
         for environment in ({}, {'NOTIFY_SOCKET': ''}):
             manager = systemd.Manager(environment)
             manager.notify(READY=1)

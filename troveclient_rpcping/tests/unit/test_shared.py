@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the bad guests of a sweep have in common."""
+"""The common trait of the bad guests of a sweep."""
 
 from collections.abc import Iterator
 import datetime
@@ -79,7 +79,7 @@ def text(guests: Guests) -> str:
 
 class CommonTraitTest(testtools.TestCase):
     def test_a_dead_host_is_named(self) -> None:
-        """With how many of all the bad ones, and of its own guests."""
+        """The line counts all bad guests, and the guests of the host."""
         on_host = {number for number in range(55) if number % 5 == 2}
         self.assertEqual(
             '9 of 9 unreachable guests are on host compute-2 (9 of its 11)',
@@ -87,7 +87,7 @@ class CommonTraitTest(testtools.TestCase):
         )
 
     def test_a_bad_image_is_named_by_its_datastore(self) -> None:
-        """Those in error are counted apart from the unreachable ones."""
+        """Guests in error are counted apart from unreachable guests."""
         guests = swept(60, set(), Verdict.ERROR, hosts=60)
         old = [row for row, _ in guests if row.datastore == 'mysql 5.2'][:9]
         guests = [
@@ -100,7 +100,7 @@ class CommonTraitTest(testtools.TestCase):
         )
 
     def test_a_project_is_named(self) -> None:
-        """If neither the host nor the datastore is closer to a cause."""
+        """The host and the datastore come first as causes."""
         guests = [
             (
                 Instance(str(number), project_id='web' if bad else 'shop'),
@@ -115,7 +115,7 @@ class CommonTraitTest(testtools.TestCase):
         )
 
     def test_the_host_comes_first_where_all_traits_say_the_same(self) -> None:
-        """It is the closest to a cause."""
+        """The host is the most likely cause."""
         guests = [
             (
                 Instance(
@@ -131,8 +131,8 @@ class CommonTraitTest(testtools.TestCase):
         ]
         self.assertIn('on host compute-True', text(guests))
 
-    def test_what_chance_explains_is_not_reported(self) -> None:
-        """Nobody bad, two of a host, all guests, or a few anywhere."""
+    def test_a_trait_that_chance_explains_is_not_reported(self) -> None:
+        """No guest, two of a host, all, or a few anywhere are bad."""
         self.assertEqual('', text([]))
         for size, bad in (
             (40, set()),
@@ -144,15 +144,15 @@ class CommonTraitTest(testtools.TestCase):
             self.assertEqual('', text(swept(size, bad, Verdict.UNREACHABLE)))
 
     def test_random_deaths_name_nothing(self) -> None:
-        """Not in one of 300 clouds, with dice that fall the same each time."""
+        """None of 300 random clouds has a trait; the seed is fixed."""
         dice = random.Random(1)
         for _ in range(300):
             bad = set(dice.sample(range(200), dice.randint(3, 60)))
             guests = swept(200, bad, Verdict.UNREACHABLE, hosts=20)
             self.assertEqual('', text(guests))
 
-    def test_guests_of_which_nothing_is_known_do_not_count(self) -> None:
-        """A sweep that ended early asked a part of the cloud alone."""
+    def test_guests_that_were_not_pinged_do_not_count(self) -> None:
+        """A sweep that ended early pinged only a part of the cloud."""
         guests = [
             (row, verdict if int(row.id) % 5 == 2 else Verdict.UNKNOWN)
             for row, verdict in swept(55, {2, 7, 12, 17}, Verdict.UNREACHABLE)
@@ -160,7 +160,7 @@ class CommonTraitTest(testtools.TestCase):
         self.assertEqual('', text(guests))
 
     def test_a_guest_without_a_server_has_no_host(self) -> None:
-        """That Trove did not find their servers is nothing in common."""
+        """A missing server is not a common trait."""
         guests = [
             (
                 Instance(str(number)),
@@ -171,7 +171,7 @@ class CommonTraitTest(testtools.TestCase):
         self.assertEqual('', text(guests))
 
     def test_a_hostile_value_is_one_clean_word(self) -> None:
-        """Neither a line of its own, nor anything else of the line."""
+        """A value forges no other part of the line."""
         guests = [
             (
                 Instance(
@@ -187,8 +187,8 @@ class CommonTraitTest(testtools.TestCase):
         self.assertTrue(said.isprintable())
         self.assertIn('on host a b (10', said)
 
-    def test_five_thousand_guests_are_looked_at_in_no_time(self) -> None:
-        """Each sweep of a monitor does it."""
+    def test_five_thousand_guests_are_compared_fast(self) -> None:
+        """Each sweep of a monitor compares them."""
         bad = {number for number in range(5000) if number % 400 < 3}
         guests = swept(5000, bad, Verdict.UNREACHABLE, hosts=400)
         before = time.process_time()
@@ -211,7 +211,7 @@ class WaveTest(testtools.TestCase):
         return waves
 
     def test_a_wave_is_reported_once(self) -> None:
-        """Before its guests, and again after all were well."""
+        """The line comes before the guests, and again in a new wave."""
         watch = Watch()
         unknown = [(row, Verdict.UNKNOWN) for row, _ in self.dead]
         for guests, waves in (
@@ -224,7 +224,7 @@ class WaveTest(testtools.TestCase):
         self.assertIsNone(watch.common)
 
     def test_the_monitor_prints_it_in_a_line(self) -> None:
-        """For people, and as JSON."""
+        """There is a form for people, and one in JSON."""
         (wave,) = self.waves(Watch(), self.dead)
         noon = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
         self.assertEqual(
@@ -247,7 +247,7 @@ class WaveTest(testtools.TestCase):
         )
 
     def test_the_summary_and_the_view_have_it(self) -> None:
-        """As a sentence, and above the list of guests."""
+        """The summary has a sentence; the view has it above the list."""
         found = findings(self.dead)
         self.assertIn(f'{self.line}.', report.conclusions(found, 1.0))
         watch = Watch()
@@ -261,7 +261,7 @@ class WaveTest(testtools.TestCase):
 
 class TailTest(testtools.TestCase):
     def test_it_is_the_tail_of_the_hypergeometric_distribution(self) -> None:
-        """Summed up term by term, for every small cloud."""
+        """The sum of the terms is the same for every small cloud."""
         guests = 12
         for bad in range(guests + 1):
             for drawn in range(guests + 1):

@@ -304,7 +304,7 @@ class ListTest(testtools.TestCase):
         self.assertEqual(4800, self.monitor.json()['more'])
         self.assertLess(len(html), 150_000)
 
-    def test_what_bad_guests_have_in_common_stands_below_the_line(
+    def test_the_common_trait_of_bad_guests_stands_below_the_line(
         self,
     ) -> None:
         """The page says nothing if nothing stands out."""
@@ -317,7 +317,7 @@ class ListTest(testtools.TestCase):
         self.assertIn(f'<p>{common}</p>', self.monitor.html())
 
     def test_a_failed_sweep_keeps_the_guests(self) -> None:
-        """They are what was last known."""
+        """The page keeps the last known state of each guest."""
         self.monitor.sweep(SILENT, REACHABLE)
         before = self.monitor.json()
         self.monitor.fail()
@@ -360,7 +360,7 @@ class ChangesTest(testtools.TestCase):
             ),
         )
 
-    def test_the_page_has_the_last_50(self) -> None:
+    def test_the_page_has_the_last_50_changes(self) -> None:
         """What many guests have in common comes first."""
         self.monitor.sweep(*[REACHABLE] * 200)
         self.monitor.hosts = ['compute-17'] * 60
@@ -373,7 +373,7 @@ class ChangesTest(testtools.TestCase):
 
 class RoundTripsTest(testtools.TestCase):
     def test_the_last_60_sweeps_are_drawn(self) -> None:
-        """A single sweep is a line, too, and none is no drawing."""
+        """A single sweep is a line; without sweeps there is no drawing."""
         monitor = Monitor()
         self.assertNotIn('<svg', monitor.html())
         for sweeps, points in ((1, 2), (1, 2), (1, 3), (100, 60)):

@@ -79,7 +79,7 @@ class TallyTest(testtools.TestCase):
         self.assert_tally(1, 'failed: t1', '1 passed, 1 failed, 0 skipped')
 
     def test_a_suite_that_did_not_run_has_failed(self) -> None:
-        """The suite left no test, or something else than results."""
+        """The suite left no test, or a file without results."""
         self.stream()
         self.assert_tally(
             1, 'failed: unit.subunit', '0 passed, 1 failed, 0 skipped'

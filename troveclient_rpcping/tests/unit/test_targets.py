@@ -88,7 +88,7 @@ class ResolveTest(TestCase):
         found = Listing(self.listing).resolve([GUEST], always_list=True)
         self.assertEqual('db-1', found[0].name)
 
-    def test_a_guest_asked_for_twice_is_one_target(self) -> None:
+    def test_a_guest_that_is_given_twice_is_one_target(self) -> None:
         """Its name and its ID are one target, and so is a repeated name."""
         found = self.directory.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
         self.assertEqual([GUEST, None], [t.instance_id for t in found])
@@ -333,7 +333,7 @@ class ReadTest(TestCase):
             ['db-1'], targets.read(str(folder / 'names'), io.StringIO())
         )
 
-    def test_a_file_may_name_nobody(self) -> None:
+    def test_a_file_may_be_empty(self) -> None:
         """A list of failed guests is empty if all are reachable."""
         for data in (b'', b'\n', b'# none\n'):
             self.assertEqual([], self.read(data))

@@ -70,11 +70,11 @@ class TLSTest(base.TestCase):
         )
 
     def test_a_private_ca_is_trusted_where_it_is_named(self) -> None:
-        """As ``--os-cacert`` does, by a file."""
+        """``--os-cacert`` names a file."""
         self.assert_reachable(verify=self.bundle)
 
     def test_a_folder_of_cas_is_as_good_as_a_file(self) -> None:
-        """In the form that OpenSSL's ``rehash`` gives it."""
+        """The folder has the form that OpenSSL's ``rehash`` makes."""
         if not shutil.which('openssl'):
             self.skipTest('openssl is not installed')
         folder = self.folder / 'cas'
@@ -84,7 +84,7 @@ class TLSTest(base.TestCase):
         self.assert_reachable(verify=str(folder))
 
     def test_the_bundle_of_the_environment_is_used(self) -> None:
-        """As requests would."""
+        """requests uses the same variables."""
         self.useFixture(
             fixtures.EnvironmentVariable('REQUESTS_CA_BUNDLE', self.bundle)
         )
@@ -100,23 +100,23 @@ class TLSTest(base.TestCase):
         self.assert_refused(verify=other)
 
     def test_the_certificate_of_another_host_is_refused(self) -> None:
-        """Though the CA is the right one."""
+        """The right CA alone does not suffice."""
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert('trove.example.org').configure_cert(self.tls)
         self.assert_refused(verify=self.bundle)
 
-    def test_a_bundle_that_is_missing_is_no_reason_to_trust(self) -> None:
-        """It is an error, and not an empty list."""
+    def test_a_missing_bundle_is_an_error(self) -> None:
+        """A missing bundle does not mean that every server is trusted."""
         result = self.sweep(verify=str(self.folder / 'missing'))
         self.assertEqual(Reason.CONNECTION, result.reason)
         self.assertEqual([], self.server.requests)
 
     def test_insecure_asks_for_no_proof(self) -> None:
-        """As ``--insecure`` does."""
+        """``--insecure`` sets this."""
         self.assert_reachable(verify=False)
 
     def test_a_client_certificate_is_shown(self) -> None:
-        """As ``--os-cert`` and ``--os-key`` do; in one file or in two."""
+        """``--os-cert`` and ``--os-key`` name one file or two."""
         self.tls.verify_mode = ssl.CERT_REQUIRED
         self.ca.configure_trust(self.tls)
         client = self.ca.issue_cert('operator@example.org')
@@ -127,14 +127,14 @@ class TLSTest(base.TestCase):
         self.assert_reachable(verify=self.bundle, cert=both)
 
     def test_without_the_client_certificate_nothing_is_reached(self) -> None:
-        """And nothing is said of the guest."""
+        """The error says nothing about the guest."""
         self.tls.verify_mode = ssl.CERT_REQUIRED
         self.ca.configure_trust(self.tls)
         result = self.sweep(verify=self.bundle)
         self.assertEqual(Verdict.UNKNOWN, result.verdict)
 
     def test_https_goes_through_a_proxy_by_connect(self) -> None:
-        """A proxy that refuses is no word on the guest."""
+        """The refusal of a proxy says nothing about the guest."""
         proxy = self.serve(base.raw('502 Bad Gateway', b'<html>'))
         self.useFixture(
             fixtures.EnvironmentVariable(

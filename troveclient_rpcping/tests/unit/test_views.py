@@ -10,10 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""How the monitor shows itself."""
+"""The output of the monitor."""
 
 import argparse
-import contextlib
 import errno
 import io
 import os
@@ -40,11 +39,6 @@ from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def findings(*names: str, dead: bool = True) -> Findings:
     """Return the findings about guests of these names."""
     return base.findings(
@@ -65,8 +59,8 @@ def findings(*names: str, dead: bool = True) -> Findings:
 class ScreenTest(testtools.TestCase):
     def shown(self, *names: str, dead: bool = True) -> str:
         """Return what a terminal shows after a sweep."""
-        terminal = Terminal()
-        screen = live.Screen(terminal, 60.0)
+        terminal = base.Terminal()
+        screen = live.Screen(terminal, 60.0, lambda: 100.0)
         watch = Watch()
         found = findings(*names, dead=dead)
         watch.swept(found, 0.0)
@@ -94,10 +88,10 @@ class ScreenTest(testtools.TestCase):
         self.assertNotIn('\x1b]0', shown)
         self.assertIn('[red]what changed', shown)
 
-    def outage(self) -> tuple[live.Screen, Terminal]:
+    def outage(self) -> tuple[live.Screen, base.Terminal]:
         """Return a view of an outage, after a sweep with a dead guest."""
-        terminal = Terminal()
-        screen = live.Screen(terminal, 60.0)
+        terminal = base.Terminal()
+        screen = live.Screen(terminal, 60.0, lambda: 100.0)
         watch = Watch()
         found = findings('db-7')
         watch.swept(found, 0.0)
@@ -107,7 +101,7 @@ class ScreenTest(testtools.TestCase):
         return screen, terminal
 
     def test_an_outage_shows_the_last_known_state(self) -> None:
-        """The state has its time in UTC, and no clock goes on."""
+        """The state has its time in UTC, and its clock stands still."""
         screen, terminal = self.outage()
         screen._screen.print(screen.picture())
         plain = re.sub(r'\x1b\[[0-9;]*m', '', terminal.getvalue())
@@ -131,16 +125,16 @@ class ScreenTest(testtools.TestCase):
         self.assertNotIn('\x1b[32m', shown)
         self.assertNotRegex(shown, r'\x1b\[1;31m● ')
 
-    def test_only_a_guest_that_is_down_for_longer_is_said_to_be(self) -> None:
-        """Guests that went down together have no order."""
+    def test_the_count_says_whether_guests_are_down_for_longer(self) -> None:
+        """Guests that went down together are not down for longer."""
         names = [f'db-{number}' for number in range(100)]
         self.assertNotIn('for longer', self.shown(*names))
-        terminal = Terminal()
-        screen = live.Screen(terminal, 60.0)
+        terminal = base.Terminal()
+        screen = live.Screen(terminal, 60.0, lambda: 100.0)
         watch = Watch()
         found = findings('db-x')
         watch.swept(found, 0.0)
-        # As many as leave no room for the one above.
+        # These guests leave no room for the one above.
         room = max(3, screen._screen.height - live._HEADROOM)
         found = findings('db-x', *(f'db-{number}' for number in range(room)))
         watch.swept(found, 9.0)
@@ -176,20 +170,20 @@ class ViewTest(testtools.TestCase):
 
     def test_only_a_person_at_a_terminal_gets_the_live_view(self) -> None:
         """A pipe, a log or a quiet user gets lines."""
-        self.assertIsInstance(self.view(Terminal()), live.Screen)
+        self.assertIsInstance(self.view(base.Terminal()), live.Screen)
         self.assertIsInstance(self.view(io.StringIO()), views.Lines)
         for options in ({'verbose_level': 0}, {'debug': True}):
             self.assertIsInstance(
-                self.view(Terminal(), **options), views.Lines
+                self.view(base.Terminal(), **options), views.Lines
             )
 
     def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
-        """A terminal that lacks the characters of the view does, too."""
+        """A terminal without the characters of the view gets lines, too."""
         for term in ('dumb', 'unknown', ''):
             with fixtures.EnvironmentVariable('TERM', term):
-                self.assertIsInstance(self.view(Terminal()), views.Lines)
+                self.assertIsInstance(self.view(base.Terminal()), views.Lines)
 
-        class Latin(Terminal):
+        class Latin(base.Terminal):
             encoding = 'latin-1'
 
         self.assertIsInstance(self.view(Latin()), views.Lines)
@@ -223,13 +217,13 @@ class OutputTest(testtools.TestCase):
             self.assertEqual(3, output.write('ghi'))
 
     def test_other_errors_are_raised(self) -> None:
-        """A disk that fails raises, and a reader that ends does."""
+        """A failing disk and a full disk raise an error."""
 
         class Failing(io.StringIO):
             def flush(self) -> None:
                 raise OSError(errno.EIO, 'Input/output error')
 
-        class Full(Terminal):
+        class Full(base.Terminal):
             def flush(self) -> None:
                 raise OSError(errno.ENOSPC, 'No space left on device')
 
@@ -238,7 +232,7 @@ class OutputTest(testtools.TestCase):
             self.assertRaises(OSError, output.flush)
 
     def test_a_monitor_with_metrics_goes_on_without_its_output(self) -> None:
-        """It still ends with its reader."""
+        """A monitor without a reader still ends."""
 
         class Full(io.StringIO):
             def write(self, text: str) -> int:
@@ -256,7 +250,7 @@ class OutputTest(testtools.TestCase):
         self.assertRaises(BrokenPipeError, output.write, 'abc')
 
     def test_a_closed_output_is_gone(self) -> None:
-        """It is not a terminal, and writing to it does nothing."""
+        """A closed output is not a terminal, and ignores text."""
         output = views.Output(None, None, expendable=True)
         self.assertTrue(output.gone)
         self.assertFalse(output.isatty())
@@ -267,7 +261,7 @@ class OutputTest(testtools.TestCase):
 class BelowTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.terminal = Terminal()
+        self.terminal = base.Terminal()
         self.screen = console.Console(
             file=self.terminal,
             width=40,
@@ -279,7 +273,7 @@ class BelowTest(testtools.TestCase):
         self.below = below.Below(self.screen, lambda: self.picture)
 
     def drawn(self) -> str:
-        """Return what was written since this was last asked."""
+        """Return the text written since the last call."""
         text = self.terminal.getvalue()
         self.terminal.seek(0)
         self.terminal.truncate()
@@ -313,7 +307,7 @@ class BelowTest(testtools.TestCase):
         self.assertTrue(self.drawn().startswith('\r\x1b[8A\x1b[J0\n'))
 
     def test_the_cursor_and_the_echo_come_back(self) -> None:
-        """Meanwhile, typed characters do not break the picture."""
+        """Without the echo, typed characters do not break the picture."""
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         with open(theirs, 'w') as terminal:
@@ -331,10 +325,6 @@ class BelowTest(testtools.TestCase):
                 self.assertFalse(echoes())
             self.assertTrue(echoes())
             self.assertIs(before, signal.getsignal(signal.SIGTSTP))
-        said = b''
-        # The last bytes may come later; EIO is the end.
-        with contextlib.suppress(OSError):
-            while data := os.read(ours, 10_000):
-                said += data
-        self.assertIn(b'\x1b[?25l', said)
-        self.assertTrue(said.endswith(b'\x1b[?25h'))
+        written = base.read_terminal(ours)
+        self.assertIn('\x1b[?25l', written)
+        self.assertTrue(written.endswith('\x1b[?25h'), written)

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the monitor makes of one sweep after another."""
+"""The changes that the monitor finds from sweep to sweep."""
 
 import dataclasses
 import datetime
@@ -72,7 +72,7 @@ class WatchTest(testtools.TestCase):
         return self.watch.swept(base.findings(targets, results), self.now)
 
     def changes(self, **states: State) -> list[tuple[str, str, str]]:
-        """Return what a sweep changes of guests: who, from what, to what."""
+        """Return the changes of guests: ID, old and new verdict."""
         return [
             (
                 change.instance_id,

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Guests that nobody asked for, and that may answer."""
+"""Guests outside the selection that may answer."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ def page(*names: str, more: bool = False) -> Reply:
 
 class ReadingTest(testtools.TestCase):
     def test_the_listing_is_read_page_by_page(self) -> None:
-        """Each path is handed out once, and the next one after its reply."""
+        """Each page is requested once, after the reply to the last."""
         found = Witnesses()
         self.assertIs(Listing.UNREAD, found.listing)
         first = found.page(NOBODY)
@@ -55,7 +55,7 @@ class ReadingTest(testtools.TestCase):
         self.assertNotIn('marker', first)
 
     def test_the_listing_is_read_once(self) -> None:
-        """Nova is asked for its servers each time."""
+        """Each listing makes Trove ask Nova."""
         found = Witnesses()
         found.page(NOBODY)
         found.read(page('a'), NOBODY)
@@ -66,8 +66,8 @@ class ReadingTest(testtools.TestCase):
         self.assertEqual('a', row.id)
         self.assertIsNone(found.row('b'))
 
-    def test_a_page_that_the_api_refused_is_got_again(self) -> None:
-        """The rate limit did, and did not work on it."""
+    def test_a_page_that_the_api_refused_is_requested_again(self) -> None:
+        """The rate limit rejected the request unprocessed."""
         found = Witnesses()
         path = found.page(NOBODY)
         assert path is not None
@@ -75,15 +75,15 @@ class ReadingTest(testtools.TestCase):
         self.assertEqual(path, found.page(NOBODY))
 
     def test_a_listing_that_the_caller_has_is_not_read(self) -> None:
-        """Not even if it names nobody."""
+        """The caller's listing may be empty."""
         for rows in ([row('a'), row('b')], []):
             found = Witnesses(rows)
             self.assertIsNone(found.page({'a'}))
             self.assertIs(Listing.READ, found.listing)
             self.assertEqual(bool(rows), found.next(0.0) is not None)
 
-    def test_a_listing_that_cannot_be_read_names_nobody(self) -> None:
-        """That there is none is another thing: then there is only a stub."""
+    def test_a_listing_that_cannot_be_read_has_no_witness(self) -> None:
+        """An API without a listing is a stub, which is another case."""
         for reply, state in (
             (NoReply(Failure.TIMEOUT, 'x'), Listing.FAILED),
             (NoReply(Failure.CONNECTION, 'x'), Listing.FAILED),
@@ -117,7 +117,7 @@ class TurnsTest(testtools.TestCase):
         return found
 
     def called(self, found: Witnesses) -> list[str]:
-        """Return who is asked, in that order, when it is time."""
+        """Return the witnesses that are pinged, in their order."""
         names = []
         for now in range(100):
             guest = found.next(float(now))
@@ -125,15 +125,15 @@ class TurnsTest(testtools.TestCase):
                 names.append(guest.instance_id)
         return names
 
-    def test_those_that_were_asked_are_no_witnesses(self) -> None:
-        """Nor are those that Trove itself would not ask."""
+    def test_pinged_guests_are_not_witnesses(self) -> None:
+        """Guests that Trove would not ask are not witnesses either."""
         found = self.witnesses(
             *map(row, 'abcd'), Instance('e', status='BUILD'), asked='bd'
         )
         self.assertCountEqual('ac', self.called(found))
 
     def test_the_freshest_heartbeat_comes_first(self) -> None:
-        """A heartbeat in the future, or none, says nothing: it comes late."""
+        """A guest with a heartbeat in the future, or none, comes late."""
         found = self.witnesses(
             row('stale', 3600),
             row('future', -500),
@@ -145,27 +145,29 @@ class TurnsTest(testtools.TestCase):
         self.assertEqual(['freshest', 'fresh'], names[:2])
         self.assertEqual('stale', names[-1])
 
-    def test_they_have_their_rows(self) -> None:
+    def test_a_witness_has_its_row(self) -> None:
         """The heartbeat of a witness is known."""
         guest = self.witnesses(row('a', 7)).next(0.0)
         assert guest is not None
         self.assertEqual(row('a', 7), guest.row)
 
-    def test_eight_are_asked_at_the_most(self) -> None:
-        """If eight keep silent it is not the guests."""
+    def test_at_most_eight_are_pinged(self) -> None:
+        """If eight are silent, the guests are not the cause."""
         found = self.witnesses(*(row(str(n)) for n in range(50)))
         self.assertEqual(8, len(self.called(found)))
         self.assertEqual(8, found.asked)
 
     def test_there_is_a_pause_between_them(self) -> None:
-        """Each may hold a worker of trove-api."""
+        """Each witness may hold a worker of trove-api."""
         found = self.witnesses(row('a'), row('b'))
         self.assertIsNotNone(found.next(10.0))
         self.assertIsNone(found.next(10.4))
         self.assertIsNotNone(found.next(10.5))
 
-    def test_one_that_the_rate_limit_refused_is_asked_again(self) -> None:
-        """After the pause, before the others; and it was not asked so far."""
+    def test_a_witness_that_the_rate_limit_refused_is_pinged_again(
+        self,
+    ) -> None:
+        """It is pinged after the pause, before the others."""
         found = self.witnesses(row('a'), row('b'))
         guest = found.next(0.0)
         assert guest is not None
@@ -174,15 +176,15 @@ class TurnsTest(testtools.TestCase):
         self.assertIsNone(found.next(6.9))
         self.assertEqual(guest, found.next(7.0))
 
-    def test_once_an_agent_answers_no_further_one_is_asked(self) -> None:
-        """There is nothing left to bear witness to."""
+    def test_after_an_answer_no_further_witness_is_pinged(self) -> None:
+        """More witnesses are not needed."""
         found = self.witnesses(row('a'), row('b'))
         found.next(0.0)
         found.dismiss()
         self.assertIsNone(found.next(10.0))
 
     def test_they_are_exhausted_when_the_last_one_kept_silent(self) -> None:
-        """Not while one is to be asked, or is awaited."""
+        """They are not exhausted while a ping is due or under way."""
         found = Witnesses()
         self.assertFalse(found.exhausted)
         found = self.witnesses(row('a'))
