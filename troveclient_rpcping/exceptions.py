@@ -12,7 +12,7 @@
 
 """The exceptions of this library.
 
-A sweep raises none for a guest: there verdicts are values.
+A sweep raises no exception for a guest: its results have verdicts instead.
 
 ::
 
@@ -24,21 +24,20 @@ A sweep raises none for a guest: there verdicts are values.
      |              +-- GuestError         the agent failed the ping
      +-- ListingFailed                    no listing of the instances
      +-- TargetError                      the choice of the guests is not clear
-     |    +-- NoTargetError               there is no such instance
+     |    +-- NoTargetError               no instance fits the choice
      +-- UnsupportedVersion
      |    +-- SessionRequired             made without a keystoneauth session
      +-- ValidationError
           +-- InvalidInstanceID           not an ID that can stand in a URL
 
-Each has ``instance_id`` and ``request_id``, which are None where there is
-none. Every other HTTP error is troveclient's own exception for its status. A
-failing connection or login is keystoneauth's, as with any call of troveclient.
+Each exception has ``instance_id`` and ``request_id``, which may be None. For
+any other HTTP error there is troveclient's own exception for its status. If
+the connection or the login fails, the exception is keystoneauth's, as with any
+call of troveclient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-import inspect
 from typing import Any
 
 from troveclient.apiclient import exceptions
@@ -61,21 +60,20 @@ __all__ = [
 
 
 class _Ours:
-    """What each exception of this library has."""
+    """The attributes of each exception of this library."""
 
-    #: The instance that was asked for; None if the error is not about one.
+    #: The instance that was pinged; None if the error is not about one.
     instance_id: str | None = None
-    #: The ID that the reply of Trove bears; None if it bears none, or if
-    #: there is no reply.
+    #: The ID of the request in Trove's reply; None if there is none.
     request_id: str | None = None
 
 
 class GuestUnreachable(_Ours, exceptions.BadRequest):  # type: ignore[misc]
     """Trove says that its call to the guest agent timed out.
 
-    That is the word of one call. ``rpc_ping_each`` looks for proof before it
-    calls a guest dead. It is a ``BadRequest``, so that programs that handle
-    the 400 of the plain API go on working.
+    One call alone is not proof: ``rpc_ping_each`` looks for proof before it
+    calls a guest unreachable. The exception is a ``BadRequest``, because
+    programs may already handle the 400 of the plain API.
     """
 
     reason = Reason.AGENT_TIMEOUT
@@ -107,7 +105,7 @@ class InvalidInstanceID(_Ours, exceptions.ValidationError):  # type: ignore[misc
 
 
 class ListingFailed(_Ours, exceptions.ClientException):  # type: ignore[misc]
-    """No listing of the instances came, or none that can be read.
+    """No listing of the instances came, or it cannot be read.
 
     ``reason`` is a :class:`~troveclient_rpcping.verdict.Reason`. ``came`` is
     True if a listing came that cannot be read.
@@ -132,29 +130,25 @@ class TargetError(_Ours, exceptions.ClientException):  # type: ignore[misc]
 
 
 class NoTargetError(TargetError):
-    """No instance is of the kind that was named."""
+    """No instance fits the choice."""
 
 
 # troveclient's exception for each status. Its own map is private, and its own
 # from_response() crashes on bodies of another shape, and on a 429 or 503 with
 # Retry-After.
-def _http_errors() -> Iterator[Any]:
-    for member in vars(exceptions).values():
-        if inspect.isclass(member) and issubclass(
-            member, exceptions.HttpError
-        ):
-            yield member
-
-
-_BY_STATUS = {cls.http_status: cls for cls in _http_errors()}
+_BY_STATUS = {
+    member.http_status: member
+    for member in vars(exceptions).values()
+    if hasattr(member, 'http_status')
+}
 
 
 def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
-    """Make the exception for a ping that did not end as ``reachable``.
+    """Return the exception for a guest that is not ``reachable``.
 
-    :param result: the result that *reply* gave.
-    :param reply: the reply that was judged.
-    :param url: where the request went.
+    :param result: the judgement on *reply*.
+    :param reply: the reply.
+    :param url: the URL of the request.
     """
     if result.verdict is Verdict.UNREACHABLE:
         cls: Any = GuestUnreachable

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Which instances there are: the management listing, read whole and safely."""
+"""The management listing: every instance of every project."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import message_of
+from troveclient_rpcping.verdict import judge_listing
 from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import reason_of
 
-#: Instances a page. Each page makes Trove list its servers in Nova anew, so
-#: few large ones are best. Trove puts the ID of each instance of the page
-#: into the URL of its request to Nova, though (about 55 bytes for each;
-#: trove/extensions/mgmt/instances/models.py), and web servers in front of
-#: Nova refuse a URL of more than 8 KiB: then smaller pages are tried.
+#: Instances a page, from the first try on. For each page Trove lists its
+#: servers in Nova anew, so few large pages are best. But Trove puts the ID of
+#: each instance of the page into the URL of its request to Nova (55 bytes
+#: each; trove/extensions/mgmt/instances/models.py), and web servers in front
+#: of Nova may refuse a URL of more than 8 KiB.
 PAGE_SIZES = (1000, 100)
 
-#: How much of a page is read at most, in bytes; an instance takes about 700.
+#: The longest page, in bytes. An instance takes about 700.
 PAGE_LIMIT = 16 * 1024 * 1024
 
-#: More instances than any cloud has: a listing beyond it has no end.
+#: More instances than any cloud has: a longer listing has no end.
 MOST = 200_000
 
-#: More pages than any cloud has, even if a server gives 20 rows a page and
-#: they are read twice: a listing beyond it brings the same again and again.
+#: More pages than any cloud has, even with 20 rows a page, all read twice. A
+#: longer listing brings the same pages again and again.
 MOST_PAGES = 20_000
 
 #: Seconds for one page, in all.
@@ -56,8 +55,8 @@ _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}', re.IGNORECASE
 )
 
-# Trove turns what Nova says to too long a URL into a 403; a caller who is not
-# an administrator gets a 401.
+# The statuses after which a smaller page may help. Trove answers 403 if a URL
+# is too long for Nova, and 401 if the caller is not an administrator.
 _REFUSED = (403, 414, 500)
 
 Fetch = Callable[[str], Reply | NoReply]
@@ -67,15 +66,15 @@ Reading = Generator[str, Reply | NoReply, 'list[Instance]']
 # sends one every 30 s (report_interval; trove/common/cfg.py).
 _STALE = 90.0
 
-# In this status Trove records no heartbeats (trove/conductor/manager.py).
+# Trove records no heartbeat in this status (trove/conductor/manager.py).
 _UNRECORDED = 'RESTART_REQUIRED'
 
-# AGENT_INVALID_STATUSES (trove/instance/models.py): Trove itself would not ask
-# the agent then.
+# Trove itself would not ask the agent in these statuses:
+# AGENT_INVALID_STATUSES (trove/instance/models.py).
 _BUSY = {'BUILD', 'REBOOT', 'RESIZE', 'PROMOTE', 'EJECT', 'UPGRADE'}
 
-# The last of them. Trove also fakes it for an instance whose server it does
-# not find in Nova (load_status_from_existing), so it counts with a server.
+# Another one of them. It counts only with a server: Trove also gives it to an
+# instance whose server it does not find in Nova (load_status_from_existing).
 _SHUTDOWN = 'SHUTDOWN'
 
 # Nova's statuses of a server that does not run (nova/api/openstack/common.py,
@@ -85,14 +84,13 @@ _OFF = {'SHUTOFF', 'PAUSED', 'SUSPENDED', 'SHELVED', 'SHELVED_OFFLOADED'}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Server:
-    """What Trove's listing says about a guest's server in Nova.
+    """A guest's server in Nova, as Trove's listing has it.
 
-    None stands for what it lacks.
+    A value is None if the listing lacks it.
 
-    :param id: its ID.
-    :param host: the compute host that it runs on. An ID that hides the name
-        of the host (Nova's ``hostId``) if Nova does not give the name to
-        Trove.
+    :param id: the ID.
+    :param host: the name of its compute host. If Nova hides the name from
+        Trove, this is an ID that stands for the host (Nova's ``hostId``).
     :param status: Nova's status, as in ``SHUTOFF``.
     """
 
@@ -102,25 +100,28 @@ class Server:
 
     @property
     def is_off(self) -> bool:
-        """Whether it does not run, so that no agent in it can answer."""
+        """Whether the server does not run: then no agent in it can answer."""
         return self.status in _OFF
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Instance:
-    """One row of the management listing. None stands for what it lacks.
+    """One row of the management listing.
+
+    A value is None if the listing lacks it.
 
     :param id: the ID.
-    :param name: the name, which its tenant chose. Neither unique nor clean.
-    :param project_id: the project that it belongs to.
+    :param name: the name, as the tenant chose it. It is neither unique nor
+        clean.
+    :param project_id: the project that owns the instance.
     :param datastore: type and version, as in ``mysql 8.0``.
-    :param status: Trove's status, as in ``ACTIVE``. Trove fakes SHUTDOWN for
-        an instance whose server it does not find in Nova.
-    :param last_heartbeat: when Trove last heard from the agent, in UTC, in
-        the form in which Trove gives it.
-    :param heartbeat_age: how many seconds before the listing that was, by
-        Trove's own clock.
-    :param server: its server; None if Trove did not find it in Nova.
+    :param status: Trove's status, as in ``ACTIVE``. For an instance whose
+        server Trove does not find in Nova it is SHUTDOWN.
+    :param last_heartbeat: when Trove last heard from the agent, in UTC, as
+        Trove writes it.
+    :param heartbeat_age: the age of that heartbeat at the time of the
+        listing, in seconds, by Trove's own clock.
+    :param server: the server; None if Trove does not find it in Nova.
     """
 
     id: str
@@ -134,7 +135,7 @@ class Instance:
 
     @property
     def is_stale(self) -> bool:
-        """Whether its agent has not been heard for longer than usual."""
+        """Whether the last heartbeat is older than usual."""
         return (
             self.heartbeat_age is not None
             and self.heartbeat_age > _STALE
@@ -143,7 +144,7 @@ class Instance:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether its agent was heard just before the listing."""
+        """Whether a heartbeat came just before the listing."""
         return (
             self.heartbeat_age is not None
             and 0 <= self.heartbeat_age <= _STALE
@@ -151,32 +152,32 @@ class Instance:
 
     @property
     def is_busy(self) -> bool:
-        """Whether Trove itself would not ask its agent now."""
+        """Whether Trove itself would not ask the agent now."""
         return self.status in _BUSY or (
             self.status == _SHUTDOWN and self.server is not None
         )
 
     @property
     def is_off(self) -> bool:
-        """Whether its server does not run."""
+        """Whether the server does not run."""
         return self.server is not None and self.server.is_off
 
 
 def is_id(text: str) -> bool:
-    """Whether *text* is an ID and not a name: a UUID in canonical form."""
+    """Whether *text* is an ID: a UUID in canonical form. Others are names."""
     return _CANONICAL_UUID.fullmatch(text) is not None
 
 
 def list_instances(fetch: Fetch) -> list[Instance]:
-    """List every instance of every project, each once, but no deleted one.
+    """List every instance of every project once; leave out deleted ones.
 
-    A page begins at an *offset* into an order by last update, so an instance
-    that is updated between two pages moves to the front, and past the reader.
-    If it took more than one page, the listing is therefore read again, until
-    that brings nothing new.
+    Trove sorts the instances by their last update, and a page begins at an
+    *offset*. So an instance that is updated between two pages moves to the
+    front, past the reader. If there is more than one page, the listing is read
+    again until it brings no new instance.
 
     :param fetch: sends a GET for a path and query, from the endpoint on.
-    :raises ListingFailed: there is none to be had, or none to be read.
+    :raises ListingFailed: no listing came, or it cannot be read.
     """
     reading = read_listing()
     path = next(reading)
@@ -191,8 +192,8 @@ def list_instances(fetch: Fetch) -> list[Instance]:
 def read_listing() -> Reading:
     """Read the listing as :func:`list_instances` does, without sending.
 
-    :returns: a generator that yields each path to get, from the endpoint on,
-        takes its reply, and returns the instances.
+    :returns: a generator that yields the path of each page, from the endpoint
+        on, takes the reply, and returns the instances.
     :raises ListingFailed: as :func:`list_instances`.
     """
     *large, small = PAGE_SIZES
@@ -209,9 +210,9 @@ def by_name(
 ) -> dict[str, list[Instance]]:
     """Find the instances of each name.
 
-    :param instances: where to look.
-    :param names: which names.
-    :returns: for every name the instances that bear it: none, one or more.
+    :param instances: the instances to look at.
+    :param names: the names to look for.
+    :returns: for each name its instances: none, one or more.
     """
     matches: dict[str, list[Instance]] = {name: [] for name in names}
     for instance in instances:
@@ -221,7 +222,7 @@ def by_name(
 
 
 class _PageRefused(ListingFailed):
-    """A listing was refused in a way that a smaller page may mend."""
+    """The server refused a page; a smaller page may help."""
 
 
 def _read(size: int) -> Reading:
@@ -265,37 +266,23 @@ def _parse(
     body = reply.json()
     rows = body.get('instances') if isinstance(body, dict) else None
     if not isinstance(rows, list) or not reply.complete:
-        raise _malformed('the answer is not one that Trove gives')
+        raise _malformed('the reply is not one that Trove sends')
     now = _date(reply)
     instances = [_instance(row, now) for row in rows]
     return instances, _next_marker(body.get('links'), marker)
 
 
 def _failure(reply: Reply | NoReply) -> ListingFailed:
-    reason = reason_of(reply)
+    reason, message = judge_listing(reply)
     if isinstance(reply, NoReply):
-        return ListingFailed(reply.message, reason)
-    if _is_of_nova(reply):
-        reason = Reason.COMPUTE_ERROR
+        return ListingFailed(message, reason)
     failure = _PageRefused if reply.status in _REFUSED else ListingFailed
-    return failure(_said(reply), reason, request_id=reply.request_id)
-
-
-def _is_of_nova(reply: Reply) -> bool:
-    # Nova's errors come as a mere JSON string, with a status of 403
-    # (trove/extensions/mgmt/instances/service.py, index).
-    return reply.status == 403 and isinstance(reply.json(), str)
+    why = plaintext.first_line(message)
+    return failure(why, reason, request_id=reply.request_id)
 
 
 def _malformed(why: str) -> ListingFailed:
     return ListingFailed(why, Reason.BAD_RESPONSE, came=True)
-
-
-def _said(reply: Reply) -> str:
-    words = reply.json()
-    if isinstance(words, str):
-        return plaintext.first_line(words)
-    return plaintext.first_line(message_of(reply))
 
 
 def _date(reply: Reply) -> datetime.datetime | None:
@@ -343,7 +330,7 @@ def _server(found: Any) -> Server | None:
         return None
     return Server(
         id=_text(found, 'id') or None,
-        # Nova has none for a server that is shelved and offloaded.
+        # A server that is shelved and offloaded has no host.
         host=_text(found, 'host') or None,
         status=_text(found, 'status') or None,
     )
@@ -360,7 +347,7 @@ def _next_marker(links: Any, marker: int) -> int | None:
         if not isinstance(link, dict) or link.get('rel') != 'next':
             continue
         following = _marker(str(link.get('href')))
-        # An offset that does not advance would be read for ever.
+        # If the offset does not advance, the listing has no end.
         if following is None or following <= marker:
             raise _malformed('its pages lead nowhere')
         return following

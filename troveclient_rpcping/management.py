@@ -104,7 +104,8 @@ class Management(management.Management):  # type: ignore[misc]
         reply = transport.get(self.api, path, timeout)
         result = judge(reply, instance_id)
         if result.verdict is not Verdict.REACHABLE:
-            raise exceptions.from_result(result, reply, path)
+            url = transport.endpoint(self.api.client) + path
+            raise exceptions.from_result(result, reply, url)
 
     def rpc_ping_each(
         self,
@@ -135,7 +136,9 @@ class Management(management.Management):  # type: ignore[misc]
             generator; it is read as the pings go out.
         :param concurrency: pings in flight at once, at the most. The sweep
             finds out how many the API serves without harm to others.
-        :param timeout: seconds for each ping, in all.
+        :param timeout: seconds for each ping, in all. The time that the
+            caller takes for a result does not count. It makes the round-trip
+            times of the pings under way longer, though.
         :param rate: pings a second, at the most; None for no limit but the
             server's. When that refuses a ping, the ping is sent again later.
         :param deadline: seconds for the whole sweep; None for no limit. What

@@ -26,19 +26,18 @@ import urllib.parse
 
 from troveclient_rpcping import plaintext
 
-#: The most bytes that are kept of a body. Trove's longest genuine reply to a
-#: ping is the traceback of a guest, of a few kilobytes. Servers and guests may
-#: be hostile.
+#: The longest body, in bytes; the rest is cut off. Trove's longest genuine
+#: reply to a ping is the traceback of a guest, a few kilobytes long. Servers
+#: and guests may be hostile.
 BODY_LIMIT = 64 * 1024
 
 _TAG = re.compile(r'<[^<>]*>')
 
-
-# The header fields of caches, and their values on a reply that a cache fetched
-# anew. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
+# The header fields of caches, and their values on a reply that is not out of a
+# cache. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
 # 9211; the others are of Squid, Varnish and large networks.
 _NO_HIT = re.compile(
-    # "TCP_HIT" and "RefreshHit" as well; nginx may serve what is stale.
+    # Also "TCP_HIT" and "RefreshHit". nginx may send a stale reply.
     r'\A(?!.*(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b)',
     re.IGNORECASE | re.DOTALL,
 )
@@ -51,7 +50,7 @@ _FRESH = {
     'x-cache-lookup': _NO_HIT,
     'x-proxy-cache': _NO_HIT,
     'cf-cache-status': _NO_HIT,
-    # Varnish names the request that filled the cache behind its own.
+    # Varnish adds the ID of the request that filled the cache.
     'x-varnish': re.compile(r'\A\d+\Z'),
 }
 
@@ -62,9 +61,9 @@ class Reply:
 
     :param status: the HTTP status code.
     :param headers: header fields by *lower-case* name.
-    :param body: the body, or as much of it as was kept.
-    :param complete: False if the body was cut at its limit, or broke off, or
-        if the head could not be read whole.
+    :param body: the body, or its first part.
+    :param complete: False if the body is cut off at its limit, or broke off,
+        or if a part of the head is unreadable.
     """
 
     status: int
@@ -74,10 +73,10 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        """The ID under which the API's log has this request.
+        """The ID of the request, as one clean line; None if there is none.
 
         troveclient and keystoneauth read ``x-compute-request-id``, which
-        Trove never sends. The ID is one clean line.
+        Trove never sends.
         """
         id_ = self.headers.get('x-openstack-request-id')
         return None if id_ is None else plaintext.one_line(id_)
@@ -86,8 +85,8 @@ class Reply:
     def retry_after(self) -> float | None:
         """The seconds of Retry-After; None if it is not a number.
 
-        An HTTP date is not understood: Trove sends whole seconds
-        (trove/common/wsgi.py, OverLimitFault).
+        Trove sends whole seconds (trove/common/wsgi.py, OverLimitFault), and
+        never an HTTP date.
         """
         try:
             seconds = float(self.headers.get('retry-after', ''))
@@ -97,10 +96,10 @@ class Reply:
 
     @property
     def cached(self) -> str:
-        """The header field that says that a cache answered; empty for none.
+        """The header field by which a cache shows itself; empty for none.
 
-        Trove answers each ping anew. A cache that does not name itself, like
-        that of nginx, cannot be told from Trove.
+        Trove answers each ping anew. Some caches, like that of nginx, do not
+        show themselves.
         """
         for name, value in self.headers.items():
             fresh = _FRESH.get(name)
@@ -116,9 +115,9 @@ class Reply:
 
     @property
     def redirects_to(self) -> str | None:
-        """The server that a redirect leads to, or its path on this one.
+        """The target of a redirect: a server, or a path on this server.
 
-        None if the reply is not a redirect, or does not say where it leads.
+        None if the reply is not a redirect, or names no target.
         """
         location = self.headers.get('location', '').strip()
         if self.status not in (301, 302, 303, 307, 308) or not location:
@@ -131,9 +130,9 @@ class Reply:
         return plaintext.one_line(target)
 
     def json(self) -> Any:
-        """The body as JSON, or None if it is not JSON."""
-        # A proxy may have wrapped the message: control characters in strings
-        # are allowed. RecursionError: deep nesting.
+        """Return the body as JSON; None if it is not JSON."""
+        # A proxy may have wrapped the message, so strings may have control
+        # characters. RecursionError: deep nesting.
         try:
             return json.loads(self.body, strict=False)
         except (ValueError, RecursionError):
@@ -159,11 +158,10 @@ class Reply:
     def words(self) -> str | None:
         """The error message of Trove, or of the middleware in front of it.
 
-        keystonemiddleware has Trove's shape. webob, and with it Trove's own
-        check of the project and oslo.middleware, has ``{"message": "...",
+        keystonemiddleware uses Trove's shape. webob uses ``{"message": "...",
         "code": "403 Forbidden", "title": "Forbidden"}``, with HTML in the
-        message. A message that is not in Trove's shape has the status before
-        it, and is one line.
+        message; so do Trove's own check of the project and oslo.middleware.
+        Of webob's message this is one line, with the status in front.
         """
         if self.fault:
             return self.fault
@@ -181,26 +179,26 @@ class Reply:
 
 
 class Failure(enum.StrEnum):
-    """Why there is no reply. The values are reasons of a verdict, too."""
+    """Why there is no reply. Each value is also a reason of a verdict."""
 
     #: No reply came in time.
     TIMEOUT = 'timeout'
-    #: No connection, or one that broke.
+    #: There was no connection, or the connection broke.
     CONNECTION = 'connection'
-    #: What came is not HTTP.
+    #: The reply is not HTTP.
     BAD_RESPONSE = 'bad-response'
     #: The request was not sent.
     NOT_ASKED = 'not-asked'
-    #: The server of the guest is off in Nova: a reply would say nothing.
+    #: The server of the guest is off in Nova.
     SERVER_OFF = 'server-off'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NoReply:
-    """No HTTP reply came, or none that could be read.
+    """No HTTP reply came, or it cannot be read.
 
     :param kind: why.
-    :param message: what went wrong, in a clean sentence; may quote the server.
+    :param message: why, in a clean sentence that may quote the server.
     """
 
     kind: Failure

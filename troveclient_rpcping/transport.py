@@ -47,12 +47,12 @@ _LONGEST_ID = 255
 # takes six on the wire.
 _WIRE_LIMIT = 8 * BODY_LIMIT
 
-# Not compressed: what arrives is what is kept, and no small body unpacks to a
-# large one.
+#: The headers of every request.
 HEADERS = {
     'Accept': 'application/json',
+    # Not compressed: a small body could unpack to a large one.
     'Accept-Encoding': 'identity',
-    # A cache may not answer for a guest.
+    # A cache must not answer for a guest.
     'Cache-Control': 'no-cache, no-store',
     'Pragma': 'no-cache',
 }
@@ -63,13 +63,13 @@ HEADERS = {
 def ping_path(instance_id: str) -> str:
     """Return the path of the ping of one instance, below the endpoint.
 
-    The route stands in this place alone. No ID can reach another route.
+    Only this function knows the route. No ID can lead to another route.
 
     :param instance_id: the ID.
     :raises InvalidInstanceID: for a text that cannot be an ID.
     """
-    # Quoting is not enough. It keeps dots, which clients and proxies fold
-    # away; and many proxies unquote slashes again.
+    # Quoting is not enough. It keeps dots, and clients and proxies resolve
+    # "..". Many proxies unquote slashes again.
     if (
         not instance_id.strip('.')
         or set(instance_id) & set('/\\')
@@ -87,7 +87,7 @@ def session_client(api: Any) -> Any:
     """Return the keystoneauth adapter inside a troveclient Client.
 
     :param api: a ``troveclient.v1.client.Client``.
-    :raises SessionRequired: if it was made without a session.
+    :raises SessionRequired: the client was made without a session.
     """
     client = api.client
     if getattr(client, 'session', None) is None:
@@ -103,15 +103,15 @@ def endpoint(client: Any) -> str:
     """Return the URL of the database service.
 
     :param client: what :func:`session_client` returned.
-    :raises keystoneauth1.exceptions.CatalogException: it is no URL.
+    :raises keystoneauth1.exceptions.CatalogException: it is not a URL.
     """
     url = _expanded(str(client.management_url), client)
     if not url.isascii():
         raise ksa_exceptions.CatalogException(
-            f'The endpoint "{plaintext.one_line(url)}" is no URL: write the '
-            'letters beyond ASCII as %C3%A4, or as xn--... in the name of the '
-            'host; it stands in the catalog, or where an endpoint is set in '
-            'its place'
+            f'The endpoint "{plaintext.one_line(url)}" is not a URL: write '
+            'letters beyond ASCII as %C3%A4, and as xn--... in the name of '
+            'the host. The endpoint comes from the catalog, or from a setting '
+            'that replaces it'
         )
     return url
 
@@ -119,10 +119,10 @@ def endpoint(client: Any) -> str:
 def _expanded(url: str, client: Any) -> str:
     """Put the IDs of the caller into an endpoint that a user set.
 
-    keystoneauth does so for each request, but ``management_url`` has the
-    URL as it is set.
+    keystoneauth does so for each request, but not in ``management_url``.
 
-    :raises keystoneauth1.exceptions.CatalogException: there is no such ID.
+    :raises keystoneauth1.exceptions.CatalogException: the login has no such
+        ID.
     """
     session, auth = client.session, client.auth
     for field, find in (
@@ -141,7 +141,7 @@ def _expanded(url: str, client: Any) -> str:
 
 
 def unsendable_token() -> ksa_exceptions.ClientException:
-    """Make the exception for headers that are beyond ASCII."""
+    """Return the exception for a token beyond ASCII."""
     return ksa_exceptions.AuthorizationFailure(
         'The token has letters beyond ASCII, which HTTP cannot send: check '
         'where it is set (--os-token, OS_TOKEN or clouds.yaml)'
@@ -149,7 +149,7 @@ def unsendable_token() -> ksa_exceptions.ClientException:
 
 
 def get(api: Any, path: str, timeout: float | None) -> Reply:
-    """Send one GET to the database endpoint, and return what comes back.
+    """Send one GET to the database endpoint, and return the reply.
 
     Redirects are not followed: the token goes to the endpoint alone.
 
@@ -161,22 +161,32 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     """
     client = session_client(api)
     url = endpoint(client) + path
-    kwargs: dict[str, Any] = {}
-    if timeout is not None:
-        kwargs['timeout'] = timeout
     LOG.debug('GET %s', url)
-    leads: list[str] = []
+    response = _request(client, url, timeout)
+    # Not response.headers: _forget_redirect() changes those.
+    fields = response.raw.headers
+    head = Reply(
+        status=response.status_code,
+        headers={name.lower(): fields[name] for name in fields},
+    )
+    with response:
+        if _leaves_more(head):
+            # The rest must not become the reply to the next ping.
+            response.raw.close()
+        body, whole = _read(response)
+    complete = whole and _has_whole_head(response)
+    reply = dataclasses.replace(head, body=body, complete=complete)
+    log_reply(url, reply)
+    return reply
 
-    def forget_redirect(
-        response: requests.Response, **kwargs: Any
-    ) -> requests.Response:
-        # requests looks at the target of a redirect that it does not follow:
-        # it reads the whole body, and fails at a malformed address.
-        leads.append(response.headers.pop('Location', ''))
-        return response
 
+def _request(
+    client: Any, url: str, timeout: float | None
+) -> requests.Response:
+    """Send one GET, and read the head of the reply."""
+    given = {} if timeout is None else {'timeout': timeout}
     try:
-        response = client.session.request(
+        response: requests.Response = client.session.request(
             url,
             'GET',
             auth=client.auth,
@@ -186,38 +196,32 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
             raise_exc=False,
             redirect=False,
             stream=True,
-            # Its log of the response would read the body whole.
+            # keystoneauth would read the whole body, to log it.
             log=False,
-            hooks={'response': forget_redirect},
-            **kwargs,
+            hooks={'response': _forget_redirect},
+            **given,
         )
     except UnicodeEncodeError as error:
         # The URL and all other headers are ASCII.
         raise unsendable_token() from error
     except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-        # requests lets some of urllib3's errors on malformed heads through.
+        # requests lets some errors of urllib3 on malformed heads through.
         message = f'Unreadable reply from {url}: {error}'
         raise ksa_exceptions.UnknownConnectionError(message, error) from error
-    head = Reply(
-        status=response.status_code,
-        headers={
-            **{k.lower(): v for k, v in response.headers.items()},
-            **({'location': leads[-1]} if leads and leads[-1] else {}),
-        },
-    )
-    with response:
-        if _leaves_more(head):
-            # Not to be taken for the answer to the next ping.
-            response.raw.close()
-        body, whole = _read(response)
-    complete = whole and _has_whole_head(response)
-    reply = dataclasses.replace(head, body=body, complete=complete)
-    log_reply(url, reply)
-    return reply
+    return response
+
+
+def _forget_redirect(
+    response: requests.Response, **kwargs: Any
+) -> requests.Response:
+    # Even if requests does not follow a redirect, it reads the whole body, and
+    # fails at a malformed address.
+    response.headers.pop('Location', None)
+    return response
 
 
 def log_reply(url: str, reply: Reply) -> None:
-    """Log a reply at DEBUG: all of its text, each line of it clean."""
+    """Log a reply at DEBUG: the whole text, each line clean."""
     if not LOG.isEnabledFor(logging.DEBUG):
         return
     LOG.debug(
@@ -231,21 +235,20 @@ def log_reply(url: str, reply: Reply) -> None:
 
 
 def _leaves_more(head: Reply) -> bool:
-    """Whether more of the reply follows what http.client takes for it."""
-    # It takes a 1xx other than 100 for the answer, and no 204 for one that
-    # has a body.
+    """Whether more bytes follow the reply, as http.client reads it."""
+    # It takes every 1xx but 100 for the reply, and expects no body after 204.
     return head.status < 200 or (head.status == 204 and head.announces_body)
 
 
 def _original(response: requests.Response) -> Any:
-    """Return the reply of http.client; None where a fake has none."""
+    """Return the reply of http.client; None if a fake has none."""
     original = getattr(response.raw, '_original_response', None)
     return original if isinstance(original, http.client.HTTPResponse) else None
 
 
 def _has_whole_head(response: requests.Response) -> bool:
-    # http.client ends the head at the first line that is no header field, and
-    # drops the rest: there may have been the length of a body in it.
+    # http.client ends the head at the first line that is not a header field.
+    # It drops the other lines, among which may be the length of the body.
     original = _original(response)
     if original is None:
         return True
@@ -259,9 +262,9 @@ def _has_whole_head(response: requests.Response) -> bool:
 class _Bounded:
     """The rest of a reply, up to a number of bytes.
 
-    http.client reads every trailer behind a chunked body, without an end.
+    http.client reads all trailers of a chunked body, without a limit.
 
-    :param stream: where http.client reads.
+    :param stream: the stream that http.client reads.
     """
 
     def __init__(self, stream: Any):
@@ -290,12 +293,12 @@ class _Bounded:
 
 
 def _read(response: requests.Response) -> tuple[bytes, bool]:
-    """Read a body up to its limit; say whether that is all of it."""
+    """Return a body, or its first part, and whether it is whole."""
     original = _original(response)
     if original is not None and original.fp is not None:
         original.fp = _Bounded(original.fp)
     try:
-        # Not decompressed: a small body may unpack to a large one.
+        # Not decompressed: a small body could unpack to a large one.
         body: bytes = response.raw.read(BODY_LIMIT + 1, decode_content=False)
     except (
         urllib3.exceptions.HTTPError,
@@ -303,6 +306,6 @@ def _read(response: requests.Response) -> tuple[bytes, bool]:
         OSError,
         ValueError,
     ):
-        # It broke off. Its status is judged without it.
+        # The body broke off. The status counts without it.
         return b'', False
     return body[:BODY_LIMIT], len(body) <= BODY_LIMIT

@@ -10,13 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The verdict on a guest after one ping, its reason, and the judging.
+"""The verdict on a guest after one ping, and its reason.
 
 The rule above all others: a guest is ``unreachable`` only if Trove itself says
 that its agent did not answer, and ``reachable`` only if its agent answered.
-A reply that is not recognised is ``unknown``: automation reboots guests that
-it believes to be dead. This module judges one reply alone. The sweep decides
-whether a timeout is proof.
+After a reply of another kind the guest is ``unknown``: automation reboots
+guests that it believes to be dead. This module judges one reply alone. The
+sweep decides whether a timeout is proof.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from troveclient_rpcping.reply import Reply
 
 
 class Verdict(enum.StrEnum):
-    """What is known of a guest after a ping."""
+    """The verdict on a guest after a ping."""
 
     #: The guest agent answered.
     REACHABLE = 'reachable'
-    #: The guest agent is proven not to answer: Trove asked and waited, other
-    #: guests answered meanwhile, and a stale heartbeat or further timeouts
-    #: confirm it. One call of ``rpc_ping`` has Trove's word alone.
+    #: The guest agent does not answer, and there is proof: Trove asked and
+    #: waited, other guests answered meanwhile, and a stale heartbeat or
+    #: further timeouts confirm it. ``rpc_ping`` has Trove's word alone.
     UNREACHABLE = 'unreachable'
     #: The guest agent failed the ping.
     ERROR = 'error'
-    #: The question was not answered; nothing is known of the guest.
+    #: Nothing is known of the guest: the ping brought no answer about it.
     UNKNOWN = 'unknown'
 
 
@@ -51,23 +51,23 @@ class Reason(enum.StrEnum):
 
     #: Trove's call to the guest agent timed out.
     AGENT_TIMEOUT = 'agent-timeout'
-    #: The guest agent answered that it does not know the ping: its image is
-    #: old. RPC works, so the guest is reachable.
+    #: The guest agent answered that it does not know the ping, because its
+    #: image is old. RPC works, so the guest is reachable.
     NO_SUCH_METHOD = 'no-such-method'
-    #: The guest agent answered with an error. Its first line is the detail;
-    #: ``--debug`` shows the whole of it.
+    #: The guest agent answered with an error. The detail is its first line;
+    #: ``--debug`` shows the whole text.
     AGENT_ERROR = 'agent-error'
-    #: There is no such instance, or it is deleted.
+    #: The instance does not exist, or it is deleted.
     NOT_FOUND = 'not-found'
-    #: Trove cannot ask, because Nova does not know the instance's server. Or
-    #: the guest is silent, and in a status in which Trove itself would not
-    #: ask its agent (BUILD, REBOOT, RESIZE, ...).
+    #: Trove cannot ask, because Nova does not know the server of the
+    #: instance. Or the guest is silent, and its status is one in which Trove
+    #: itself would not ask the agent (BUILD, REBOOT, RESIZE, ...).
     NOT_READY = 'not-ready'
-    #: The guest is silent, and Nova says that its server does not run
+    #: The guest is silent, and its server does not run in Nova
     #: (SHUTOFF, PAUSED, SUSPENDED, SHELVED or SHELVED_OFFLOADED).
     SERVER_OFF = 'server-off'
-    #: The caller is not an administrator (Trove's policy rule
-    #: ``context_is_admin`` decides), or the credentials are refused.
+    #: The caller is not an administrator (by Trove's policy rule
+    #: ``context_is_admin``), or the API refused the token.
     DENIED = 'denied'
     #: The server's rate limit refused the request.
     RATE_LIMITED = 'rate-limited'
@@ -75,27 +75,27 @@ class Reason(enum.StrEnum):
     COMPUTE_ERROR = 'compute-error'
     #: Trove's API failed, or answered with something unforeseen.
     API_ERROR = 'api-error'
-    #: A proxy in front of Trove answered in its place; or Trove did, because
+    #: A proxy in front of Trove answered in its place. Or Trove answered that
     #: it cannot reach Keystone (503).
     GATEWAY = 'gateway'
-    #: No answer within the time that this client waits. Or Trove's call to
-    #: the guest timed out, and the sweep ended before that could be proven.
+    #: No answer came within the timeout of this client. Or Trove's call to
+    #: the guest timed out, and the sweep ended before there was proof.
     TIMEOUT = 'timeout'
-    #: Calls to the guests get lost between trove-api and the agents: on the
-    #: message bus, or in a worker of trove-api that lost its connection to
-    #: the bus. So a timeout says nothing of the guest.
+    #: Calls get lost between trove-api and the guest agents: on the message
+    #: bus, or in a worker of trove-api that lost its connection to the bus.
+    #: So a timeout says nothing about the guest.
     MESSAGE_BUS = 'message-bus'
-    #: No connection to the API, or one that broke.
+    #: There was no connection to the API, or the connection broke.
     CONNECTION = 'connection'
-    #: The answer is not one that Trove gives. Or a cache answered in place of
-    #: Trove, and the answer is old.
+    #: The reply is not one that Trove sends. Or a cache answered in place of
+    #: Trove, and the reply is old.
     BAD_RESPONSE = 'bad-response'
-    #: The sweep ended before this guest's turn, or before its answer.
+    #: The sweep ended before the ping of this guest, or before its answer.
     NOT_ASKED = 'not-asked'
 
 
-#: Reasons that lie with the control plane, or with the caller: they say
-#: nothing of the guest, and that for many guests at once.
+#: The reasons that lie with the control plane, or with the caller. They say
+#: nothing about the guest, and many guests share them.
 CONTROL_PLANE = (
     Reason.DENIED,
     Reason.CONNECTION,
@@ -112,23 +112,22 @@ CONTROL_PLANE = (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PingResult:
-    """The outcome of one ping.
+    """The result of one ping.
 
-    :param instance_id: which instance.
-    :param verdict: what is known of the guest.
-    :param reason: why; None if the guest is reachable, and its agent knows
-        the ping.
-    :param message: the whole text of the server or the failure. Do not trust
-        it: a part of it may come out of the guest.
+    :param instance_id: the ID of the instance.
+    :param verdict: the verdict on the guest.
+    :param reason: the reason; None if the guest is reachable, and its agent
+        knows the ping.
+    :param message: the whole text of the reply, or of the failure. Do not
+        trust it: a part may come out of the guest.
     :param rtt: the round-trip time in seconds, from sending the request to
         the end of the reply; None if there was no reply.
     :param http_status: the HTTP status; None if there was no reply.
-    :param request_id: the ID that the reply bears, if it bears one. Trove
-        writes another ID into its own log (trove/common/wsgi.py,
+    :param request_id: the ID of the request in the reply; None if there is
+        none. Trove writes another ID into its own log (trove/common/wsgi.py,
         ContextMiddleware).
-    :param lost: how many pings of this guest timed out before this one. With
-        a verdict of ``reachable`` they were lost on the way: the guest is
-        alive.
+    :param lost: how many pings of this guest timed out before this one. If
+        the verdict is ``reachable``, they got lost on the way.
     """
 
     instance_id: str
@@ -148,7 +147,7 @@ class PingResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values, ready for JSON.
 
-        ``detail`` stands for ``message``, which is not to be trusted.
+        It has ``detail`` in the place of ``message``.
         """
         return {
             'instance_id': self.instance_id,
@@ -170,7 +169,7 @@ class PingResult:
         )
 
     def as_unknown(self, reason: Reason, message: str) -> PingResult:
-        """Return the result with another verdict: ``unknown``."""
+        """Return the result with the verdict ``unknown`` in its place."""
         return dataclasses.replace(
             self, verdict=Verdict.UNKNOWN, reason=reason, message=message
         )
@@ -189,22 +188,22 @@ def unknown(instance_id: str, reason: Reason, message: str) -> PingResult:
 #: How Trove's GuestError begins (trove/common/exception.py).
 GUEST_ERROR_PREFIX = 'An error occurred communicating with the guest: '
 
-# What a reply says of a guest: the verdict, its reason, and the message.
+# A judgement: the verdict, its reason, and the message.
 _Grounds = tuple[Verdict, Reason | None, str]
 
 # trove/common/exception.py, GuestTimeout: Trove since 26.0.
 _AGENT_TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
-# oslo.messaging's MessagingTimeout inside a GuestError: Trove of the
-# specification of 2014. Matched whole, and only for the instance asked for:
-# a guest could put a similar text at the head of an exception of its own.
+# oslo.messaging's MessagingTimeout inside a GuestError: the text in Trove's
+# specification of 2014. It must match whole, and name this instance: a guest
+# could begin an exception of its own with a similar text.
 _AGENT_TIMEOUT_2014 = (
     'Timeout while waiting on RPC response - topic: "guestagent.{id}", '
     'RPC method: "rpc_ping" info: "<unknown>".'
 )
-# The same from every release until 25.1, which takes the timeout for any error
-# (trove/guestagent/api.py, _call): the words of oslo.messaging's driver for
-# RabbitMQ, one of which it does not format (_drivers/amqpdriver.py, get and
-# _raise_timeout_exception). Matched whole, too.
+# The same from the releases until 25.1, which treat the timeout like any error
+# (trove/guestagent/api.py, _call): two texts of oslo.messaging's driver for
+# RabbitMQ, one of them unformatted (_drivers/amqpdriver.py, get and
+# _raise_timeout_exception). They must match whole, too.
 _AGENT_TIMEOUT_RABBIT = re.compile(
     r'Timed out waiting for a reply to message ID [0-9a-f]{32}\.'
     r"|\('Timed out waiting for a reply %\(reply_q\)s to message ID "
@@ -214,8 +213,8 @@ _AGENT_TIMEOUT_RABBIT = re.compile(
 _TOO_OLD = re.compile(
     r'Endpoint does not support RPC (?:method rpc_ping|version \S+)\.'
 )
-# What kombu, amqp and oslo.messaging say when trove-api itself cannot use the
-# message bus. Trove takes that for an error of the guest
+# The texts of kombu, amqp and oslo.messaging if trove-api itself cannot use
+# the message bus. Trove takes this for an error of the guest
 # (trove/guestagent/api.py, _call).
 _BUS_ERROR = re.compile(
     # amqp/exceptions.py: "Exchange.declare: (403) ACCESS_REFUSED - ...".
@@ -227,34 +226,34 @@ _BUS_ERROR = re.compile(
     r'|Server unexpectedly closed connection\Z|Socket closed\Z'
     r'|Too many heartbeats missed\Z|basic_publish: timed out\Z'
     r'|[Cc]onnection (?:already closed|was closed)\b'
-    # The operating system's, of a socket to the broker.
+    # The operating system, about a socket to the broker.
     r'|\[Errno \d+\] (?:ECONN\w+|Connection |No route |Network |Broken pipe)'
 )
-# A text with a traceback came over the bus, out of a guest.
+# A text with a traceback comes out of a guest, over the bus.
 _REMOTE = 'Traceback (most recent call last)'
-# novaclient's ClientException: "<what Nova said> (HTTP 500)", and the ID of
-# the request to Nova if it sent one.
+# novaclient's ClientException: "<text of Nova> (HTTP 500)", and the ID of the
+# request to Nova if there is one.
 _NOVA_ERROR = re.compile(r'\(HTTP \d{3}\)(?: \(Request-ID: \S+\))?\s*\Z')
 # trove/common/auth.py, TenantBasedAuth: the project in the URL is not that of
 # the token, or the URL has none.
 _OTHER_PROJECT = re.compile(r'User with tenant id \S+ cannot access')
-# trove/common/exception.py, NotFound. Another 404 is no word on the instance:
-# the endpoint may be wrong, or the route missing.
+# trove/common/exception.py, NotFound. Another 404 says nothing about the
+# instance: the endpoint may be wrong, or the route missing.
 _NOT_FOUND = re.compile(r'Resource .+ cannot be found\.')
 
 
 def judge(
     reply: Reply | NoReply, instance_id: str, rtt: float | None = None
 ) -> PingResult:
-    """Judge the outcome of one ping. Pure, and total: it never raises.
+    """Judge the reply to one ping. Pure, and total: it never raises.
 
-    Only the message tells a dead guest from a broken Nova: Trove answers 400
-    for every error of its own that has no mapping (trove/common/wsgi.py,
-    ``_get_http_error``).
+    Trove answers 400 for each of its errors that has no status of its own
+    (trove/common/wsgi.py, ``_get_http_error``). So only the message tells a
+    dead guest from a broken Nova.
 
     :param reply: the HTTP reply, or why there is none.
     :param instance_id: the instance that was pinged.
-    :param rtt: how long the reply took; ignored if there is none.
+    :param rtt: the round-trip time in seconds; ignored if there is no reply.
     """
     if isinstance(reply, NoReply):
         return unknown(instance_id, Reason(reply.kind), reply.message)
@@ -270,19 +269,20 @@ def judge(
     )
 
 
-def reason_of(reply: Reply | NoReply) -> Reason:
-    """Return why a request failed that no guest agent answered.
+def judge_listing(reply: Reply | NoReply) -> tuple[Reason, str]:
+    """Return why a listing did not come, and the message.
 
-    :param reply: the HTTP reply, which is not a good one, or why there is
-        none.
+    :param reply: the HTTP reply, or why there is none.
     """
     if isinstance(reply, NoReply):
-        return Reason(reply.kind)
-    if reply.cached:
-        return Reason.BAD_RESPONSE
-    if reply.status == 400:
-        return _reason_of_400(reply)
-    return _reason_of_status(reply)
+        return Reason(reply.kind), reply.message
+    text = reply.json()
+    if not isinstance(text, str):
+        return _reason_of(reply), _message_of(reply)
+    # Nova's errors come as a mere JSON string, with a status of 403
+    # (trove/extensions/mgmt/instances/service.py, index).
+    reason = Reason.COMPUTE_ERROR if reply.status == 403 else _reason_of(reply)
+    return reason, text
 
 
 def _grounds(reply: Reply, instance_id: str) -> _Grounds:
@@ -290,13 +290,13 @@ def _grounds(reply: Reply, instance_id: str) -> _Grounds:
         return _unknown(
             Reason.BAD_RESPONSE,
             f'HTTP {reply.status} out of a cache ({reply.cached}): it says '
-            'nothing of the guest now',
+            'nothing about the guest now',
         )
     if reply.status == 204:
         return _judge_204(reply)
     if reply.status == 400:
         return _judge_400(reply, instance_id)
-    return _unknown(_reason_of_status(reply), message_of(reply))
+    return _unknown(_reason_of(reply), _message_of(reply))
 
 
 def is_about_project(text: str) -> bool:
@@ -308,8 +308,8 @@ def _unknown(reason: Reason, message: str) -> _Grounds:
     return Verdict.UNKNOWN, reason, message
 
 
-def message_of(reply: Reply) -> str:
-    """Return what a reply says that is no answer to the question."""
+def _message_of(reply: Reply) -> str:
+    """Return the message of a reply that brought no answer of a guest."""
     target = reply.redirects_to
     if target is not None:
         return (
@@ -322,8 +322,8 @@ def message_of(reply: Reply) -> str:
 
 
 def _judge_204(reply: Reply) -> _Grounds:
-    # A 204 has no body. One that does comes from something that is not
-    # Trove, and what that answers says nothing of the guest.
+    # A 204 has no body. A 204 with a body does not come from Trove, and says
+    # nothing about the guest.
     if reply.body or reply.announces_body or not reply.complete:
         return _unknown(Reason.BAD_RESPONSE, 'HTTP 204 with a body')
     return Verdict.REACHABLE, None, ''
@@ -332,36 +332,32 @@ def _judge_204(reply: Reply) -> _Grounds:
 def _judge_400(reply: Reply, instance_id: str) -> _Grounds:
     fault = reply.fault
     if fault is None:
-        return _unknown(Reason.BAD_RESPONSE, message_of(reply))
+        return _unknown(Reason.BAD_RESPONSE, _message_of(reply))
     if not _is_whole(reply):
         return _unknown(Reason.BAD_RESPONSE, 'HTTP 400 with a broken body')
-    # White space is folded, so that a text wrapped on its way still counts.
+    # A proxy may have wrapped the lines of the text.
     text = ' '.join(fault.split())
     if text == _AGENT_TIMEOUT:
         return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault
     if text.startswith(GUEST_ERROR_PREFIX):
         guest_text = text.removeprefix(GUEST_ERROR_PREFIX)
-        timeout_2014 = _AGENT_TIMEOUT_2014.format(id=instance_id)
-        if (
-            guest_text.casefold() == timeout_2014.casefold()
-            or _AGENT_TIMEOUT_RABBIT.fullmatch(guest_text)
-        ):
-            return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault
-        if _TOO_OLD.match(guest_text):
-            return Verdict.REACHABLE, Reason.NO_SUCH_METHOD, fault
-        if _BUS_ERROR.match(guest_text) and _REMOTE not in guest_text:
-            return _unknown(Reason.MESSAGE_BUS, fault)
-        return Verdict.ERROR, Reason.AGENT_ERROR, fault
-    return _unknown(_reason_of_400(reply), fault)
+        verdict, reason = _judge_guest_error(guest_text, instance_id)
+        return verdict, reason, fault
+    return _unknown(_reason_of(reply), fault)
 
 
-def _reason_of_400(reply: Reply) -> Reason:
-    """Why a 400 that is not about a guest left the guest unknown."""
-    if reply.fault is None:
-        return Reason.BAD_RESPONSE
-    if _NOVA_ERROR.search(reply.fault):
-        return Reason.COMPUTE_ERROR
-    return Reason.API_ERROR
+def _judge_guest_error(text: str, instance_id: str) -> tuple[Verdict, Reason]:
+    timeout_2014 = _AGENT_TIMEOUT_2014.format(id=instance_id)
+    if (
+        text.casefold() == timeout_2014.casefold()
+        or _AGENT_TIMEOUT_RABBIT.fullmatch(text)
+    ):
+        return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT
+    if _TOO_OLD.match(text):
+        return Verdict.REACHABLE, Reason.NO_SUCH_METHOD
+    if _BUS_ERROR.match(text) and _REMOTE not in text:
+        return Verdict.UNKNOWN, Reason.MESSAGE_BUS
+    return Verdict.ERROR, Reason.AGENT_ERROR
 
 
 def _is_whole(reply: Reply) -> bool:
@@ -369,27 +365,31 @@ def _is_whole(reply: Reply) -> bool:
     length = reply.headers.get('content-length')
     coding = reply.headers.get('transfer-encoding')
     if coding is not None:
-        # With a length beside it, others may have read another body.
+        # With a length too, a proxy may have read another body.
         framed = length is None and coding.strip().lower() == 'chunked'
     else:
         framed = length is None or length.strip() == str(len(reply.body))
     return reply.complete and framed
 
 
-def _reason_of_status(reply: Reply) -> Reason:
-    """Why a reply that is neither 204 nor 400 left the guest unknown."""
+def _reason_of(reply: Reply) -> Reason:
+    """Return why a reply says nothing about a guest."""
+    if reply.cached:
+        return Reason.BAD_RESPONSE
     status = reply.status
-    # Said by the status alone, whoever says it.
+    # The status alone says these, from Trove or from a proxy.
     if status in (401, 403):
         return Reason.DENIED
     if status in (413, 429):
         return Reason.RATE_LIMITED
     if status in (502, 503, 504):
         return Reason.GATEWAY
-    # Said by Trove only in Trove's words.
+    # The others need a message of Trove.
     fault = reply.fault
     if fault is None:
         return Reason.API_ERROR if status == 500 else Reason.BAD_RESPONSE
+    if status == 400 and _NOVA_ERROR.search(fault):
+        return Reason.COMPUTE_ERROR
     if status == 404 and _NOT_FOUND.match(fault):
         return Reason.NOT_FOUND
     if status == 422:

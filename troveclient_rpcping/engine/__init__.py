@@ -10,4 +10,4 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Many requests at once: bytes over libcurl, the rate limit, the login."""
+"""Sends many requests at once: libcurl, the rate limit, the login."""

@@ -12,8 +12,8 @@
 
 """The address, the token and the TLS settings of the keystoneauth session.
 
-libcurl sends the pings. The settings of the user for a connection stand in
-the session; this module hands them to libcurl.
+The session has the user's settings for a connection. libcurl sends the pings,
+so this module hands the settings to libcurl.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from troveclient_rpcping import transport
 
 
 class Access:
-    """The endpoint, and how to reach it.
+    """The endpoint, and the session's settings for it.
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
-    :raises SessionRequired: if it was made without a session.
+    :raises SessionRequired: the client was made without a session.
     """
 
     def __init__(self, api: Any):
@@ -47,9 +47,9 @@ class Access:
     def headers(self) -> list[str]:
         """Return the header lines of a request, the token among them.
 
-        Logs in if there is no valid token.
+        Log in if there is no valid token.
 
-        :raises keystoneauth1.exceptions.ClientException: if that fails.
+        :raises keystoneauth1.exceptions.ClientException: no login.
         """
         fields = {
             **self._client.additional_headers,
@@ -71,13 +71,13 @@ class Access:
         self._session.invalidate(self._client.auth)
 
     def time(self, url: str, seconds: float) -> None:
-        """Add a request to the timings of the session, if it keeps any.
+        """Add a request to the timings of the session, if it keeps timings.
 
-        :param url: where the request went.
-        :param seconds: how long it took.
+        :param url: the URL of the request.
+        :param seconds: how long the request took.
         """
-        # No public attribute tells. A list without a reader would grow with
-        # the fleet.
+        # There is no public attribute for it. A list without a reader would
+        # grow with the number of guests.
         if getattr(self._session, '_collect_timing', False):
             elapsed = datetime.timedelta(seconds=seconds)
             self._session.get_timings().append(
@@ -86,8 +86,8 @@ class Access:
 
     def configure(self, curl: pycurl.Curl) -> None:
         """Give a handle the TLS settings and the proxy of the session."""
-        # The settings that requests itself would use for this address, with
-        # the environment (REQUESTS_CA_BUNDLE, https_proxy, no_proxy, ...).
+        # The settings that requests would use for this URL, with those of the
+        # environment (REQUESTS_CA_BUNDLE, https_proxy, no_proxy, ...).
         http: requests.Session = self._session.session
         settings = http.merge_environment_settings(
             self.endpoint,
@@ -99,15 +99,15 @@ class Access:
         _verify(curl, settings['verify'])
         _authenticate(curl, settings['cert'])
         proxy = requests_utils.select_proxy(self.endpoint, settings['proxies'])
-        # Empty, not unset: otherwise libcurl reads the environment again.
+        # Empty, not unset: libcurl would read the environment again.
         curl.setopt(pycurl.PROXY, _with_port(proxy) if proxy else '')
         curl.setopt(pycurl.NOPROXY, '')
 
 
 def _with_port(proxy: str) -> str:
-    """Name port 80 for an HTTP proxy without one, as requests reads it.
+    """Add port 80 to an HTTP proxy without a port, as requests does.
 
-    Older versions of libcurl take 1080.
+    Older versions of libcurl use port 1080.
     """
     url = urllib.parse.urlsplit(proxy if '://' in proxy else f'http://{proxy}')
     try:
@@ -131,8 +131,8 @@ def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:
     if isinstance(verify, str) and verify:
         bundle = verify
     if os.path.isdir(bundle):
-        # Otherwise libcurl trusts its own bundle as well, and fails where it
-        # does not exist.
+        # libcurl would trust its own bundle, too, and fail where that does
+        # not exist.
         curl.unsetopt(pycurl.CAINFO)
         curl.unsetopt(pycurl.PROXY_CAINFO)
         curl.setopt(pycurl.CAPATH, bundle)

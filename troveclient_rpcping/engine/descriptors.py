@@ -10,9 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The limits of this machine that a sweep must keep within.
+"""The limits of this machine on the number of connections.
 
-A connection takes a file descriptor. Without one left, libcurl says that it
+A connection takes a file descriptor. If none is left, libcurl reports that it
 cannot connect, as if the server were down.
 """
 
@@ -24,23 +24,23 @@ import resource
 
 # Descriptors for the rest of the process: a log, a name server, Keystone.
 _RESERVE = 32
-# Descriptors for each request: its connection, and looking up the name.
+# Descriptors for each request: its connection, and the look-up of the name.
 _EACH = 2
 
 
 def flight(wanted: int) -> int:
     """Return how many requests may be under way at once.
 
-    The limit of this process is raised, if it is too low and may be raised.
+    Raise the limit of this process if it is too low, and as far as allowed.
 
-    :param wanted: how many are wanted.
-    :returns: as many, or fewer if the limit leaves no room for them.
+    :param wanted: the wanted number of requests.
+    :returns: this number, or a lower one if the limit is too low.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(os.listdir('/dev/fd'))
     except OSError:
-        # None is left to count them.
+        # No descriptor is left to count them.
         used = soft
     needed = used + _RESERVE + _EACH * wanted
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -55,9 +55,9 @@ def flight(wanted: int) -> int:
 
 
 def shortage(code: int = 0) -> str:
-    """Say what this machine lacks for a connection; empty for nothing.
+    """Return what this machine lacks for a connection; empty for nothing.
 
-    :param code: the error of the system, if it is known.
+    :param code: the error of the system; 0 if it is not known.
     """
     if code == errno.EADDRNOTAVAIL:
         return 'This machine has no local port left for a connection'

@@ -12,9 +12,8 @@
 
 """Sends many requests at once, in one thread.
 
-An agenda decides which request is sent, and when. The engine adds what it has
-to know of the API: kept-alive connections, a total time for each request, the
-rate limit, and the login.
+An agenda decides which request is sent, and when. The engine keeps the
+connections, the timeouts, the rate limit of the API, and the login.
 """
 
 from __future__ import annotations
@@ -45,24 +44,23 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request under way."""
+class _Sent:
+    """A request under way, and what it was sent with."""
 
     question: Question
     headers: list[str]
     generation: int
-    sent: float
 
 
 class Engine:
     """Sends the requests of an agenda to the database endpoint.
 
-    :param access: where the requests go, and how.
+    :param access: the endpoint, the token and the TLS settings.
     :param agenda: decides which request is sent, and learns from the answers.
     :param gate: how fast the engine may send.
     :param deadline: when to end, on *clock*; None for no limit.
-    :param patient: whether to go on when a login midway fails.
-    :param clock: tells the time in seconds.
+    :param login_may_fail: whether to go on when a login midway fails.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(
@@ -72,29 +70,30 @@ class Engine:
         *,
         gate: Gate | None = None,
         deadline: float | None = None,
-        patient: bool = False,
+        login_may_fail: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._access = access
         self._agenda = agenda
         self._gate = gate or Gate()
         self._deadline = math.inf if deadline is None else deadline
-        self._patient = patient
+        self._login_may_fail = login_may_fail
         self._clock = clock
         self._login = Login(access, clock)
         self._loop = Loop()
         self._idle: list[Handle] = []
-        self._asked: dict[Handle, _Asked] = {}
-        # Whether a question of the agenda waits for the rate limit alone.
+        self._under_way: dict[Handle, _Sent] = {}
+        # Whether a request of the agenda waits for the rate limit alone.
         self._gated = False
 
     def run(self) -> Generator[None]:
         """Send and wait until the agenda is done; yield after each wait.
 
-        Only a request that Trove refused unprocessed is sent again. One that
-        the rate limit refused is sent after the pause that the refusal names.
-        One whose token had expired is sent with a new token, which all
-        requests share. Closing the iterator ends the requests under way.
+        The engine sends a request again only if Trove refused it unprocessed.
+        After a refusal by the rate limit it waits for the pause that the
+        refusal names. After a refusal of the token it logs in again, once for
+        all requests. If the caller closes the iterator, the requests under way
+        end.
 
         :raises keystoneauth1.exceptions.ClientException: no token can be had
             at the start.
@@ -106,9 +105,11 @@ class Engine:
                 ended = self._loop.wait(self._pause())
                 now = self._clock()
                 for handle, code, message in ended:
-                    self._take(handle, code, message, now)
+                    self._end(handle, code, message, now)
                 self._fill(self._clock())
+                left = self._clock()
                 yield
+                self._loop.discount(self._clock() - left)
         finally:
             self._loop.close()
 
@@ -116,7 +117,7 @@ class Engine:
         """Return the seconds to wait if no request ends before."""
         now = self._clock()
         opens = now + self._gate.pause(now)
-        # While the rate limit is closed, the agenda need not be asked.
+        # While the gate is closed, the agenda can send nothing.
         wakes = opens if self._gated else max(self._agenda.wakes(now), opens)
         return max(0.0, min(wakes, self._deadline) - now)
 
@@ -149,66 +150,63 @@ class Engine:
             headers,
             timeout=question.timeout,
             limit=question.limit,
-            # A kept connection leads to one API process, and to the budget
-            # of that process alone. A new connection may reach any process.
+            # A kept connection leads to one API process, and uses up the
+            # budget of that process alone. A new one may reach any process.
             fresh=question.fresh or self._gate.throttled,
         )
         generation = self._gate.sent(now)
-        self._asked[handle] = _Asked(question, headers, generation, now)
+        self._under_way[handle] = _Sent(question, headers, generation)
         self._agenda.sent(question, now)
         LOG.debug('GET %s', url)
         self._loop.start(handle)
 
-    def _take(
+    def _end(
         self, handle: Handle, code: int, message: str, now: float
     ) -> None:
-        """Report the end of a request, or have it sent again."""
-        asked = self._asked.pop(handle)
+        """Report the end of a request, or send the request again later."""
+        sent = self._under_way.pop(handle)
         self._idle.append(handle)
         reply = handle.outcome(code, message)
         self._access.time(handle.url, handle.seconds)
         if self._agenda.done:
             # Another answer of this turn ended it.
             return
+        question = sent.question
         if isinstance(reply, NoReply):
             LOG.debug('GET %s: %s', handle.url, reply.message)
-        else:
-            transport.log_reply(handle.url, reply)
-            pause = self._refused(asked, reply, now)
-            if self._agenda.done:
-                return
-            if pause is not None:
-                self._agenda.unsent(asked.question, now, pause)
-                return
-        rtt = None if isinstance(reply, NoReply) else handle.rtt
-        self._agenda.answered(
-            Answer(asked.question, reply, rtt, asked.sent, now)
-        )
-        if isinstance(reply, Reply) and refuses_user(reply):
+            self._agenda.answered(Answer(question, reply, None, now))
+            return
+        transport.log_reply(handle.url, reply)
+        pause = self._refused(sent, reply, now)
+        if self._agenda.done:
+            # The login failed.
+            return
+        if pause is not None:
+            self._agenda.unsent(question, now, pause)
+            return
+        self._agenda.answered(Answer(question, reply, handle.rtt, now))
+        if refuses_user(reply):
             self._agenda.end('The API refuses this user', now)
 
-    def _refused(
-        self, asked: _Asked, reply: Reply, now: float
-    ) -> float | None:
+    def _refused(self, sent: _Sent, reply: Reply, now: float) -> float | None:
         """Handle a refusal by the rate limit, or of the token.
 
         :returns: after how many seconds to send the request again; None if
             the reply is an answer.
         """
         if reply.status in (413, 429):
-            return self._gate.refused(now, asked.generation, reply)
-        self._gate.admitted(asked.generation)
+            return self._gate.refused(now, sent.generation, reply)
+        self._gate.admitted(sent.generation)
         if reply.status != 401 or refuses_user(reply):
             return None
-        return 0.0 if self._is_renewed(asked, now) else None
+        return 0.0 if self._is_renewed(sent.headers, now) else None
 
-    def _is_renewed(self, asked: _Asked, now: float) -> bool:
+    def _is_renewed(self, refused: list[str], now: float) -> bool:
         """Whether a new token makes it worth sending a request again."""
         try:
-            return self._login.renewed(asked.headers)
+            return self._login.renewed(refused)
         except ksa_exceptions.ClientException as error:
-            if self._patient:
-                return False
-            why = f'The token expired, and a new login failed: {error}'
-            self._agenda.end(why, now)
+            if not self._login_may_fail:
+                why = f'The token expired, and a new login failed: {error}'
+                self._agenda.end(why, now)
             return False

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""One request on one libcurl handle: set up, bounded, and read back."""
+"""One request on one handle of libcurl, and its reply."""
 
 from __future__ import annotations
 
@@ -26,41 +26,43 @@ from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 
-# The errors of libcurl for an answer that is not HTTP, or broken HTTP.
+# The errors of libcurl for a reply that is not HTTP, or broken HTTP.
 _BAD_RESPONSE = {
     pycurl.E_UNSUPPORTED_PROTOCOL,
     pycurl.E_FTP_WEIRD_SERVER_REPLY,
     pycurl.E_PARTIAL_FILE,
     pycurl.E_BAD_CONTENT_ENCODING,
     pycurl.E_HTTP2,
-    # CURLE_TOO_LARGE, for a head that is too long: pycurl does not name it.
+    # CURLE_TOO_LARGE, for a head that is too long: pycurl has no name for it.
     100,
 }
 
-
-# The most bytes that are kept of all heads and trailers: libcurl itself reads
-# no more since 8.4. An older libcurl reads without an end.
+# The most bytes of all heads and trailers together. libcurl has this limit
+# since 8.4; before, it has none.
 _HEAD_LIMIT = 300 * 1024
 
-# CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl does not name it either.
+# CURLOPT_SUPPRESS_CONNECT_HEADERS: pycurl has no name for it either.
 _SUPPRESS_CONNECT_HEADERS = 265
 
-# CURLOPT_QUICK_EXIT, since libcurl 7.87: closing does not wait for a name
-# server that keeps silent.
+# CURLOPT_QUICK_EXIT, since libcurl 7.87: then the end of a request does not
+# wait for a silent name server.
 _QUICK_EXIT = 322
 
-# Seconds that libcurl can count as milliseconds, in 32 bits.
+# The longest timeout of libcurl, in seconds: it counts ms in 32 bits.
 _LONGEST_TIMEOUT = 1_000_000
 
 
 class Handle:
-    """A libcurl handle that is used for one request after another.
+    """A handle of libcurl, for one request after another.
 
     :param access: where the requests go, and how.
     """
 
     def __init__(self, access: Access):
-        self._timeout = 0.0
+        #: Seconds for the request, in all. The loop ends it then.
+        self.timeout = 0.0
+        #: Seconds until the connection must stand. libcurl ends it then.
+        self.connect_timeout = 0.0
         self._limit = 0
         self.url = ''
         self._header_lines: list[bytes] = []
@@ -76,7 +78,7 @@ class Handle:
         setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         setopt(pycurl.PATH_AS_IS, 1)
-        # The reply of a proxy to CONNECT does not belong to the answer.
+        # The reply of a proxy to CONNECT does not belong to the reply.
         setopt(_SUPPRESS_CONNECT_HEADERS, 1)
         with contextlib.suppress(pycurl.error):
             setopt(_QUICK_EXIT, 1)
@@ -93,27 +95,39 @@ class Handle:
         limit: int,
         fresh: bool = False,
     ) -> None:
-        """Make ready for the next request.
+        """Prepare the next request.
 
         :param url: where the request goes.
         :param headers: header lines.
-        :param timeout: seconds for the request, in all: from looking up the
-            name to the last byte of the answer.
-        :param limit: the most bytes that are kept of a body.
-        :param fresh: whether to use a new connection, which is not kept.
+        :param timeout: seconds for the request, in all: from the look-up of
+            the name to the last byte of the reply.
+        :param limit: the most bytes of a body to keep.
+        :param fresh: whether to open a new connection, and close it after the
+            request.
         """
-        self._timeout = timeout
+        self.timeout = timeout
         self._limit = limit
         self._header_lines.clear()
         self._header_size = 0
         self._body.clear()
         self.url = url
-        milliseconds = round(min(timeout, _LONGEST_TIMEOUT) * 1000)
-        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, milliseconds))
+        self.connect_within(timeout)
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, headers)
         self.curl.setopt(pycurl.FRESH_CONNECT, fresh)
         self.curl.setopt(pycurl.FORBID_REUSE, fresh)
+
+    def connect_within(self, seconds: float) -> None:
+        """Limit the time for the connection.
+
+        If the name of the server has several addresses, libcurl divides this
+        time among them.
+
+        :param seconds: the seconds from the start of the request on.
+        """
+        self.connect_timeout = seconds
+        milliseconds = round(min(seconds, _LONGEST_TIMEOUT) * 1000)
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, milliseconds))
 
     def _on_header(self, line: bytes) -> int:
         self._header_size += len(line)
@@ -124,7 +138,7 @@ class Handle:
 
     def _on_body(self, data: bytes) -> int:
         self._body += data
-        # Anything but the length given ends the transfer.
+        # libcurl ends the request if this is not the length of the data.
         return len(data) if len(self._body) <= self._limit else 0
 
     @property
@@ -137,8 +151,8 @@ class Handle:
     def rtt(self) -> float:
         """Seconds from sending the request to the end of the reply.
 
-        Looking up the name and connecting are left out: they are paid once
-        for many pings.
+        The look-up of the name and the connection are left out: many pings
+        share them.
         """
         sending: float = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
         return max(0.0, self.seconds - sending)
@@ -148,7 +162,7 @@ class Handle:
 
         :param code: libcurl's error code; 0 for none.
         :param message: libcurl's error message; empty where libcurl leaves it
-            out, as some errors of GnuTLS.
+            out, as for some errors of GnuTLS.
         """
         if code == pycurl.E_COULDNT_CONNECT:
             system = self.curl.getinfo(pycurl.OS_ERRNO)
@@ -159,7 +173,7 @@ class Handle:
             return NoReply(Failure.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)
         overlong = len(self._body) > self._limit
-        # A head that libcurl reads in another way is not trusted.
+        # If libcurl reads another status, the head is not to be trusted.
         if status != self.curl.getinfo(pycurl.RESPONSE_CODE):
             status = None
         if status is not None and (code == 0 or overlong):
@@ -170,7 +184,7 @@ class Handle:
                 complete=not overlong,
             )
         if self._header_lines or code in _BAD_RESPONSE:
-            message = message or 'The answer is not HTTP'
+            message = message or 'The reply is not HTTP'
             return NoReply(Failure.BAD_RESPONSE, message)
         return NoReply(Failure.CONNECTION, message)
 
@@ -181,8 +195,8 @@ class Handle:
             or self.curl.getinfo(pycurl.PRETRANSFER_TIME)
             or self._header_lines
         ):
-            return f'No answer from the API within {self._timeout:g} s'
-        return f'No connection to the API within {self._timeout:g} s'
+            return f'No answer from the API within {self.timeout:g} s'
+        return f'No connection to the API within {self.timeout:g} s'
 
 
 def _named(code: int) -> str:
@@ -199,47 +213,51 @@ def _named(code: int) -> str:
     return f'libcurl error {code} ({next(names, "unnamed")})'
 
 
-# libcurl takes "HTTP/1.1 2040 x" for a 204; it is no HTTP.
+# libcurl reads "HTTP/1.1 2040 x" as a 204, but this is not HTTP.
 _STATUS_LINE = re.compile(rb'HTTP/[0-9.]+ ([1-9][0-9]{2})(?: .*)?\r?\n\Z')
 
-
-# What surrounds a name or a value; str.strip() would take off more.
+# The white space around a name or a value. str.strip() would remove more.
 _SPACE = ' \t\n\r\v\f'
-_FOLDS = (b' ', b'\t')
 
 
 def _head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
-    """Return the status and the header fields of the last head."""
+    """Return the status and the header fields of a reply.
+
+    The status is None if the head is not one of HTTP, or breaks off.
+    """
     status: int | None = None
     fields: dict[str, str] = {}
-    last = None
-    begins = True
+    head: list[bytes] = []
     for line in lines:
-        if begins:
-            if status is not None and status >= 200:
-                # What follows are the trailers of a chunked body.
-                break
-            # The first head, or the one after a 1xx.
-            match = _STATUS_LINE.match(line)
-            status = int(match[1]) if match else None
-            fields.clear()
-            last = None
-        elif line[:1] in _FOLDS:
-            # The line continues the value above.
-            if last is not None:
-                more = line.decode('latin-1').strip(_SPACE)
-                fields[last] = f'{fields[last]}, {more}'
-        else:
-            name, colon, value = line.decode('latin-1').partition(':')
-            if colon:
-                last = name.strip(_SPACE).lower()
-                value = value.strip(_SPACE)
-                if last in fields:
-                    # As other readers join a field that stands there twice.
-                    value = f'{fields[last]}, {value}'
-                fields[last] = value
-        begins = line == b'\r\n' or line == b'\n'
-    if not begins:
-        # The head breaks off; libcurl takes that for its end.
-        status = None
-    return status, fields
+        if line not in (b'\r\n', b'\n'):
+            head.append(line)
+            continue
+        match = _STATUS_LINE.match(head[0]) if head else None
+        status = int(match[1]) if match else None
+        fields = _fields(head[1:])
+        if status is not None and status >= 200:
+            # The trailers of a chunked body may follow.
+            return status, fields
+        # Another head follows a 1xx.
+        head = []
+    return None if head else status, fields
+
+
+def _fields(lines: list[bytes]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    name = None
+    for line in lines:
+        value = line.decode('latin-1')
+        # A line that begins with a blank continues the value above.
+        if not value.startswith((' ', '\t')):
+            before, colon, value = value.partition(':')
+            if not colon:
+                continue
+            name = before.strip(_SPACE).lower()
+        if name is not None:
+            value = value.strip(_SPACE)
+            # Other readers join a field that comes twice in this way.
+            fields[name] = (
+                f'{fields[name]}, {value}' if name in fields else value
+            )
+    return fields

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The token of a sweep, and when it is worth getting another."""
+"""The token of a sweep, and its renewal."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ import math
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.reply import Reply
 
-# trove/common/auth.py: Trove answers this to a caller without an admin role.
-# Any other 401 comes from keystonemiddleware, and concerns the token.
+# Trove's message to a caller without an admin role (trove/common/auth.py). Any
+# other 401 comes from keystonemiddleware, and concerns the token.
 _NOT_ADMIN = 'User does not have admin privileges.'
 
-#: Seconds between two logins of a sweep. An API process that refuses every
-#: token must not cause a login for each request.
+#: Seconds between two logins of a sweep. If an API process refuses every
+#: token, there must not be a login for each request.
 PAUSE = 5.0
 
 
 def refuses_user(reply: Reply) -> bool:
-    """Whether a reply says that no token of this user will do."""
+    """Whether Trove refuses the user, whatever the token."""
     return reply.status == 401 and reply.fault == _NOT_ADMIN
 
 
 class Login:
-    """Gets the first token, and another one when that is refused.
+    """Gets the first token, and a new one when the API refuses it.
 
-    :param access: whose session logs in.
-    :param clock: tells the time in seconds.
+    :param access: the access whose session logs in.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(self, access: Access, clock: Callable[[], float]):
         self._access = access
         self._clock = clock
         self._not_before = -math.inf
-        #: The header lines of a request, the token among them. Each token
-        #: has a list of its own, which stands for it.
+        #: The header lines of a request, the token among them. There is a new
+        #: list for each token.
         self.headers: list[str] = []
 
     def begin(self) -> None:
@@ -57,11 +57,11 @@ class Login:
         self.headers = self._access.headers()
 
     def renewed(self, refused: list[str]) -> bool:
-        """Replace a token that was refused, once for all its requests.
+        """Replace a token that the API refused, once for all its requests.
 
-        :param refused: the headers that the refused request was sent with.
+        :param refused: the headers of the refused request.
         :returns: whether to send the request again, with the headers of now.
-            That would not help if the token is new.
+            If the last login was a moment ago, that would not help.
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
         if refused is not self.headers:

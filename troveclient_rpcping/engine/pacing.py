@@ -10,13 +10,14 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""One gate for a whole sweep: how fast it may send.
+"""The gate of a sweep: it says how fast the sweep may send.
 
-Trove allows each project 200 GETs a minute, in every API process for itself:
-a leaky bucket that holds 200, and then lets one through every 0.3 s
-(trove/common/limits.py). A refused request costs none of that budget, so the
-gate sends slightly more than is let through, and learns the budget, of
-all API processes together, from the share that is refused.
+Trove's rate limit allows each project 200 GETs a minute. It is a leaky bucket:
+the first 200 requests pass at once, and then one every 0.3 s
+(trove/common/limits.py). Each API process has a bucket of its own. A refused
+request costs nothing. So the gate sends a few more requests than the limit
+allows. From the share of refusals it learns the budget of all API processes
+together.
 """
 
 from __future__ import annotations
@@ -28,52 +29,51 @@ import re
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.reply import Reply
 
-# By how much the rate grows with each request that is let through, and
-# shrinks with one that is refused. In balance the share that is refused is
-# the growth by the shrinking: 2.4 %.
+# The growth of the rate with each request that is admitted, and its shrinking
+# with each that is refused. In balance, the share of refusals is the growth
+# divided by the shrinking: 2.4 %.
 _GROWTH = 0.006
 _SHRINKING = 0.25
 _REFUSED = _GROWTH / _SHRINKING
 
-# The kernel does not spread connections evenly over API processes: the whole
-# budget is used up only if the busiest process refuses more. So with several
-# processes the rate grows faster as long as few requests were refused. A
-# refusal of one process lowers the rate little, unless the rate is far beyond
-# the budget of the processes that were counted.
+# The kernel does not spread connections evenly over API processes. To use the
+# whole budget, the busiest process must refuse more requests. So with several
+# processes the rate grows faster while refusals are few. A refusal lowers the
+# rate less, unless the rate is far beyond the budget of the known processes.
 _GROWTH_OF_SEVERAL = 0.015
 _GROWTH_IF_REFUSED = 0.004
 _SHRINKING_OF_SEVERAL = 0.07
 _FAR_BEYOND = 1.5
 _FEW = 0.08
 
-# The share of the budget below which the rate does not fall: from next to
-# nothing it would grow for ever. With several processes the share is larger,
-# as long as few requests were refused.
+# The rate does not fall below this share of the budget, because it would take
+# very long to grow again. With several processes the share is larger while
+# refusals are few.
 _LEAST = 0.5
 _LEAST_OF_SEVERAL = 0.95
 
-# The first refusal names the budget of one API process. Other processes may
-# have a whole budget left: search for it fast, once.
+# The growth after the first refusal. The refusal names the budget of one API
+# process, and others may have their whole budget left.
 _FIRST_SEARCH = 0.05
 
-# After this number of requests without a refusal the budget must be larger
-# than was thought: other API processes have theirs left. Search for it.
+# The growth after many requests without a refusal. The budget must be larger
+# than the gate thinks: other API processes have budget left.
 _MANY_IN_A_ROW = 50
 _SEARCH = 0.015
 
-# The gate makes up for a delay of this length, in seconds. It makes up for
-# none where the user gave the rate, because that is a maximum.
+# The longest delay, in seconds, that the gate makes up for by sending faster.
+# It makes up for none if the user gave the rate, because that is a maximum.
 _LAG = 1.0
 
-# Requests a second that a server is assumed to let through, if it refuses the
-# very first ones and names no limit.
+# The assumed rate of a server that refuses the first requests and names no
+# limit, in requests a second.
 _UNNAMED = 1.0
 
-# No pause is longer, in seconds, whatever a server asks for.
+# The longest pause, in seconds, even if a server asks for a longer one.
 _LONGEST_PAUSE = 120.0
 
-#: After this number of seconds in which the server let no request through, it
-#: does not limit the rate but refuses. Trove's limits are by the minute.
+#: If the server admits no request for this number of seconds, it never will:
+#: Trove's limits are by the minute.
 STARVED = 150.0
 
 _PERIODS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400}
@@ -86,7 +86,7 @@ class Gate:
 
     :param rate: requests a second at the most; None for no limit but the
         server's.
-    :param on_throttle: is called after each refusal.
+    :param on_throttle: the gate calls it after each refusal.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Gate:
         self._maximum = rate
         self._rate = rate
         self._lag = _LAG if rate is None else 0.0
-        # What one API process lets through, as its refusal says: requests a
+        # The limit of one API process, as its refusal names it: requests a
         # second, and requests at once after a pause.
         self._process_rate = 0.0
         self._process_burst = 0.0
@@ -109,9 +109,10 @@ class Gate:
         self._refusals = 0
         self._next = 0.0
         self._closed_until = 0.0
-        # The number of times that the rate was lowered. A refusal of a request
-        # that was sent before says nothing about the rate of now.
+        # How many times the rate was lowered. If a request was sent before the
+        # last time, its refusal says nothing about the rate of now.
         self._generation = 0
+        # How many requests were admitted since the last refusal.
         self._in_a_row = 0
         # Whether requests wait for the gate.
         self._saturated = False
@@ -120,7 +121,7 @@ class Gate:
 
     @property
     def rate(self) -> float | None:
-        """Requests a second that get through; None while it is not known."""
+        """Requests a second that pass; None while that is not known."""
         if self._rate is None or not self.throttled:
             return self._rate
         return self._rate * (1 - _REFUSED)
@@ -138,24 +139,24 @@ class Gate:
         return since is not None and now - since > STARVED
 
     def sent(self, now: float) -> int:
-        """Record a request that is sent; return the generation of its rate."""
+        """Record that a request is sent; return the generation of its rate."""
         self._began = min(self._began, now)
         if self._rate is not None:
-            self._note_pressure(now - max(self._next, self._closed_until))
+            self._note_idle(now - max(self._next, self._closed_until))
             due = max(self._next, now - self._lag)
             self._next = due + 1 / self._rate
         return self._generation
 
-    def _note_pressure(self, idle: float) -> None:
-        """Record for how many seconds no request used the open gate."""
+    def _note_idle(self, idle: float) -> None:
+        """Record for how many seconds the gate was open and unused."""
         if idle > _LAG:
             self._saturated = False
         elif self._rate is not None and idle * self._rate <= 1.0:
-            # The gate has no delay left to make up for.
+            # The gate has made up for its delays.
             self._saturated = True
 
     def admitted(self, generation: int) -> None:
-        """Record a request that the rate limit let through."""
+        """Record that the rate limit admitted a request."""
         self._refused_since = None
         self._admitted += 1
         if (
@@ -164,7 +165,7 @@ class Gate:
             or self._rate is None
         ):
             return
-        # Requests below the rate say nothing of the budget.
+        # Requests below the rate say nothing about the budget.
         if not self._saturated:
             return
         self._in_a_row += 1
@@ -182,7 +183,7 @@ class Gate:
         return _SEARCH if self._in_a_row > _MANY_IN_A_ROW else _GROWTH
 
     def refused(self, now: float, generation: int, reply: Reply) -> float:
-        """Record a request that the rate limit of the server refused.
+        """Record that the rate limit refused a request.
 
         :param now: when the refusal arrived.
         :param generation: the result of :meth:`sent` for the request.
@@ -190,8 +191,8 @@ class Gate:
         :returns: seconds until that request may be sent again.
         """
         pause = min(reply.retry_after or 1.0, _LONGEST_PAUSE)
-        # Trove rounds the pause up to whole seconds, so the budget may be back
-        # up to a second earlier.
+        # Trove rounds the pause up to whole seconds, so the real pause may be
+        # up to a second shorter.
         if pause > 1.0:
             self._closed_until = max(self._closed_until, now + pause - 1.0)
         if self._refused_since is None:
@@ -216,8 +217,9 @@ class Gate:
                 least = _LEAST_OF_SEVERAL
             self._rate = max(self._rate * (1 - shrinking), budget * least)
         else:
-            # The refusal names the budget of one API process; there may be
-            # several. If it names none, start at half the observed rate.
+            # The refusal names the budget of one API process, and there may be
+            # several. If it names none, the gate starts at half the observed
+            # rate.
             rate, self._process_burst = _named_budget(reply) or (
                 max(self._admitted / seconds / 2, _UNNAMED),
                 math.inf,
@@ -235,10 +237,10 @@ class Gate:
         return self._refusals < _FEW * self._admitted
 
     def _count_processes(self, seconds: float) -> None:
-        """Count the API processes by the requests that were let through.
+        """Count the API processes by the requests that were admitted.
 
-        Each process lets its burst through, and then its rate. A tenth more
-        may be due to clocks.
+        Each process admits its burst, and then its rate. The count allows for
+        a tenth more, because clocks differ.
         """
         most = self._process_burst + self._process_rate * seconds
         processes = math.ceil(self._admitted / most - 0.1)
@@ -253,8 +255,8 @@ _LIMIT = re.compile(
 
 def _named_budget(reply: Reply) -> tuple[float, float] | None:
     """Return the limit that Trove names: requests a second, and at once."""
-    # trove/common/limits.py, Limit.error_message; it stands in "details",
-    # which trove/common/wsgi.py, OverLimitFault, puts beside the message.
+    # The text is that of trove/common/limits.py, Limit.error_message. In the
+    # body it is the "details" (trove/common/wsgi.py, OverLimitFault).
     match = _LIMIT.search(reply.body.decode('utf-8', 'replace'))
     if match is None or match[1].strip('0') == '':
         return None

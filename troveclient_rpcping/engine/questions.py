@@ -26,13 +26,14 @@ from troveclient_rpcping.reply import Reply
 class Purpose(enum.Enum):
     """Why a request is sent."""
 
-    #: To learn of a guest that the caller asked for.
+    #: To ping a guest that the caller named.
     GUEST = enum.auto()
-    #: To see whether pings of a guest that answered get through.
+    #: To see whether a guest that answered still answers.
     CONTROL = enum.auto()
-    #: To see whether any agent answers: a guest that the caller did not name.
+    #: To see whether any agent answers, by a guest that the caller did not
+    #: name.
     WITNESS = enum.auto()
-    #: To learn which instances there are.
+    #: To get the listing of the instances.
     LISTING = enum.auto()
 
 
@@ -42,11 +43,11 @@ class Question:
 
     :param purpose: why it is sent.
     :param path: path and query, from the endpoint on.
-    :param instance_id: the instance that is pinged; empty for a listing.
-    :param fresh: whether it needs a new connection. A kept one leads to the
-        same worker of trove-api again.
+    :param instance_id: the instance to ping; empty for a listing.
+    :param fresh: whether the request needs a new connection. A kept one leads
+        to the same worker of trove-api again.
     :param timeout: seconds for the request, in all.
-    :param limit: how much of the body is kept, in bytes.
+    :param limit: how many bytes of the body to keep.
     """
 
     purpose: Purpose
@@ -65,14 +66,12 @@ class Answer:
     :param reply: the reply, or why there is none.
     :param rtt: seconds from sending the request to the end of the reply;
         None if there was no reply.
-    :param sent: when it was sent, on the clock of ``time.monotonic``.
-    :param arrived: when its end was seen, on that clock.
+    :param arrived: when it ended, on the clock of ``time.monotonic``.
     """
 
     question: Question
     reply: Reply | NoReply
     rtt: float | None
-    sent: float
     arrived: float
 
 
@@ -84,13 +83,13 @@ class Agenda(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether no request is left to send or to await."""
+        """Whether no request is left to send, and none is under way."""
 
     def next(self, now: float) -> Question | None:
-        """Return the next request to send now; None for none yet."""
+        """Return the next request; None if it is not time for it yet."""
 
     def wakes(self, now: float) -> float:
-        """Return when to call :meth:`next` again if nothing ends before."""
+        """Return when to call :meth:`next` again if no request ends before."""
 
     def sent(self, question: Question, now: float) -> None:
         """Record that a request was sent."""
@@ -105,9 +104,9 @@ class Agenda(Protocol):
         """Record the end of a request."""
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
-        """Give up every request that is not answered.
+        """Give up every request without an answer.
 
         :param why: the reason, in a sentence.
-        :param late: whether the deadline passed. Then a request under way had
-            no answer in time.
+        :param late: whether the deadline passed. Then the requests under way
+            had no answer in time.
         """

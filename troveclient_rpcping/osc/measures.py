@@ -61,11 +61,12 @@ class Measures:
         if textfile or served:
             # Only now: importing the library of Prometheus takes time.
             from troveclient_rpcping.prometheus import metrics
+            from troveclient_rpcping.prometheus.textfile import check
 
             self.metrics = metrics.Metrics(labels, counters=not single)
             if textfile:
                 # Now, and not after a long sweep.
-                self.metrics.check(textfile)
+                check(textfile)
 
     def begins(self) -> None:
         """Record that a sweep begins."""

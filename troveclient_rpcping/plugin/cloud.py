@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The cloud that the options, the environment and clouds.yaml name."""
+"""The choice of a cloud, from options, the environment and clouds.yaml."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from keystoneauth1 import loading
 from openstack import connection
 from openstack import exceptions
 from openstack.config import cloud_region
+from openstack.config import loader
 from openstack.config import OpenStackConfig
 
 from troveclient_rpcping import client
@@ -44,18 +45,18 @@ _SETTINGS = (
 )
 
 
-def _files(config: OpenStackConfig, kind: str) -> list[str]:
+def _files(kind: str) -> list[str]:
     """Return the files that openstacksdk looks for, in its order.
 
-    :param config: its configuration.
-    :param kind: ``config`` or ``secure``.
+    :param kind: ``CONFIG`` or ``SECURE``.
     """
-    # openstacksdk has no public name for them.
-    return list(getattr(config, f'_{kind}_files', ()))
+    named = os.environ.get(f'OS_CLIENT_{kind}_FILE')
+    files: list[str] = getattr(loader, f'{kind}_FILES')
+    return [named, *files] if named else files
 
 
 def _forget_empty_variables() -> None:
-    """Remove empty variables, as scripts without a value leave them.
+    """Remove empty variables: a script without a value leaves them behind.
 
     openstacksdk and keystoneauth read an empty variable in different ways.
     """
@@ -65,7 +66,7 @@ def _forget_empty_variables() -> None:
 
 
 def without_empty(argv: Sequence[str]) -> list[str]:
-    """Return a command line without options of a cloud that are empty.
+    """Return a command line without the options of a cloud that are empty.
 
     :param argv: the command line.
     """
@@ -79,11 +80,12 @@ def without_empty(argv: Sequence[str]) -> list[str]:
 
 
 class Cloud:
-    """A cloud to log in to, as ``openstack`` would.
+    """A cloud to log in to, chosen as ``openstack`` chooses it.
 
-    Not by ``OpenStackConfig.register_argparse_arguments``: its defaults
-    override ``interface`` and ``insecure`` in clouds.yaml, half of its options
-    have no effect on a session, and its ``--timeout`` is ours.
+    This class adds the options itself. Those of
+    ``OpenStackConfig.register_argparse_arguments`` override ``interface`` and
+    ``insecure`` in clouds.yaml, many of them have no effect on a session, and
+    ``--timeout`` has another meaning here.
     """
 
     def __init__(self) -> None:
@@ -98,12 +100,12 @@ class Cloud:
     ) -> None:
         """Add the options that name the cloud, and those of its login.
 
-        :param parser: where to add them.
-        :param argv: the command line; the kind of login that it chooses
-            has further options.
+        :param parser: the parser to add them to.
+        :param argv: the command line. It chooses the kind of login, which has
+            options of its own.
         :raises openstack.exceptions.ConfigException: there is no such cloud.
-        :raises keystoneauth1.exceptions.NoMatchingPlugin: no such kind of
-            login.
+        :raises keystoneauth1.exceptions.NoMatchingPlugin: there is no such
+            kind of login.
         """
         group = parser.add_argument_group('which cloud')
         group.add_argument(
@@ -143,7 +145,7 @@ class Cloud:
         peek.add_argument('--os-cloud', nargs='?')
         name = peek.parse_known_args(list(argv))[0].os_cloud
         wanted = name or os.environ.get('OS_CLOUD')
-        # Without any cloud, openstacksdk ignores OS_CLOUD.
+        # If there is no cloud at all, openstacksdk ignores OS_CLOUD.
         if wanted and wanted not in self._config.get_cloud_names():
             raise exceptions.ConfigException(self._not_found(wanted))
         region = self._config.get_one(name, validate=False)
@@ -166,17 +168,17 @@ class Cloud:
             name: given.pop(name) for name in _SETTINGS if name in given
         }
         # The other options are for the login. As settings of the cloud they
-        # would not override those in clouds.yaml.
+        # would not override the login in clouds.yaml.
         self._region = self._config.get_one(
             **settings, auth=given, validate=False
         )
         self._region = self._config.get_one(**settings, auth=given)
 
     def explained(self, error: BaseException) -> str | None:
-        """Say why a login failed, and what to do.
+        """Return why a login failed, and what to do.
 
-        :param error: what the login raised.
-        :returns: None if that is not known.
+        :param error: the error of the login.
+        :returns: None if the cause is not known.
         """
         if self._region is None:
             return None
@@ -192,7 +194,7 @@ class Cloud:
         return str(config.get('auth_type')), dict(config.get('auth') or {})
 
     def _not_found(self, name: str) -> str:
-        """Say in which files a cloud was not found."""
+        """Return that a cloud was not found, and in which files."""
         said = self._unread()
         if self._config.config_filename:
             names = ', '.join(
@@ -204,10 +206,7 @@ class Cloud:
                 f'{self._config.config_filename} has {names or "none"}'
             )
         if not said:
-            folders = dict.fromkeys(
-                os.path.dirname(file)
-                for file in _files(self._config, 'config')
-            )
+            folders = dict.fromkeys(map(os.path.dirname, _files('CONFIG')))
             said.append(f'there is no clouds.yaml in {", ".join(folders)}')
         return f'Cloud {name} was not found: {"; ".join(said)}'
 
@@ -216,16 +215,16 @@ class Cloud:
         return '; '.join([said.rstrip('.'), *self._unread()])
 
     def _unread(self) -> list[str]:
-        """Say which files openstacksdk passed over, and why."""
-        # A folder that cannot be searched is named once.
+        """Return which files openstacksdk passed over, and why."""
+        # A folder is named once.
         return list(dict.fromkeys(self._passed_over()))
 
     def _passed_over(self) -> Iterator[str]:
         config = self._config
         named = os.environ.get('OS_CLIENT_CONFIG_FILE')
         for files, read in (
-            (_files(config, 'config'), config.config_filename),
-            (_files(config, 'secure'), config.secure_config_filename),
+            (_files('CONFIG'), config.config_filename),
+            (_files('SECURE'), config.secure_config_filename),
         ):
             # openstacksdk reads only the first file that it can read.
             for file in files[: files.index(read) if read in files else None]:

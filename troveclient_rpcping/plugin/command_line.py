@@ -26,7 +26,7 @@ from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.cloud import without_empty
 
 #: The longest time for the plugin, in seconds. Nagios and Icinga end a plugin
-#: after 60; Nagios then reports CRITICAL.
+#: after 60 seconds; then Nagios reports CRITICAL.
 DEADLINE = 50.0
 
 _DESCRIPTION = """\
@@ -56,7 +56,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def verbosity(argv: Sequence[str]) -> int:
-    """Return how often -v was given in a command line, right or wrong."""
+    """Return how often a command line has -v, even if it has mistakes."""
     peek = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     _add_verbosity(peek)
     try:
@@ -68,10 +68,10 @@ def verbosity(argv: Sequence[str]) -> int:
 def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line.
 
-    :param cloud: adds its own options.
+    :param cloud: the cloud, which adds options of its own.
     :param argv: the command line, without the name of the program.
     :raises UsageError: the command line is wrong.
-    :raises SystemExit: the help or the version was asked for, and is printed.
+    :raises SystemExit: the parser has printed the help or the version.
     """
     parser = own_parser()
     argv = without_empty(argv)
@@ -107,8 +107,8 @@ def own_parser() -> argparse.ArgumentParser:
         type=arguments.seconds,
         default=DEADLINE,
         help=(
-            'The longest time for the plugin; what is not known by then is '
-            'unknown (default: %(default)gs)'
+            'The longest time for the plugin; a guest without an answer by '
+            'then is unknown (default: %(default)gs)'
         ),
     )
     _add_verbosity(parser)

@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The signals that end ``check_trove_guest_rpc``, and how they do so.
+"""The signals that end ``check_trove_guest_rpc``.
 
 A monitoring system sends SIGTERM, a wrapper SIGALRM or SIGXCPU, a terminal
-SIGHUP. Nagios reports CRITICAL for a plugin that such a signal kills. So each
-of these signals raises :class:`Ended`, and the plugin prints its line.
+SIGHUP. If such a signal kills the plugin, Nagios reports CRITICAL. So each of
+these signals raises :class:`Ended`, and the plugin still prints its line.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import os
 import signal
 from types import FrameType
 
-# Seconds from the second signal to the end, whether the line was read or not.
+# Seconds from the second signal to the end, even if nobody reads the line.
 _GRACE = 2.0
 
 _LEFT_ALONE = {
-    # No process can catch these.
+    # A process cannot catch these.
     *(signal.SIGKILL, signal.SIGSTOP),
-    # These end no process.
+    # These do not end a process.
     *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
     # After the handler of a fault, the same fault happens again.
@@ -39,7 +39,7 @@ _LEFT_ALONE = {
 
 
 class Ended(BaseException):
-    """A signal arrived that ends the process.
+    """A signal came that ends the process.
 
     :param number: the signal.
     """
@@ -49,7 +49,7 @@ class Ended(BaseException):
         self.number = number
 
     def __str__(self) -> str:
-        """Return the reason of the end, for the line."""
+        """Return the text for the line."""
         with contextlib.suppress(ValueError):
             return f'ended by {signal.Signals(self.number).name}'
         return f'ended by signal {self.number}'
@@ -58,13 +58,13 @@ class Ended(BaseException):
 def catch() -> None:
     """Let the first signal raise :class:`Ended` in the main thread.
 
-    A signal that the caller of the process ignores stays ignored.
+    The plugin goes on ignoring a signal that its caller ignores.
     """
     _handle_by(_end)
 
 
 def hold_off() -> None:
-    """Let the line be printed: a signal ends the process after a grace."""
+    """Let the plugin print its line: a signal ends it only after a grace."""
     _handle_by(_hurry)
 
 
@@ -75,13 +75,14 @@ def _handle_by(handler: object) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # "timeout" sends its signal twice. The second must not interrupt the end.
+    # "timeout" sends its signal twice. The second one must not interrupt the
+    # printing.
     hold_off()
     raise Ended(number)
 
 
 def _hurry(number: int, frame: FrameType | None) -> None:
-    # Not by a thread: the signal may have interrupted the start of one.
+    # Not with a thread: the signal may have interrupted the start of another.
     if not any(signal.getitimer(signal.ITIMER_REAL)):
         signal.signal(signal.SIGALRM, _give_up)
         signal.setitimer(signal.ITIMER_REAL, _GRACE)

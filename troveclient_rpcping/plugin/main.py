@@ -10,12 +10,12 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""``check_trove_guest_rpc``: the process, and how it ends.
+"""``check_trove_guest_rpc``: the start and the end of the process.
 
-Whatever happens, it is one line on standard output and an exit status from 0
-to 3: a monitoring system takes a 1 for a warning and a 2 for an outage. So
-what is imported here cannot fail; the rest is imported when it can be said
-that it did.
+In every case the process prints a line and ends with a status from 0 to 3. A
+monitoring system takes any 1 for a warning and any 2 for an outage, so a
+plugin that fails must end with 3. At its top this module imports only modules
+that are always there. If a later import fails, the line says so.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def main() -> NoReturn:
         endings.catch()
         status = run(sys.argv[1:], sys.stdout, started, endings.hold_off)
     except BaseException as error:
-        # A signal before the check began.
+        # A signal came before the check began.
         _printed([_last_words(error)], sys.stdout)
     finally:
-        # Not sys.exit(): a thread that hangs, or a late signal, must not
-        # change the end of the process.
+        # Not sys.exit(): a thread that hangs would hold up the end, and a late
+        # signal would change the status.
         os._exit(status)
 
 
@@ -64,15 +64,15 @@ def run(
     """Make the check, print its lines, and return the exit status.
 
     :param argv: the command line, without the program.
-    :param stdout: where to print; None if it is closed.
-    :param started: when it began, on the clock.
-    :param hold_off: is called when only the printing is left.
+    :param stdout: standard output; None if it is closed.
+    :param started: when the plugin began, on the clock.
+    :param hold_off: this function calls it when only the printing is left.
     :param clock: returns the time in seconds.
     """
     try:
-        from troveclient_rpcping.plugin import check
+        from troveclient_rpcping.plugin import timed_check
 
-        state, lines = check.Check(argv, started, clock).outcome()
+        state, lines = timed_check.Check(argv, started, clock).outcome()
         status = int(state)
         hold_off()
     except BaseException as error:
@@ -83,7 +83,7 @@ def run(
 def _last_words(error: BaseException) -> str:
     if isinstance(error, endings.Ended):
         return f'TROVE GUEST RPC UNKNOWN - {error} while starting'
-    # Not by the module plaintext: it may be the missing one.
+    # Not with the module plaintext: its import may be what failed.
     text = f'{type(error).__name__}: {error}'.replace('|', ' ')
     clean = ''.join(c if c.isprintable() else ' ' for c in text)
     return f'TROVE GUEST RPC UNKNOWN - the check failed: {clean}'
@@ -100,13 +100,13 @@ def _printed(lines: Sequence[str], stdout: TextIO | None) -> bool:
         stdout.write(''.join(f'{line}\n' for line in lines))
         stdout.flush()
     except BaseException:
-        # The output is closed or full, or a signal came.
+        # Standard output is closed or full, or a signal came.
         return False
     return True
 
 
 def _silence() -> None:
-    # Icinga takes standard error for output: logs and warnings of libraries
-    # would stand in front of the line.
+    # Icinga reads standard error, too: logs and warnings of libraries would
+    # come before the line.
     warnings.simplefilter('ignore')
     logging.getLogger().addHandler(logging.NullHandler())

@@ -10,12 +10,12 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The text that a monitoring plugin prints: state, sentence, performance data.
+"""The text that the plugin prints: state, sentence and performance data.
 
-By the guidelines of the monitoring plugins
+The text follows the guidelines of the monitoring plugins
 (https://www.monitoring-plugins.org/doc/guidelines.html). A line break in a
-text would forge a line, and a pipe would forge performance data. So every
-text of a tenant, a guest or a server is cleaned before it is printed.
+name would forge a line, and a pipe would forge performance data. So every text
+of a tenant, a guest or a server is cleaned here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from troveclient_rpcping.verdict import Verdict
 _SERVICE = 'TROVE GUEST RPC'
 
 # The longest sentence in the first line, in characters. Old releases of NRPE
-# pass on 1 KiB in all, and the performance data come last.
+# cut the output at 1 KiB, and the performance data come last.
 _SENTENCE_LIMIT = 400
 
 _BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
@@ -48,7 +48,7 @@ _BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
 # The percentile of the round-trip times that has thresholds.
 _WATCHED = 'p95'
 
-# The level of -v from which on a guest has a line of its own.
+# The least number of -v with which a guest has a line of its own.
 _SHOWN_FROM = {
     Verdict.UNREACHABLE: 1,
     Verdict.ERROR: 1,
@@ -59,7 +59,7 @@ _SHOWN_FROM = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """The report on the guests that the plugin asked for.
+    """The report on the guests of a check.
 
     :param findings: the outcomes of the guests.
     :param thresholds: the thresholds of the check.
@@ -74,9 +74,9 @@ class Report:
     def state(self) -> State:
         """The state of the service.
 
-        Enough guests that are known to be bad are CRITICAL, however many
-        others are unknown. UNKNOWN outranks WARNING, because WARNING would
-        also say that the service is not worse.
+        If enough guests are known to be bad, the state is CRITICAL, however
+        many others are unknown. UNKNOWN outranks WARNING, because WARNING
+        would say that the state is not CRITICAL.
         """
         limits = self.thresholds
         if self._alerts(limits.critical) or self._is_slow(limits.rtt_critical):
@@ -89,7 +89,7 @@ class Report:
 
     @property
     def sentence(self) -> str:
-        """How many guests have which verdict, and why."""
+        """The number of guests with each verdict, and the reasons."""
         reachable = self._summary.verdicts[Verdict.REACHABLE]
         said = f'{reachable} of {self._summary.guests} guests reachable'
         for name, among in (('bad', _BAD), ('unknown', (Verdict.UNKNOWN,))):
@@ -112,7 +112,7 @@ class Report:
         }
         data = []
         for label, count in counts.items():
-            # A threshold must have the unit of its value: no percentage.
+            # A threshold has the unit of its value, so not percent.
             ends = (
                 _both(self._of(limits.warning), self._of(limits.critical))
                 if label == 'bad'
@@ -132,7 +132,7 @@ class Report:
         return ' '.join(data)
 
     def guests(self, verbosity: int) -> list[str]:
-        """Return a line for each guest that the reader wants to see.
+        """Return a line for each guest that this verbosity shows.
 
         :param verbosity: how many times -v was given: the bad guests from 1
             on, the unknown ones from 2 on, all from 3 on.
@@ -153,7 +153,7 @@ class Report:
 
     @property
     def _rtt(self) -> float | None:
-        """The round-trip time that has thresholds; None if nothing answers."""
+        """The watched round-trip time; None if no guest is reachable."""
         if not self._summary.rtts:
             return None
         return self._summary.percentile(dict(PERCENTILES)[_WATCHED])
@@ -178,15 +178,14 @@ class Report:
         off = summary.reasons[Reason.SERVER_OFF]
         return (
             tolerance.alerts(unknown - off)
-            # A user who tolerates some unknown guests tolerates guests that
-            # were asked in vain. A check that did not ask a guest, or that
-            # learnt nothing of any guest, was not made.
+            # Some unknown guests may be tolerable. But a check that left a
+            # guest out, or that knows nothing about any guest, is not made.
             or summary.reasons[Reason.NOT_ASKED] > 0
             or unknown == summary.guests
         )
 
     def _why_slow(self) -> list[str]:
-        """Name the threshold that the round-trip times exceed, if one."""
+        """Return which threshold the round-trip times reach, if any."""
         limits, rtt = self.thresholds, self._rtt
         for option, threshold in (
             ('--rtt-critical', limits.rtt_critical),
@@ -204,7 +203,7 @@ class Report:
         unknown = [
             each for each in self._results if each.verdict is Verdict.UNKNOWN
         ]
-        # The reason why the pings ended early explains all the rest.
+        # The reason why the pings ended early explains the other details.
         unknown.sort(key=lambda result: result.reason is not Reason.NOT_ASKED)
         return f': {unknown[0].detail}'
 

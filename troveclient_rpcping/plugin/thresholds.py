@@ -13,11 +13,11 @@
 """The states of a monitoring plugin, and the thresholds that lead to them.
 
 The library nagiosplugin has thresholds too. This package does not use it,
-because its frame fails where a monitoring system needs a true status:
+because a plugin on top of it may end with a wrong status:
 
-- argparse, signals and a closed output end it with statuses of their own;
+- a wrong option, a signal or a closed output each lead to another status;
 - it ranks UNKNOWN above CRITICAL;
-- a timeout makes it forget the results that it has;
+- after a timeout it drops the results so far;
 - its output may contain control characters.
 """
 
@@ -45,8 +45,8 @@ class State(enum.IntEnum):
 
 _INFINITY = Decimal('inf')
 
-# The smallest difference between two percentages or two durations that the
-# search for a useless threshold looks at.
+# The smallest difference between two percentages, or two durations, in the
+# search for a useless threshold.
 _STEP = Decimal('1e-6')
 
 
@@ -57,10 +57,10 @@ class Range:
     :param text: the range as the user gave it.
     :param start: the least value of the range.
     :param end: its greatest value.
-    :param inside: whether values inside it raise the alert; otherwise those
-        outside do.
-    :param percent: whether the values are percentages of the guests that the
-        check asks for.
+    :param inside: whether values inside the range raise the alert. Otherwise
+        values outside do.
+    :param percent: whether the values are percentages of the guests of the
+        check.
     """
 
     text: str
@@ -114,8 +114,8 @@ _WHOLE = re.compile(r'[0-9]{1,20}')
 def parse(text: str) -> Range:
     """Parse a range of numbers of guests, or of percentages.
 
-    The form is ``[@][start:]end``. With a ``%`` behind one number there must
-    be one behind each.
+    The form is ``[@][start:]end``. If one number has a ``%`` behind it, each
+    must have one.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
@@ -143,7 +143,7 @@ def parse_rtt(text: str) -> Range:
 
 
 def parse_tolerance(text: str) -> Range:
-    """Parse from how many guests on, or from which share, to alert.
+    """Parse the least number or percentage of guests that raises an alert.
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
@@ -229,7 +229,7 @@ class Thresholds:
     def mistakes(self) -> list[str]:
         """Say which warnings can never show.
 
-        The plugin makes the check all the same, and its line has them.
+        The plugin makes the check all the same, and its line has this text.
         """
         return [
             f'{less} {warning.text} never shows, since {more} '
@@ -253,11 +253,11 @@ def _hides(critical: Range, warning: Range, step: Decimal) -> bool:
 
     :param step: the smallest difference between two values.
     """
-    # Whether a number of guests is more than a share of them depends on the
-    # cloud.
+    # The number of guests decides how a number and a percentage compare.
     if critical.percent is not warning.percent:
         return False
-    # Between two ends all values are alike, so those beside an end will do.
+    # The state changes only at an end of a range, so the values beside the
+    # ends suffice.
     ends = [
         end // step * step
         for each in (warning, critical)

@@ -10,4 +10,4 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What Prometheus reads: metrics, over HTTP or in a file."""
+"""The metrics for Prometheus."""

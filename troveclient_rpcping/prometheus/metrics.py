@@ -12,10 +12,10 @@
 
 """The metrics of the last sweep, for Prometheus.
 
-A scrape reads what the last sweep left here, and never causes a sweep. The
-names of the metrics and their labels are a contract: alerts and dashboards
-depend on them. A label identifies a guest, or comes from a closed set. No text
-of a server or of a guest becomes a label, except the name, which is cleaned.
+A scrape reads the metrics of the last sweep, and never causes a sweep. Alerts
+and dashboards depend on the names of the metrics and of their labels: do not
+change them. A label identifies a guest, or has one of a few known values. It
+never has a text of a guest or a server, except for the name, which is cleaned.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from troveclient_rpcping.web import server
 _CLASSIC = 'text/plain; version=0.0.4; charset=utf-8'
 _OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
 
-# An unknown guest has no value: neither 0 nor 1 would be true.
+# An unknown guest has no value, because neither 0 nor 1 would be true.
 _UP = {Verdict.REACHABLE: 1.0, Verdict.UNREACHABLE: 0.0, Verdict.ERROR: 0.0}
 
 
 class Metrics:
     """The metrics of one command.
 
-    One thread reports sweeps here; any number of threads may read::
+    One thread records the sweeps; any number of threads may read::
 
         metrics = Metrics()
         metrics.observe(findings, ended=time.time(), seconds=6.4,
@@ -62,8 +62,8 @@ class Metrics:
 
     :param labels: labels of every sample, to tell the metrics of several
         monitors apart; none of :data:`arguments.OWN_LABELS`.
-    :param counters: whether counters are among the metrics. The counters of a
-        process that sweeps once never grow, so they say nothing.
+    :param counters: whether there are counters among the metrics. In a process
+        that sweeps once they would never grow.
     """
 
     def __init__(
@@ -75,30 +75,29 @@ class Metrics:
         self._labels = dict(labels or {})
         self._counters = _Counters() if counters else None
         self._last = _LastSweep()
-        # How many guests the last good sweep asked about; None before it.
+        # The number of guests in the last good sweep; None before it.
         self._guests: float | None = None
         # One thread renders at a time.
         self._rendering = threading.Lock()
-        # Of these metrics alone: the library's own registry also has those of
-        # the process.
+        # The library's own registry also has metrics of the process.
         self._registry = CollectorRegistry()
         self._publish()
         self._registry.register(self)
 
     def collect(self) -> Iterable[core.Metric]:
-        """Return all metrics: the registry calls this to render them."""
+        """Return all metrics; the registry calls this to render them."""
         return self._families
 
     def page(self, accept: str = '') -> server.Answer:
         """Answer a scrape.
 
-        Each sweep is rendered once in each format. That takes a second with
-        10,000 guests, and scrapers must not slow the next sweep.
+        Each sweep is rendered once in each format. With 10,000 guests that
+        takes a second, and scrapes must not delay the next sweep.
 
         :param accept: the Accept header.
         """
-        # Not choose_encoder() of the library: its content type has a version
-        # out of the Accept header, so a scraper could demand any number.
+        # Not choose_encoder() of the library: it copies a version out of the
+        # Accept header, so the number of content types has no limit.
         wanted = 'application/openmetrics-text' in accept.lower()
         kind = _OPENMETRICS if wanted else _CLASSIC
         texts = self._texts
@@ -135,7 +134,7 @@ class Metrics:
         )
 
     def failed(self, *, ended: float, seconds: float) -> None:
-        """Record a sweep that brought nothing: no login, or no listing.
+        """Record a sweep without results: no login, or no listing.
 
         Then all guests of the last good sweep are unknown.
 
@@ -147,22 +146,11 @@ class Metrics:
             self._counters.failed()
         self._publish()
 
-    def check(self, path: str | os.PathLike[str]) -> None:
-        """Find out whether :meth:`write` can write a file.
-
-        :param path: the file.
-        :raises OSError: it cannot; says in one line why.
-        """
-        textfile.check(path)
-
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file for the textfile collector of node_exporter.
 
-        A reader sees the old file or the new one, never a part of it.
-
-        :param path: the file; its name must end in ``.prom``, or
-            node_exporter will not read it.
-        :raises OSError: the file cannot be written; says in one line why.
+        :param path: the file.
+        :raises textfile.TextfileError: the file cannot be written.
         """
         textfile.write(path, self.page().body)
 
@@ -182,13 +170,13 @@ class Metrics:
                 sample._replace(labels={**self._labels, **sample.labels})
                 for sample in family.samples
             ]
-        # At once: a scrape sees one sweep, and never parts of two.
+        # One assignment, so that a scrape never sees parts of two sweeps.
         self._families = families
         self._texts: dict[str, bytes] = {}
 
 
 class _LastSweep:
-    """When the last sweeps were, and how long the last one took."""
+    """The times of the last sweeps, and the duration of the last one."""
 
     def __init__(self) -> None:
         self._success: bool | None = None
@@ -203,7 +191,7 @@ class _LastSweep:
         self._success, self._failed, self._duration = False, ended, seconds
 
     def families(self) -> list[core.Metric]:
-        """Return a gauge for each; one without a value yet has no sample."""
+        """Return the gauges. A gauge without a value has no sample."""
         return [
             core.GaugeMetricFamily(
                 'trove_guest_rpc_last_sweep_success',
@@ -236,7 +224,7 @@ class _Counters:
     """Counters and a histogram, from 0 at the start of the process."""
 
     # Bounds in seconds. A healthy agent takes some 30 ms. By default Trove
-    # gives an agent up after 15 s, and the client after 30 s.
+    # waits 15 s for an agent, and the client waits 30 s.
     _BOUNDS = (
         *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
         *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
@@ -245,7 +233,7 @@ class _Counters:
     def __init__(self) -> None:
         self._sweeps = {'done': 0.0, 'failed': 0.0}
         self._throttled = 0.0
-        # Round trips by the first bound that they do not exceed.
+        # The number of round trips up to each bound and above the one before.
         self._round_trips = [0.0] * (len(self._BOUNDS) + 1)
         self._round_trip_seconds = 0.0
 
@@ -262,7 +250,7 @@ class _Counters:
     def families(self) -> list[core.Metric]:
         sweeps = core.CounterMetricFamily(
             'trove_guest_rpc_sweeps',
-            'Sweeps, by outcome: done, or failed, which brought nothing.',
+            'Sweeps, by outcome: done, or failed (without results).',
             labels=['outcome'],
         )
         for outcome, count in self._sweeps.items():
@@ -304,7 +292,7 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
     info = core.InfoMetricFamily(
         'trove_guest_rpc',
         'Names of a guest, its owner and its server, to join on instance_id. '
-        'Tenants choose the names, and several guests may bear one.',
+        'Tenants choose the names, and several guests may have the same.',
     )
     # Prometheus drops a whole scrape for a series that comes twice.
     guests = {
@@ -342,8 +330,8 @@ def _label(text: str | None) -> str:
 def _unknown(guests: float | None) -> list[core.Metric]:
     """Return the counts while every guest is unknown.
 
-    :param guests: how many guests there are; None if that is unknown, too.
-        Then there are no counts: all 0 would look like a cloud without guests.
+    :param guests: the number of guests; None if it is unknown, too. Then there
+        are no counts, because 0 would look like a cloud without guests.
     """
     if guests is None:
         return _counts(None, None)

@@ -27,26 +27,30 @@ from troveclient_rpcping import plaintext
 _MODE = 0o644
 
 
+class TextfileError(OSError):
+    """The file cannot be written; the text says in one line why."""
+
+
 def check(path: str | os.PathLike[str]) -> None:
     """Find out whether :func:`write` can write a file.
 
     :param path: the file.
-    :raises OSError: it cannot; says in one line why.
+    :raises TextfileError: it cannot.
     """
     with _new_file(path) as descriptor:
         os.close(descriptor)
 
 
 def write(path: str | os.PathLike[str], text: bytes) -> None:
-    """Put a new file in the place of the old one, at once.
+    """Write a file. A reader sees the old file or the new one, never a part.
 
-    ``prometheus_client.write_to_textfile`` leaves the mode to the umask,
-    replaces a device as readily as a file, and writes into a temporary file
-    whose name others can foresee.
+    ``prometheus_client.write_to_textfile`` leaves the mode to the umask. It
+    also replaces devices, and the name of its temporary file is predictable.
 
-    :param path: the file.
-    :param text: the content of the new file.
-    :raises OSError: the file cannot be written; says in one line why.
+    :param path: the file. node_exporter reads it only if its name ends in
+        ``.prom``.
+    :param text: the content of the file.
+    :raises TextfileError: the file cannot be written.
     """
     with (
         _new_file(path, keep=True) as descriptor,
@@ -60,15 +64,15 @@ def write(path: str | os.PathLike[str], text: bytes) -> None:
 def _new_file(
     path: str | os.PathLike[str], *, keep: bool = False
 ) -> Iterator[int]:
-    """Open a temporary file beside another.
+    """Open a temporary file in the folder of another file.
 
     :param path: the other file.
-    :param keep: whether the temporary file takes its place in the end.
+    :param keep: whether the temporary file replaces the other one at the end.
     """
     target = pathlib.Path(path)
     try:
         _refuse_to_replace(target)
-        # The collector reads *.prom alone: this name must not look like one.
+        # The collector reads each *.prom, so this name ends otherwise.
         descriptor, temporary = tempfile.mkstemp(
             prefix=f'.{target.name}.', dir=target.parent
         )
@@ -82,14 +86,16 @@ def _new_file(
     except OSError as error:
         shown = plaintext.one_line(os.fspath(path))
         why = plaintext.one_line(error.strerror or str(error))
-        raise OSError(f'Cannot write {shown}: {why}') from error
+        raise TextfileError(f'Cannot write {shown}: {why}') from error
 
 
 def _refuse_to_replace(target: pathlib.Path) -> None:
-    """Refuse anything but a file: root would make a file of /dev/stdout."""
+    """Refuse all but a regular file: root would replace even /dev/stdout."""
     with contextlib.suppress(FileNotFoundError):
         mode = target.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise OSError('it is a link: give the path of the file itself')
+            raise TextfileError(
+                'it is a link: give the path of the file itself'
+            )
         if not stat.S_ISREG(mode):
-            raise OSError('not a regular file')
+            raise TextfileError('not a regular file')

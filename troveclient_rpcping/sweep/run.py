@@ -81,7 +81,11 @@ def ping(
         listing=listing,
     )
     engine = Engine(
-        access, sweep, gate=gate, deadline=deadline, patient=repeat.patient
+        access,
+        sweep,
+        gate=gate,
+        deadline=deadline,
+        login_may_fail=repeat.patient,
     )
     return _results(engine, sweep)
 

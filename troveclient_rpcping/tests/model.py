@@ -232,7 +232,7 @@ class _Simulation:
             if connection is not None and not question.fresh:
                 self.idle.append(connection)
             rtt = self.now - sent if isinstance(reply, Reply) else None
-            self.sweep.answered(Answer(question, reply, rtt, sent, self.now))
+            self.sweep.answered(Answer(question, reply, rtt, self.now))
 
         def begin(worker: int) -> None:
             worker = worker if connection is None else connection

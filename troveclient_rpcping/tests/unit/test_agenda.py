@@ -82,9 +82,7 @@ class Play:
         self.flight.remove(question)
         self.now += after
         rtt = None if isinstance(reply, NoReply) else after
-        self.sweep.answered(
-            Answer(question, reply, rtt, self.now - after, self.now)
-        )
+        self.sweep.answered(Answer(question, reply, rtt, self.now))
         self.take()
 
     def refuse(self, question: Question, pause: float) -> None:

@@ -1191,7 +1191,7 @@ class ProcessTest(TestCase):
             'import signal, sys\n'
             'class Finder:\n'
             '    def find_spec(self, name, *rest):\n'
-            '        if name == "troveclient_rpcping.plugin.check":\n'
+            '        if name == "troveclient_rpcping.plugin.timed_check":\n'
             f'            {act}\n'
             'sys.meta_path.insert(0, Finder())\n'
             f'{PROGRAM[2]}',

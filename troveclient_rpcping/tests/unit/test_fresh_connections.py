@@ -49,7 +49,7 @@ class FreshConnectionTest(testtools.TestCase):
 
     def answer(self, question: Question, reply: Reply, now: float) -> None:
         """Report the answers at once."""
-        self.sweep.answered(Answer(question, reply, 0.1, now - 0.1, now))
+        self.sweep.answered(Answer(question, reply, 0.1, now))
 
     def test_answers_that_come_go_on_by_the_same_connection(self) -> None:
         """The first pings open a connection, which is then kept."""

@@ -13,8 +13,10 @@
 """libcurl's event loop, and interrupts in the middle of it."""
 
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pycurl
 
@@ -27,6 +29,7 @@ from troveclient_rpcping.tests import base
 # Sweeps that would go on for hours, and the number of those interrupted.
 INTERRUPTED = """
 import signal, sys
+from troveclient_rpcping.sweep import run
 from troveclient_rpcping.tests import base
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 manager = base.TestCase('setUp').connect(sys.argv[1]).mgmt_instances
@@ -124,4 +127,28 @@ class LoopTest(base.TestCase):
         ended: list[tuple[Handle, int, str]] = []
         while not ended:
             ended = loop.wait(1e12)
+        self.assertEqual([(handle, pycurl.E_OK, '')], ended)
+
+    def test_an_absence_ends_no_attempt_to_connect(self) -> None:
+        """libcurl ends an attempt to connect by a clock of its own."""
+        listener = socket.create_server(('127.0.0.1', 0), backlog=0)
+        self.addCleanup(listener.close)
+        # This one fills the queue. The next has to try again after a second.
+        first = socket.create_connection(listener.getsockname())
+        self.addCleanup(first.close)
+        url = f'http://127.0.0.1:{listener.getsockname()[1]}/'
+        handle = Handle(Access(self.connect(url)))
+        handle.prepare(url, [], timeout=0.5, limit=1000)
+        loop = self.loop()
+        loop.start(handle)
+        self.assertEqual([], loop.wait(0.0))
+        left = time.monotonic()
+        for _ in range(2):
+            connection, _ = listener.accept()
+            self.addCleanup(connection.close)
+        connection.sendall(base.PONG)
+        loop.discount(time.monotonic() - left)
+        ended: list[tuple[Handle, int, str]] = []
+        while not ended:
+            ended = loop.wait(base.LONG)
         self.assertEqual([(handle, pycurl.E_OK, '')], ended)

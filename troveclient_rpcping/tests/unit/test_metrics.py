@@ -32,6 +32,7 @@ from troveclient_rpcping.cli.arguments import OWN_LABELS
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.prometheus import textfile
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import PingResult
@@ -621,10 +622,10 @@ class TextfileTest(TestCase):
             ('link.prom', 'it is a link: give the path of the file itself'),
         ):
             path = self.folder / name
-            for act in (self.metrics.check, self.metrics.write):
+            for act in (textfile.check, self.metrics.write):
                 error = self.assertRaises(OSError, act, path)
                 self.assertEqual(f'Cannot write {path}: {why}', str(error))
-        self.metrics.check(self.file)
-        self.metrics.check(self.folder / 'new.prom')
+        textfile.check(self.file)
+        textfile.check(self.folder / 'new.prom')
         self.assertEqual('old', self.file.read_text())
         self.assertEqual(before, self.left())

@@ -68,6 +68,8 @@ class RpcPingTest(base.TestCase):
         self.assertEqual(
             (GUEST, f'req-{GUEST}'), (error.instance_id, error.request_id)
         )
+        path = self.server.requests[0][0].removeprefix(f'/v1.0/{base.PROJECT}')
+        self.assertEqual(self.server.url + path, error.url)
         self.assertIn('Timeout trying to connect', str(error))
 
     def test_a_failing_agent_raises_guest_error_with_all_of_its_text(

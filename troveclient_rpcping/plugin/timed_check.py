@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""One run of ``check_trove_guest_rpc``.
+"""One check of the plugin, which ends at its deadline.
 
 A thread does the work, and the main thread waits for it until the deadline. So
 a name server, a Keystone or a disk that hangs holds up the work, but neither
@@ -42,22 +42,22 @@ from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 
-# The stages in which a login may fail.
+# The first two stages of the work. A login may fail in both.
 _LOGIN = ('reading the options', 'logging in')
 
-# Seconds from one look for signals to the next. A signal that the kernel gives
-# to another thread does not interrupt the wait.
+# The longest wait without a look for signals, in seconds. If the kernel gives
+# the signal to another thread, the signal does not interrupt the wait.
 _TICK = 0.1
 
-# The texts of the exceptions of these packages are sentences.
-_SPEAKING = ('keystoneauth1', 'openstack', 'troveclient')
+# The packages whose exceptions have a sentence as their text.
+_WITH_SENTENCES = ('keystoneauth1', 'openstack', 'troveclient')
 
 
 class Check:
-    """One run of the plugin.
+    """One check.
 
     :param argv: the command line, without the program.
-    :param started: when it began, on this clock.
+    :param started: when the plugin began, on this clock.
     :param clock: returns the time in seconds.
     """
 
@@ -70,7 +70,7 @@ class Check:
         self._argv = list(argv)
         self._clock = clock
         self._started = started
-        # Until the command line is read.
+        # These count until the command line is parsed.
         self._options = argparse.Namespace(
             deadline=command_line.DEADLINE,
             verbose=command_line.verbosity(argv),
@@ -78,16 +78,16 @@ class Check:
         self._help = io.StringIO()
         self._stage = _LOGIN[0]
         self._cloud: Cloud | None = None
-        # Once the guests are chosen.
+        # None until the guests are chosen.
         self._survey: Survey | None = None
         self._failure: BaseException | None = None
         self._done = threading.Event()
 
     def outcome(self) -> tuple[State, list[str]]:
-        """Make the check, and return the state and what to print."""
+        """Make the check, and return the state and the lines to print."""
         trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
-            # A plugin that only shows its help has checked nothing.
+            # The plugin shows its help, and has checked nothing.
             return State.UNKNOWN, self._help.getvalue().splitlines()
         if self._survey is None:
             sentence = trouble or self._out_of_time()
@@ -108,10 +108,10 @@ class Check:
         ]
 
     def _wait(self) -> str:
-        """Wait for the work; return what went wrong, except for the time."""
+        """Wait for the work; return why it failed, unless for the time."""
         try:
             threading.Thread(target=self._work, daemon=True).start()
-            # The options may change the deadline.
+            # The command line may change the deadline.
             while self._left and not self._done.wait(min(_TICK, self._left)):
                 pass
         except endings.Ended as ended:
@@ -130,7 +130,7 @@ class Check:
             explained = self._cloud.explained(failure)
             if explained:
                 return explained
-        if text and kind.__module__.startswith(_SPEAKING):
+        if text and kind.__module__.startswith(_WITH_SENTENCES):
             return text
         return f'{kind.__name__}: {text}'
 
@@ -149,17 +149,17 @@ class Check:
 
     def _work(self) -> None:
         try:
-            self._run()
+            self._check()
         except BaseException as error:
             self._failure = error
         finally:
             self._done.set()
 
-    def _run(self) -> None:
+    def _check(self) -> None:
         cloud = self._cloud = Cloud()
         with (
             contextlib.redirect_stdout(self._help),
-            # keystoneauth has a parser of its own, which prints there.
+            # The parser of keystoneauth prints there.
             contextlib.redirect_stderr(io.StringIO()),
         ):
             options = self._options = command_line.parse(cloud, self._argv)
@@ -173,12 +173,12 @@ class Check:
             arguments.plan(options),
             stdin=sys.stdin,
             project_id=cloud.project_id,
-            # A tenant may give an instance a name that is watched.
+            # Two tenants may give their instances the same name.
             strict=False,
             exclusions=exclusions,
         )
         if not survey.choose(manager, self._time_for_work):
-            # A check of no guest has checked nothing.
+            # A check without a guest checks nothing.
             file = plaintext.one_line(str(options.from_file))
             raise NoTargetError(f'{file} names no instance')
         self._stage = 'pinging'
@@ -187,7 +187,7 @@ class Check:
 
     @property
     def _time_for_work(self) -> float:
-        """Seconds for the parts that keep a deadline by themselves."""
+        """Seconds for the listing and the pings, which end in time."""
         left = self._left
         return max(0.001, left - min(2.0, left / 5))
 
