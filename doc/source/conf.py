@@ -32,6 +32,8 @@ extensions = [
 smartquotes = False
 
 html_theme = 'openstackdocs'
+html_static_path = ['_static']
+html_css_files = ['pages.css']
 # No "report a bug" link: the theme must know the repository for it.
 openstackdocs_auto_name = False
 openstackdocs_use_storyboard = False
