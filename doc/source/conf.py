@@ -41,6 +41,8 @@ openstackdocs_use_storyboard = False
 master_doc = 'index'
 exclude_patterns: list[str] = []
 pygments_style = 'native'
+# Most literal blocks are output.
+highlight_language = 'none'
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
