@@ -32,6 +32,8 @@ extensions = [
 smartquotes = False
 
 html_theme = 'openstackdocs'
+html_static_path = ['_static']
+html_css_files = ['pages.css']
 # No "report a bug" link: the theme must know the repository for it.
 openstackdocs_auto_name = False
 openstackdocs_use_storyboard = False
@@ -39,6 +41,8 @@ openstackdocs_use_storyboard = False
 master_doc = 'index'
 exclude_patterns: list[str] = []
 pygments_style = 'native'
+# Most literal blocks are output.
+highlight_language = 'none'
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'

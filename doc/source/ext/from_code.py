@@ -10,10 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the pages take from the code: enums, exit statuses and options.
+"""Tables of verdicts, reasons, exit statuses and options, from the code.
 
-A table that is made from the code cannot fall behind it. What lacks its ``#:``
-comment is an error, and ends the build.
+Such a table cannot differ from the code. A value without a ``#:`` comment is
+an error, and ends the build.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from troveclient_rpcping.verdict import Verdict
 def comment(module: str, name: str) -> str:
     """Return the ``#:`` comment of a constant or a member of an enum.
 
-    :param module: where it stands.
-    :param name: what it is called there, as in ``Verdict.ERROR``.
-    :raises LookupError: it has none.
+    :param module: the module of the constant.
+    :param name: its name in the module, as in ``Verdict.ERROR``.
+    :raises LookupError: there is no comment.
     """
     owner, _, attribute = name.rpartition('.')
     comments = ModuleAnalyzer.for_module(module).find_attr_docs()
@@ -83,7 +83,7 @@ class _Table(SphinxDirective):
 
 
 class Verdicts(_Table):
-    """``.. verdicts::``: every verdict, and what it means."""
+    """``.. verdicts::``: every verdict, and its meaning."""
 
     header = ('Verdict', 'What it means')
     widths = (15, 85)
@@ -98,9 +98,9 @@ class Verdicts(_Table):
 
 
 class Reasons(_Table):
-    """``.. reasons::``: every reason, its verdict, and what Trove says.
+    """``.. reasons::``: every reason, its verdict, and a reply of Trove.
 
-    The verdict is what the program makes of the reply beside it.
+    The verdict is the judgement on the reply beside it.
     """
 
     header = ('Verdict', 'Reason', 'What happened', 'An answer of this kind')
@@ -113,7 +113,7 @@ class Reasons(_Table):
             outcome = fixture.for_reason(reason, instance_id)
             judgement = judge(outcome, instance_id)
             if judgement.reason is not reason:
-                raise LookupError(f'the example of {reason} is another')
+                raise LookupError(f'the example of {reason} has another')
             yield (
                 f'``{judgement.verdict}``',
                 f'``{reason}``',
@@ -130,7 +130,7 @@ def _said(outcome: Reply | NoReply) -> str:
 
 
 class ExitStatuses(_Table):
-    """``.. exit-statuses::``: those of the commands."""
+    """``.. exit-statuses::``: the exit statuses of the commands."""
 
     header = ('Status', 'What it means, and what a runbook may do')
     widths = (12, 88)
@@ -147,10 +147,10 @@ class ExitStatuses(_Table):
 
 
 class Options(SphinxDirective):
-    """``.. options:: PROGRAM``: its arguments, and what they do.
+    """``.. options:: PROGRAM``: its arguments, and their meaning.
 
-    Not those that every command of ``openstack`` has for its output, nor those
-    that name a cloud.
+    The list leaves out the options for the output, which every command of
+    ``openstack`` has, and those that name a cloud.
     """
 
     required_arguments = 1
@@ -165,9 +165,9 @@ class Options(SphinxDirective):
 
 
 class Command(sphinxext.AutoprogramCliffDirective):  # type: ignore[misc]
-    """``.. autoprogram-cliff::``: as cliff has it, with the defaults.
+    """``.. autoprogram-cliff::``: cliff's directive, with the defaults.
 
-    cliff prints "%(default)s" as it stands in the help.
+    cliff itself prints the "%(default)s" of a help text unchanged.
     """
 
     def _load_command(self, manager: Any, command_name: str) -> Any:
@@ -177,7 +177,7 @@ class Command(sphinxext.AutoprogramCliffDirective):  # type: ignore[misc]
             __doc__ = command.__doc__
 
             def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-                """Return the parser, its help as a user sees it."""
+                """Return the parser, with the help that a user sees."""
                 parser: argparse.ArgumentParser = super().get_parser(prog_name)
                 for action in parser._actions:
                     if action.help:
@@ -202,8 +202,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    # argparse has no public way to its arguments. What others add stands in
-    # groups of its own.
+    # argparse has no public way to its arguments. Those of cliff and
+    # keystoneauth stand in groups of their own.
     return [
         action
         for group in (parser._positionals, parser._optionals)
@@ -233,8 +233,8 @@ def _help(action: argparse.Action) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx of the directives."""
-    # After cliff's own: it is replaced.
+    """Add the directives to Sphinx."""
+    # After cliff's own directive, which this replaces.
     app.setup_extension('cliff.sphinxext')
     app.add_directive('autoprogram-cliff', Command, override=True)
     app.add_directive('verdicts', Verdicts)
