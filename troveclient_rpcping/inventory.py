@@ -100,6 +100,9 @@ class Server:
     host: str | None = None
     status: str | None = None
 
+    def __post_init__(self) -> None:
+        plaintext.clean_fields(self, 'id', 'host', 'status')
+
     @property
     def is_off(self) -> bool:
         """Whether it does not run, so that no agent in it can answer."""
@@ -110,8 +113,10 @@ class Server:
 class Instance:
     """One row of the management listing. None stands for what it lacks.
 
+    Tenants and servers chose these texts. So each one is made a clean line.
+
     :param id: the ID.
-    :param name: the name, which its tenant chose. Neither unique nor clean.
+    :param name: the name. It need not be unique.
     :param project_id: the project that it belongs to.
     :param datastore: type and version, as in ``mysql 8.0``.
     :param status: Trove's status, as in ``ACTIVE``. Trove fakes SHUTDOWN for
@@ -131,6 +136,10 @@ class Instance:
     last_heartbeat: str | None = None
     heartbeat_age: float | None = None
     server: Server | None = None
+
+    def __post_init__(self) -> None:
+        plaintext.clean_fields(self, 'id', 'name', 'project_id')
+        plaintext.clean_fields(self, 'datastore', 'status', 'last_heartbeat')
 
     @property
     def is_stale(self) -> bool:

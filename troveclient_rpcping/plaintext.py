@@ -51,6 +51,9 @@ _USER_IN_URL = re.compile(
     r'(?<=://)(?:[^\s/?#]{1,256}|[^\s/:@\[]{0,256}:(?!\d+(?:[/?#\s]|$))\S{0,256})@'
 )
 
+# Most texts are clean: ASCII words, a space apart, without a password.
+_CLEAN = re.compile(r'[!-?A-~]+(?: [!-?A-~]+)*')
+
 # A text that every parser of lines reads as one word.
 _WORD = re.compile(r'[\w.:-]+')
 
@@ -88,6 +91,8 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     :param limit: the longest line to return, in characters; a longer one is
         cut, and ends in an ellipsis.
     """
+    if len(text) <= limit and _CLEAN.fullmatch(text):
+        return text
     # Nothing beyond a few times the limit can show, so hostile megabytes are
     # not cleaned.
     head = _ESCAPES.sub('', _USER_IN_URL.sub('***@', text[: limit * 8]))
@@ -95,6 +100,18 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     if len(line) > limit or len(text) > limit * 8:
         return line[: limit - 1].rstrip() + '…'
     return line
+
+
+def clean_fields(value: object, *names: str) -> None:
+    """Make texts of a dataclass clean lines, frozen or not.
+
+    :param value: a dataclass that is being made.
+    :param names: its fields that may be texts.
+    """
+    for name in names:
+        text = getattr(value, name)
+        if isinstance(text, str):
+            object.__setattr__(value, name, one_line(text))
 
 
 def first_line(text: str) -> str:

@@ -10,9 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The command line of ``openstack database instance rpc monitor``.
+"""``openstack database instance rpc monitor``: its command line.
 
-Like the module of the ping, it imports the rest of the package only when the
+Like ``rpc_ping``, this module imports the rest of the package only when the
 command runs.
 """
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 
 from osc_lib.command import command
-from osc_lib.i18n import _
 
 
 def _listen(text: str) -> tuple[str, int]:
@@ -56,7 +55,7 @@ class MonitorDatabaseInstances(command.Command):
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
-    # The command logs in by itself, within its time: see osc.login.
+    # The command logs in by itself, within its time: see osc/login.py.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -72,7 +71,7 @@ class MonitorDatabaseInstances(command.Command):
             metavar='<duration>',
             type=arguments.seconds,
             default=60.0,
-            help=_(
+            help=(
                 'The time from the start of one sweep to the start of the '
                 'next (default: %(default)gs)'
             ),
@@ -80,13 +79,13 @@ class MonitorDatabaseInstances(command.Command):
         parser.add_argument(
             '--json',
             action='store_true',
-            help=_('Print each change as a JSON object in a line'),
+            help='Print each change as a JSON object in a line',
         )
         parser.add_argument(
             '--listen',
             metavar='<address:port>',
             type=_listen,
-            help=_(
+            help=(
                 'Serve metrics for Prometheus and a status page for browsers '
                 'here, as in "127.0.0.1:9877"; a port alone is on loopback'
             ),
@@ -95,7 +94,7 @@ class MonitorDatabaseInstances(command.Command):
             '--listen-cert',
             metavar='<file>',
             type=arguments.file,
-            help=_(
+            help=(
                 'Serve HTTPS with this certificate, in PEM, and those between '
                 'it and its authority'
             ),
@@ -104,7 +103,7 @@ class MonitorDatabaseInstances(command.Command):
             '--listen-key',
             metavar='<file>',
             type=arguments.file,
-            help=_(
+            help=(
                 'The key of the certificate, in PEM and without a passphrase '
                 '(default: it is in the file of the certificate)'
             ),
@@ -113,7 +112,7 @@ class MonitorDatabaseInstances(command.Command):
             '--listen-client-ca',
             metavar='<file>',
             type=arguments.file,
-            help=_(
+            help=(
                 'Serve only clients that have a certificate of one of the '
                 'authorities in this file, in PEM'
             ),

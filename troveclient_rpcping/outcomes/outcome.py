@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import dataclasses
 import math
 
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
@@ -33,13 +34,12 @@ PERCENTILES = (('p50', 50), ('p95', 95), ('max', 100))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """One guest that was asked for.
+    """One guest that was asked for. Its texts are clean lines.
 
     :param instance_id: the ID; None for a name that no instance bears.
     :param name: the name, as far as it is known.
     :param instance: its row in the listing, if there was a listing.
-    :param doubt: why the name is ambiguous, in a clean line; empty if it is
-        not.
+    :param doubt: why the name is ambiguous; empty if it is not.
     :param hint: other names that may have been meant, if no instance bears
         this one.
     """
@@ -49,6 +49,9 @@ class Target:
     instance: Instance | None = None
     doubt: str = ''
     hint: str = ''
+
+    def __post_init__(self) -> None:
+        plaintext.clean_fields(self, 'instance_id', 'name')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
