@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the ping commands tell people on stderr: sentences, no data."""
+"""The sentences on stderr: what the outcomes of a sweep mean for people."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def sentence(outcome: Outcome) -> str:
         said += f'{missed}. '
     if target.instance_id is None:
         # The name is the mistake.
-        said += f'{plaintext.one_line(result.detail).rstrip(".")}.'
+        said += f'{result.detail.rstrip(".")}.'
     else:
         said += advice.explanation(result)
     age = _deaf(outcome)
@@ -189,9 +189,8 @@ def _guest(outcome: Outcome) -> str:
 def _notes(target: Target, request_id: str | None = None) -> str:
     """Return the end of a sentence about a guest: its name comes last.
 
-    :param target: which guest.
-    :param request_id: the ID in the reply to its ping. trove-api has another
-        one in its log.
+    :param target: the guest.
+    :param request_id: the request ID in the reply to its ping, if any.
     """
     found = []
     if request_id:
@@ -207,8 +206,7 @@ def _deaf(outcome: Outcome) -> float | None:
     :returns: seconds; None for any other guest.
     """
     row = outcome.target.instance
-    if outcome.result.verdict is not Verdict.UNREACHABLE or row is None:
-        return None
-    if row.status != 'ACTIVE' or not row.is_fresh:
-        return None
-    return row.heartbeat_age
+    is_dead = outcome.result.verdict is Verdict.UNREACHABLE
+    if is_dead and row and row.status == 'ACTIVE' and row.is_fresh:
+        return row.heartbeat_age
+    return None

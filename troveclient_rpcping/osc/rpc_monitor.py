@@ -23,6 +23,44 @@ import argparse
 from osc_lib.command import command
 
 
+def _add_listening(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the server of metrics and the status page."""
+    from troveclient_rpcping.cli import arguments
+
+    parser.add_argument(
+        '--listen',
+        metavar='<address:port>',
+        type=_listen,
+        help=(
+            'Serve metrics for Prometheus and a status page for browsers '
+            'here, as in "127.0.0.1:9877"; a port alone is on loopback'
+        ),
+    )
+    for option, what in (
+        (
+            'cert',
+            'Serve HTTPS with this certificate, in PEM. The file also has the '
+            'certificates between this one and its authority',
+        ),
+        (
+            'key',
+            'The key of the certificate, in PEM and without a passphrase '
+            '(default: the file of the certificate has the key)',
+        ),
+        (
+            'client-ca',
+            'Serve only clients that have a certificate of one of the '
+            'authorities in this file, in PEM',
+        ),
+    ):
+        parser.add_argument(
+            f'--listen-{option}',
+            metavar='<file>',
+            type=arguments.file,
+            help=what,
+        )
+
+
 def _listen(text: str) -> tuple[str, int]:
     from troveclient_rpcping.web import server
 
@@ -81,42 +119,7 @@ class MonitorDatabaseInstances(command.Command):
             action='store_true',
             help='Print each change as a JSON object in a line',
         )
-        parser.add_argument(
-            '--listen',
-            metavar='<address:port>',
-            type=_listen,
-            help=(
-                'Serve metrics for Prometheus and a status page for browsers '
-                'here, as in "127.0.0.1:9877"; a port alone is on loopback'
-            ),
-        )
-        parser.add_argument(
-            '--listen-cert',
-            metavar='<file>',
-            type=arguments.file,
-            help=(
-                'Serve HTTPS with this certificate, in PEM, and those between '
-                'it and its authority'
-            ),
-        )
-        parser.add_argument(
-            '--listen-key',
-            metavar='<file>',
-            type=arguments.file,
-            help=(
-                'The key of the certificate, in PEM and without a passphrase '
-                '(default: it is in the file of the certificate)'
-            ),
-        )
-        parser.add_argument(
-            '--listen-client-ca',
-            metavar='<file>',
-            type=arguments.file,
-            help=(
-                'Serve only clients that have a certificate of one of the '
-                'authorities in this file, in PEM'
-            ),
-        )
+        _add_listening(parser)
         arguments.add_textfile(parser)
         self._parser = parser
         return parser
