@@ -105,9 +105,9 @@ class PingDatabaseInstances(command.Lister):
         )
         if mistake:
             return shell.refuse(self.app, self._parser, mistake)
-        self._sweep = sweep_once.SweepOnce(self.app, parsed_args)
 
         def act() -> int:
+            self._sweep = sweep_once.SweepOnce(self.app, parsed_args)
             # cliff's Lister always returns 0.
             super(PingDatabaseInstances, self).run(parsed_args)
             self._sweep.report()
