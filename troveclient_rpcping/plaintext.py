@@ -20,7 +20,7 @@ direction of the text or forge another line. A password in a URL is hidden.
 import re
 import unicodedata
 
-#: How much of a text is shown in a line, in characters.
+#: The longest line that is shown, in characters.
 LINE_LIMIT = 200
 
 # ECMA-48: control sequences, strings up to their terminator, and the short
@@ -33,7 +33,7 @@ _ESCAPES = re.compile(
     r'|\x1b[ -/]{0,8}[0-~]'
 )
 
-# Marks on one letter: more would stand in other lines. Hebrew and
+# The most marks on one letter: more would reach into other lines. Hebrew and
 # Vietnamese need up to three.
 _MARKS = 3
 
@@ -54,7 +54,7 @@ _USER_IN_URL = re.compile(
 # Most texts are clean: ASCII words, a space apart, without a password.
 _CLEAN = re.compile(r'[!-?A-~]+(?: [!-?A-~]+)*')
 
-# A text that every parser of lines reads as one word.
+# Every parser of lines reads such a text as one word.
 _WORD = re.compile(r'[\w.:-]+')
 
 
@@ -75,7 +75,7 @@ def _printable(text: str) -> str:
         if c in _BLANK or category in ('Cf', 'Cs', 'Co', 'Cn'):
             c = '\ufffd'
         elif marks > _MARKS:
-            # One stands for all the rest of a pile.
+            # One character stands for all further marks.
             c = '\ufffd' if marks == _MARKS + 1 else ''
         elif not c.isprintable():
             # A control character, a line separator, or another space.
@@ -134,8 +134,8 @@ def escaped(text: str) -> str:
 def quoted(text: str) -> str:
     """Return *text* as a clean line between double quotes.
 
-    A tenant's name and a server's text stand in a line in this way only: then
-    a reader cannot take them for another part of the line.
+    A tenant's name and a server's text are always quoted. So a reader cannot
+    take them for another part of the line.
     """
     return f'"{escaped(text)}"'
 
