@@ -138,8 +138,8 @@ class Instance:
     server: Server | None = None
 
     def __post_init__(self) -> None:
-        plaintext.clean_fields(self, 'id', 'name', 'project_id')
-        plaintext.clean_fields(self, 'datastore', 'status', 'last_heartbeat')
+        texts = ('id', 'name', 'project_id', 'datastore', 'status')
+        plaintext.clean_fields(self, *texts, 'last_heartbeat')
 
     @property
     def is_stale(self) -> bool:

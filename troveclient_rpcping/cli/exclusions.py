@@ -34,6 +34,7 @@ from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import targets
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Target
 
 # A name may have a "#" inside, but no comment begins there.
@@ -142,8 +143,9 @@ class Exclusions:
             for target in chosen
             if not fits(target) and not self._has_status(target)
         ]
+        left_out = guests_in_words(len(chosen) - len(kept))
         said = [
-            _count(len(chosen) - len(kept)),
+            f'{left_out} left out (--exclude, --exclude-status)',
             *map(self._ending, ended),
             *([self._trouble] if self._trouble else []),
         ]
@@ -194,11 +196,6 @@ class Exclusions:
                 )
         why = comment[1].strip() if comment else ''
         return Entry(line=number, what=what, until=until, why=why)
-
-
-def _count(left_out: int) -> str:
-    guests = '1 guest' if left_out == 1 else f'{left_out} guests'
-    return f'{guests} left out (--exclude, --exclude-status)'
 
 
 def _date(text: str) -> datetime.date | None:

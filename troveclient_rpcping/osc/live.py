@@ -29,11 +29,11 @@ from rich import text
 from troveclient_rpcping import durations
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import Verdict
@@ -202,7 +202,7 @@ class Screen(views.View):
 
 def _numbers(summary: Summary, *, stale: bool) -> text.Text:
     """Return the counts by verdict; without colours if they are stale."""
-    line = text.Text(f'{report.guests(summary.guests)}  ')
+    line = text.Text(f'{guests_in_words(summary.guests)}  ')
     for verdict in Verdict:
         count = summary.verdicts[verdict]
         style = _STYLES[verdict] if count and not stale else 'dim'

@@ -20,6 +20,7 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import advice
 from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import PERCENTILES
 from troveclient_rpcping.outcomes.outcome import Summary
@@ -48,15 +49,10 @@ _STATES = {
 }
 
 
-def guests(count: int) -> str:
-    """Return a number of guests in words."""
-    return '1 guest' if count == 1 else f'{count} guests'
-
-
 def counts(summary: Summary) -> str:
     """Return the number of guests for each verdict."""
     verdicts = ', '.join(f'{summary.verdicts[v]} {v}' for v in Verdict)
-    return f'{guests(summary.guests)}: {verdicts}'
+    return f'{guests_in_words(summary.guests)}: {verdicts}'
 
 
 def detail(outcome: Outcome) -> str:
@@ -155,7 +151,7 @@ def pattern(findings: Findings) -> list[str]:
         found.append(
             _ALL_DEAF.format(
                 count=len(ages),
-                guests=guests(total),
+                guests=guests_in_words(total),
                 age=durations.human(max(ages)),
             )
         )

@@ -35,6 +35,7 @@ from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import shell
+from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
@@ -90,7 +91,7 @@ class SweepOnce:
 
     def _is_listed(self, verdict: Verdict) -> bool:
         if self._arguments.bad_only:
-            return exits.is_bad(verdict)
+            return verdict in BAD
         return (
             verdict is not Verdict.REACHABLE or not self._arguments.failed_only
         )
