@@ -69,8 +69,8 @@ class Kept:
     """The guests that are asked, after some were left out.
 
     :param targets: the guests that are asked.
-    :param sentences: how many guests were left out, and which entries of the
-        file have ended; empty without an exclusion.
+    :param sentences: how many guests were left out, which entries have ended,
+        and why the file cannot be read; empty without an exclusion.
     """
 
     targets: list[Target]

@@ -90,7 +90,7 @@ class Survey:
         self._project_id = project_id
         self._always_list = always_list
         self._exclusions = exclusions or Exclusions(None)
-        #: How many guests were left out, and which exclusions have ended.
+        #: The sentences about the guests that were left out.
         self.left_out: tuple[str, ...] = ()
         self._names = targets.Names(strict=strict)
         self._listed: list[Instance] | None = None

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What both commands do in their shell: log in, handle signals, fail."""
+"""The shell around both commands: login, signals, streams, failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import login
 
-# How a command may fail. Its own exceptions are among those of troveclient.
+# The failures of a command. The exceptions of this package are subclasses of
+# that of troveclient.
 _FAILURES = (
     OSError,
     ksa_exceptions.ClientException,
@@ -162,7 +163,7 @@ def _unheard_log_silenced() -> Iterator[None]:
     """Do not format log records that no handler prints.
 
     osc_lib sets the root logger to DEBUG, and its handlers drop most records.
-    To format a dropped record takes longer than a ping of 50 µs.
+    For a ping of 50 µs, formatting the dropped records is most of the work.
     """
     root = logging.getLogger()
     ours = logging.getLogger('troveclient_rpcping')
