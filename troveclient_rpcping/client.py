@@ -32,7 +32,7 @@ _SERVICE = 'database'
 class Client(client.Client):  # type: ignore[misc]
     """A ``troveclient.v1.client.Client`` with ``mgmt_instances.rpc_ping``.
 
-    Everything else of it is there too, unchanged::
+    All other parts of it are unchanged::
 
         from troveclient_rpcping import client
 
@@ -74,10 +74,10 @@ def connect(cloud: str | None = None, **settings: Any) -> Client:
     :param settings: settings of the cloud to replace: ``region_name``,
         ``interface``, ``auth``, ...
     :raises openstack.exceptions.ConfigException: there is no such cloud, or
-        its settings do not suffice for a login.
+        its settings are not enough for a login.
     :raises keystoneauth1.exceptions.ClientException: no login.
     """
-    # Not at the top: importing the library must not cost openstacksdk.
+    # Not at the top: importing the library must not import openstacksdk.
     from openstack import config
 
     region = config.get_cloud_region(cloud=cloud, **settings)

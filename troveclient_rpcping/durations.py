@@ -17,7 +17,7 @@ from __future__ import annotations
 import decimal
 import re
 
-# In seconds, as patterns. This is also the order in which they must stand.
+# The pattern of each unit, and its seconds. A text has them in this order.
 _UNITS = {'d': '86400', 'h': '3600', 'm(?:in)?': '60', 's': '1', 'ms': '0.001'}
 _NUMBER = r'([0-9]+(?:\.[0-9]*)?|\.[0-9]+)'
 _PLAIN = re.compile(_NUMBER)
@@ -25,7 +25,7 @@ _WITH_UNITS = re.compile(
     ''.join(rf'(?:{_NUMBER} ?{unit} ?)?' for unit in _UNITS)
 )
 
-# A longer text is not a duration that anybody means.
+# A longer text is a mistake.
 _LONGEST = 40
 
 
@@ -38,7 +38,7 @@ def parse(text: str) -> float:
     >>> parse('90'), parse('1.5'), parse('500ms'), parse('1h30m')
     (90.0, 1.5, 0.5, 5400.0)
 
-    :func:`human` and :func:`compact` write nothing that this cannot read.
+    It reads all that :func:`human` and :func:`compact` write.
 
     :param text: the duration.
     :raises ValueError: it is not a duration.
@@ -48,7 +48,7 @@ def parse(text: str) -> float:
             return float(text)
         match = _WITH_UNITS.fullmatch(text)
         if match and any(match.groups()) and not text.endswith(' '):
-            # Not by floats: 1.1 ms would be 0.0011000000000000001 s.
+            # As a float, 1.1 ms would be 0.0011000000000000001 s.
             return float(
                 sum(
                     decimal.Decimal(number or 0) * decimal.Decimal(size)

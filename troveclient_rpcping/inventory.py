@@ -98,6 +98,9 @@ class Server:
     host: str | None = None
     status: str | None = None
 
+    def __post_init__(self) -> None:
+        plaintext.clean_fields(self, 'id', 'host', 'status')
+
     @property
     def is_off(self) -> bool:
         """Whether the server does not run: then no agent in it can answer."""
@@ -110,9 +113,10 @@ class Instance:
 
     A value is None if the listing lacks it.
 
+    Tenants and servers chose these texts. So each one is made a clean line.
+
     :param id: the ID.
-    :param name: the name, as the tenant chose it. It is neither unique nor
-        clean.
+    :param name: the name, as the tenant chose it. It need not be unique.
     :param project_id: the project that owns the instance.
     :param datastore: type and version, as in ``mysql 8.0``.
     :param status: Trove's status, as in ``ACTIVE``. For an instance whose
@@ -132,6 +136,10 @@ class Instance:
     last_heartbeat: str | None = None
     heartbeat_age: float | None = None
     server: Server | None = None
+
+    def __post_init__(self) -> None:
+        texts = ('id', 'name', 'project_id', 'datastore', 'status')
+        plaintext.clean_fields(self, *texts, 'last_heartbeat')
 
     @property
     def is_stale(self) -> bool:

@@ -41,7 +41,7 @@ class Limits:
     :param timeout: seconds for each ping, in all.
     :param rate: pings a second, at the most; None for no limit.
     :param deadline: seconds for all of them; None for no limit.
-    :raises ValueError: for a limit that is no positive number.
+    :raises ValueError: a limit is not a positive number.
     """
 
     concurrency: int = CONCURRENCY
@@ -58,9 +58,9 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Throttle:
-    """The rate limit of the server, as far as its refusals show it.
+    """The rate limit of the server, as its refusals show it.
 
-    :param rate: pings a second that seem to get through.
+    :param rate: the pings a second that the server seems to accept.
     :param pause: seconds until the next ping may be sent.
     """
 
@@ -72,7 +72,7 @@ def positive(name: str, value: float) -> float:
     """Return *value*.
 
     :param name: its name, for the error.
-    :raises ValueError: if it is not a positive number.
+    :raises ValueError: it is not a positive number.
     """
     if not value > 0:
         raise ValueError(f'{name} must be positive: {value}')

@@ -36,7 +36,7 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
 
 if TYPE_CHECKING:
-    # It costs more imports than troveclient.
+    # This import costs more than those of troveclient.
     from troveclient_rpcping.sweep.capacity import Capacity
 
 
@@ -65,16 +65,16 @@ class Management(management.Management):  # type: ignore[misc]
     ) -> None:
         """Ask the guest agent of one instance for an answer, and wait.
 
-        One GET, and Trove's word: no other guest confirms a timeout, as it
-        does for :meth:`rpc_ping_each`. The caller must be an administrator of
+        It sends one GET, and trusts Trove: no other guest confirms a timeout,
+        as in :meth:`rpc_ping_each`. The caller must be an administrator of
         Trove (policy rule ``context_is_admin``), with a token for the project
         in the URL.
 
         :param instance: an ID, or an ``Instance`` of troveclient.
         :param timeout: seconds to wait for the connection, and for each
-            piece of the reply. None: the timeout of the session. So a server
-            that trickles can hold this call longer; a sweep and the commands
-            end each ping in time.
+            piece of the reply. None: the timeout of the session. A server
+            that sends piece after piece can hold this call longer. A sweep
+            and the commands end each ping in time.
         :returns: None: the agent answered.
         :raises troveclient_rpcping.exceptions.GuestUnreachable:
             Trove says that its call to the agent timed out. One call alone
@@ -91,11 +91,11 @@ class Management(management.Management):  # type: ignore[misc]
             :class:`~troveclient_rpcping.verdict.Reason`.
         :raises keystoneauth1.exceptions.ClientException:
             no reply, or no login. Nothing is known of the guest.
-        :raises ValueError: for a timeout that is no positive number.
-        :raises TypeError: for what is neither an ID nor an ``Instance``.
+        :raises ValueError: the timeout is not a positive number.
+        :raises TypeError: *instance* is neither an ID nor an ``Instance``.
         """
         if timeout is not None:
-            # Sockets cannot wait for ever by a number.
+            # Sockets refuse larger numbers.
             timeout = min(
                 limits.Limits(timeout=timeout).timeout, limits.LARGEST
             )
@@ -123,8 +123,8 @@ class Management(management.Management):  # type: ignore[misc]
     ) -> Generator[PingResult]:
         """Ping many instances at once, and yield each result as it comes.
 
-        Never raises for a guest: whatever goes wrong with a ping is the
-        verdict of its result. Closing the iterator ends what is under way.
+        It never raises for a guest: a ping that fails has a result with a
+        verdict and a reason. Closing the iterator ends the sweep.
 
         A timeout alone makes no guest ``unreachable``: the sweep pings it
         again, and pings guests that answer as controls meanwhile. If none of
@@ -141,24 +141,25 @@ class Management(management.Management):  # type: ignore[misc]
             times of the pings under way longer, though.
         :param rate: pings a second, at the most; None for no limit but the
             server's. When that refuses a ping, the ping is sent again later.
-        :param deadline: seconds for the whole sweep; None for no limit. What
-            has no answer by then is ``unknown``, ``not-asked``.
+        :param deadline: seconds for the whole sweep; None for no limit. A
+            guest without an answer by then is ``unknown``, ``not-asked``.
         :param count: pings for each instance.
-        :param interval: seconds from one ping of an instance to its next,
-            however long others take to answer.
-        :param listing: what :meth:`list_all` returned, if the caller has it.
-            Otherwise the sweep reads the listing once, if guests are silent.
-        :param capacity: what earlier sweeps learnt of the API, in place of
-            *concurrency*: hand the same object to each sweep of a monitor.
+        :param interval: seconds from one ping of an instance to its next.
+            Other instances do not delay it.
+        :param listing: the return value of :meth:`list_all`, if the caller
+            has it. Otherwise the sweep reads the listing once, if guests are
+            silent.
+        :param capacity: replaces *concurrency*, and remembers what sweeps
+            learnt about the API. A monitor gives each sweep the same object.
         :param on_throttle: is called with a
             :class:`~troveclient_rpcping.limits.Throttle` when the rate limit
             of the server refuses a ping.
         :returns: an iterator of :class:`PingResult`, *count* for each
-            instance, in the order in which the answers come. Fewer for those
-            that were answered, but not so often, when the sweep had to end.
-        :raises ValueError: for a limit that is no positive number.
-        :raises TypeError: for what is not a list of instances. From a
-            generator each one is checked when it is read.
+            instance, in the order of the answers. An instance has fewer if it
+            answered before and the sweep had to end.
+        :raises ValueError: a limit is not a positive number.
+        :raises TypeError: *instances* is not a list of instances. The items
+            of a generator are checked when they are read.
         :raises troveclient_rpcping.exceptions.SessionRequired:
             the client was made without a keystoneauth session.
         :raises keystoneauth1.exceptions.ClientException: no login, before
@@ -194,10 +195,10 @@ class Management(management.Management):  # type: ignore[misc]
         """Ping instances until all are reachable, or the time is up.
 
         A reachable instance is not pinged again, except as a control. The
-        iterator ends when the last one is reachable, and goes on while the
-        control plane fails: no instance is called unreachable for that. It
-        gives up at once an instance that Trove does not know, and all of them
-        if the caller is not an administrator.
+        iterator ends when all instances are reachable. It goes on while the
+        control plane fails, and calls no instance unreachable for that. It
+        ends at once for an instance that Trove does not know, and for all
+        instances if the caller is not an administrator.
 
         :param instances: see :meth:`rpc_ping_each`.
         :param deadline: seconds for all; None for no limit.
@@ -209,12 +210,12 @@ class Management(management.Management):  # type: ignore[misc]
         :param rate: pings a second, at the most.
         :param listing: see :meth:`rpc_ping_each`.
         :param on_throttle: see :meth:`rpc_ping_each`.
-        :returns: an iterator of :class:`PingResult`, one for each ping; the
-            last one of each instance is how it stood at the end. With
-            *stable* above 1, only so many in a row are what was waited for.
-        :raises ValueError: for a limit that is no positive number.
-        :raises TypeError: for what is not a list of instances. From a
-            generator each one is checked when it is read.
+        :returns: an iterator of :class:`PingResult`, one for each ping. The
+            last result of an instance is its state at the end. With *stable*
+            above 1, one ``reachable`` alone does not end the wait.
+        :raises ValueError: a limit is not a positive number.
+        :raises TypeError: *instances* is not a list of instances. The items
+            of a generator are checked when they are read.
         :raises troveclient_rpcping.exceptions.SessionRequired:
             the client was made without a keystoneauth session.
         :raises keystoneauth1.exceptions.ClientException: no login, before
@@ -243,7 +244,7 @@ class Management(management.Management):  # type: ignore[misc]
         capacity: Capacity | None,
         on_throttle: Callable[[limits.Throttle], None] | None,
     ) -> Generator[PingResult]:
-        # Not at the top: importing the library is to cost no libcurl.
+        # Not at the top: importing the library must not import libcurl.
         from troveclient_rpcping.sweep import run
 
         if isinstance(instances, str | bytes):
@@ -251,7 +252,7 @@ class Management(management.Management):  # type: ignore[misc]
             raise TypeError(f'not a list of instances, but one: {instances!r}')
         guests: Iterable[Guest] = map(_guest, instances)
         if isinstance(instances, Collection):
-            # Before the first ping, if they are there already.
+            # Check a list before the first ping.
             guests = list(guests)
         return run.ping(
             self.api,
@@ -268,15 +269,15 @@ class Management(management.Management):  # type: ignore[misc]
     ) -> list[inventory.Instance]:
         """List the instances of all projects: each once, no deleted one.
 
-        Unlike :meth:`list`, it reads all pages, takes the members of
-        clusters in, and misses none that moves while it reads.
+        Unlike :meth:`list`, it reads all pages, and includes the members of
+        clusters. It also finds instances that move from page to page.
 
-        :param deadline: seconds for all of it; None for no limit but that of
-            each page.
+        :param deadline: seconds for all pages; None: only each page has a
+            limit.
         :raises troveclient_rpcping.exceptions.ListingFailed:
-            there is none to be had, or none that can be read.
+            no listing came, or none that can be read.
         :raises keystoneauth1.exceptions.ClientException: no login.
-        :raises ValueError: for a deadline that is no positive number.
+        :raises ValueError: the deadline is not a positive number.
         """
         from troveclient_rpcping.sweep import run
 
@@ -292,7 +293,7 @@ def _guest(instance: Any) -> Guest:
 def _id_of(instance: Any) -> str:
     """Return the ID of an instance.
 
-    :raises TypeError: for what is neither an ID nor an ``Instance``.
+    :raises TypeError: *instance* is neither an ID nor an ``Instance``.
     """
     id_ = base.getid(instance)
     if not isinstance(id_, str | uuid.UUID):

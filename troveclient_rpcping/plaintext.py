@@ -20,7 +20,7 @@ direction of the text or forge another line. A password in a URL is hidden.
 import re
 import unicodedata
 
-#: How much of a text is shown in a line, in characters.
+#: The longest line that is shown, in characters.
 LINE_LIMIT = 200
 
 # ECMA-48: control sequences, strings up to their terminator, and the short
@@ -33,7 +33,7 @@ _ESCAPES = re.compile(
     r'|\x1b[ -/]{0,8}[0-~]'
 )
 
-# Marks on one letter: more would stand in other lines. Hebrew and
+# The most marks on one letter: more would reach into other lines. Hebrew and
 # Vietnamese need up to three.
 _MARKS = 3
 
@@ -51,7 +51,10 @@ _USER_IN_URL = re.compile(
     r'(?<=://)(?:[^\s/?#]{1,256}|[^\s/:@\[]{0,256}:(?!\d+(?:[/?#\s]|$))\S{0,256})@'
 )
 
-# A text that every parser of lines reads as one word.
+# Most texts are clean: ASCII words, a space apart, without a password.
+_CLEAN = re.compile(r'[!-?A-~]+(?: [!-?A-~]+)*')
+
+# Every parser of lines reads such a text as one word.
 _WORD = re.compile(r'[\w.:-]+')
 
 
@@ -72,7 +75,7 @@ def _printable(text: str) -> str:
         if c in _BLANK or category in ('Cf', 'Cs', 'Co', 'Cn'):
             c = '\ufffd'
         elif marks > _MARKS:
-            # One stands for all the rest of a pile.
+            # One character stands for all further marks.
             c = '\ufffd' if marks == _MARKS + 1 else ''
         elif not c.isprintable():
             # A control character, a line separator, or another space.
@@ -88,6 +91,8 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     :param limit: the longest line to return, in characters; a longer one is
         cut, and ends in an ellipsis.
     """
+    if len(text) <= limit and _CLEAN.fullmatch(text):
+        return text
     # Nothing beyond a few times the limit can show, so hostile megabytes are
     # not cleaned.
     head = _ESCAPES.sub('', _USER_IN_URL.sub('***@', text[: limit * 8]))
@@ -95,6 +100,18 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     if len(line) > limit or len(text) > limit * 8:
         return line[: limit - 1].rstrip() + '…'
     return line
+
+
+def clean_fields(value: object, *names: str) -> None:
+    """Make texts of a dataclass clean lines, frozen or not.
+
+    :param value: a dataclass that is being made.
+    :param names: its fields that may be texts.
+    """
+    for name in names:
+        text = getattr(value, name)
+        if isinstance(text, str):
+            object.__setattr__(value, name, one_line(text))
 
 
 def first_line(text: str) -> str:
@@ -117,8 +134,8 @@ def escaped(text: str) -> str:
 def quoted(text: str) -> str:
     """Return *text* as a clean line between double quotes.
 
-    A tenant's name and a server's text stand in a line in this way only: then
-    a reader cannot take them for another part of the line.
+    A tenant's name and a server's text are always quoted. So a reader cannot
+    take them for another part of the line.
     """
     return f'"{escaped(text)}"'
 

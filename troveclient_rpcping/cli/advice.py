@@ -37,7 +37,7 @@ _ADVICE = {
         'Check that trove-api runs, the endpoint in the catalog, and the way '
         'there: proxies and certificates.'
     ),
-    Reason.BAD_RESPONSE: ('Check what stands between here and the Trove API.'),
+    Reason.BAD_RESPONSE: 'Check what stands between here and the Trove API.',
 }
 
 _PROJECT_ADVICE = (
@@ -91,7 +91,7 @@ _STATEMENTS = {
     Reason.NOT_ASKED: 'Not asked to the end: "{detail}".',
 }
 
-# For these statuses there is more to say than for their reason.
+# These statuses say more than their reasons.
 _BY_STATUS = {
     # Trove itself answers 401 to a user who is not an administrator.
     403: (
@@ -107,15 +107,12 @@ _BY_STATUS = {
     ),
 }
 
-# Advice that also helps after a failed listing.
+# The advice after a failed listing.
 _OF_LISTINGS = {
-    **{
-        reason: _ADVICE[reason]
-        for reason in (
-            *(Reason.DENIED, Reason.RATE_LIMITED),
-            *(Reason.GATEWAY, Reason.CONNECTION),
-        )
-    },
+    Reason.DENIED: _ADVICE[Reason.DENIED],
+    Reason.RATE_LIMITED: _ADVICE[Reason.RATE_LIMITED],
+    Reason.GATEWAY: _ADVICE[Reason.GATEWAY],
+    Reason.CONNECTION: _ADVICE[Reason.CONNECTION],
     Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
 }
 
@@ -131,17 +128,18 @@ def explanation(result: PingResult) -> str:
     """Say why a guest is not reachable, and where to look next.
 
     :param result: the outcome of its pings.
-    :raises ValueError: it is reachable, and needs no explanation.
+    :raises ValueError: the guest is reachable.
     """
     reason = result.reason
     if reason is None:
         raise ValueError('a reachable guest needs no explanation')
-    text = _BY_STATUS.get(result.http_status or 0)
-    if result.message.startswith('This machine has no '):
-        text = 'The API was not asked: "{detail}".'
     if is_about_project(result.message):
         text = f'The API refuses the request: "{{detail}}". {_PROJECT_ADVICE}'
-    if text is None:
+    elif result.message.startswith('This machine has no '):
+        text = 'The API was not asked: "{detail}".'
+    elif result.http_status in _BY_STATUS:
+        text = _BY_STATUS[result.http_status]
+    else:
         text = f'{_STATEMENTS[reason]} {_ADVICE.get(reason, "")}'.rstrip()
     return text.format(detail=plaintext.escaped(result.detail).rstrip('.'))
 

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The arguments that the command lines share: which guests, how fast."""
+"""The arguments that all command lines share: which guests, how fast."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.cli.targets import Selection
 
-# The longest number to read, in digits.
+# The most digits of a number.
 _DIGITS = 20
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
 _RANGE = f'from {_LEAST:g} to {limits.LARGEST}'
 
-# The names of labels in Prometheus, without those that begin with "__": these
-# are reserved.
+# The names of labels in Prometheus. It reserves those that begin with "__".
 _LABEL = re.compile(r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*')
 
 #: The labels that the metrics set themselves.
@@ -47,12 +46,12 @@ OWN_LABELS = frozenset(
     }
 )
 
-# Prometheus sets these itself, and would rename ours.
+# Prometheus sets these labels itself, and would rename ours.
 _LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
 
 
 def be_brief(parser: argparse.ArgumentParser) -> None:
-    """Let a parser print one line for a mistake, not its usage of 25 lines."""
+    """Let a parser print one line for a mistake, without its long usage."""
 
     def error(message: str) -> NoReturn:
         parser.exit(2, f'{brief(parser, message)}\n')
@@ -82,6 +81,20 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Ping every instance of every project, members of clusters too',
     )
+    _add_filters(parser)
+    parser.add_argument(
+        '--from-file',
+        metavar='<file>',
+        type=file,
+        help=(
+            'Ping the instances that this file names. Each line has a name or '
+            'an ID; # begins a comment; - is standard input'
+        ),
+    )
+    _add_exclusions(parser)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
     for option, what in (
         ('project', 'of this project (name or ID; may be repeated)'),
         (
@@ -103,23 +116,18 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
             default=[],
             help=f'With --all: only instances {what}',
         )
-    parser.add_argument(
-        '--from-file',
-        metavar='<file>',
-        type=file,
-        help=(
-            'Ping the instances that this file names: a name or an ID a line, '
-            '# begins a comment; - is standard input'
-        ),
-    )
+
+
+def _add_exclusions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--exclude',
         metavar='<file>',
         type=file,
         help=(
-            'Leave out the instances that this file names: a name, an ID or a '
-            'pattern of names a line, behind it "until=2027-01-31" for the '
-            'last day (UTC) and "# why". A monitor reads it for each sweep'
+            'Leave out the instances that this file names. Each line has a '
+            'name, an ID or a pattern of names; "until=2027-01-31" for the '
+            'last day (UTC) and "# why" may follow. A monitor reads the file '
+            'for each sweep'
         ),
     )
     parser.add_argument(
@@ -156,10 +164,10 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         help=(
             'The most pings in flight (default: %(default)d). The sweep '
             'finds out how many requests the API serves at the same time, '
-            'and leaves a worker to other users. It asks guests with a stale '
-            'heartbeat last, and few at a time: where trove-api runs in '
-            'uWSGI or mod_wsgi with one thread in each process, a dead guest '
-            'occupies a whole process until Trove gives up'
+            'and leaves a worker to other users. It pings guests with a stale '
+            'heartbeat last, and few at a time. In uWSGI or mod_wsgi with one '
+            'thread in each process, a dead guest occupies a whole process of '
+            'trove-api until Trove gives up'
         ),
     )
     parser.add_argument(
@@ -264,7 +272,7 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
         type=textfile,
         help=(
             'Write metrics to this file, as the textfile collector of '
-            "Prometheus's node_exporter reads it; its name ends in .prom"
+            "Prometheus's node_exporter reads it. Its name ends in .prom"
         ),
     )
     parser.add_argument(
@@ -284,7 +292,7 @@ def name(text: str) -> str:
     """Parse a name or an ID: trim it, as in a file; refuse an empty one."""
     trimmed = text.strip()
     if not trimmed:
-        # A variable of a script that was not set.
+        # A script may have used a variable that is not set.
         raise _mistaken(text, 'is not a name: give a name or an ID')
     return trimmed
 
@@ -292,7 +300,7 @@ def name(text: str) -> str:
 def file(text: str) -> str:
     """Parse the path of a file; refuse an empty one."""
     if not text:
-        # A variable of a script that was not set.
+        # A script may have used a variable that is not set.
         raise _mistaken(text, 'is not a file: give its path')
     return text
 
@@ -348,7 +356,7 @@ class _AddLabel(argparse.Action):
             raise argparse.ArgumentError(
                 self, f'the label {name} is given twice: give each name once'
             )
-        # Not in place: all command lines share the default.
+        # A new dict, because all command lines share the default.
         setattr(namespace, self.dest, {**labels, name: value})
 
 
@@ -360,15 +368,14 @@ def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
     return None
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, hint: str = '') -> float:
     """Parse a duration; return it in seconds, 0.001 or more.
 
-    :raises argparse.ArgumentTypeError: with what to do instead.
+    :param text: the duration.
+    :param hint: the end of the message for a mistake.
+    :raises argparse.ArgumentTypeError: it is not a duration; says what to
+        give.
     """
-    return _seconds(text)
-
-
-def _seconds(text: str, hint: str = '') -> float:
     try:
         value = durations.parse(text)
     except ValueError:
@@ -383,10 +390,7 @@ def _seconds(text: str, hint: str = '') -> float:
 
 
 def rate(text: str) -> float:
-    """Parse how many pings a second may be sent: 0.001 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse how many pings a second may be sent: 0.001 or more."""
     try:
         # Python also takes 1_000, and the digits of other scripts.
         value = float(text) if text.isascii() and '_' not in text else math.nan
@@ -412,11 +416,8 @@ def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
 
 
 def wait_seconds(text: str) -> float:
-    """Parse how long to wait; return it in seconds, 0.001 or more.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
-    return _seconds(text, '; an instance goes before --wait')
+    """Parse how long to wait; return it in seconds, 0.001 or more."""
+    return seconds(text, '; an instance goes before --wait')
 
 
 def times(text: str) -> int:

@@ -12,8 +12,8 @@
 
 """Guests that are left out on purpose: ``--exclude``, ``--exclude-status``.
 
-The file has a name, an ID or a pattern of names on each line; behind it may
-stand ``until=DATE`` and a comment that says why::
+Each line of the file has a name, an ID or a pattern of names. ``until=DATE``
+and a comment that says why may follow::
 
     db-7                              # Ann repairs its disk
     staging-*    until=2027-01-31     # moves to the new cloud
@@ -34,11 +34,12 @@ from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import targets
 from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Target
 
 # A name may have a "#" inside, but no comment begins there.
 _COMMENT = re.compile(r'(?:^|\s)#\s*(.*)')
-# The last word of an entry, if it looks like an option.
+# An option at the end of an entry.
 _OPTION = re.compile(r'(?:^|\s)([a-z]+)=(\S*)$', re.IGNORECASE)
 
 
@@ -59,7 +60,7 @@ class Entry:
     why: str = ''
 
     def has_ended(self, today: datetime.date) -> bool:
-        """Whether the guest is to be asked again."""
+        """Whether the guest is asked again."""
         return self.until is not None and self.until < today
 
 
@@ -68,8 +69,8 @@ class Kept:
     """The guests that are asked, after some were left out.
 
     :param targets: the guests that are asked.
-    :param sentences: how many guests were left out, and which entries of the
-        file need a look; nothing without an exclusion.
+    :param sentences: how many guests were left out, which entries have ended,
+        and why the file cannot be read; empty without an exclusion.
     """
 
     targets: list[Target]
@@ -77,7 +78,7 @@ class Kept:
 
 
 def utc_today() -> datetime.date:
-    """Return the day that it is now, in UTC."""
+    """Return the present day, in UTC."""
     return datetime.datetime.now(datetime.UTC).date()
 
 
@@ -86,7 +87,7 @@ class Exclusions:
 
     :param file: the path of the file; None for no file.
     :param statuses: statuses of Trove whose guests are left out.
-    :param today: returns the day that it is, in UTC.
+    :param today: returns the present day, in UTC.
     :raises TargetError: the file cannot be read, or has a bad line.
     """
 
@@ -103,12 +104,12 @@ class Exclusions:
         self._today = today
         self._entries = self._read()
         self._trouble = ''
-        # A pipe has its lines only once.
+        # A pipe can be read only once.
         self._changes = file is not None and os.path.isfile(file)
 
     @property
     def needs_listing(self) -> bool:
-        """Whether IDs alone do not tell whom to leave out."""
+        """Whether the exclusions need names or statuses of a listing."""
         return bool(self._statuses) or any(
             not inventory.is_id(entry.what) for entry in self._entries
         )
@@ -142,8 +143,9 @@ class Exclusions:
             for target in chosen
             if not fits(target) and not self._has_status(target)
         ]
+        left_out = guests_in_words(len(chosen) - len(kept))
         said = [
-            _count(len(chosen) - len(kept)),
+            f'{left_out} left out (--exclude, --exclude-status)',
             *map(self._ending, ended),
             *([self._trouble] if self._trouble else []),
         ]
@@ -186,19 +188,14 @@ class Exclusions:
             what = what[: option.start()].rstrip()
             until = _date(option[2]) if option[1] == 'until' else None
             if until is None or not what or _OPTION.search(what):
+                shown = plaintext.quoted(line.strip())
                 raise TargetError(
-                    f'{self._shown}, line {number}: '
-                    f'{plaintext.quoted(line.strip())} is no entry: give a '
-                    'name, an ID or a pattern, and behind it until=DATE, as '
-                    'in "db-7 until=2027-01-31", or nothing'
+                    f'{self._shown}, line {number}: {shown} is not an entry: '
+                    'give a name, an ID or a pattern, alone or with an end, '
+                    'as in "db-7 until=2027-01-31"'
                 )
         why = comment[1].strip() if comment else ''
         return Entry(line=number, what=what, until=until, why=why)
-
-
-def _count(left_out: int) -> str:
-    guests = '1 guest' if left_out == 1 else f'{left_out} guests'
-    return f'{guests} left out (--exclude, --exclude-status)'
 
 
 def _date(text: str) -> datetime.date | None:
@@ -209,7 +206,7 @@ def _date(text: str) -> datetime.date | None:
 
 
 def _matcher(entries: Sequence[Entry]) -> Callable[[Target], bool]:
-    """Return what tells whether an entry fits a guest."""
+    """Return a function that says whether an entry fits a guest."""
     ids = {each.what.lower() for each in entries if inventory.is_id(each.what)}
     names = {each.what for each in entries}
     patterns = '|'.join(fnmatch.translate(name) for name in sorted(names))

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Why there is no login, in one line that says what to do."""
+"""Why a login failed, in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHECK_CATALOG = (
     'Check the region (OS_REGION_NAME) and the interface (OS_INTERFACE).'
 )
 
-# There are no credentials at all without one of these.
+# Without one of these settings there are no credentials at all.
 _CREDENTIALS = {'auth_url', 'username', 'user_id', 'token', 'endpoint'}
 
 # Kinds of login that need no credentials.
@@ -142,8 +142,8 @@ def explained(
 def is_refusal(error: BaseException) -> bool:
     """Whether Keystone refused the credentials of a login.
 
-    Only a person can mend that. Keystone did answer: a Keystone that is down
-    or overloaded refuses nothing.
+    Only a person can mend that. A Keystone that is down or overloaded does
+    not refuse credentials.
 
     :param error: an error that the login raised, or that one caused.
     """
@@ -158,7 +158,7 @@ def keystone(auth: Mapping[str, Any]) -> str:
     :param auth: the settings of the login.
     """
     url = plaintext.one_line(str(auth.get('auth_url') or ''))
-    # The user and the password stand there as asterisks.
+    # one_line() replaced the user and the password by asterisks.
     return f'Keystone at {url.replace("***@", "")}' if url else 'Keystone'
 
 
@@ -197,7 +197,7 @@ def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Return an error and its causes, the first cause first.
 
-    A failed discovery hides its cause: the first cause says most.
+    An error of the discovery says less than its cause.
     """
     found: list[BaseException] = []
     each: BaseException | None = error

@@ -64,7 +64,7 @@ class Survey:
     """The sweeps over one selection of guests.
 
     :param selection: the guests that a command line asks for.
-    :param plan: how to ping them.
+    :param plan: the number of pings, and their limits.
     :param stdin: standard input; None if it is closed.
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, to know more about them.
@@ -90,7 +90,7 @@ class Survey:
         self._project_id = project_id
         self._always_list = always_list
         self._exclusions = exclusions or Exclusions(None)
-        #: How many guests were left out, and why entries need a look.
+        #: The sentences about the guests that were left out.
         self.left_out: tuple[str, ...] = ()
         self._names = targets.Names(strict=strict)
         self._listed: list[Instance] | None = None
@@ -108,7 +108,7 @@ class Survey:
         :param manager: lists the instances if that is needed.
         :param deadline: seconds for the listing; None for no limit.
         :param empty: whether to return no guest if no instance fits.
-        :returns: also nothing for a file without a name.
+        :returns: the guests; none for a file without a name.
         :raises NoTargetError: no instance fits, or all are left out.
         :raises TargetError: the guests cannot be found.
         """
@@ -136,7 +136,7 @@ class Survey:
         capacity: Capacity | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
     ) -> None:
-        """Ping the chosen guests. Whatever ends it, :meth:`findings` stay.
+        """Ping the chosen guests. An exception keeps the findings so far.
 
         :param manager: sends the pings.
         :param on_result: is called for each result, with all pings of the
@@ -196,7 +196,8 @@ class Survey:
             )
         listed = {instance.project_id for instance in listing.instances}
         return listing.select(
-            # Keystone tells a wrong name from a project without an instance.
+            # A project without an instance is not in the listing. Keystone
+            # knows whether it exists.
             project_ids={
                 each if each in listed else self._project_id(each)
                 for each in selection.projects

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -40,15 +41,21 @@ _FILE_LIMIT = 64 * 1024 * 1024
 
 _BY_ID = 'Ask for one of them by its ID.'
 
-# The most names to look up near names for: each one takes about as long as
-# the listing has names.
+# The most names that get near names. The search for near names takes longer,
+# the more names the listing has.
 _MOST_HINTS = 5
 # The most values to show for a selection that fits no instance.
 _MOST_SHOWN = 8
+_PLURALS = {
+    'project_id': 'projects',
+    'datastore': 'datastores',
+    'status': 'statuses',
+}
 # The letters of a UUID, and about its length.
 _ALMOST_ID = re.compile(r'[0-9a-fA-F-]{30,42}')
 
-# At the beginning of a line, or after white space: a name may have one inside.
+# A comment begins at the start of a line or after white space. A name may
+# have a "#" inside.
 _COMMENT = re.compile(r'(?:^|\s)#.*')
 
 
@@ -84,8 +91,8 @@ class Selection:
     def with_pipe_read(self, stdin: TextIO | None) -> Selection:
         """Return the same selection, with the lines of a pipe as names.
 
-        A pipe has its lines only once. A regular file is read again each time
-        that the guests are looked up.
+        A pipe can be read only once. A regular file is read again for each
+        lookup of the guests.
 
         :param stdin: standard input; None if it is closed.
         :raises TargetError: the pipe, or a file, cannot be read.
@@ -101,12 +108,12 @@ class Selection:
 class Names:
     """The instance of each name, from one lookup to the next.
 
-    Any tenant can give an instance a name that is in use. So a name keeps
-    standing for its first instance as long as that instance exists.
+    Any tenant can give an instance a name that is in use. So a name stands
+    for the same instance as long as that instance exists.
 
     :param strict: whether an ambiguous name is an error in the first lookup,
         where a person can give an ID instead. In later lookups, and without
-        *strict*, only the ambiguous name itself is not found.
+        *strict*, an ambiguous name has no instance.
     """
 
     def __init__(self, *, strict: bool = True):
@@ -148,7 +155,7 @@ class Names:
         if all(bearer.id == known.id for bearer in bearers):
             return _target(known)
         goes_on = f'{plaintext.quoted(name)} still stands for {known.id}.'
-        doubt = f'{_shared(name, bearers)} {plaintext.one_line(goes_on)}'
+        doubt = f'{_shared(name, bearers)} {goes_on}'
         return dataclasses.replace(_target(known), doubt=doubt)
 
 
@@ -191,37 +198,36 @@ class Listing:
     ) -> list[Target]:
         """Find the instance of each name, each instance once.
 
-        All names together cost one listing, IDs none.
+        All names together need one listing. IDs need none.
 
         :param named: names, patterns of names as a shell has them (``db-*``),
-            and IDs. The name of an instance is not taken for a pattern.
+            and IDs. A text that is the name of an instance is not a pattern.
         :param always_list: list even for IDs alone, to know more about them.
         :param known: the names of earlier lookups; None if this is the only
             one.
         :returns: in the order of *named*.
-        :raises TargetError: for names that several instances bear (it lists
-            their IDs) unless *known* allows them, or if there is no listing.
+        :raises TargetError: there is no listing; or several instances bear
+            one name, and *known* does not allow that. The text has their IDs.
         """
+        # The texts of the listing are clean, too.
+        named = list(map(plaintext.one_line, named))
         names = [text for text in named if not inventory.is_id(text)]
         instances = self.instances if names or always_list else []
         by_id = {instance.id: instance for instance in instances}
         bearers = inventory.by_name(instances, names)
         by_name = (known or Names()).look_up(bearers, by_id)
-        hints = _Hints(instances)
         targets: dict[str, Target] = {}
         for text in named:
             if inventory.is_id(text):
                 found = [_by_id(text, by_id)]
             elif _is_pattern(text) and not bearers[text]:
-                found = _matches(text, instances)
+                found = _matches(text, instances) or [Target(None, text)]
             else:
                 found = [by_name[text]]
-            for target in found or [Target(None, text)]:
-                if target.instance_id is None and not target.doubt:
-                    target = dataclasses.replace(target, hint=hints.of(text))
+            for target in found:
                 key = target.instance_id or f'name {text}'
                 targets.setdefault(key, target)
-        return list(targets.values())
+        return _with_hints(list(targets.values()), instances)
 
     def select(
         self,
@@ -250,18 +256,15 @@ class Listing:
         if not self.instances:
             raise NoTargetError('There is no instance in this cloud')
         if not found:
-            there = [
-                _there_are(what, attribute, self.instances)
-                for what, attribute, given in (
-                    ('projects', 'project_id', project_ids),
-                    ('datastores', 'datastore', datastores),
-                    ('statuses', 'status', statuses),
-                )
-                if given
-            ]
+            filters = {
+                'project_id': project_ids,
+                'datastore': datastores,
+                'status': statuses,
+            }
+            given = [name for name, values in filters.items() if values]
+            there = [_there_are(name, self.instances) for name in given]
             raise NoTargetError(' '.join(['No instance fits.', *there]))
-        found.sort(key=lambda instance: (instance.name or '', instance.id))
-        return [_target(instance) for instance in found]
+        return _in_order(found)
 
 
 def read(file: str, stdin: TextIO | None) -> list[str]:
@@ -269,8 +272,8 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
 
     :param file: its path; ``-`` for standard input.
     :param stdin: standard input; None if it is closed.
-    :returns: nothing for a file without a name: that is the list of failed
-        guests if all are reachable.
+    :returns: nothing for a file without a name. The list of failed guests is
+        such a file if all guests are reachable.
     :raises TargetError: the file cannot be read, or is not text.
     """
     lines = (
@@ -312,7 +315,7 @@ def text_of(file: str, stdin: TextIO | None) -> str:
 
 def _no_text(file: str, data: bytes, where: int) -> TargetError:
     line = data.count(b'\n', 0, where) + 1
-    return TargetError(f'{file} is no text in UTF-8: see line {line}')
+    return TargetError(f'{file} is not text in UTF-8: see line {line}')
 
 
 def _datastore_names(instance: Instance) -> set[str]:
@@ -335,49 +338,58 @@ def _is_pattern(text: str) -> bool:
 
 
 def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
-    """Return the targets whose names fit a pattern, in order."""
+    """Return the targets whose names fit a pattern."""
     fits = re.compile(fnmatch.translate(pattern)).match
-    found = [each for each in instances if each.name and fits(each.name)]
-    found.sort(key=lambda each: (each.name or '', each.id))
-    return [_target(each) for each in found]
+    return _in_order(
+        [each for each in instances if each.name and fits(each.name)]
+    )
 
 
-class _Hints:
-    """Suggestions for names that no instance bears.
-
-    :param instances: every instance.
-    """
-
-    def __init__(self, instances: Sequence[Instance]):
-        self._names = sorted({each.name for each in instances if each.name})
-        self._left = _MOST_HINTS
-
-    def of(self, name: str) -> str:
-        """Return a hint, as the end of a sentence; empty for none."""
-        if _ALMOST_ID.fullmatch(name):
-            return (
-                f'. It looks like an ID, but is not a UUID: {len(name)} '
-                'characters, and a UUID has 36, four of them hyphens'
-            )
-        self._left -= 1
-        if self._left < 0:
-            return ''
-        near = difflib.get_close_matches(name, self._names, cutoff=0.75)
-        quoted = ', '.join(map(plaintext.quoted, near))
-        return f'. Near names: {quoted}' if near else ''
+def _in_order(instances: Iterable[Instance]) -> list[Target]:
+    """Return targets in the order of their names."""
+    ordered = sorted(instances, key=lambda each: (each.name or '', each.id))
+    return [_target(each) for each in ordered]
 
 
-def _there_are(
-    what: str, attribute: str, instances: Sequence[Instance]
-) -> str:
-    """Say which values a selection could have."""
+def _with_hints(
+    targets: list[Target], instances: Sequence[Instance]
+) -> list[Target]:
+    """Suggest other names to the targets whose names no instance bears."""
+    lost = [
+        index
+        for index, target in enumerate(targets)
+        if target.instance_id is None and not target.doubt
+    ]
+    if lost:
+        names = sorted({each.name for each in instances if each.name})
+        for count, index in enumerate(lost):
+            near = names if count < _MOST_HINTS else []
+            hint = _hint(targets[index].name or '', near)
+            targets[index] = dataclasses.replace(targets[index], hint=hint)
+    return targets
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    """Return a hint, as the end of a sentence; empty for none."""
+    if _ALMOST_ID.fullmatch(name):
+        return (
+            f'. It looks like an ID, but is not a UUID: {len(name)} '
+            'characters, and a UUID has 36, four of them hyphens'
+        )
+    near = difflib.get_close_matches(name, names, cutoff=0.75)
+    quoted = ', '.join(map(plaintext.quoted, near))
+    return f'. Near names: {quoted}' if near else ''
+
+
+def _there_are(attribute: str, instances: Iterable[Instance]) -> str:
+    """Say which values an attribute of the instances has."""
     values = sorted(
         {value for each in instances if (value := getattr(each, attribute))}
     )
-    shown = ', '.join(map(plaintext.quoted, values[:_MOST_SHOWN]))
+    shown = ', '.join(map(plaintext.quoted, values[:_MOST_SHOWN])) or 'none'
     rest = len(values) - _MOST_SHOWN
     more = f' and {rest} more' if rest > 0 else ''
-    return f'There are these {what}: {shown or "none"}{more}.'
+    return f'There are these {_PLURALS[attribute]}: {shown}{more}.'
 
 
 def _refuse_ambiguous(by_name: Mapping[str, Sequence[Instance]]) -> None:

@@ -74,7 +74,7 @@ class Below:
     ):
         self._screen = screen
         self._picture = picture
-        # A signal may come in the thread that holds it.
+        # Reentrant, because a signal may come in the thread that holds it.
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._drawn = 0
@@ -83,7 +83,7 @@ class Below:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Draw the picture within the block, and then take it away."""
+        """Draw the picture within the block, and erase it at the end."""
         with _echo(self._screen.file, on=False), self._paused_when_stopped():
             try:
                 self._write(_HIDE_CURSOR)
@@ -109,7 +109,7 @@ class Below:
         with self._lock:
             before = self._erased()
             if self._size not in (None, self._screen.size):
-                # The place of the old picture depends on the terminal.
+                # Terminals move the old picture in different ways.
                 before = _CLEAR_ALL + ''.join(self._lines)
             self._size = self._screen.size
             picture = self._rendered(self._picture())
@@ -136,7 +136,7 @@ class Below:
         return captured.get()
 
     def _erased(self) -> str:
-        """Return the codes that take the picture away."""
+        """Return the codes that erase the picture."""
         up = f'\x1b[{self._drawn}A' if self._drawn else ''
         self._drawn = 0
         return f'\r{up}{_CLEAR_BELOW}'
@@ -147,7 +147,7 @@ class Below:
 
     @contextlib.contextmanager
     def _paused_when_stopped(self) -> Iterator[None]:
-        """Leave a terminal in order while Ctrl-Z has stopped the program."""
+        """Restore the terminal while Ctrl-Z has stopped the program."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

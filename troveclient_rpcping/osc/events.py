@@ -29,12 +29,12 @@ from troveclient_rpcping.verdict import Reason
 
 
 def line(change: Change, when: datetime.datetime) -> str:
-    """Return a change as a line, for people and for what parses lines.
+    """Return a change as a line, for people and for programs.
 
     The ID of the guest comes first. Its name comes last and in quotes, since
     a tenant chose it. The reason of the change stands before the name, in
-    parentheses, unless the verdict says it all. A server's text is in quotes,
-    too.
+    parentheses, unless the verdict has only one reason. The text of a server
+    is in quotes, too.
 
     :param change: the change.
     :param when: the end of the sweep, in UTC.
@@ -67,13 +67,13 @@ def json_line(change: Change, when: datetime.datetime) -> str:
         result = change.result
         event |= {
             'event': 'guest',
-            'id': plaintext.one_line(change.instance_id),
-            'name': plaintext.one_line(change.name or ''),
+            'id': change.instance_id,
+            'name': change.name or '',
             'from': change.before,
             'to': change.after,
             'reason': result.reason if result else None,
             'detail': result.detail if result else '',
-            'request_id': _clean(result.request_id) if result else None,
+            'request_id': result.request_id if result else None,
         }
     else:
         after = change.after
@@ -139,10 +139,6 @@ def _why(change: GuestChange | ControlPlaneChange) -> str:
     if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
         return ''
     return f'{result.reason}: {plaintext.quoted(result.detail)}'
-
-
-def _clean(text: str | None) -> str | None:
-    return None if text is None else plaintext.one_line(text)
 
 
 def _stamp(when: datetime.datetime) -> str:

@@ -30,16 +30,11 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-def is_bad(verdict: Verdict) -> bool:
-    """Whether a guest with this verdict is known to be bad."""
-    return verdict in (Verdict.UNREACHABLE, Verdict.ERROR)
-
-
 def of(summary: Summary) -> int:
     """Return the exit status for the outcomes of a sweep.
 
-    A sweep over no guest is a success: a file of failed guests names nobody
-    if all are reachable.
+    A sweep without guests is a success: the list of failed guests is empty if
+    all guests are reachable.
 
     :param summary: the numbers of the outcomes.
     """

@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The signals that end a command early, with all that is known.
+"""The signals that end a command early, after it printed what is known.
 
-Python forgets an exception that a signal handler raises in a destructor, and
-prints "Exception ignored in". So a signal may be lost there: the user has to
-send it once more. No process-wide hook is set to prevent that.
+Python drops an exception that a signal handler raises in a destructor, and
+prints "Exception ignored in". So a signal may get lost, and the user must send
+it again. A process-wide hook could prevent that, but would affect other code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from types import FrameType
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. A ``BaseException``: only its owner catches it."""
+    """SIGTERM arrived. No ``except Exception`` catches it."""
 
 
 def sigterm_raises() -> contextlib.AbstractContextManager[None]:
@@ -50,7 +50,8 @@ def _handled(
     number: signal.Signals,
     handler: Callable[[int, FrameType | None], None] | signal.Handlers,
 ) -> Iterator[None]:
-    if not _gets_signals():
+    # Only the main thread gets signals, and may set handlers.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     previous = signal.signal(number, handler)
@@ -58,8 +59,3 @@ def _handled(
         yield
     finally:
         signal.signal(number, previous)
-
-
-def _gets_signals() -> bool:
-    # Only the main thread gets signals, and only it may set handlers.
-    return threading.current_thread() is threading.main_thread()

@@ -28,14 +28,13 @@ from rich import table
 from rich import text
 
 from troveclient_rpcping import durations
-from troveclient_rpcping import plaintext
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import Verdict
@@ -43,7 +42,7 @@ from troveclient_rpcping.verdict import Verdict
 # Sweeps whose round-trip times are drawn.
 _DRAWN = 60
 
-# Lines of the screen that the list of guests does not use.
+# The lines of the screen above and below the list of guests.
 _HEADROOM = 12
 
 # The least width of a screen, in columns, that has room for IDs too.
@@ -56,7 +55,7 @@ _STYLES = {
     Verdict.UNKNOWN: 'yellow',
 }
 
-# The characters beside ASCII.
+# The characters that the view needs beside ASCII.
 CHARACTERS = '▁▂▃▄▅▆▇█●─…'
 
 _BARS = '▁▂▃▄▅▆▇█'
@@ -85,7 +84,7 @@ class Screen(views.View):
         self._common: CommonTrait | None = None
         self._summary: Summary | None = None
         self._status = 'the first sweep begins'
-        # When the last good sweep ended, and since when sweeps fail.
+        # The end of the last good sweep, and the end of the first failed one.
         self._known: datetime.datetime | None = None
         self._known_at = self._failing_since = 0.0
         self._guests = self._done = 0
@@ -194,10 +193,9 @@ class Screen(views.View):
         now = self._known_at if self._is_stale else self._clock()
         for each in down[-room:][::-1]:
             verdict = each.result.verdict
-            id_ = plaintext.one_line(each.instance_id)
             rows.add_row(
-                text.Text(plaintext.one_line(each.name or '') or id_),
-                *([text.Text(id_)] if wide else []),
+                text.Text(each.name or each.instance_id),
+                *([text.Text(each.instance_id)] if wide else []),
                 text.Text(verdict, style=_STYLES[verdict]),
                 durations.compact(max(0.0, now - each.since)),
                 text.Text(each.result.detail),
@@ -212,7 +210,7 @@ class Screen(views.View):
 
 def _numbers(summary: Summary, *, stale: bool) -> text.Text:
     """Return the counts by verdict; without colours if they are stale."""
-    line = text.Text(f'{report.guests(summary.guests)}  ')
+    line = text.Text(f'{guests_in_words(summary.guests)}  ')
     for verdict in Verdict:
         count = summary.verdicts[verdict]
         style = _STYLES[verdict] if count and not stale else 'dim'

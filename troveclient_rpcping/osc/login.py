@@ -40,7 +40,7 @@ TIMEOUT = 60.0
 class LoginFailed(osc_exceptions.CommandError):
     """There is no login; the text says why, and what to do.
 
-    :param said: the text; cleaned here.
+    :param said: the text. It is cleaned here.
     :param mistake: whether only the user can mend it.
     """
 
@@ -53,14 +53,13 @@ def log_in(app: Any, seconds: float | None) -> None:
     """Log in, unless the shell is logged in already.
 
     :param app: the ``openstack`` shell.
-    :param seconds: how long it may take, at the most; None for
-        :data:`TIMEOUT`.
+    :param seconds: the longest time for it; None for :data:`TIMEOUT`.
     :raises LoginFailed: there is no login.
     """
     limit = min(seconds or TIMEOUT, TIMEOUT)
     manager = app.client_manager
     try:
-        # Not in the thread: this may ask a person for a password.
+        # In this thread, because it may ask a person for a password.
         _set_up(app)
         with _unasked_warnings_silenced(app):
             manager.session.auth.auth_ref = _within(
@@ -76,9 +75,9 @@ def log_in(app: Any, seconds: float | None) -> None:
 
 
 def _set_up(app: Any) -> None:
-    """Set up the kind of the login.
+    """Set up the login.
 
-    osc_lib's shell does the same before a command that requires a login
+    osc_lib's shell does the same for a command that requires a login
     (``prepare_to_run_command``), but has no public name for it.
     """
     manager = app.client_manager
@@ -91,8 +90,7 @@ def _set_up(app: Any) -> None:
 
 
 def _ask(manager: Any, seconds: float) -> Any:
-    # The request must end even when nobody waits for it any more, but not
-    # before.
+    # The request must end after the wait for it, and not before.
     with bounded(manager.session, seconds + 1.0):
         return manager.auth_ref
 
@@ -117,8 +115,8 @@ def bounded(session: Any, seconds: float) -> Iterator[None]:
 def _within(seconds: float, act: Callable[[], Any]) -> Any:
     """Act in another thread, so that signals arrive during the wait.
 
-    A timeout of requests does not bound a login: it counts for each read and
-    not for the name server, and a login takes several requests.
+    A timeout of requests does not bound a login. It counts for each read, and
+    not for the name server. And a login takes several requests.
 
     :raises concurrent.futures.TimeoutError: the act takes too long.
     """
@@ -157,10 +155,10 @@ def _options(app: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _unasked_warnings_silenced(app: Any) -> Iterator[None]:
-    """Leave one line for one failure.
+    """Print one line for one failure.
 
     keystoneauth warns when it cannot get the versions of Keystone. The error
-    of a failed login says the same.
+    of the failed login says the same.
     """
     logger = logging.getLogger('keystoneauth.identity')
     level = logger.level

@@ -34,9 +34,9 @@ class Measures:
 
     :param textfile: the file; None for no file.
     :param labels: labels of all metrics.
-    :param served: whether there are metrics without a file, too.
-    :param single: whether the command sweeps once. Then there are no counters
-        among the metrics.
+    :param served: whether the metrics are served, with or without a file.
+    :param single: whether the command sweeps once. Then the metrics have no
+        counters.
     :param clock: returns the time in seconds, to measure a sweep.
     :raises OSError: the file cannot be written; says in one line why.
     """
@@ -59,13 +59,13 @@ class Measures:
         #: None if the user asks for none.
         self.metrics: Metrics | None = None
         if textfile or served:
-            # Only now: importing the library of Prometheus takes time.
+            # Not at the top: importing prometheus_client takes time.
             from troveclient_rpcping.prometheus import metrics
             from troveclient_rpcping.prometheus.textfile import check
 
             self.metrics = metrics.Metrics(labels, counters=not single)
             if textfile:
-                # Now, and not after a long sweep.
+                # A mistake shows before a long sweep.
                 check(textfile)
 
     def begins(self) -> None:
@@ -77,10 +77,9 @@ class Measures:
     def run(self) -> Iterator[None]:
         """Record a failed sweep if the block ends before its first sweep.
 
-        The block has all that a command does: the login, the choice of the
-        guests, the listing, the pings. An exception there is a failed sweep,
-        and so is an interruption before the first answer. An interruption
-        amid the pings says nothing about the cloud.
+        The block logs in, chooses the guests, and pings them. An exception is
+        a failed sweep. So is an interruption before the first answer. A later
+        interruption says nothing about the cloud.
         """
         self.begins()
         try:
@@ -108,7 +107,7 @@ class Measures:
     def swept(self, findings: Findings) -> None:
         """Record a sweep that brought results, and write the file.
 
-        :raises OSError: the file cannot be written; says in one line why.
+        :raises OSError: the file cannot be written.
         """
         self._recorded = True
         if self.metrics is None:
@@ -116,8 +115,8 @@ class Measures:
         now = self._clock()
         throttled = 0.0
         if self._throttled_since is not None:
-            # The rate limit delays no ping that is sent. The last pings may
-            # be those of dead guests, for which Trove waits.
+            # The rate limit delays no ping after the last one is sent. Trove
+            # may still wait for dead guests then.
             throttled = max(0.0, self._sent_last - self._throttled_since)
         self.metrics.observe(
             findings,
@@ -130,7 +129,7 @@ class Measures:
     def failed(self) -> None:
         """Record a sweep that brought nothing, and write the file.
 
-        :raises OSError: the file cannot be written; says in one line why.
+        :raises OSError: the file cannot be written.
         """
         self._recorded = True
         if self.metrics is None:

@@ -33,7 +33,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import below
-from troveclient_rpcping.osc import exits
+from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
 
@@ -44,7 +44,7 @@ _LONG = 5.0
 _NAME_AFTER = 2.0
 _NAMED = 5
 
-# The characters beside ASCII.
+# The characters that the bar needs beside ASCII.
 _CHARACTERS = '━╸╺…'
 
 # The greatest width of the bar itself, in columns.
@@ -70,7 +70,8 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
-        # The awaited guests and their names; in a wait, until they answer.
+        # The names of the guests by ID. In a wait, a guest that is reachable
+        # is removed.
         self._awaited = {
             target.instance_id: target.name
             for target in targets
@@ -84,26 +85,30 @@ class Progress:
         self._bad: set[str] = set()
         self._begun = self._clock()
         self._end = None if deadline is None else self._clock() + deadline
-        # None is a closed stream.
+        # A closed stream is None.
         self._quiet = app.stderr is None or not app.options.verbose_level
         self._said = False
         self._named = 0
         self._name_next = self._clock() + _NAME_AFTER
         self._description = 'pings'
-        # Why the sweep is slow, its pings a second, and from when on.
+        # Why the sweep is slow, its pings a second, and when it goes on.
         self._slow: tuple[str, float, float] | None = None
         self._screen = console.Console(file=app.stderr, highlight=False)
-        self._below: below.Below | None = None
+        self._below = self._bar(app)
+        if plan.rate:
+            self._slows('limited by --rate', Throttle(plan.rate, 0.0))
+
+    def _bar(self, app: Any) -> below.Below | None:
+        """Return the bar; None if the user does not get one."""
         if (
             not self._quiet
             and (self._pings > 1 or self._waits)
             and below.can_show(app.stderr, _CHARACTERS)
-            # Log lines would break it up.
+            # Log lines would tear the bar.
             and not app.options.debug
         ):
-            self._below = below.Below(self._screen, self._picture)
-        if plan.rate:
-            self._slows('limited by --rate', Throttle(plan.rate, 0.0))
+            return below.Below(self._screen, self._picture)
+        return None
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -127,7 +132,7 @@ class Progress:
         """
         if not self._waits:
             self._done += 1
-            if series.last and exits.is_bad(series.last.verdict):
+            if series.last and series.last.verdict in BAD:
                 self._bad.add(instance_id)
         elif series.in_a_row >= self._stable:
             self._awaited.pop(instance_id, None)
@@ -144,7 +149,7 @@ class Progress:
         count = f'{self._done}/{self._pings}'
         width = self._screen.width
         bar = min(_BAR, width // 4)
-        # The count and the clock stay, however long the words are.
+        # Long words are cut, so that the count and the clock stay.
         room = width - bar - len(count) - len(str(elapsed)) - 4
         words = text.Text(self._words(), no_wrap=True)
         words.truncate(max(1, room), overflow='ellipsis')

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""A row as lines, for a table that is wider than the terminal."""
+"""Rows as lines, in place of a table that is wider than the terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from typing import Any
 def instead(
     stream: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> str:
-    """Return rows as lines if the table is too wide; otherwise nothing.
+    """Return rows as lines if the table is too wide; otherwise an empty text.
 
     :param stream: where the table would be printed.
     :param names: the names of the columns.
@@ -57,7 +57,7 @@ def table_width(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
 def text(
     names: Sequence[str], rows: Sequence[Sequence[Any]], width: int
 ) -> str:
-    """Return each row as lines of a name and a value, empty ones left out.
+    """Return each row as lines of a name and a value, without empty values.
 
     :param names: the names of the columns.
     :param rows: the cells.

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the ping commands tell people on stderr: sentences, no data."""
+"""The sentences on stderr: what the outcomes of a sweep mean for people."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import advice
 from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import PERCENTILES
 from troveclient_rpcping.outcomes.outcome import Summary
@@ -48,15 +49,10 @@ _STATES = {
 }
 
 
-def guests(count: int) -> str:
-    """Return a number of guests in words."""
-    return '1 guest' if count == 1 else f'{count} guests'
-
-
 def counts(summary: Summary) -> str:
     """Return the number of guests for each verdict."""
     verdicts = ', '.join(f'{summary.verdicts[v]} {v}' for v in Verdict)
-    return f'{guests(summary.guests)}: {verdicts}'
+    return f'{guests_in_words(summary.guests)}: {verdicts}'
 
 
 def detail(outcome: Outcome) -> str:
@@ -103,7 +99,7 @@ def sentence(outcome: Outcome) -> str:
         said += f'{missed}. '
     if target.instance_id is None:
         # The name is the mistake.
-        said += f'{plaintext.one_line(result.detail).rstrip(".")}.'
+        said += f'{result.detail.rstrip(".")}.'
     else:
         said += advice.explanation(result)
     age = _deaf(outcome)
@@ -155,7 +151,7 @@ def pattern(findings: Findings) -> list[str]:
         found.append(
             _ALL_DEAF.format(
                 count=len(ages),
-                guests=guests(total),
+                guests=guests_in_words(total),
                 age=durations.human(max(ages)),
             )
         )
@@ -189,9 +185,8 @@ def _guest(outcome: Outcome) -> str:
 def _notes(target: Target, request_id: str | None = None) -> str:
     """Return the end of a sentence about a guest: its name comes last.
 
-    :param target: which guest.
-    :param request_id: the ID in the reply to its ping. trove-api has another
-        one in its log.
+    :param target: the guest.
+    :param request_id: the request ID in the reply to its ping, if any.
     """
     found = []
     if request_id:
@@ -207,8 +202,7 @@ def _deaf(outcome: Outcome) -> float | None:
     :returns: seconds; None for any other guest.
     """
     row = outcome.target.instance
-    if outcome.result.verdict is not Verdict.UNREACHABLE or row is None:
-        return None
-    if row.status != 'ACTIVE' or not row.is_fresh:
-        return None
-    return row.heartbeat_age
+    is_dead = outcome.result.verdict is Verdict.UNREACHABLE
+    if is_dead and row and row.status == 'ACTIVE' and row.is_fresh:
+        return row.heartbeat_age
+    return None

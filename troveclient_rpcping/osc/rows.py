@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     _Column = columns.FormattableColumn[float | None]
     _TextColumn = columns.FormattableColumn[str]
 else:
-    # That of cliff 4.6 takes no type.
+    # The class of cliff 4.6 is not generic.
     _Column = _TextColumn = columns.FormattableColumn
 
 
@@ -82,12 +82,12 @@ class Seconds(_Column):
     def machine_readable(self) -> Any:
         """Return the seconds; an empty text for none.
 
-        Only the value formatter calls this: it would print a None.
+        Only the value formatter calls this method. It would print a None.
         """
         return '' if self._value is None else self._value
 
     def __lt__(self, other: object) -> bool:
-        # cliff cannot sort a None inside a column: none comes last.
+        # cliff cannot sort a None inside a column. Here a None comes last.
         if not isinstance(other, Seconds):
             return NotImplemented
         return self._order() < other._order()
@@ -97,14 +97,14 @@ class Seconds(_Column):
 
 
 class Grade(_TextColumn):
-    """A verdict, which sorts by how bad it is: the worst comes last."""
+    """A verdict; verdicts sort from the best to the worst."""
 
     def human_readable(self) -> str:
         """Return the verdict."""
         return self._value
 
     def __lt__(self, other: object) -> bool:
-        # The last rows stand next to the prompt.
+        # The last rows stand next to the prompt, so the worst come last.
         if not isinstance(other, Grade):
             return NotImplemented
         return self._rank() < other._rank()
@@ -116,14 +116,14 @@ class Grade(_TextColumn):
 def columns_of(arguments: argparse.Namespace) -> list[str]:
     """Return the columns that a command line asks for.
 
-    A column of ``--long`` that is named comes without ``--long``, too.
+    A column of ``--long`` that the user names needs no ``--long``.
 
     :param arguments: with the options of cliff's Lister.
     """
     named = {_normal(c) for c in arguments.columns + arguments.sort_columns}
     if arguments.long:
         several = arguments.count is not None or arguments.wait is not None
-        # For people; a program finds every column in every run.
+        # People need no empty columns. Programs get every column each time.
         brief = arguments.formatter == 'table' and not named and not several
         return [c for c in LONG_COLUMNS if not brief or c not in _OF_SEVERAL]
     return [c for c in LONG_COLUMNS if c in COLUMNS or _normal(c) in named]
@@ -132,7 +132,7 @@ def columns_of(arguments: argparse.Namespace) -> list[str]:
 def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
     """Say which column does not exist; None if all do.
 
-    cliff says so after all guests are pinged, or never.
+    cliff would say so after the pings, or never.
 
     :param arguments: with the options of cliff's Lister.
     """
@@ -147,7 +147,7 @@ def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
 
 
 def _normal(name: str) -> str:
-    # As cliff compares them.
+    # cliff compares the names of columns in this form.
     return name.lower().strip().replace(' ', '_')
 
 
@@ -172,7 +172,7 @@ def row(
 
 def _cells(outcome: Outcome) -> dict[str, Any]:
     target, result, series = outcome.target, outcome.result, outcome.series
-    # Without a listing, a row of nothing.
+    # Without a listing, these cells are empty.
     listed = target.instance or Instance('')
     server = listed.server or Server()
     texts = {
@@ -194,10 +194,7 @@ def _cells(outcome: Outcome) -> dict[str, Any]:
         'RTT Max': series.longest,
     }
     return {
-        **{
-            name: plaintext.one_line(text or '')
-            for name, text in texts.items()
-        },
+        **{name: text or '' for name, text in texts.items()},
         **{
             name: None if value is None else round(value, 6)
             for name, value in seconds.items()

@@ -10,9 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The command line of ``openstack database instance rpc monitor``.
+"""``openstack database instance rpc monitor``: its command line.
 
-Like the module of the ping, it imports the rest of the package only when the
+Like ``rpc_ping``, this module imports the rest of the package only when the
 command runs.
 """
 
@@ -21,7 +21,44 @@ from __future__ import annotations
 import argparse
 
 from osc_lib.command import command
-from osc_lib.i18n import _
+
+
+def _add_listening(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the server of metrics and the status page."""
+    from troveclient_rpcping.cli import arguments
+
+    parser.add_argument(
+        '--listen',
+        metavar='<address:port>',
+        type=_listen,
+        help=(
+            'Serve metrics for Prometheus and a status page for browsers '
+            'here, as in "127.0.0.1:9877"; a port alone is on loopback'
+        ),
+    )
+    for option, what in (
+        (
+            'cert',
+            'Serve HTTPS with this certificate, in PEM. The file also has the '
+            'certificates between this one and its authority',
+        ),
+        (
+            'key',
+            'The key of the certificate, in PEM and without a passphrase '
+            '(default: the file of the certificate has the key)',
+        ),
+        (
+            'client-ca',
+            'Serve only clients that have a certificate of one of the '
+            'authorities in this file, in PEM',
+        ),
+    ):
+        parser.add_argument(
+            f'--listen-{option}',
+            metavar='<file>',
+            type=arguments.file,
+            help=what,
+        )
 
 
 def _listen(text: str) -> tuple[str, int]:
@@ -56,7 +93,7 @@ class MonitorDatabaseInstances(command.Command):
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
-    # The command logs in by itself, within its time: see osc.login.
+    # The command logs in by itself, within its time: see osc/login.py.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -72,7 +109,7 @@ class MonitorDatabaseInstances(command.Command):
             metavar='<duration>',
             type=arguments.seconds,
             default=60.0,
-            help=_(
+            help=(
                 'The time from the start of one sweep to the start of the '
                 'next (default: %(default)gs)'
             ),
@@ -80,44 +117,9 @@ class MonitorDatabaseInstances(command.Command):
         parser.add_argument(
             '--json',
             action='store_true',
-            help=_('Print each change as a JSON object in a line'),
+            help='Print each change as a JSON object in a line',
         )
-        parser.add_argument(
-            '--listen',
-            metavar='<address:port>',
-            type=_listen,
-            help=_(
-                'Serve metrics for Prometheus and a status page for browsers '
-                'here, as in "127.0.0.1:9877"; a port alone is on loopback'
-            ),
-        )
-        parser.add_argument(
-            '--listen-cert',
-            metavar='<file>',
-            type=arguments.file,
-            help=_(
-                'Serve HTTPS with this certificate, in PEM, and those between '
-                'it and its authority'
-            ),
-        )
-        parser.add_argument(
-            '--listen-key',
-            metavar='<file>',
-            type=arguments.file,
-            help=_(
-                'The key of the certificate, in PEM and without a passphrase '
-                '(default: it is in the file of the certificate)'
-            ),
-        )
-        parser.add_argument(
-            '--listen-client-ca',
-            metavar='<file>',
-            type=arguments.file,
-            help=_(
-                'Serve only clients that have a certificate of one of the '
-                'authorities in this file, in PEM'
-            ),
-        )
+        _add_listening(parser)
         arguments.add_textfile(parser)
         self._parser = parser
         return parser

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from osc_lib.command import command
-from osc_lib.i18n import _
 
 
 class PingDatabaseInstances(command.Lister):
@@ -44,7 +43,7 @@ class PingDatabaseInstances(command.Lister):
     interrupted or terminated.
     """
 
-    # It logs in by itself, within its time: see the module login.
+    # The command logs in by itself, within its time: see osc/login.py.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -58,14 +57,14 @@ class PingDatabaseInstances(command.Lister):
         narrower.add_argument(
             '--failed-only',
             action='store_true',
-            help=_(
+            help=(
                 'List only the guests that are not reachable, unknown ones too'
             ),
         )
         narrower.add_argument(
             '--bad-only',
             action='store_true',
-            help=_(
+            help=(
                 'List only the guests that are unreachable or in error: '
                 'those that may need a repair'
             ),
@@ -76,17 +75,17 @@ class PingDatabaseInstances(command.Lister):
             '--deadline',
             metavar='<duration>',
             type=arguments.seconds,
-            help=_(
+            help=(
                 'The longest time for login, listing and pings together; '
                 'guests that are not asked by then are unknown (default: '
-                'none)'
+                'no limit)'
             ),
         )
         arguments.add_textfile(parser)
         parser.add_argument(
             '--long',
             action='store_true',
-            help=_('List more columns'),
+            help='List more columns',
         )
         self._parser = parser
         return parser
@@ -106,9 +105,9 @@ class PingDatabaseInstances(command.Lister):
         )
         if mistake:
             return shell.refuse(self.app, self._parser, mistake)
-        self._sweep = sweep_once.SweepOnce(self.app, parsed_args)
 
         def act() -> int:
+            self._sweep = sweep_once.SweepOnce(self.app, parsed_args)
             # cliff's Lister always returns 0.
             super(PingDatabaseInstances, self).run(parsed_args)
             self._sweep.report()
@@ -133,22 +132,22 @@ class PingDatabaseInstances(command.Lister):
         A table of --long that is wider than the terminal becomes records.
         """
         rows = list(data)
-        if parsed_args.formatter == 'table':
-            if not rows and not parsed_args.print_empty:
-                # cliff would print an empty line.
-                return 0
-            if rows and _may_be_records(parsed_args):
-                from troveclient_rpcping.osc import records
+        is_table = parsed_args.formatter == 'table'
+        if is_table and not rows and not parsed_args.print_empty:
+            # cliff would print an empty line.
+            return 0
+        if is_table and rows and _may_be_records(parsed_args):
+            from troveclient_rpcping.osc import records
 
-                lines = records.instead(self.app.stdout, column_names, rows)
-                if lines:
-                    self.app.stdout.write(f'{lines}\n')
-                    return 0
+            lines = records.instead(self.app.stdout, column_names, rows)
+            if lines:
+                self.app.stdout.write(f'{lines}\n')
+                return 0
         return super().produce_output(parsed_args, column_names, rows)
 
 
 def _may_be_records(parsed_args: argparse.Namespace) -> bool:
-    """Whether the user left the form of a long list to this program."""
+    """Whether the user asks for many columns, and not for their form."""
     chosen = parsed_args.columns or parsed_args.sort_columns
     bounded = parsed_args.fit_width or parsed_args.max_width
     return bool(parsed_args.long and not chosen and not bounded)

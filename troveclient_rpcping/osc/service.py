@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The monitor as a service: its reports to systemd, and when it gives up."""
+"""The monitor as a service: its reports to systemd, and its early end."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from troveclient_rpcping.osc import systemd
 # refusal may come from a Keystone that is being restarted or upgraded.
 _REFUSALS = 3
 
-# A sweep may take this many times as long as the longest sweep so far, before
-# the watchdog takes the monitor for a hanging one.
+# The watchdog lets a sweep take this many times as long as the longest sweep
+# so far.
 _MARGIN = 3
 
 
@@ -76,8 +76,8 @@ class Service:
     def failed(self, why: str, error: Exception) -> None:
         """Record a sweep that brought no result.
 
-        A Keystone that is down is no reason to end: it comes back. Refused
-        credentials stay refused until a person renews them.
+        The monitor goes on while Keystone is down, because Keystone will come
+        back. Refused credentials stay refused until a person renews them.
 
         :param why: the reason, in a line.
         :param error: the error that ended the sweep.
@@ -91,8 +91,8 @@ class Service:
             raise self._explained(error) from error
 
     def _report(self, status: str) -> None:
-        # The service is ready when its first sweep ended. Later on, systemd
-        # ignores READY=1.
+        # The service is ready after its first sweep. systemd ignores each
+        # further READY=1.
         self._manager.notify(
             READY=1, WATCHDOG=1, STATUS=plaintext.one_line(status)
         )

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The commands and their shell: login, signals, streams, exit status."""
+"""The shell around both commands: login, signals, streams, failures."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ import logging
 import os
 from typing import Any
 
+from keystoneauth1 import exceptions as ksa_exceptions
 from openstackclient.identity import common
+from osc_lib import exceptions as osc_exceptions
+from troveclient.apiclient import exceptions as trove_exceptions
 
 from troveclient_rpcping import client
 from troveclient_rpcping import management
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import survey
 from troveclient_rpcping.cli.exclusions import Exclusions
@@ -34,12 +38,21 @@ from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import login
 
+# The failures of a command. The exceptions of this package are subclasses of
+# that of troveclient.
+_FAILURES = (
+    OSError,
+    ksa_exceptions.ClientException,
+    trove_exceptions.ClientException,
+)
+
 
 def run(app: Any, act: Callable[[], int]) -> int:
     """Run a command, and return its exit status.
 
     :param app: the ``openstack`` shell.
     :param act: the command; returns its exit status if nothing interrupts it.
+    :raises CommandError: the command failed; the text is a clean line.
     """
     try:
         with interrupts.sigterm_raises():
@@ -48,8 +61,13 @@ def run(app: Any, act: Callable[[], int]) -> int:
         return exits.INTERRUPTED
     except interrupts.Terminated:
         return exits.TERMINATED
+    except BrokenPipeError:
+        # cliff has an exit status for it.
+        raise
+    except _FAILURES as error:
+        line = ' '.join(plaintext.lines(str(error)))
+        raise osc_exceptions.CommandError(line) from error
     finally:
-        # The exit status must not change as the program ends.
         _discard_if_broken(app.stdout)
 
 
@@ -119,10 +137,10 @@ def manager(
 
 
 def discard(*streams: Any) -> None:
-    """Discard what is still to be written to broken streams.
+    """Discard the text that broken streams still hold.
 
-    Otherwise Python would write it as the program ends, and change the exit
-    status when that fails.
+    Otherwise Python would write this text as the program ends, and change the
+    exit status when that fails.
 
     :param streams: ``sys.stdout``, ``sys.stderr``, or their replacements.
     """
@@ -144,8 +162,8 @@ def _discard_if_broken(stream: Any) -> None:
 def _unheard_log_silenced() -> Iterator[None]:
     """Do not format log records that no handler prints.
 
-    osc_lib sets the root logger to DEBUG, and leaves the choice to the
-    handlers. For a ping of 50 µs the unseen records are most of the work.
+    osc_lib sets the root logger to DEBUG, and its handlers drop most records.
+    For a ping of 50 µs, formatting the dropped records is most of the work.
     """
     root = logging.getLogger()
     ours = logging.getLogger('troveclient_rpcping')

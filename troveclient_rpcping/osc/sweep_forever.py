@@ -26,6 +26,8 @@ from typing import Any
 from typing import NoReturn
 from typing import TYPE_CHECKING
 
+from osc_lib import exceptions as osc_exceptions
+
 from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
@@ -69,11 +71,10 @@ class SweepForever:
         self._watch = Watch()
         # Has the status page; None if it is not served.
         self._board: board.Board | None = None
-        # The doubts about names, and the exclusions, that were reported and
-        # still exist.
+        # The remarks on names and exclusions that were made and still hold.
         self._doubts: set[str] = set()
-        # Whether a sweep was good, and whether the last one was late.
-        self._begun = False
+        # Whether a sweep brought results, and whether the last one was late.
+        self._had_a_sweep = False
         self._late = False
         self._capacity = Capacity(descriptors.flight(arguments.concurrency))
         self._measures = measures.Measures(
@@ -88,11 +89,11 @@ class SweepForever:
     def run(self) -> NoReturn:
         """Sweep, print what changed, pause, and so on until interrupted.
 
-        :raises Exception: the first sweep cannot begin; if the metrics are
-            served, only for a mistake of the user. Later failures are
+        :raises Exception: the first sweep cannot begin. If the metrics are
+            served, only a mistake of the user is raised. Later failures are
             reported as failures of the control plane.
-        :raises OSError: standard output is closed, or its terminal went away,
-            and there are no metrics.
+        :raises CommandError: standard output is closed, or its terminal went
+            away, and there are no metrics.
         """
         has_metrics = self._measures.metrics is not None
         output = views.Output(
@@ -102,41 +103,27 @@ class SweepForever:
             self._service,
             self._measures.run(),
             # Before the login, so that a failed login shows in the metrics.
-            self._exporter(),
+            self._served(),
             contextlib.ExitStack() as self._stack,
         ):
-            self._survey = shell.new_survey(
-                self._app,
-                self._arguments,
-                cli_arguments.plan(self._arguments),
-                # The metrics have labels from the listing.
-                always_list=has_metrics,
-            )
-            self._log_in_early()
-            self._view = views.view(self._app, self._arguments, output)
-            self._stack.enter_context(self._view.shown())
+            self._prepare(output)
             while has_metrics or not output.gone:
-                begun = time.monotonic()
-                self._sweep_and_report(begun)
-                if output.trouble:
-                    self._view.remark(output.trouble)
-                    output.trouble = ''
-                seconds = time.monotonic() - begun
-                self._remark_if_late(seconds)
-                time.sleep(max(0.0, self._arguments.interval - seconds))
-        raise OSError('Nobody reads standard output, and there are no metrics')
+                self._sweep_and_pause(output)
+        raise osc_exceptions.CommandError(
+            'Nobody reads standard output, and there are no metrics'
+        )
 
     @contextlib.contextmanager
-    def _exporter(self) -> Iterator[None]:
-        metrics = self._measures.metrics
-        if not self._arguments.listen or metrics is None:
+    def _served(self) -> Iterator[None]:
+        """Serve the metrics and the status page, if the user wants that."""
+        arguments, metrics = self._arguments, self._measures.metrics
+        if not arguments.listen or metrics is None:
             yield
             return
         from troveclient_rpcping.web import board
         from troveclient_rpcping.web import page
         from troveclient_rpcping.web import server
 
-        arguments = self._arguments
         context = None
         if arguments.listen_cert:
             context = server.tls(
@@ -150,19 +137,48 @@ class SweepForever:
         with server.Server(pages, address, port, context):
             yield
 
-    def _sweep_and_report(self, begun: float) -> None:
+    def _prepare(self, output: views.Output) -> None:
+        """Read the choice of the guests, log in, and show the view."""
+        self._survey = shell.new_survey(
+            self._app,
+            self._arguments,
+            cli_arguments.plan(self._arguments),
+            # The metrics have labels from the listing.
+            always_list=self._measures.metrics is not None,
+        )
+        try:
+            # Before there is a view: a login may ask for a password.
+            self._logged_in()
+        except Exception as error:
+            # The first sweep reports it.
+            self._no_login = error
+        self._view = views.view(self._app, self._arguments, output)
+        self._stack.enter_context(self._view.shown())
+
+    def _sweep_and_pause(self, output: views.Output) -> None:
+        started = time.monotonic()
+        self._sweep_and_report(started)
+        if output.trouble:
+            self._view.remark(output.trouble)
+            output.trouble = ''
+        seconds = time.monotonic() - started
+        self._remark_if_late(seconds)
+        time.sleep(max(0.0, self._arguments.interval - seconds))
+
+    def _sweep_and_report(self, started: float) -> None:
         self._measures.begins()
         try:
             findings = self._sweep()
         except Exception as error:
-            if not self._begun and not self._may_pass(error):
+            if not self._had_a_sweep and not self._may_pass(error):
                 raise
             self._report_failure(error)
         else:
-            self._report(findings, begun)
+            self._report(findings, started)
 
-    def _report(self, findings: Findings, begun: float) -> None:
+    def _report(self, findings: Findings, started: float) -> None:
         now, when = time.monotonic(), _utc_now()
+        seconds = now - started
         # The metrics and the page come first: printing may block.
         self._measure(lambda: self._measures.swept(findings))
         changes = self._watch.swept(findings, now)
@@ -171,14 +187,14 @@ class SweepForever:
                 self._watch,
                 findings,
                 changes,
-                seconds=now - begun,
+                seconds=seconds,
                 now=now,
                 when=when,
             )
         self._print(changes, when)
-        self._view.swept(self._watch, findings.summary, now - begun)
-        self._begun = True
-        self._service.swept(report.counts(findings.summary), now - begun)
+        self._view.swept(self._watch, findings.summary, seconds)
+        self._had_a_sweep = True
+        self._service.swept(report.counts(findings.summary), seconds)
 
     def _report_failure(self, error: Exception) -> None:
         LOG.debug('The sweep failed', exc_info=True)
@@ -197,9 +213,9 @@ class SweepForever:
     def _may_pass(self, error: Exception) -> bool:
         """Whether to go on after a failure before the first good sweep.
 
-        The monitor goes on only if it serves metrics, which show the failure,
-        and if the failure may end by itself. A mistake in the choice of the
-        guests, or in a path, does not.
+        The monitor goes on if it serves metrics, which show the failure, and
+        if the failure may end by itself. A mistake in the choice of the
+        guests, or in a path, does not end by itself.
         """
         if not self._arguments.listen or isinstance(error, OSError):
             return False
@@ -213,7 +229,7 @@ class SweepForever:
         """Choose the guests, ping them, and return their outcomes."""
         manager = self._logged_in()
         # Later on, the last instance may be deleted.
-        targets = self._survey.choose(manager, empty=self._begun)
+        targets = self._survey.choose(manager, empty=self._had_a_sweep)
         self._remark_on(targets)
         self._view.begins(sum(bool(each.instance_id) for each in targets))
 
@@ -229,16 +245,6 @@ class SweepForever:
         )
         return self._survey.findings()
 
-    def _log_in_early(self) -> None:
-        """Log in before there is a view, since that may ask for a password.
-
-        The first sweep reports a failure.
-        """
-        try:
-            self._logged_in()
-        except Exception as error:
-            self._no_login = error
-
     def _logged_in(self) -> management.Management:
         """Return the manager; log in if no login has succeeded yet."""
         if self._no_login is not None:
@@ -249,19 +255,18 @@ class SweepForever:
         return self._manager
 
     def _remark_on(self, targets: list[Target]) -> None:
-        """Report names without an instance at the start, and new doubts.
+        """Report names without an instance at the start.
 
-        Exclusions are reported when they change.
+        Report doubts about names, and exclusions, when they change.
         """
-        if not self._begun:
-            if not targets:
-                self._view.remark('The file names no instance so far')
-            for target in targets:
-                if target.instance_id is None:
-                    name = plaintext.quoted(target.name or '')
-                    self._view.remark(
-                        f'No instance is named {name} so far{target.hint}'
-                    )
+        if not self._had_a_sweep and not targets:
+            self._view.remark('The file names no instance so far')
+        for target in targets:
+            if not self._had_a_sweep and target.instance_id is None:
+                name = plaintext.quoted(target.name or '')
+                self._view.remark(
+                    f'No instance is named {name} so far{target.hint}'
+                )
         doubts = {target.doubt for target in targets if target.doubt}
         doubts.update(self._survey.left_out)
         for doubt in sorted(doubts - self._doubts):
@@ -290,7 +295,7 @@ class SweepForever:
             measure()
         except OSError as error:
             # A mistake in the path shows at the start.
-            if not self._begun:
+            if not self._had_a_sweep:
                 raise
             self._view.remark(plaintext.one_line(str(error)))
 

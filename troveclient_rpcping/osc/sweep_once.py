@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import time
 from typing import Any
 
+from osc_lib import exceptions as osc_exceptions
+
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
@@ -33,6 +35,7 @@ from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import shell
+from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
@@ -60,13 +63,13 @@ class SweepOnce:
         self._measures = measures.Measures(
             arguments.textfile, arguments.label, single=True
         )
-        #: Final once the rows are there.
+        #: Final after :meth:`rows`.
         self.exit_status = exits.UNKNOWN
 
     def rows(self) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Ping; return the columns, and a row for each guest."""
         if self._app.stdout is None:
-            raise OSError('Standard output is closed')
+            raise osc_exceptions.CommandError('Standard output is closed')
         with self._measures.run():
             findings = self._sweep()
         self._conclude(findings)
@@ -82,13 +85,13 @@ class SweepOnce:
 
     def report(self) -> None:
         """Tell people what the rows mean, unless they want quiet."""
-        # After the rows, also if both streams are the same.
+        # The rows come first, also if both streams are the same.
         self._app.stdout.flush()
         self._say(*self._sentences)
 
     def _is_listed(self, verdict: Verdict) -> bool:
         if self._arguments.bad_only:
-            return exits.is_bad(verdict)
+            return verdict in BAD
         return (
             verdict is not Verdict.REACHABLE or not self._arguments.failed_only
         )
@@ -187,7 +190,7 @@ class SweepOnce:
         ]
         self.exit_status = exits.of(findings.summary)
         if self._interrupted is not None:
-            # Guests that were not asked are no news for the metrics.
+            # The metrics count whole sweeps only.
             self.exit_status = self._interrupted
             return
         try:

@@ -25,7 +25,7 @@ import os
 import socket
 
 # Seconds for systemd to take a report.
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 
 class Manager:
@@ -56,7 +56,7 @@ class Manager:
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
-            sender.settimeout(_PATIENCE)
+            sender.settimeout(_TIMEOUT)
             sender.sendto(text.encode(), self._address)
 
 

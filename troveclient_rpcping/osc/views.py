@@ -56,8 +56,8 @@ class Output:
     """Standard output, which may fail.
 
     :param stream: the stream; None if it is closed.
-    :param stderr: standard error; given up together with *stream* if both are
-        the terminal that went away.
+    :param stderr: standard error. It is discarded together with *stream* if
+        both are a terminal that went away.
     :param expendable: whether the monitor goes on after an error. It always
         ends when the reader of a pipe ends.
     """
@@ -65,7 +65,7 @@ class Output:
     def __init__(self, stream: Any, stderr: Any, *, expendable: bool):
         self._stream = stream
         self._expendable = expendable
-        # A terminal that went away cannot be recognised any more.
+        # isatty() is false for a terminal that went away.
         self._terminals = [
             each for each in (stream, stderr) if each and each.isatty()
         ]
@@ -129,8 +129,8 @@ def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
 class Lines(View):
     """Prints changes to one stream, and remarks to another.
 
-    :param stdout: for changes.
-    :param stderr: for remarks; None for nowhere.
+    :param stdout: the stream for changes.
+    :param stderr: the stream for remarks; None to print none.
     """
 
     def __init__(self, stdout: Any, stderr: Any):

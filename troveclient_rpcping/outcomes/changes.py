@@ -42,7 +42,8 @@ class GuestChange:
     :param after: its verdict from now on; None for a guest that is gone.
     :param seconds: how long the old verdict lasted; None for a guest that is
         new.
-    :param result: the ping that showed it; None for a guest that is gone.
+    :param result: the ping with the new verdict; None for a guest that is
+        gone.
     """
 
     instance_id: str
@@ -97,7 +98,7 @@ class Wave:
     """Many guests became bad that have something in common.
 
     :param common: what they have in common.
-    :param seconds: None: nothing ended.
+    :param seconds: always None: no verdict ended.
     """
 
     common: CommonTrait
@@ -113,7 +114,7 @@ class KnownGuest:
 
     :param instance_id: which guest.
     :param name: its name, if known.
-    :param since: since when it has its verdict.
+    :param since: when it got its verdict.
     :param result: the latest ping with this verdict.
     """
 
@@ -124,9 +125,9 @@ class KnownGuest:
 
 
 class Watch:
-    """Remembers what is known of each guest, and of no other.
+    """Remembers what is known of each guest that still exists.
 
-    Times are seconds on one clock, which the caller reads.
+    Times are seconds on a clock that the caller reads.
     """
 
     def __init__(self) -> None:
@@ -139,12 +140,12 @@ class Watch:
         #: nothing.
         self.common: CommonTrait | None = None
         self._reported_common: CommonTrait | None = None
-        # Since when it fails in this way, and since when it fails at all.
+        # The start of the present failure, and of the first one in a row.
         self._since = self._failing_since = 0.0
 
     @property
     def not_reachable(self) -> list[KnownGuest]:
-        """The guests that are not reachable, the longest ones first."""
+        """The guests that are not reachable, in the order of *since*."""
         found = [
             guest
             for guest in self._known.values()
@@ -187,10 +188,10 @@ class Watch:
         return self._fail(Failure(reason=None, detail=why), now)
 
     def _compare(self, findings: Findings) -> list[Wave]:
-        """Return what the bad guests have in common, unless it is old news."""
+        """Return what the bad guests have in common, if that is new."""
         self.common = common_trait(findings.outcomes)
         if self.common is None:
-            # A sweep that learnt little does not end a wave.
+            # While guests are bad, the wave may go on.
             if not findings.summary.bad:
                 self._reported_common = None
             return []
@@ -236,7 +237,7 @@ class Watch:
         ]
 
     def _is_expected(self, id_: str, result: PingResult) -> bool:
-        """Whether a guest is well when it is first heard of."""
+        """Whether a guest without a verdict so far was expected to be well."""
         from_the_first = self._first is None or id_ in self._first
         return from_the_first and result.verdict is Verdict.REACHABLE
 
@@ -262,7 +263,7 @@ def _failure(results: Sequence[PingResult]) -> Failure | None:
     unknown = [each for each in results if each.reason in CONTROL_PLANE]
     if not unknown:
         return None
-    # Guests are not asked because of something else: report that reason.
+    # NOT_ASKED is the effect of another reason. Report the other reason.
     causes = [
         each for each in unknown if each.reason is not Reason.NOT_ASKED
     ] or unknown

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import dataclasses
 import math
 
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
@@ -27,21 +28,22 @@ from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import unknown
 from troveclient_rpcping.verdict import Verdict
 
+#: The verdicts of guests that are known to be bad.
+BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
+
 #: The percentiles of the RTTs in a summary, with their labels.
 PERCENTILES = (('p50', 50), ('p95', 95), ('max', 100))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """One guest that was asked for.
+    """One guest that was asked for. Its texts are clean lines.
 
     :param instance_id: the ID; None for a name that no instance bears.
-    :param name: the name, as far as it is known.
-    :param instance: its row in the listing, if there was a listing.
-    :param doubt: why the name is ambiguous, in a clean line; empty if it is
-        not.
-    :param hint: other names that may have been meant, if no instance bears
-        this one.
+    :param name: the name; None if it is not known.
+    :param instance: its row in the listing; None without a listing.
+    :param doubt: why the name is ambiguous; empty if it is not.
+    :param hint: similar names, if no instance bears this one.
     """
 
     instance_id: str | None
@@ -50,6 +52,9 @@ class Target:
     doubt: str = ''
     hint: str = ''
 
+    def __post_init__(self) -> None:
+        plaintext.clean_fields(self, 'instance_id', 'name')
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
@@ -57,7 +62,7 @@ class Outcome:
 
     :param target: the guest.
     :param result: the outcome.
-    :param series: the pings behind it; none for a guest that was not pinged.
+    :param series: all pings; empty for a guest that was not pinged.
     """
 
     target: Target
@@ -102,9 +107,7 @@ class Summary:
     @property
     def bad(self) -> int:
         """How many guests are unreachable or in error."""
-        return (
-            self.verdicts[Verdict.UNREACHABLE] + self.verdicts[Verdict.ERROR]
-        )
+        return sum(self.verdicts[verdict] for verdict in BAD)
 
     def percentile(self, percent: float) -> float:
         """Return a percentile of the RTTs, by the nearest-rank method.
@@ -112,7 +115,7 @@ class Summary:
         :param percent: more than 0, 100 at the most.
         :returns: seconds: the smallest RTT that at least *percent* of the
             reachable guests do not exceed.
-        :raises ValueError: if no guest is reachable.
+        :raises ValueError: no guest is reachable.
         """
         if not self.rtts:
             raise ValueError('no guest is reachable')
@@ -141,8 +144,8 @@ class Collector:
 
     :param targets: all guests that were asked for.
     :param stable: None: the outcome of a guest is its worst result. A number:
-        the guests are pinged until they were reachable so often in a row, and
-        the outcome is how a guest stood at the end.
+        the guests are pinged until they are reachable this many times in a
+        row, and the outcome of a guest is its last result.
     """
 
     def __init__(self, targets: Sequence[Target], stable: int | None = None):
@@ -155,7 +158,7 @@ class Collector:
 
     @property
     def guests(self) -> list[Instance | str]:
-        """The guests to ping: all targets that stand for an instance."""
+        """The guests to ping: all targets that have an ID."""
         return [
             target.instance or target.instance_id
             for target in self.targets
@@ -179,6 +182,11 @@ class Collector:
         series = self._series.get(target.instance_id or '') or Series()
         result = series.outcome or _unanswered(target, why)
         return Outcome(target, result, series)
+
+
+def guests_in_words(count: int) -> str:
+    """Return a number of guests in words."""
+    return '1 guest' if count == 1 else f'{count} guests'
 
 
 def _unanswered(target: Target, why: str) -> PingResult:

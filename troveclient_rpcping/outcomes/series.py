@@ -20,7 +20,7 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-# From the worst to the best: bad news outweighs no news.
+# A bad verdict outweighs an unknown one.
 _WORST_FIRST = (
     Verdict.UNREACHABLE,
     Verdict.ERROR,
@@ -36,7 +36,7 @@ class Series:
     :param sent: pings sent.
     :param received: pings that the agent answered well.
     :param failed: pings that were answered with an error.
-    :param in_a_row: pings received since the last one that was not.
+    :param in_a_row: pings received since the last one that was lost or failed.
     :param shortest: the shortest round-trip time of the pings received, in
         seconds; None before the first one.
     :param longest: the longest round-trip time; None before the first one.

@@ -13,10 +13,9 @@
 """What the bad guests of a sweep have in common: a host, for example.
 
 A common trait is reported only if it is far from chance. Deal the bad verdicts
-out at random: how likely is it that
-one host gets at least that many of them (the upper tail of the hypergeometric
-distribution)? The answer is multiplied by the number of hosts, datastores and
-projects that were looked at, because among many of them one always stands out
+out at random: how likely is it that one host gets at least that many of them
+(the upper tail of the hypergeometric distribution)? Multiply the answer by the
+number of hosts, datastores and projects, because one of many always stands out
 (Bonferroni). Only a result below :data:`CHANCE` is reported.
 """
 
@@ -35,8 +34,8 @@ from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import Verdict
 
-#: A common trait is reported if chance alone is less likely than this to bring
-#: one about.
+#: A common trait is reported if chance alone causes one with a probability
+#: below this.
 CHANCE = 0.001
 
 #: Fewer bad guests than this are no pattern.
@@ -122,8 +121,7 @@ class CommonTrait:
 def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
     """Return what the bad guests have in common, if it is far from chance.
 
-    Guests whose verdict is unknown do not count: they may be as bad as the
-    others, or not.
+    Guests whose verdict is unknown do not count: they may be bad, or not.
 
     :param outcomes: the outcomes of one sweep.
     :returns: the trait that is furthest from chance; None for none.
@@ -153,7 +151,7 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
 def _candidates(
     guests: Iterable[tuple[str | None, bool]], trait: Trait, verdict: Verdict
 ) -> Iterator[tuple[float, CommonTrait]]:
-    """Return every value of a trait, and how likely it is by chance.
+    """Return the common trait for each value, and how likely it is by chance.
 
     :param guests: the value of each guest, and whether it is bad.
     :param trait: which trait.
@@ -188,7 +186,7 @@ def tail(hits: int, drawn: int, bad: int, guests: int) -> float:
     :param bad: bad guests in all.
     :param guests: guests in all.
     :returns: a probability. The upper tail of the hypergeometric
-        distribution; 1.0 for no more hits than are to be expected.
+        distribution; 1.0 for the expected number of hits, or fewer.
     """
     if hits * guests <= drawn * bad:
         return 1.0

@@ -138,7 +138,7 @@ class FilesTest(TestCase):
         for file, words in (
             (str(self.folder), 'Is a directory'),
             ('/dev/zero', 'too large'),
-            (str(program), 'is no text in UTF-8: see line 1'),
+            (str(program), 'is not text in UTF-8: see line 1'),
             ('/no\nsuch', 'Cannot read /no such: No such file'),
         ):
             self.assert_said(self.ping('--from-file', file), 1, words)

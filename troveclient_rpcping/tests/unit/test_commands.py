@@ -14,6 +14,7 @@
 
 import _thread
 from collections.abc import Callable
+import contextlib
 import errno
 import io
 import json
@@ -29,15 +30,18 @@ import types
 from typing import Any
 
 import fixtures
+from keystoneauth1.exceptions import ClientException
 from openstack.config import cloud_region
+from osc_lib.exceptions import CommandError
+from troveclient.apiclient.exceptions import NotFound
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
-from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.osc import shell
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -50,6 +54,25 @@ LISTING = Reply(
 )
 CLOUD = cloud_region.CloudRegion(
     'test', 'RegionOne', {'auth': {'auth_url': 'http://user:pass@keystone'}}
+)
+EVIL = '\x1b[31m\x07evil\n\u202e\u2028"\ud800'
+HOSTILE = Reply(
+    200,
+    {},
+    json.dumps(
+        {
+            'instances': [
+                {
+                    'id': id_,
+                    **dict.fromkeys(('name', 'tenant_id', 'status'), EVIL),
+                    'service_status_updated': EVIL,
+                    'datastore': {'type': EVIL, 'version': EVIL},
+                    'server': dict.fromkeys(('id', 'host', 'status'), EVIL),
+                }
+                for id_ in (base.GUEST, f'{EVIL}1', f'{EVIL}2')
+            ]
+        }
+    ).encode(),
 )
 NOBODY = Reply(200, {}, json.dumps({'instances': []}).encode())
 
@@ -144,6 +167,62 @@ class TestCase(base.TestCase):
             timer.cancel()
 
 
+class HostileTest(TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.trove.listing = HOSTILE
+        self.trove.add(
+            base.GUEST,
+            fixture.fault(
+                400,
+                'badRequest',
+                f'An error occurred communicating with the guest: {EVIL}',
+                headers={'x-openstack-request-id': '\x1b[31mevil'},
+            ),
+        )
+
+    def assert_clean(self) -> None:
+        """Each line that was printed has printable characters only."""
+        said = self.printed() + self.stderr.getvalue()
+        self.assertIn('evil', said)
+        for line in said.splitlines():
+            self.assertTrue(line.isprintable(), repr(line))
+        self.assertEqual(said.count('\n'), len(said.splitlines()))
+
+    def test_no_hostile_text_reaches_a_stream_of_the_ping(self) -> None:
+        """Not in any form of the rows, and not in the sentences for people."""
+        for form in ('table', 'value', 'csv'):
+            for choice in ('--all', base.GUEST, EVIL):
+                with contextlib.suppress(CommandError):
+                    self.run_command(
+                        rpc_ping.PingDatabaseInstances,
+                        *(choice, '--long', '-f', form),
+                    )
+        self.assert_clean()
+
+    def test_no_hostile_text_reaches_a_stream_of_the_monitor(self) -> None:
+        """Neither in a line nor in a JSON object."""
+        for form in ((), ('--json',)):
+            self.stdout = Script(interrupt)
+            status = self.run_command(
+                rpc_monitor.MonitorDatabaseInstances, '--all', *form
+            )
+            self.assertEqual(exits.INTERRUPTED, status)
+            self.assert_clean()
+
+    def test_an_error_is_one_clean_line(self) -> None:
+        """The text of an error may come from Keystone, or from a file."""
+        app: Any = types.SimpleNamespace(stdout=io.StringIO())
+        for kind in (OSError, ClientException, NotFound):
+
+            def act(kind: Any = kind) -> int:
+                raise kind(EVIL)
+
+            error = self.assertRaises(CommandError, shell.run, app, act)
+            self.assertTrue(str(error).isprintable(), repr(str(error)))
+            self.assertIn('evil', str(error))
+
+
 class PingTest(TestCase):
     def ping(self, *arguments: str, **kwargs: Any) -> int:
         return self.run_command(
@@ -197,7 +276,7 @@ class PingTest(TestCase):
             rpc_monitor.MonitorDatabaseInstances,
         ):
             error = self.assertRaises(
-                OSError, self.run_command, kind, base.GUEST
+                CommandError, self.run_command, kind, base.GUEST
             )
             self.assertIn('tandard output', str(error))
         self.assertEqual([], self.trove.requests)
@@ -258,14 +337,14 @@ class PingTest(TestCase):
         ):
             self.trove.listing = listing
             began = time.monotonic()
-            self.assertRaises(TargetError, self.ping, 'db-7', '--wait', '1.5')
+            self.assertRaises(CommandError, self.ping, 'db-7', '--wait', '1.5')
             self.assertGreater(time.monotonic(), began + 0.4)
 
     def test_a_user_who_may_not_list_does_not_wait(self) -> None:
         """The rights would not change during the wait."""
         self.trove.listing = fixture.denied()
         self.assertRaises(
-            TargetError, self.ping, 'db-7', '--wait', str(base.LONG)
+            CommandError, self.ping, 'db-7', '--wait', str(base.LONG)
         )
         self.assertEqual('', self.stderr.getvalue())
 
@@ -420,6 +499,18 @@ class PingTest(TestCase):
         )
         self.assertIn('reachable', self.printed())
 
+    def test_a_sweep_without_a_listing_is_in_the_textfile(self) -> None:
+        """Monitoring learns that a sweep was tried and failed."""
+        self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
+        self.assertRaises(
+            CommandError,
+            *(self.ping, '--all', '--textfile', str(self.textfile)),
+        )
+        self.assertRegex(
+            self.textfile.read_text(),
+            r'(?m)^trove_guest_rpc_last_sweep_success 0\.0$',
+        )
+
 
 class MonitorTest(TestCase):
     def watch(self, *arguments: str) -> int:
@@ -567,7 +658,7 @@ class MonitorTest(TestCase):
         """The error lists the IDs, and nothing is pinged."""
         self.trove.add(Instance(id='a', name='twin'))
         self.trove.add(Instance(id='b', name='twin'))
-        error = self.assertRaises(TargetError, self.watch, 'twin')
+        error = self.assertRaises(CommandError, self.watch, 'twin')
         self.assertIn('2 instances are named "twin": a, b.', str(error))
         self.assertEqual([], self.trove.pinged)
 

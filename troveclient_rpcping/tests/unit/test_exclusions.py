@@ -16,6 +16,8 @@ import datetime
 import pathlib
 import tempfile
 
+from osc_lib.exceptions import CommandError
+
 from troveclient_rpcping import fixture
 from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.exceptions import TargetError
@@ -179,14 +181,14 @@ class CommandsTest(test_commands.TestCase):
         """A listing is needed. To leave out all guests is an error."""
         self.file.write_text('db-*\n')
         self.trove.add(Instance(base.GUEST, 'db-7', status='ACTIVE'))
-        error = self.assertRaises(TargetError, self.exclude, base.GUEST)
+        error = self.assertRaises(CommandError, self.exclude, base.GUEST)
         self.assertIn('No instance is left to ask: 1 guest', str(error))
         self.assertEqual([], self.trove.pinged)
 
     def test_a_bad_line_is_found_before_the_first_request(self) -> None:
         """There is not even a request for a listing."""
         self.file.write_text('db-8 until=soon\n')
-        self.assertRaises(TargetError, self.exclude, '--all')
+        self.assertRaises(CommandError, self.exclude, '--all')
         self.assertEqual([], self.trove.requests)
 
     def test_a_monitor_reads_the_file_for_each_sweep(self) -> None:

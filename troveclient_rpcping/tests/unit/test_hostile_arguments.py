@@ -316,7 +316,7 @@ class FilesTest(testtools.TestCase):
         ):
             stdin = io.TextIOWrapper(io.BytesIO(data))
             self.assert_refused(
-                '-', stdin, f'no text in UTF-8: see line {line}'
+                '-', stdin, f'not text in UTF-8: see line {line}'
             )
 
     def test_a_line_may_be_a_megabyte(self) -> None:

@@ -24,11 +24,11 @@ import urllib.request
 
 import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
+from osc_lib.exceptions import CommandError
 from prometheus_client import parser
 import trustme
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import interrupts
@@ -149,17 +149,19 @@ class FailedSweepTest(TestCase):
         taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
         port = str(taken.getsockname()[1])
         both = (self.ping, self.watch)
-        for kind, commands, arguments in (
-            (TargetError, both, ('--from-file', str(self.folder))),
-            (TargetError, both, ('--all', '--status', 'NONE')),
-            (OSError, (self.watch,), ('--all', '--listen', port)),
+        for commands, arguments in (
+            (both, ('--from-file', str(self.folder))),
+            (both, ('--all', '--status', 'NONE')),
+            ((self.watch,), ('--all', '--listen', port)),
         ):
             for command in commands:
-                self.assertRaises(kind, command, *arguments, *self.file)
+                self.assertRaises(
+                    CommandError, command, *arguments, *self.file
+                )
                 self.assert_failed_sweep()
         self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
         for command in both:
-            self.assertRaises(TargetError, command, 'db-7', *self.file)
+            self.assertRaises(CommandError, command, 'db-7', *self.file)
             self.assert_failed_sweep()
 
     def test_an_end_in_the_middle_of_the_pings_is_not_recorded(self) -> None:
@@ -222,7 +224,7 @@ class FailedSweepTest(TestCase):
     def test_a_mistake_ends_a_monitor_that_serves_metrics(self) -> None:
         """A mistake does not end by itself."""
         self.assertRaises(
-            TargetError,
+            CommandError,
             *(self.watch, '--all', '--status', 'NONE'),
             *('--listen', '127.0.0.1:0'),
         )
@@ -306,7 +308,7 @@ class FileTest(TestCase):
         ):
             for command in (self.ping, self.watch):
                 error = self.assertRaises(
-                    OSError, command, base.GUEST, '--textfile', str(path)
+                    CommandError, command, base.GUEST, '--textfile', str(path)
                 )
                 self.assertIn(f'Cannot write {path}: ', str(error))
         self.assertEqual([], self.trove.requests)
@@ -366,7 +368,7 @@ class HTTPSTest(TestCase):
         """It does so before the first request."""
         missing = str(self.folder / 'missing.pem')
         error = self.assertRaises(
-            OSError,
+            CommandError,
             *(self.watch, base.GUEST, '--listen', '127.0.0.1:0'),
             *('--listen-cert', missing),
         )

@@ -31,6 +31,7 @@ from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST
@@ -306,7 +307,11 @@ class RowsTest(testtools.TestCase):
         """Texts of guests, tenants and servers are cleaned."""
         evil = '\x1b[31m\x07evil\n\u202e\t'
         instance = Instance(evil, evil, evil, evil, evil, evil)
-        bad = result(Verdict.ERROR, Reason.AGENT_ERROR, evil, request_id=evil)
+        reply = Reply(400, {'x-openstack-request-id': evil})
+        bad = result(
+            *(Verdict.ERROR, Reason.AGENT_ERROR, evil),
+            request_id=reply.request_id,
+        )
         cells = rows.row(
             base.outcome(Target(evil, evil, instance), bad),
             formatter='json',

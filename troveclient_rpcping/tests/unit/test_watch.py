@@ -426,12 +426,9 @@ class EventsTest(testtools.TestCase):
     def test_every_event_is_one_clean_line(self) -> None:
         """Texts of guests, tenants and servers are cleaned."""
         evil = '\x1b[31m\x07evil\n\u202e\u2028{"'
-        change = GuestChange(
-            instance_id=evil,
-            name=evil,
-            before=None,
-            after=Verdict.ERROR,
-            result=result(evil, FAILED, evil, evil),
+        (change,) = Watch().swept(
+            base.findings([Target(evil, evil)], [result(evil, FAILED, evil)]),
+            0.0,
         )
         for style in (events.line, events.json_line):
             line = style(change, NOON)
