@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""A whole Trove control plane on one machine, to test and to try against.
+"""A whole Trove control plane on one machine, for tests and for trials.
 
 ::
 
@@ -20,12 +20,12 @@
         subprocess.run(['openstack', 'database', …], env=box.env())
         box.set_guest('db-healthy', 'dead')
 
-``python3 -m sandbox --help`` is the same for a shell.
+``python3 -m sandbox --help`` describes the same from a shell.
 """
 
 import sys
 
-# An older one would stop at a syntax error; this says it in words.
+# An older Python would stop at a syntax error, which explains nothing.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit('sandbox: error: Python 3.11 or newer is needed')
 

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""What ``python3 -m sandbox`` understands."""
+"""The command line of ``python3 -m sandbox``."""
 
 import argparse
 import pathlib
@@ -20,12 +20,12 @@ from sandbox import plan
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser; it leaves the command's name in ``command``."""
+    """Return the parser. It stores the name of the command in ``command``."""
     root = argparse.ArgumentParser(
         prog='python3 -m sandbox',
         description='A whole Trove control plane on this machine: real '
         'Keystone, real trove-api, real guest RPC.',
-        epilog='Inside "run" every command means the sandbox around it.',
+        epilog='Inside "run", every command works on the sandbox of "run".',
     )
     commands = root.add_subparsers(
         dest='command', metavar='COMMAND', required=True
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument(
         '--dir',
         type=pathlib.Path,
-        help='the folder of the sandbox; default: .sandbox/run (for "run": '
+        help='the folder of the sandbox (default: .sandbox/run; "run" makes '
         'a temporary one)',
     )
     options = _options_parser()
@@ -47,13 +47,15 @@ def parser() -> argparse.ArgumentParser:
         )
 
     add('install', 'install Keystone and Trove, once')
-    add('up', 'start a sandbox that stays', place, options)
-    add('down', 'stop it', place)
-    status = add('status', 'tell what runs', place)
-    status.add_argument('--json', action='store_true', help='for programs')
+    add('up', 'start a sandbox that runs until "down"', place, options)
+    add('down', 'stop the sandbox', place)
+    status = add('status', 'show the servers, workers and guests', place)
+    status.add_argument(
+        '--json', action='store_true', help='print JSON, for programs'
+    )
     sub = add(
         'run',
-        'run a command against a sandbox of its own',
+        'start a sandbox, run a command against it, and stop the sandbox',
         place,
         options,
     )
@@ -63,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='COMMAND',
         help='the command and its arguments, after "--"',
     )
-    sub = add('guest', 'let a guest behave in another way', place)
+    sub = add('guest', 'change the behaviour of a guest', place)
     sub.add_argument('name', metavar='NAME', help='name, NAME@PROJECT or ID')
     sub.add_argument(
         'behaviour',
@@ -75,69 +77,76 @@ def parser() -> argparse.ArgumentParser:
         '--delay',
         type=float,
         metavar='SECONDS',
-        help='how slow a slow guest is (default 1)',
+        help='the time that a slow guest takes to answer (default 1)',
     )
     sub.add_argument(
         '--heartbeat',
         metavar='fresh|stale|SECONDS',
-        help='or the age of the last one, below 0 with a clock that is ahead '
-        '(default: stale for a dead guest and with RESTART_REQUIRED, else '
-        'fresh)',
+        help='SECONDS is the age of the last heartbeat; it is below 0 if the '
+        'clock of the guest is ahead (default: stale for a dead guest and '
+        'with RESTART_REQUIRED, else fresh)',
     )
     sub.add_argument(
         '--status',
         choices=[each.value for each in fleet.Status],
         default='ACTIVE',
-        help='what Trove says that it is doing (default ACTIVE)',
+        help='the status that Trove reports for the guest (default ACTIVE)',
     )
     sub.add_argument(
         '--server',
         choices=[each.value for each in fleet.ServerStatus],
         default='ACTIVE',
-        help='what Nova says of its server; UNTAGGED: the listing does not '
-        'find it (default ACTIVE)',
+        help='the status that Nova reports for the server of the guest; with '
+        'UNTAGGED the listing does not find the server (default ACTIVE)',
     )
-    sub = add('nova', 'break Nova, or mend it', place)
+    sub = add('nova', 'break Nova, or repair it', place)
     sub.add_argument(
         'state',
         metavar='STATE',
         choices=[each.value for each in fleet.Nova],
         help=', '.join(fleet.Nova),
     )
-    sub = add('broker', 'let RabbitMQ refuse, or mend it', place)
+    sub = add('broker', 'make RabbitMQ refuse messages, or repair it', place)
     sub.add_argument(
         'state',
         metavar='STATE',
         choices=[each.value for each in fleet.Broker],
         help=', '.join(fleet.Broker),
     )
-    sub = add('loss', 'lose a share of all pings at the agents', place)
+    sub = add('loss', 'let the agents lose a share of all pings', place)
     sub.add_argument(
-        'share', metavar='SHARE', type=float, help='0.3 is 30 %%; 0 mends it'
+        'share',
+        metavar='SHARE',
+        type=float,
+        help='0.3 is 30 %%; 0 ends the loss',
     )
     sub.add_argument(
         '--seed',
         metavar='N',
         type=int,
         default=0,
-        help='the same seed loses the same pings (default 0)',
+        help='with the same seed, the same pings are lost (default 0)',
     )
     sub = add('worker', 'cut off or freeze a worker of trove-api', place)
     sub.add_argument(
-        'number', metavar='NUMBER', type=int, help='from 1, as "status" has it'
+        'number',
+        metavar='NUMBER',
+        type=int,
+        help='the number of the worker, as "status" shows it',
     )
     sub.add_argument(
         'state',
         metavar='STATE',
         choices=[each.value for each in fleet.Worker],
-        help=f'{", ".join(fleet.Worker)}; lost: its connections to RabbitMQ '
-        'carry nothing; cut: nor do new ones; frozen: SIGSTOP',
+        help=f'{", ".join(fleet.Worker)}; lost: the connections that the '
+        'worker has to RabbitMQ carry nothing; cut: new connections carry '
+        'nothing either; frozen: SIGSTOP',
     )
-    add('mend', 'make everything what it was at the start', place)
+    add('mend', 'undo every fault: restore the state of the start', place)
     for name, help_ in (
-        ('freeze', 'let a server stand still (SIGSTOP)'),
-        ('thaw', 'let a frozen server go on'),
-        ('stop', 'stop a server in good order'),
+        ('freeze', 'pause a server and its workers (SIGSTOP)'),
+        ('thaw', 'resume a frozen server'),
+        ('stop', 'shut a server down (SIGTERM)'),
         ('kill', 'kill a server with SIGKILL'),
         ('start', 'start a server again'),
     ):
@@ -145,8 +154,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument(
             'server',
             metavar='SERVER',
-            help='keystone, cloud or trove-api; with rabbit also guests '
-            'or broker',
+            help='keystone, cloud or trove-api; with --transport rabbit also '
+            'guests or broker',
         )
     return root
 
@@ -159,32 +168,32 @@ def _options_parser() -> argparse.ArgumentParser:
             '--workers',
             'N',
             default.workers,
-            'trove-api processes, with rabbit',
+            'worker processes of trove-api; only with --transport rabbit',
         ),
         (
             '--guests',
             'N',
             default.guests,
-            'guests beside the default fleet, guest-0001 and so on',
+            'guests to add to the default fleet: guest-0001 and so on',
         ),
-        ('--dead', 'N', default.dead, 'N of these are dead'),
+        ('--dead', 'N', default.dead, 'dead guests among the added ones'),
         (
             '--agent-timeout',
             'SECONDS',
             default.agent_timeout,
-            'how long Trove waits for an agent; Trove itself has 15',
+            'the time that Trove waits for an agent; 15 in Trove itself',
         ),
         (
             '--rate-limit',
             'N',
             default.rate_limit,
-            'GETs a minute for each project',
+            'GET requests that a project may send in a minute',
         ),
         (
             '--token-lifetime',
             'SECONDS',
             default.token_lifetime,
-            'until a token expires',
+            'the lifetime of a token',
         ),
     ):
         parser.add_argument(
@@ -198,26 +207,28 @@ def _options_parser() -> argparse.ArgumentParser:
         '--transport',
         choices=[each.value for each in plan.Transport],
         default=default.transport,
-        help='memory needs no broker, rabbit starts one (default memory)',
+        help='memory needs no broker; rabbit starts a RabbitMQ node '
+        '(default memory)',
     )
     parser.add_argument(
         '--dead-order',
         choices=[each.value for each in fleet.DeadOrder],
         default=default.dead_order,
-        help='which ones: the last in a row, or some at random, always the '
-        'same ones (default row)',
+        help='row: the last of the added guests are dead; random: guests at '
+        'random are dead, the same ones in each sandbox (default row)',
     )
     parser.add_argument(
         '--dead-heartbeat',
         choices=[each.value for each in fleet.Heartbeat],
         default=default.dead_heartbeat,
-        help='what Trove got last from these (default stale)',
+        help='the last heartbeat of the dead guests (default stale)',
     )
     parser.add_argument(
         '--server',
         choices=[each.value for each in plan.ApiServer],
         default=default.server,
-        help='what serves trove-api: eventlet, or, with rabbit, wsgi: one '
-        'request at a time in each worker (default eventlet)',
+        help='the server of trove-api; with wsgi, which needs --transport '
+        'rabbit, each worker serves one request at a time (default '
+        'eventlet)',
     )
     return parser

@@ -29,33 +29,36 @@ from sandbox import rabbitmq
 
 
 class Sandbox:
-    """A control plane: starts on entering the block, is gone after it.
+    """A control plane. It starts when the block begins, and ends with it.
 
     :param transport: ``memory`` (no broker; trove-api and the guests share
-        a process) or ``rabbit`` (a RabbitMQ node of its own; the guests and
-        ``workers`` trove-api processes).
-    :param server: what serves trove-api: ``eventlet`` (many requests at a
+        a process) or ``rabbit`` (a RabbitMQ node of its own, one process for
+        the guests, and ``workers`` processes for trove-api).
+    :param server: the server of trove-api: ``eventlet`` (many requests at a
         time in each worker) or, only with ``rabbit``, ``wsgi`` (one request
         at a time in each worker, as with uWSGI).
-    :param workers: trove-api's processes; only with ``rabbit``.
-    :param guests: how many guests ``guest-0001``, … to add to the default
-        fleet.
-    :param dead: how many of these are dead.
-    :param dead_order: which ones: ``row``, the last ones, or ``random``.
-    :param dead_heartbeat: what Trove got last from them: ``stale`` or
+    :param workers: the number of worker processes of trove-api; only with
+        ``rabbit``.
+    :param guests: the number of guests to add to the default fleet:
+        ``guest-0001`` and so on.
+    :param dead: the number of dead guests among the added ones.
+    :param dead_order: which of them are dead: ``row`` (the last ones) or
+        ``random``.
+    :param dead_heartbeat: the last heartbeat of the dead guests: ``stale`` or
         ``fresh``.
     :param agent_timeout: whole seconds that Trove waits for an agent
         (Trove's own default is 15).
-    :param rate_limit: GETs a minute for each project, in each worker.
+    :param rate_limit: GET requests a minute for each project, in each worker.
     :param token_lifetime: seconds until a Keystone token expires.
-    :param folder: where configuration, databases and logs are kept, also
-        afterwards; by default a temporary folder that goes when the block
-        ends, and stays when the start fails.
-    :raises sandbox.SandboxError: (on entering) when it cannot be installed
-        or started: says which server, and how its log ends.
+    :param folder: the folder for configuration, databases and logs. It is
+        kept. The default is a temporary folder, which is removed when the
+        block ends, but not when the start fails.
+    :raises sandbox.SandboxError: (when the block begins) if the sandbox
+        cannot be installed or started. The text names the server, and has
+        the end of its log.
 
-    Several can run at once, and it can be started from any thread. Its
-    servers die with this process, however that ends.
+    Several sandboxes can run at once. Any thread can start one. The servers
+    die with this process, however the process ends.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Sandbox:
         self._detached = False
 
     def __enter__(self) -> Self:
-        """Start it, and wait until every server answers."""
+        """Start the sandbox, and wait until every server answers."""
         if self.options.transport is plan_.Transport.RABBIT:
             rabbitmq.require()
         venv = install.ensure()
@@ -108,7 +111,7 @@ class Sandbox:
             self._socket = self._supervisor.started()
         except error.SandboxError:
             self._supervisor.end()
-            raise  # its logs are kept
+            raise  # the folder with the logs is kept
         except BaseException:
             self._clean_up(self._supervisor)
             raise
@@ -121,7 +124,7 @@ class Sandbox:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it; nothing of it is left."""
+        """Stop the sandbox, and wait until every process is gone."""
         if self._supervisor and not self._detached:
             self._clean_up(self._supervisor)
 
@@ -131,7 +134,7 @@ class Sandbox:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def detach(self) -> None:
-        """Let it live on after the block and this process, until ``down``."""
+        """Let the sandbox outlive the block and this process."""
         self._started().detach()
         self._detached = True
 
@@ -142,51 +145,53 @@ class Sandbox:
 
     @property
     def plan(self) -> plan_.Plan:
-        """Ports, passwords and paths."""
+        """The ports, passwords and paths of the sandbox."""
         if self._plan is None:
             raise error.SandboxError('the sandbox has not been started')
         return self._plan
 
     @property
     def pid(self) -> int:
-        """The process that is the parent of every server."""
+        """The PID of the process that is the parent of every server."""
         return self._started().pid
 
     @property
     def socket(self) -> str:
-        """The path of its control socket."""
+        """The path of the control socket."""
         return self._socket
 
     @property
     def folder(self) -> pathlib.Path:
-        """Where its files are."""
+        """The folder with the files of the sandbox."""
         return self.plan.folder
 
     @property
     def auth_url(self) -> str:
-        """Keystone, with ``/v3``."""
+        """The URL of Keystone, with ``/v3``."""
         return self.plan.auth_url
 
     @property
     def trove_url(self) -> str:
-        """trove-api, without a version: ``/v1.0/{project id}`` follows."""
+        """The URL of trove-api, without ``/v1.0/{project id}``."""
         return self.plan.trove_root
 
     @property
     def clouds_yaml(self) -> pathlib.Path:
-        """A clouds.yaml with ``sandbox`` and ``sandbox-member``."""
+        """The path of the clouds.yaml: ``sandbox``, ``sandbox-member``."""
         return self.plan.file('clouds.yaml')
 
     @property
     def guests(self) -> dict[str, fleet.Guest]:
         """The fleet as it was at the start, by name.
 
-        Namesakes are called ``NAME@PROJECT``.
+        Two guests of the same name are called ``NAME@PROJECT``.
         """
         return self._guests
 
     def env(self, cloud: str = 'sandbox') -> dict[str, str]:
-        """A whole environment for a client: this process's, pointed here.
+        """Return the environment for a client of this sandbox.
+
+        It is the environment of this process, without its own cloud.
 
         :param cloud: ``sandbox``, the administrator, or ``sandbox-member``.
         """
@@ -201,20 +206,19 @@ class Sandbox:
         status: str = 'ACTIVE',
         server: str = 'ACTIVE',
     ) -> None:
-        """Let a guest behave in another way, from now on.
-
-        What is not given is as it was at the start, but the delay.
+        """Change the behaviour of a guest.
 
         :param name: a key of :attr:`guests`, or an ID.
         :param behaviour: a :class:`sandbox.Behaviour`.
-        :param delay: seconds, for ``slow``.
-        :param heartbeat: ``fresh``, ``stale``, or the age in seconds of the
-            last one, below 0 with a clock that is ahead; by default stale
-            for a dead guest and with RESTART_REQUIRED, and fresh otherwise.
-        :param status: a :class:`sandbox.fleet.Status`, Trove's word for what
-            it is doing.
-        :param server: a :class:`sandbox.fleet.ServerStatus`, Nova's word for
-            its server.
+        :param delay: seconds, for ``slow``; None keeps the last delay.
+        :param heartbeat: ``fresh``, ``stale``, or the age of the last
+            heartbeat in seconds, which is below 0 if the clock of the guest
+            is ahead. The default is ``stale`` for a dead guest and with
+            RESTART_REQUIRED, else ``fresh``.
+        :param status: a :class:`sandbox.fleet.Status`: the status that Trove
+            reports for the guest.
+        :param server: a :class:`sandbox.fleet.ServerStatus`: the status that
+            Nova reports for the server of the guest.
         """
         self._order(
             'guest',
@@ -227,83 +231,86 @@ class Sandbox:
         )
 
     def set_nova(self, state: str) -> None:
-        """Set what Nova does, from now on.
+        """Break Nova, or repair it.
 
-        :param state: ``ok``, ``broken`` (500 for everything) or ``missing``
-            (it knows no server).
+        :param state: ``ok``, ``broken`` (Nova answers 500 to everything) or
+            ``missing`` (Nova knows no server).
         """
         self._order('nova', state=state)
 
     def set_broker(self, state: str) -> None:
-        """Set what RabbitMQ does, from now on.
+        """Make RabbitMQ refuse messages, or repair it.
 
-        :param state: ``ok`` or ``refusing`` (nobody may send: trove-api
-            gets ACCESS_REFUSED).
+        :param state: ``ok`` or ``refusing`` (RabbitMQ lets nobody send, so
+            trove-api gets ACCESS_REFUSED).
         """
         self._order('broker', state=state)
 
     def set_loss(self, share: float, seed: int = 0) -> None:
-        """Let agents get pings and never answer them, from now on.
+        """Let the agents lose a share of all pings.
 
-        :param share: of all pings, chosen at random: 0.3 is 30 %, 0 mends it.
-        :param seed: the same seed loses the same pings, counted in the order
-            in which they arrive.
+        The agents get these pings, and never answer them.
+
+        :param share: 0.3 is 30 %, chosen at random; 0 ends the loss.
+        :param seed: with the same seed, the same pings are lost, counted in
+            the order in which they arrive.
         """
         self._order('loss', share=share, seed=seed)
 
     def set_worker(self, number: int, state: str) -> None:
-        """Cut off or freeze one worker of trove-api, from now on.
+        """Cut off or freeze one worker of trove-api, or repair it.
 
         :param number: from 1, in the order of :meth:`workers`.
-        :param state: ``ok``; ``lost`` (its connections to RabbitMQ carry
-            nothing any more, in silence, until it notices after a minute or
-            two; new ones work, so that its pings time out); ``cut`` (new
-            ones carry nothing either, so that its pings hang); or
-            ``frozen`` (SIGSTOP).
+        :param state: ``ok``, ``lost``, ``cut`` or ``frozen``. ``lost``: the
+            connections that the worker has to RabbitMQ carry nothing any
+            more. New connections work, so the worker sends pings, and they
+            time out. It notices after a minute or two. ``cut``: new
+            connections carry nothing either, so its pings hang. ``frozen``:
+            SIGSTOP.
         """
         self._order('worker', number=number, state=state)
 
     def freeze(self, server: str) -> None:
-        """Let a server and its workers stand still (SIGSTOP).
+        """Pause a server and its workers (SIGSTOP).
 
-        :param server: with ``guests``, all agents are cut off at once.
+        :param server: as for :meth:`stop`. ``guests`` silences all agents.
         """
         self._order('freeze', server=server)
 
     def thaw(self, server: str) -> None:
-        """Let a server and its workers go on (SIGCONT)."""
+        """Resume a server and its workers (SIGCONT)."""
         self._order('thaw', server=server)
 
     def mend(self) -> None:
-        """Mend everything: servers, workers, guests, Nova, the broker."""
+        """Undo every fault of servers, workers, guests, Nova and broker."""
         self._order('mend')
 
     def stop(self, server: str) -> None:
-        """Stop a server in good order; returns when it is gone.
+        """Shut a server down (SIGTERM), and wait until it is gone.
 
-        :param server: ``keystone``, ``cloud``, ``trove-api``; with rabbit
+        :param server: ``keystone``, ``cloud``, ``trove-api``; with ``rabbit``
             also ``guests`` and ``broker``.
         """
         self._order('stop', server=server)
 
     def kill(self, server: str) -> None:
-        """Stop a server and its workers with SIGKILL."""
+        """Kill a server and its workers with SIGKILL."""
         self._order('kill', server=server)
 
     def start(self, server: str) -> None:
-        """Start a server again, on its port; returns when it answers."""
+        """Start a server again on the same port; wait until it answers."""
         self._order('start', server=server)
 
     def workers(self) -> list[int]:
-        """The PIDs of trove-api's workers, in order."""
+        """Return the PIDs of the workers of trove-api, in order."""
         return [worker['pid'] for worker in self.status()['workers']]
 
     def log(self, server: str) -> str:
-        """What a server has written to its log."""
+        """Return the log of a server."""
         return self.plan.log(server).read_text(errors='replace')
 
     def status(self) -> channel.Message:
-        """What ``status --json`` prints."""
+        """Return what ``status --json`` prints."""
         return self._order('status')
 
     def _order(self, order: str, **what: object) -> channel.Message:
@@ -313,7 +320,7 @@ class Sandbox:
 def client_env(
     clouds_yaml: pathlib.Path, socket: str, cloud: str
 ) -> dict[str, str]:
-    """The environment of this process, with this sandbox as the only cloud."""
+    """Return this process's environment, with the sandbox as only cloud."""
     env = {
         name: value
         for name, value in os.environ.items()

@@ -10,11 +10,11 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Orders and replies: one JSON object a line, over a socket.
+"""Orders and replies: one JSON object in each line, over a socket.
 
-The same words are spoken on the control socket of a sandbox and between its
-supervisor and the servers. An order is ``{"order": NAME, …}``; a reply
-holds what was asked for, or ``{"error": TEXT}``.
+The control socket of a sandbox uses this protocol, and so do the supervisor
+and the servers among themselves. An order is ``{"order": NAME, …}``. A reply
+is an object with the result, or ``{"error": TEXT}``.
 """
 
 from collections.abc import Callable
@@ -28,29 +28,33 @@ Message = dict[str, Any]
 
 
 def encode(message: Message) -> bytes:
-    """One line."""
+    """Return the line that carries a message."""
     return json.dumps(message).encode() + b'\n'
 
 
 def decode(line: bytes) -> Message:
-    """One message; the peer is ours, so it is an object."""
+    """Return the message of a line. The peer is trusted: it is an object."""
     message: Message = json.loads(line)
     return message
 
 
 def checked(reply: Message) -> Message:
-    """The reply, unless it says that the order failed."""
+    """Return the reply.
+
+    :raises sandbox.SandboxError: if the order failed.
+    """
     if 'error' in reply:
         raise error.SandboxError(reply['error'])
     return reply
 
 
 def order(path: str, message: Message, timeout: float = 180) -> Message:
-    """Give one order on a control socket, and wait until it is carried out.
+    """Send one order to a control socket, and wait for the reply.
 
-    :param path: the socket's path.
-    :param timeout: seconds; the longest order is to start RabbitMQ again.
-    :raises sandbox.SandboxError: when nobody listens, or it went wrong.
+    :param path: the path of the socket.
+    :param timeout: seconds. The longest order is to start RabbitMQ again.
+    :raises sandbox.SandboxError: if no sandbox listens, or if the order
+        failed.
     """
     try:
         with socket.socket(socket.AF_UNIX) as sock:
@@ -64,13 +68,13 @@ def order(path: str, message: Message, timeout: float = 180) -> Message:
         ) from exc
     if not line:
         raise error.SandboxError(
-            f'the sandbox ended before it had carried out {message}'
+            f'the sandbox ended before it carried out {message}'
         )
     return checked(decode(line))
 
 
 def listening(path: str) -> bool:
-    """Whether a sandbox is behind that path."""
+    """Tell whether a sandbox listens on a control socket."""
     with socket.socket(socket.AF_UNIX) as sock:
         try:
             sock.connect(path)

@@ -12,8 +12,9 @@
 
 """``python3 -m sandbox``: the sandbox from a shell.
 
-Exit status: 0; 1 for an error, in one line on stderr; 2 for wrong usage;
-``run`` has that of its command; 130 and 143 after Ctrl-C and SIGTERM.
+The exit status is 0 for success, 1 for an error (one line on stderr), 2 for
+wrong usage, 130 after Ctrl-C, 143 after SIGTERM. ``run`` ends with the exit
+status of its command.
 """
 
 # ruff: noqa: T201 -- a program may print
@@ -61,7 +62,7 @@ def _folder(args: argparse.Namespace) -> pathlib.Path:
 
 
 def _socket(args: argparse.Namespace) -> str | None:
-    """The control socket of the sandbox that is meant; None: none runs."""
+    """Return the control socket of the chosen sandbox; None if it is down."""
     path = os.environ.get('TROVE_SANDBOX_SOCKET')
     if args.dir or not path:
         try:
@@ -76,7 +77,7 @@ def _order(args: argparse.Namespace, order: str, **what: Any) -> Any:
     path = _socket(args)
     if path is None:
         raise error.SandboxError(
-            'no sandbox is up: start one with "python3 -m sandbox up"'
+            'no sandbox is up; start one with "python3 -m sandbox up"'
         )
     return channel.order(path, {'order': order, **what})
 
@@ -89,7 +90,7 @@ def _install(args: argparse.Namespace) -> int:
 def _up(args: argparse.Namespace) -> int:
     path = _socket(args)
     if path is not None:
-        install.tell('it is already up')
+        install.tell('the sandbox is already up')
     else:
         with _box(args, _folder(args)) as box:
             box.detach()
@@ -218,7 +219,7 @@ _COMMANDS = {
 
 
 class _Terminated(BaseException):
-    """SIGTERM, on its way up like Ctrl-C."""
+    """SIGTERM arrived. It ends the program as Ctrl-C does."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -226,7 +227,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command, and return the exit status."""
     args = arguments.parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:

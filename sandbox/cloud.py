@@ -12,10 +12,10 @@
 
 """A stand-in for the few routes of Nova and Neutron that Trove reads.
 
-Trove asks Nova for the server of an instance and Neutron for its ports at
-each ping (trove/instance/models.py, ``load_instance``), and for all servers
-at each listing. The replies are made once. Run as a program by the
-supervisor; it needs no package.
+For each ping, Trove asks Nova for the server of the instance, and Neutron for
+its ports (trove/instance/models.py, ``load_instance``). For each listing,
+Trove asks Nova for all servers. This program makes the replies once. The
+supervisor runs it. It needs no package.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ _NOT_FOUND = _reply(
     '404 Not Found',
     {'itemNotFound': {'code': 404, 'message': 'Instance could not be found.'}},
 )
-# Nova's words (nova/api/openstack/wsgi.py).
+# The words of Nova (nova/api/openstack/wsgi.py).
 _BROKEN = _reply(
     '500 Internal Server Error',
     {
@@ -85,7 +85,7 @@ def _server(guest: fleet.Guest) -> dict[str, object]:
 
 
 class StandIn:
-    """Requests in, ready-made replies out."""
+    """Answers requests with replies that are ready."""
 
     def __init__(self, guests: list[fleet.Guest]) -> None:
         self.nova = fleet.Nova.OK
@@ -93,7 +93,7 @@ class StandIn:
         self._make()
 
     def _make(self) -> None:
-        """Make the replies."""
+        """Make the replies about servers."""
         servers = [
             _server(guest)
             for guest in self._guests.values()
@@ -108,13 +108,13 @@ class StandIn:
         }
 
     def replace(self, guest: fleet.Guest) -> None:
-        """Take a guest as it is now."""
+        """Replace a guest by its new state."""
         if guest.server is not self._guests[guest.id].server:
             self._guests[guest.id] = guest
             self._make()
 
     def answer(self, target: str) -> bytes:
-        """The whole HTTP reply to a GET."""
+        """Return the whole HTTP reply to a GET."""
         path, _, query = target.partition('?')
         if path.startswith('/compute/'):
             return self._answer_as_nova(path, query)
@@ -139,7 +139,7 @@ class StandIn:
     async def converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer one connection's requests until the client closes it."""
+        """Answer the requests of a connection until the client closes it."""
         try:
             while True:
                 head = await reader.readuntil(b'\r\n\r\n')
@@ -152,7 +152,7 @@ class StandIn:
             asyncio.IncompleteReadError,
             asyncio.LimitOverrunError,
         ):
-            pass  # the client left, or does not speak HTTP
+            pass  # the client has left, or does not speak HTTP
         finally:
             writer.close()
 

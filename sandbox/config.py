@@ -27,7 +27,7 @@ connection = sqlite:///{folder}/keystone.sqlite
 [token]
 expiration = {options.token_lifetime}
 [identity]
-# As few as bcrypt allows: the passwords are random, and live for minutes.
+# The minimum of bcrypt: the passwords are random, and live for minutes.
 password_hash_rounds = 4
 [fernet_tokens]
 key_repository = {folder}/fernet-keys
@@ -70,12 +70,12 @@ project_name = service
 user_domain_name = Default
 project_domain_name = Default
 [oslo_messaging_rabbit]
-# Seconds between two attempts to reach a broker that is down: 30 by default,
-# and a test would have to wait for it.
+# Seconds between two attempts to reach a broker that is down. With the
+# default of 30, tests would wait.
 rabbit_interval_max = 2
 """
 
-# On top of trove.conf.
+# The guests read this after trove.conf.
 _GUESTS = """\
 [DEFAULT]
 transport_url = {guests_transport_url}
@@ -113,15 +113,15 @@ def write(plan: plan_.Plan) -> None:
     plan_.write_private(plan.file('trove.conf'), _TROVE.format(**values))
     plan_.write_private(plan.file('guests.conf'), _GUESTS.format(**values))
     plan_.write_private(plan.file('clouds.yaml'), clouds_yaml(plan))
-    # Trove's own pipeline, as its package brings it.
+    # The pipeline that the trove package ships.
     shutil.copy(
         plan.venv / 'etc' / 'trove' / 'api-paste.ini',
         plan.file('api-paste.ini'),
     )
     for service in ('keystone', 'trove'):
         _copy_database(plan, service)
-    # Key 0 is the next one, the highest is the one in use: what
-    # "keystone-manage fernet_setup" leaves (keystone/common/fernet_utils.py).
+    # The two keys that "keystone-manage fernet_setup" makes: 0 is the next
+    # one, the highest is in use (keystone/common/fernet_utils.py).
     for repository in ('fernet-keys', 'credential-keys'):
         for number in ('0', '1'):
             key = base64.urlsafe_b64encode(os.urandom(32)).decode()
@@ -137,7 +137,7 @@ def _copy_database(plan: plan_.Plan, service: str) -> None:
 
 
 def clouds_yaml(plan: plan_.Plan) -> str:
-    """An administrator, and a member who is none."""
+    """Return a clouds.yaml for an administrator and for a member."""
     admin = _CLOUD.format(
         name='sandbox',
         region=plan_.REGION,

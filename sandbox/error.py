@@ -10,8 +10,8 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The one exception that the sandbox raises on purpose."""
+"""The exception of the sandbox."""
 
 
 class SandboxError(Exception):
-    """Something the user can act upon; its text is one line or a few."""
+    """An error that the user can act upon. The text is one line or a few."""

@@ -10,10 +10,10 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The guests: what each one is, and how its agent behaves.
+"""The guests: the instance, its server, and the behaviour of its agent.
 
-Stdlib only: both the controller and the servers in the control plane's own
-virtual environment read it.
+This module imports no package: the controller uses it, and the servers in the
+virtual environment of the control plane use it too.
 """
 
 import collections
@@ -31,40 +31,40 @@ _NAMESPACE = uuid.UUID('6f1c7f0e-6b0c-5f43-9d0a-3d6b8d4c2a11')
 
 PROJECTS = ('tenant-a', 'tenant-b')
 
-# Over which the servers of guest-0001 and so on are spread.
+# The number of hosts for the servers of guest-0001 and so on.
 _HOSTS = 5
 
-# Seconds: a hundred years, which a date can hold.
+# Seconds: a hundred years. A date can hold this.
 _LONGEST_AGE = 100 * 365 * 86400
 
 
 class Behaviour(enum.StrEnum):
-    """What a guest agent does with a ping."""
+    """The reaction of a guest agent to a ping."""
 
     ANSWERING = 'answering'
     #: No agent consumes the queue.
     DEAD = 'dead'
     #: An image from before rpc_ping: the agent has no such method.
     OLD = 'old'
-    #: The agent raises; its text would play tricks on a terminal.
+    #: The agent raises an exception. Its text attacks a terminal.
     FAILING = 'failing'
     #: The agent answers after ``Guest.delay`` seconds.
     SLOW = 'slow'
 
 
 class Heartbeat(enum.StrEnum):
-    """When the agent last reported to Trove, as the listing shows it."""
+    """The last report of the agent to Trove, as the listing shows it."""
 
-    #: Now, and every 30 s again, as trove-guestagent does.
+    #: Now, and then every 30 s, as with trove-guestagent.
     FRESH = 'fresh'
     #: An hour ago: the listing says that the agent timed out.
     STALE = 'stale'
 
 
 def heartbeat(value: str | float) -> Heartbeat | float:
-    """A heartbeat by name, or its age in seconds.
+    """Return the heartbeat of this name, or its age in seconds.
 
-    :raises sandbox.SandboxError: if it is neither.
+    :raises sandbox.SandboxError: if the value is neither a name nor an age.
     """
     if value in list(Heartbeat):
         return Heartbeat(value)
@@ -78,7 +78,7 @@ def heartbeat(value: str | float) -> Heartbeat | float:
 
 
 class Status(enum.StrEnum):
-    """What Trove says that a guest is doing."""
+    """The status that Trove reports for a guest."""
 
     ACTIVE = 'ACTIVE'
     BUILD = 'BUILD'
@@ -87,21 +87,21 @@ class Status(enum.StrEnum):
     UPGRADE = 'UPGRADE'
     PROMOTE = 'PROMOTE'
     EJECT = 'EJECT'
-    #: Trove then records no heartbeat (trove/conductor/manager.py).
+    #: Trove records no heartbeat then (trove/conductor/manager.py).
     RESTART_REQUIRED = 'RESTART_REQUIRED'
-    #: It is being deleted.
+    #: Trove deletes the guest.
     SHUTDOWN = 'SHUTDOWN'
 
 
 class ServerStatus(enum.StrEnum):
-    """What Nova says of the server under a guest."""
+    """The status that Nova reports for the server of a guest."""
 
     ACTIVE = 'ACTIVE'
     SHUTOFF = 'SHUTOFF'
     PAUSED = 'PAUSED'
     SUSPENDED = 'SUSPENDED'
     SHELVED_OFFLOADED = 'SHELVED_OFFLOADED'
-    #: ACTIVE, without the tag by which Trove's listing finds it.
+    #: ACTIVE, but without the tag by which Trove's listing finds servers.
     UNTAGGED = 'UNTAGGED'
 
 
@@ -110,48 +110,48 @@ class DeadOrder(enum.StrEnum):
 
     #: The last ones.
     ROW = 'row'
-    #: Some at random, always the same ones.
+    #: Guests at random, the same ones in each sandbox.
     RANDOM = 'random'
 
 
 class Nova(enum.StrEnum):
-    """What Nova, on which the guests' servers run, makes of requests."""
+    """The state of Nova."""
 
     OK = 'ok'
-    #: Everything is answered with 500.
+    #: Nova answers 500 to everything.
     BROKEN = 'broken'
-    #: It knows no server.
+    #: Nova knows no server.
     MISSING = 'missing'
 
 
 class Broker(enum.StrEnum):
-    """What RabbitMQ makes of those who are connected."""
+    """The state of RabbitMQ, while it runs."""
 
     OK = 'ok'
-    #: Nobody may send: ACCESS_REFUSED.
+    #: RabbitMQ lets nobody send: ACCESS_REFUSED.
     REFUSING = 'refusing'
 
 
 class Worker(enum.StrEnum):
-    """What a worker of trove-api is able to do."""
+    """The state of a worker of trove-api."""
 
     OK = 'ok'
-    #: Its connections to RabbitMQ carry nothing, and are not closed. New
-    #: ones work: it sends pings, and their answers never come.
+    #: The connections of the worker to RabbitMQ carry nothing, and are not
+    #: closed. New ones work: it sends pings, and their answers never come.
     LOST = 'lost'
-    #: New ones carry nothing, either: its pings hang.
+    #: New connections carry nothing either: the pings of the worker hang.
     CUT = 'cut'
-    #: It stands still (SIGSTOP).
+    #: The worker is paused (SIGSTOP).
     FROZEN = 'frozen'
 
 
 def stable_id(kind: str, name: str) -> str:
-    """An ID that is the same in every sandbox."""
+    """Return an ID that is the same in every sandbox."""
     return str(uuid.uuid5(_NAMESPACE, f'{kind}/{name}'))
 
 
 def project_id(project: str) -> str:
-    """The ID that Keystone gives to one of :data:`PROJECTS`."""
+    """Return the ID that Keystone has for one of :data:`PROJECTS`."""
     return stable_id('project', project).replace('-', '')
 
 
@@ -166,25 +166,25 @@ class Guest:
     datastore: str = 'mysql'
     #: Seconds until a slow agent answers.
     delay: float = 1.0
-    #: A number is its age in seconds when it was set; it is not renewed.
+    #: A number is the age in seconds; such a heartbeat is not renewed.
     heartbeat: Heartbeat | float = Heartbeat.FRESH
     status: Status = Status.ACTIVE
-    #: What Nova says of its server, and on which host that is.
+    #: The status and the host that Nova reports for the server.
     server: ServerStatus = ServerStatus.ACTIVE
     host: str = 'compute-01'
-    #: False: Nova answers 404 for its server.
+    #: False: Nova answers 404 for the server.
     in_nova: bool = True
     clustered: bool = False
     deleted: bool = False
 
     @property
     def server_id(self) -> str:
-        """The ID of its Nova server."""
+        """The ID of the server in Nova."""
         return stable_id('server', self.id)
 
     @property
     def alive(self) -> bool:
-        """Whether an agent consumes its queue."""
+        """True if an agent consumes the queue of the guest."""
         return self.behaviour is not Behaviour.DEAD and not self.deleted
 
     def behaving(
@@ -195,11 +195,11 @@ class Guest:
         status: Status = Status.ACTIVE,
         server: ServerStatus = ServerStatus.ACTIVE,
     ) -> 'Guest':
-        """The same guest with another behaviour.
+        """Return the same guest with another behaviour.
 
-        :param delay: seconds, for ``slow``; None keeps what it was.
-        :param heartbeat: None means stale for a dead guest and for one that
-            must be restarted, fresh otherwise.
+        :param delay: seconds, for ``slow``; None keeps the last delay.
+        :param heartbeat: None means stale for a dead guest and for a guest
+            that must be restarted, else fresh.
         """
         if heartbeat is None:
             stale = (
@@ -218,7 +218,7 @@ class Guest:
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> 'Guest':
-        """Back from ``dataclasses.asdict`` and JSON."""
+        """Return the guest that ``dataclasses.asdict`` and JSON describe."""
         guest = cls(**value)  # type: ignore[arg-type]
         return dataclasses.replace(
             guest,
@@ -244,12 +244,12 @@ def default_fleet(
     dead_order: DeadOrder = DeadOrder.ROW,
     dead_heartbeat: Heartbeat = Heartbeat.STALE,
 ) -> tuple[Guest, ...]:
-    """One guest of each kind, and ``more`` that answer.
+    """Return one guest of each kind, and ``more`` guests beside them.
 
-    :param more: how many guests ``guest-0001``, ``guest-0002``, … to add.
-    :param dead: how many of these are dead.
-    :param dead_order: which of them.
-    :param dead_heartbeat: what Trove got last from these.
+    :param more: the number of guests to add: ``guest-0001`` and so on.
+    :param dead: the number of dead guests among the added ones.
+    :param dead_order: which of the added guests are dead.
+    :param dead_heartbeat: the last heartbeat of the dead guests.
     """
     numbers = range(1, more + 1)
     if dead_order is DeadOrder.RANDOM:
@@ -282,7 +282,7 @@ def default_fleet(
 
 
 def by_name(fleet: Iterable[Guest]) -> dict[str, Guest]:
-    """The guests by name; namesakes as ``NAME@PROJECT``."""
+    """Return the guests by name; if two share it, by ``NAME@PROJECT``."""
     guests = list(fleet)
     namesakes = collections.Counter(guest.name for guest in guests)
     return {

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The control plane's own virtual environment: made once, kept current."""
+"""The virtual environment of the control plane: made once, kept current."""
 
 from collections.abc import Iterator
 import contextlib
@@ -33,19 +33,19 @@ _CONSTRAINTS = _HERE / 'constraints.txt'
 _RELEASES = _HERE / 'releases'
 _SCHEMA = _HERE / 'plane' / 'schema.py'
 
-# A file in it that says whose it is: it will be removed one day.
+# This file marks an environment of the sandbox. Only such may be removed.
 _MARK = 'trove-sandbox'
 
 
 def tell(text: str) -> None:
-    """Progress: to stderr, at once."""
+    """Print a line of progress to stderr."""
     sys.stderr.write(f'sandbox: {text}\n')
 
 
 def venv_path() -> pathlib.Path:
-    """Where it is: $TROVE_SANDBOX_VENV, or .sandbox/venv beside us.
+    """Return the path: $TROVE_SANDBOX_VENV, or .sandbox/venv in this tree.
 
-    Each older release has one of its own, ``.sandbox/venv-RELEASE``.
+    Each older release has its own environment, ``.sandbox/venv-RELEASE``.
     """
     chosen = os.environ.get('TROVE_SANDBOX_VENV')
     if chosen:
@@ -56,21 +56,21 @@ def venv_path() -> pathlib.Path:
 
 
 def _release() -> str | None:
-    """The release of OpenStack that is wanted; None is the newest."""
+    """Return the chosen release of OpenStack; None is the newest."""
     release = os.environ.get('TROVE_SANDBOX_RELEASE')
     if not release:
         return None
     known = sorted(path.stem for path in _RELEASES.glob('*.txt'))
     if release not in known:
         raise error.SandboxError(
-            f'TROVE_SANDBOX_RELEASE is {release}, and can be '
-            f'{" or ".join(known)}, or be unset'
+            f'TROVE_SANDBOX_RELEASE is {release}; set it to '
+            f'{" or ".join(known)}, or unset it'
         )
     return release
 
 
 def _packages() -> list[pathlib.Path]:
-    """The files that say what is in it: requirements, then constraints."""
+    """Return the files that name the packages: requirements, constraints."""
     release = _release()
     if release is None:
         return [_REQUIREMENTS, _CONSTRAINTS]
@@ -78,16 +78,17 @@ def _packages() -> list[pathlib.Path]:
 
 
 def ensure() -> pathlib.Path:
-    """Make it, unless it is there and current.
+    """Make the environment, unless it exists and is current.
 
-    :returns: its path.
-    :raises sandbox.SandboxError: when it cannot be made; says why.
+    :returns: the path of the environment.
+    :raises sandbox.SandboxError: if the environment cannot be made.
     """
     venv = venv_path()
     if _is_current(venv):
         return venv
     with _alone(venv):
-        if not _is_current(venv):  # while we waited
+        # Another process may have made it meanwhile.
+        if not _is_current(venv):
             _install(venv)
     return venv
 
@@ -100,10 +101,10 @@ def _is_current(venv: pathlib.Path) -> bool:
 
 
 def _fingerprint(venv: pathlib.Path) -> str:
-    """What it is made from.
+    """Return a digest of all that the environment is made from.
 
-    Of the Pythons only the one that it was made with counts: whoever uses
-    it may run another.
+    It includes the Python of the environment, not the Python of this process,
+    which may be another one.
     """
     python = os.path.realpath(venv / 'bin' / 'python')
     made_from = hashlib.sha256(python.encode())
@@ -114,20 +115,20 @@ def _fingerprint(venv: pathlib.Path) -> str:
 
 @contextlib.contextmanager
 def _alone(venv: pathlib.Path) -> Iterator[None]:
-    """Keep a second installation waiting."""
+    """Let one process install at a time."""
     try:
         venv.parent.mkdir(parents=True, exist_ok=True)
         lock = (venv.parent / f'{venv.name}.lock').open('w')
     except OSError as exc:
         raise error.SandboxError(
-            f'cannot write in {venv.parent} ({exc}); TROVE_SANDBOX_VENV '
-            'can name another place'
+            f'cannot write in {venv.parent} ({exc}); set '
+            'TROVE_SANDBOX_VENV to another path'
         ) from exc
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell('waiting for another process that is installing')
+            tell('waiting for another process that installs')
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -161,20 +162,21 @@ def _install(venv: pathlib.Path) -> None:
     for service in ('keystone', 'trove'):
         target = str(databases / f'{service}.sqlite')
         _run([python, '-P', str(_SCHEMA), service, target], log)
-    # Last: without it, everything is made again.
+    # The stamp comes last: without it, the next start makes all again.
     (venv / 'stamp').write_text(_fingerprint(venv))
     tell(f'ready after {time.monotonic() - started:.0f} s')
 
 
 def _clear(venv: pathlib.Path) -> None:
-    """Make an empty folder of it, whatever an older one left there."""
+    """Replace an older environment by an empty folder."""
     old = venv.with_name(f'{venv.name}.old')
     if venv.exists():
         if any(venv.iterdir()) and not (venv / _MARK).exists():
             raise error.SandboxError(
-                f'{venv} was not made by the sandbox: not touching it'
+                f'{venv} is not an environment of the sandbox; remove it, or '
+                'set TROVE_SANDBOX_VENV to another path'
             )
-        # At one stroke: half of it would have no mark.
+        # In one step: half an environment would have no mark.
         venv.rename(old)
     shutil.rmtree(old, ignore_errors=True)
     venv.mkdir()
@@ -182,7 +184,7 @@ def _clear(venv: pathlib.Path) -> None:
 
 
 def _run(argv: list[str], log: pathlib.Path) -> None:
-    """Run one step; nothing of the user's Python or pip reaches it."""
+    """Run one step, without the user's settings for Python and pip."""
     env = {
         name: value
         for name, value in os.environ.items()
@@ -200,6 +202,6 @@ def _run(argv: list[str], log: pathlib.Path) -> None:
         lines = log.read_text(errors='replace').splitlines()
         tail = ''.join(f'\n    {line}' for line in lines[-12:])
         raise error.SandboxError(
-            f'the installation failed; see {log}, then try again. '
-            f'It ends with:{tail}'
+            f'the installation failed; read {log}, and try again. The log '
+            f'ends with:{tail}'
         )

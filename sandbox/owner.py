@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The process behind a sandbox, as its owner sees it."""
+"""The supervisor of a sandbox, as its owner sees it."""
 
 import dataclasses
 import json
@@ -27,12 +27,12 @@ from sandbox import plan as plan_
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Seconds that stopping may take before it is done by force.
+# Seconds until a supervisor that was told to end is killed.
 _STOP = 30
 
 
 class Supervisor:
-    """The process that is the parent of every server; ours to end."""
+    """The process that is the parent of every server. This process owns it."""
 
     def __init__(
         self, folder: pathlib.Path, venv: pathlib.Path, options: plan_.Options
@@ -45,7 +45,7 @@ class Supervisor:
             env=os.environ | path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Ctrl-C is for us: we then stop it in good order.
+            # Ctrl-C reaches this process only, which then ends it in order.
             start_new_session=True,
         )
         self._to = cast(IO[bytes], self._process.stdin)
@@ -54,22 +54,22 @@ class Supervisor:
         self._log = folder / 'supervisor.log'
 
     def started(self) -> str:
-        """The control socket, once everything runs."""
+        """Wait until every server runs, and return the control socket."""
         line = self._from.readline()
         if not line:
             raise error.SandboxError(
-                f'the sandbox ended while it started; see {self._log}'
+                f'the sandbox ended while it started; read {self._log}'
             )
         return str(channel.checked(channel.decode(line))['socket'])
 
     def detach(self) -> None:
-        """It shall not end with us."""
+        """Let it outlive this process."""
         self._to.write(b'detach\n')
         self._to.flush()
 
     def end(self) -> None:
-        """Wait until nothing is left."""
-        self._to.close()  # tells it
+        """End it, and wait until every process is gone."""
+        self._to.close()  # this tells it to end
         try:
             self._process.wait(_STOP)
         except subprocess.TimeoutExpired:

@@ -10,9 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Everything that one sandbox is made of, decided before a server starts.
+"""The plan of a sandbox: all that is decided before a server starts.
 
-The supervisor writes it to the run folder; the servers read it there.
+The supervisor writes the plan to the run folder. The servers read it there.
 """
 
 from collections.abc import Iterator
@@ -34,25 +34,25 @@ from sandbox import fleet
 LOOPBACK = '127.0.0.1'
 REGION = 'RegionOne'
 
-# Below the range from which the kernel takes the source ports of outgoing
-# connections (ip_local_port_range): else one of these could be sitting on
-# the port of a server that is stopped just now.
+# The kernel takes the source ports of outgoing connections from a range above
+# these (ip_local_port_range). Otherwise such a connection could take the port
+# of a stopped server.
 _PORTS = range(20000, 32000)
 
 
 class Transport(enum.StrEnum):
-    """How trove-api and the guests talk."""
+    """The message bus between trove-api and the guests."""
 
     MEMORY = 'memory'
     RABBIT = 'rabbit'
 
 
 class ApiServer(enum.StrEnum):
-    """What serves trove-api's WSGI application."""
+    """The server of trove-api's WSGI application."""
 
-    #: Trove's own: each worker serves many requests at a time.
+    #: Trove's own server: each worker serves many requests at a time.
     EVENTLET = 'eventlet'
-    #: One request at a time in each worker, as with uWSGI and mod_wsgi.
+    #: Each worker serves one request at a time, as with uWSGI and mod_wsgi.
     WSGI = 'wsgi'
 
 
@@ -60,9 +60,10 @@ _Choice = TypeVar('_Choice', bound=enum.StrEnum)
 
 
 def choice(option: str, kind: type[_Choice], name: str) -> _Choice:
-    """The member of that name.
+    """Return the member of this name.
 
-    :raises sandbox.SandboxError: when there is none; lists those that are.
+    :raises sandbox.SandboxError: if the name is unknown. The text lists the
+        known names.
     """
     try:
         return kind(name)
@@ -74,36 +75,36 @@ def choice(option: str, kind: type[_Choice], name: str) -> _Choice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """What the user may choose."""
+    """The choices of the user."""
 
     transport: Transport = Transport.MEMORY
-    #: Processes of trove-api; more than one only with rabbit.
+    #: Worker processes of trove-api; more than one only with rabbit.
     workers: int = 2
-    #: How many guests beside the default fleet.
+    #: Guests beside the default fleet.
     guests: int = 0
-    #: How many of these are dead.
+    #: Dead guests among these.
     dead: int = 0
-    #: Seconds; Trove's agent_call_low_timeout, there 15 by default.
+    #: Seconds: Trove's agent_call_low_timeout, which is 15 by default.
     agent_timeout: int = 3
-    #: GETs a minute for each project; Trove's http_get_rate.
+    #: GET requests a minute for each project: Trove's http_get_rate.
     rate_limit: int = 200
-    #: Seconds; Keystone's [token] expiration.
+    #: Seconds: Keystone's [token] expiration.
     token_lifetime: int = 3600
-    #: What serves trove-api; wsgi only with rabbit.
+    #: The server of trove-api; wsgi only with rabbit.
     server: ApiServer = ApiServer.EVENTLET
-    #: Which of the guests are dead, and what Trove got last from them.
+    #: Which of the added guests are dead, and their last heartbeat.
     dead_order: fleet.DeadOrder = fleet.DeadOrder.ROW
     dead_heartbeat: fleet.Heartbeat = fleet.Heartbeat.STALE
 
     def fleet(self) -> tuple[fleet.Guest, ...]:
-        """The guests as they are at the start."""
+        """Return the guests of the start."""
         return fleet.default_fleet(
             self.guests, self.dead, self.dead_order, self.dead_heartbeat
         )
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
-        """Back from ``dataclasses.asdict`` and JSON."""
+        """Return the options that ``asdict`` and JSON describe."""
         kinds = {
             'transport': choice('transport', Transport, value['transport']),
             'server': choice('server', ApiServer, value['server']),
@@ -141,20 +142,20 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
-    """Free TCP ports on loopback."""
+    """TCP ports on loopback."""
 
     keystone: int
     cloud: int
     trove: int
     amqp: int
-    #: Between trove-api and amqp: sandbox/wire.py.
+    #: The proxy between trove-api and amqp: sandbox/wire.py.
     wire: int
     epmd: int
     erlang: int
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that were free a moment ago, all of them at once."""
+        """Return ports that were free at the same time a moment ago."""
         with contextlib.ExitStack() as held:
             free = _free_ports(held)
             return cls(*(next(free) for _ in dataclasses.fields(cls)))
@@ -175,15 +176,15 @@ def _password() -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passwords:
-    """Random, and for this sandbox only."""
+    """Random passwords for this sandbox only."""
 
     admin: str = dataclasses.field(default_factory=_password)
     member: str = dataclasses.field(default_factory=_password)
-    #: Trove's own service user, with a project (so a rate limit) of its own.
+    #: Trove's service user. It has its own project, so its own rate limit.
     trove: str = dataclasses.field(default_factory=_password)
-    #: RabbitMQ's user "sandbox".
+    #: The user "sandbox" of RabbitMQ.
     broker: str = dataclasses.field(default_factory=_password)
-    #: The key with which Trove encrypts the guests' keys in its database.
+    #: With this key Trove encrypts the keys of the guests in its database.
     guest_keys: str = dataclasses.field(default_factory=_password)
 
 
@@ -201,55 +202,55 @@ class Plan:
     def draw_up(
         cls, folder: pathlib.Path, venv: pathlib.Path, options: Options
     ) -> Self:
-        """With free ports and fresh passwords."""
+        """Return a plan with free ports and new passwords."""
         return cls(folder, venv, options, Ports.free(), Passwords())
 
     @property
     def auth_url(self) -> str:
-        """Keystone."""
+        """The URL of Keystone."""
         return f'http://{LOOPBACK}:{self.ports.keystone}/v3'
 
     @property
     def cloud_url(self) -> str:
-        """The stand-in for Nova and Neutron."""
+        """The URL of the stand-in for Nova and Neutron."""
         return f'http://{LOOPBACK}:{self.ports.cloud}'
 
     @property
     def trove_root(self) -> str:
-        """trove-api, without a version and a project."""
+        """The URL of trove-api, without a version and a project."""
         return f'http://{LOOPBACK}:{self.ports.trove}'
 
     @property
     def transport_url(self) -> str:
-        """oslo.messaging's transport_url for trove-api."""
+        """The transport_url of oslo.messaging for trove-api."""
         if self.options.transport is Transport.MEMORY:
             return 'fake://'
         return self._rabbit_url(self.ports.wire)
 
     @property
     def guests_transport_url(self) -> str:
-        """The same for the guests in a process of their own."""
+        """The transport_url for guests in their own process."""
         return self._rabbit_url(self.ports.amqp)
 
     def _rabbit_url(self, port: int) -> str:
         return f'rabbit://sandbox:{self.passwords.broker}@{LOOPBACK}:{port}/'
 
     def file(self, *names: str) -> pathlib.Path:
-        """A path in the run folder."""
+        """Return a path in the run folder."""
         return self.folder.joinpath(*names)
 
     def log(self, server: str) -> pathlib.Path:
-        """What a server wrote to its stdout and stderr."""
+        """Return the path of the file with a server's stdout and stderr."""
         return self.file('logs', f'{server}.log')
 
     def save(self) -> None:
-        """Write it where :meth:`load` looks for it."""
+        """Write the plan to the file that :meth:`load` reads."""
         value = json.dumps(dataclasses.asdict(self), default=str, indent=1)
         write_private(self.file('plan.json'), value)
 
     @classmethod
     def load(cls, folder: str) -> Self:
-        """Read what :meth:`save` wrote."""
+        """Read the plan that :meth:`save` wrote."""
         path = pathlib.Path(folder, 'plan.json')
         value = json.loads(path.read_text())
         return cls(
@@ -261,18 +262,18 @@ class Plan:
         )
 
     def save_fleet(self, guests: dict[str, fleet.Guest]) -> None:
-        """Write the guests as they are now, for servers to start from."""
+        """Write the present guests, which servers read when they start."""
         value = [dataclasses.asdict(guest) for guest in guests.values()]
         write_private(self.file('fleet.json'), json.dumps(value))
 
     def load_fleet(self) -> list[fleet.Guest]:
-        """Read what :meth:`save_fleet` wrote."""
+        """Read the guests that :meth:`save_fleet` wrote."""
         value = json.loads(self.file('fleet.json').read_text())
         return [fleet.Guest.from_json(guest) for guest in value]
 
 
 def write_private(path: pathlib.Path, text: str) -> None:
-    """Write a file that only its owner can read, all of it or nothing."""
+    """Write a file that only its owner can read: all of it, or nothing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(path.name + '.draft')
     draft.touch(mode=0o600)

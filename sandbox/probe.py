@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Ask the running sandbox over HTTP, as a client would."""
+"""Requests to a running sandbox over HTTP, as a client sends them."""
 
 from collections.abc import Collection
 import concurrent.futures
@@ -28,25 +28,25 @@ from sandbox import error
 from sandbox import fleet
 from sandbox import plan as plan_
 
-# Seconds that all connections to a broker that was away may take.
+# Seconds until trove-api and the guests must have found a broker again.
 _DEADLINE = 90
 
-# Rounds of pings in which each worker most likely gets one.
+# In this number of rounds, each worker most likely gets a ping.
 _ROUNDS = 10
 
-# As oslo.log begins a line: date, time, PID, level.
+# A line of oslo.log begins with date, time, PID and level.
 _PINGING = re.compile(rb'(?m)^\S+ \S+ (\d+) INFO .* Sending RPC PING ')
 
-# No proxy from the environment: everything is on loopback.
+# Without the proxies of the environment: all servers are on loopback.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def login(
     auth_url: str, user: str, password: str, project: str
 ) -> tuple[str, str]:
-    """A token of Keystone's, and the ID of its project.
+    """Return a token of Keystone, and the ID of its project.
 
-    :raises OSError: if there is none to be had.
+    :raises OSError: if the login fails.
     """
     domain = {'id': 'default'}
     identity = {
@@ -75,15 +75,14 @@ def ping_until_answered(
 ) -> None:
     """Ping until each worker of trove-api has got an answer.
 
-    A round of pings, one for each worker, is sent at once: of several idle
-    workers always the same one may take a lone request.
+    A round is one ping for each worker, sent at once: a single request may
+    always reach the same of several idle workers.
 
-    :param workers: their PIDs. A round in which a worker is not seen in
-        trove-api's log is repeated, but not for ever: over the rate limit
-        a worker logs nothing.
-    :param give_up: set when nobody wants to know any more.
-    :raises sandbox.SandboxError: if that takes more than a minute and a
-        half.
+    :param workers: the PIDs of the workers. If one of them is missing from
+        the log of trove-api, the round is repeated. The number of rounds is
+        limited, because a worker over the rate limit logs nothing.
+    :param give_up: an event that ends the wait without a result.
+    :raises sandbox.SandboxError: if no ping was answered within 90 s.
     """
     end = time.monotonic() + _DEADLINE
     log = plan.log('trove-api')
@@ -91,7 +90,7 @@ def ping_until_answered(
     rounds = 0
     while True:
         try:
-            # With Trove's own project: its rate limit is nobody else's.
+            # The project of Trove itself: no client spends its rate limit.
             auth, project_id = login(
                 plan.auth_url, 'trove', plan.passwords.trove, 'service'
             )
@@ -115,7 +114,7 @@ def ping_until_answered(
 
 
 def _seen(log: pathlib.Path, begin: int) -> set[int]:
-    """The workers that pinged a guest since the log had that many bytes."""
+    """Return the PIDs that logged a ping behind this position of the log."""
     with log.open('rb') as lines:
         lines.seek(begin)
         return {int(pid) for pid in _PINGING.findall(lines.read())}
@@ -135,4 +134,4 @@ def _ping(
         exc.close()
         if exc.code != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise
-        # The smallest rate limits leave no room for a proof.
+        # A small rate limit may be spent already: accept that as an answer.

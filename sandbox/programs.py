@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The programs that make up a sandbox, and what they need to run."""
+"""The programs of a sandbox, with their environments and arguments."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def _environment(plan: plan_.Plan) -> dict[str, str]:
-    """No proxy, no OS_*, no PYTHON*: nothing of the user's own."""
+    """Return an environment without the user's settings."""
     return {
         'PATH': os.environ.get('PATH', os.defpath),
         'LANG': 'C.UTF-8',
@@ -46,12 +46,12 @@ def _plane(plan: plan_.Plan, name: str, module: str) -> server.Program:
 
 
 def keystone(plan: plan_.Plan) -> server.Program:
-    """The real Keystone."""
+    """Return the real Keystone."""
     return _plane(plan, 'keystone', 'keystone_server')
 
 
 def cloud(plan: plan_.Plan) -> server.Program:
-    """The stand-in for Nova and Neutron."""
+    """Return the stand-in for Nova and Neutron."""
     return server.Program(
         'cloud',
         [sys.executable, '-m', 'sandbox.cloud', str(plan.folder)],
@@ -61,17 +61,17 @@ def cloud(plan: plan_.Plan) -> server.Program:
 
 
 def memory(plan: plan_.Plan) -> server.Program:
-    """trove-api and the guests in one process."""
+    """Return trove-api and the guests in one process."""
     return _plane(plan, 'trove-api', 'memory')
 
 
 def guests(plan: plan_.Plan) -> server.Program:
-    """The guests on RabbitMQ."""
+    """Return the guests on RabbitMQ."""
     return _plane(plan, 'guests', 'guests')
 
 
 def trove_api(plan: plan_.Plan) -> server.Program:
-    """trove-api with its workers, on RabbitMQ."""
+    """Return trove-api with its workers, on RabbitMQ."""
     if plan.options.server is plan_.ApiServer.WSGI:
         return _plane(plan, 'trove-api', 'trove_wsgi')
 
@@ -98,10 +98,13 @@ def trove_api(plan: plan_.Plan) -> server.Program:
 
 
 def epmd(plan: plan_.Plan) -> server.Program:
-    """Erlang's port mapper: RabbitMQ would start one that stays behind."""
+    """Return the port mapper of Erlang.
+
+    Otherwise RabbitMQ starts one, which outlives the sandbox.
+    """
 
     async def answers() -> bool:
-        # NAMES_REQ, with its length (erlang.org, "Distribution Protocol").
+        # NAMES_REQ with its length (erlang.org, "Distribution Protocol").
         return bool(await _ask(plan.ports.epmd, b'\x00\x01n'))
 
     return server.Program(
@@ -123,14 +126,14 @@ distribution.listener.port_range.max = {erlang}
 log.console = true
 log.console.level = info
 log.file = false
-# A test cares for none of the two, and may run on a full disk.
+# Without alarms: a test may run on a machine with a full disk.
 disk_free_limit.absolute = 1MB
 vm_memory_high_watermark.relative = 0.8
 """
 
 
 def broker(plan: plan_.Plan) -> server.Program:
-    """A RabbitMQ node that shares nothing with any other on the machine."""
+    """Return a RabbitMQ node that shares nothing with other nodes here."""
     home = plan.file('broker')
     plan_.write_private(
         home / 'rabbitmq.conf',
@@ -141,11 +144,11 @@ def broker(plan: plan_.Plan) -> server.Program:
         ),
     )
     plan_.write_private(home / 'enabled_plugins', '[].\n')
-    # Instead of /etc/rabbitmq/rabbitmq-env.conf.
+    # This replaces /etc/rabbitmq/rabbitmq-env.conf.
     plan_.write_private(home / 'env.conf', '')
 
     async def answers() -> bool:
-        # The listener is the last thing that the node starts.
+        # The node starts its listener last.
         greeting = b'AMQP\x00\x00\x09\x01'
         return bool(await _ask(plan.ports.amqp, greeting))
 
@@ -163,13 +166,13 @@ def broker(plan: plan_.Plan) -> server.Program:
         'RABBITMQ_LOGS': '-',
         'RABBITMQ_PID_FILE': str(home / 'pid'),
         'RABBITMQ_DIST_PORT': str(plan.ports.erlang),
-        # Let the script become the Erlang VM instead of guarding it: a
-        # guard that is killed leaves the VM behind. The flag that then is
-        # missing is given by hand.
+        # With this the script becomes the Erlang VM. Otherwise it guards the
+        # VM, and leaves it behind when it is killed. The script then omits
+        # -noinput, so this adds it.
         'RABBITMQ_ALLOW_INPUT': '1',
         'RABBITMQ_SERVER_START_ARGS': '-noinput',
-        # Two schedulers that do not spin: it shares its processors with
-        # what is measured. And no port mapper but ours.
+        # Two schedulers that do not spin: the node shares the processors
+        # with a benchmark. It starts no port mapper.
         'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': (
             '+S 2:2 +sbwt none -start_epmd false'
         ),
@@ -185,7 +188,7 @@ def broker(plan: plan_.Plan) -> server.Program:
 
 
 async def _ask(port: int, question: bytes) -> bytes:
-    """What a server on loopback says first; nothing if it is not there."""
+    """Return the first bytes that a server sends; nothing if it is down."""
     try:
         reader, writer = await asyncio.open_connection(plan_.LOOPBACK, port)
     except OSError:

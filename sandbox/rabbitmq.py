@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Whether RabbitMQ is there, and where."""
+"""The installed RabbitMQ."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,28 +19,31 @@ import shutil
 
 from sandbox import error
 
-#: Debian's and upstream's packages both put the real script here; the one
-#: in PATH is, on Debian, a wrapper that wants to be root.
+#: The packages of Debian and of upstream install the script here. Debian's
+#: script on the PATH is a wrapper that demands root.
 SERVER = pathlib.Path('/usr/lib/rabbitmq/bin/rabbitmq-server')
 _CONTROL = SERVER.with_name('rabbitmqctl')
 
 
 def installed() -> bool:
-    """Whether ``--transport rabbit`` can work here."""
+    """Tell whether ``--transport rabbit`` can work here."""
     return SERVER.is_file() and shutil.which('epmd') is not None
 
 
 def require() -> None:
-    """Say what to do if it is not there."""
+    """Check that RabbitMQ is installed.
+
+    :raises sandbox.SandboxError: if it is not. The text says what to do.
+    """
     if not installed():
         raise error.SandboxError(
-            'RabbitMQ is not installed: install it (apt-get install '
-            'rabbitmq-server) or use --transport memory'
+            'RabbitMQ is not installed; install it (apt-get install '
+            'rabbitmq-server), or use --transport memory'
         )
 
 
 async def permit(env: Mapping[str, str], *, writing: bool) -> None:
-    """Set whether the user "sandbox" may send messages.
+    """Permit or forbid that the user "sandbox" sends messages.
 
     :param env: the environment of the node.
     :raises sandbox.SandboxError: if rabbitmqctl fails.

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""``run``: a command, and a sandbox that lives as long as it does."""
+"""``run``: a command, and a sandbox that lives as long as the command."""
 
 from collections.abc import Sequence
 import contextlib
@@ -21,15 +21,15 @@ from sandbox import box as box_
 from sandbox import error
 from sandbox import tether
 
-# Seconds for a command to end after Ctrl-C or SIGTERM.
+# Seconds that a command has to end after Ctrl-C or SIGTERM.
 _PATIENCE = 5
 
 
 def run(box: box_.Sandbox, argv: Sequence[str]) -> int:
-    """Run a command against a sandbox that is not started yet.
+    """Start a sandbox, and run a command against it.
 
-    :returns: its exit status, as a shell has it.
-    :raises sandbox.SandboxError: when there is no such command.
+    :returns: the exit status of the command, as a shell shows it.
+    :raises sandbox.SandboxError: if there is no such command.
     """
     program = shutil.which(argv[0])
     if program is None:
@@ -42,14 +42,17 @@ def run(box: box_.Sandbox, argv: Sequence[str]) -> int:
         try:
             status = process.wait()
         except BaseException as exc:
-            # A terminal sends Ctrl-C to the command, too; SIGTERM nobody.
+            # A terminal also sends Ctrl-C to the command, but not SIGTERM.
             _end(process, knows=isinstance(exc, KeyboardInterrupt))
             raise
     return status if status >= 0 else 128 - status
 
 
 def _end(process: subprocess.Popen[bytes], *, knows: bool) -> None:
-    """End the command, which may know already that it shall end."""
+    """End the command.
+
+    :param knows: the command has got Ctrl-C already.
+    """
     if knows and _ended(process):
         return
     process.terminate()

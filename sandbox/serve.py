@@ -12,11 +12,11 @@
 
 """The process that is the parent of every server.
 
-``python3 -m sandbox.serve FOLDER VENV OPTIONS``. Its owner holds the other
-end of its stdin: at the end of file everything is stopped, so a sandbox
-does not outlive its owner, however that ended. The line ``detach`` lets it
-live on, until it is ordered ``down``. On stdout it says one thing, as JSON:
-the path of its control socket, or what went wrong.
+``python3 -m sandbox.serve FOLDER VENV OPTIONS``. The owner of a sandbox holds
+the other end of this process's stdin. At the end of stdin this process stops
+every server, so a sandbox does not outlive its owner, however the owner ends.
+After the line ``detach`` it runs until the order ``down``. It prints one line
+of JSON: the path of the control socket, or an error.
 """
 
 import asyncio
@@ -39,22 +39,23 @@ from sandbox import error
 from sandbox import plan as plan_
 from sandbox import supervisor
 
-# Bytes; sun_path in unix(7), with the final zero.
+# Bytes: sun_path in unix(7), without the final zero.
 _LONGEST_SOCKET = 107
 
 
 def claim(folder: pathlib.Path) -> int:
-    """Make a folder ours, and empty it.
+    """Lock a folder, and empty it.
 
-    :returns: the open lock file. While it is open nobody else gets it.
-    :raises sandbox.SandboxError: when a sandbox runs in it, or when it
-        holds files that no sandbox wrote.
+    :returns: the lock file. No other sandbox gets the folder while it is open.
+    :raises sandbox.SandboxError: if a sandbox runs in the folder, or if it
+        has files of somebody else.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = folder / 'lock'
     if not lock.exists() and any(folder.iterdir()):
         raise error.SandboxError(
-            f'{folder} is not empty, and not the folder of a sandbox'
+            f'{folder} has files that are not of a sandbox; choose another '
+            'folder'
         )
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -72,7 +73,7 @@ def claim(folder: pathlib.Path) -> int:
 
 @contextlib.contextmanager
 def _socket_path(folder: pathlib.Path) -> Iterator[str]:
-    """A path for the control socket that is short enough."""
+    """Return a path for the control socket that is short enough."""
     path = str(folder / 'control')
     if len(os.fsencode(path)) < _LONGEST_SOCKET:
         yield path
@@ -92,14 +93,17 @@ class _Control:
     async def converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """One order and one reply; "down" is answered when all is down."""
+        """Carry out one order, and reply.
+
+        The reply to "down" comes when every server is down.
+        """
         try:
             order = channel.decode(await reader.readline())
             if order['order'] == 'down':
                 self._waiting.append(writer)
                 self._boss.down.set()
                 return
-            async with self._turn:  # one order after the other
+            async with self._turn:  # one order at a time
                 reply = await self._boss.carry_out(order)
         except Exception as exc:
             known = isinstance(exc, error.SandboxError)
@@ -109,16 +113,16 @@ class _Control:
         writer.close()
 
     def all_is_down(self) -> None:
-        """Answer those who ordered it."""
+        """Reply to the orders "down"."""
         for writer in self._waiting:
-            # Not closed: our end is what they wait for.
+            # It stays open: the client waits until this process has ended.
             writer.write(channel.encode({}))
 
 
 async def _owner_is_gone() -> None:
-    """Wait for the end of stdin, or of the parent.
+    """Wait for the end of stdin, or for the end of the parent.
 
-    Both: a child that the owner forked may keep the pipe open.
+    If the owner forked a child, the child may keep stdin open.
     """
     owner = os.getppid()
     loop = asyncio.get_running_loop()
@@ -134,7 +138,7 @@ async def _owner_is_gone() -> None:
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Wait for whichever comes first; raises what that raises."""
+    """Wait for the first of these to end, and raise its exception."""
     tasks = [asyncio.create_task(wait) for wait in waits]
     done, pending = await asyncio.wait(
         tasks, return_when=asyncio.FIRST_COMPLETED
@@ -147,12 +151,16 @@ async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
 
 
 def _say(message: channel.Message) -> None:
-    with contextlib.suppress(OSError):  # the owner may be gone
+    with contextlib.suppress(OSError):  # the owner may have ended
         os.write(1, channel.encode(message))
 
 
 def _leave_the_terminal(folder: pathlib.Path) -> None:
-    """Who reads the stderr of "up" would wait for us for ever."""
+    """Move stderr to a file.
+
+    Otherwise a program that reads the stderr of "up" to its end would wait
+    for this process.
+    """
     os.chdir(folder)
     log = os.open(folder / 'supervisor.log', os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(log, 2)
@@ -160,7 +168,7 @@ def _leave_the_terminal(folder: pathlib.Path) -> None:
 
 
 async def _live(boss: supervisor.Supervisor, path: str) -> None:
-    """Start everything, and carry out orders until it is down."""
+    """Start every server, and carry out orders until "down"."""
     control = _Control(boss)
 
     async def start() -> None:
@@ -191,8 +199,8 @@ async def _main(plan: plan_.Plan) -> None:
 
 
 def main(folder: str, venv: str, options: str) -> int:
-    """Run one sandbox; 1 if it could not be started."""
-    # 1,000 guests on RabbitMQ are 1,000 connections.
+    """Run one sandbox; return 1 if it could not be started."""
+    # 1,000 guests on RabbitMQ need 1,000 connections.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1 << 16), hard))
     try:

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""One server process: start it, know when it is ready, stop it, kill it."""
+"""One server process: to start, to await, to stop and to kill."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -29,7 +29,7 @@ from sandbox import channel
 from sandbox import error
 from sandbox import tether
 
-# Seconds. Starting is slow on a busy machine; what does not stop is killed.
+# Seconds. A start is slow on a busy machine.
 _START = 120
 _STOP = 3
 _ORDER = 60
@@ -44,15 +44,16 @@ class Program:
     argv: list[str]
     env: Mapping[str, str]
     log: pathlib.Path
-    #: Tells whether it answers. None: it says so itself, and takes orders,
-    #: on a socket whose number is its last argument.
+    #: Tells whether the server answers. None: the last argument of the server
+    #: is the descriptor of a socket, on which it reports that it is ready, and
+    #: then carries out orders.
     answers: Callable[[], Awaitable[bool]] | None = None
-    #: Seconds between being asked to stop and being killed.
+    #: Seconds from SIGTERM to SIGKILL.
     patience: float = _STOP
 
 
 class Server:
-    """A program that runs, or not."""
+    """A program that may run."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -62,47 +63,47 @@ class Server:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name that the user sees."""
         return self.program.name
 
     @property
     def pid(self) -> int | None:
-        """The process, which leads a process group; None if none runs."""
+        """The PID of the process, which leads a group; None if it is down."""
         if self._process is None or self._process.poll() is not None:
             return None
         return self._process.pid
 
     def workers(self) -> list[int]:
-        """The PIDs of its workers, in order: its children, or itself."""
+        """Return the PIDs of the workers: the children, or the server."""
         if self.pid is None:
             return []
         return sorted(_children(self.pid)) or [self.pid]
 
     @property
     def frozen(self) -> bool:
-        """Whether it was stopped with SIGSTOP."""
+        """True after SIGSTOP."""
         return self.pid is not None and is_frozen(self.pid)
 
     async def freeze(self) -> None:
-        """Let it and its workers stand still."""
+        """Pause the server and its workers."""
         if self.pid is None:
             raise error.SandboxError(f'{self.name} is not running')
         os.killpg(self.pid, signal.SIGSTOP)
         await frozen(self.pid)
 
     def thaw(self) -> None:
-        """Let it and its workers go on."""
+        """Resume the server and its workers."""
         if self.pid is not None:
             os.killpg(self.pid, signal.SIGCONT)
 
     async def start(self) -> None:
-        """Start it, and wait until it answers.
+        """Start the server, and wait until it answers.
 
-        :raises sandbox.SandboxError: if it ends, or says nothing.
+        :raises sandbox.SandboxError: if the server ends, or does not answer.
         """
         if self.pid is not None:
             raise error.SandboxError(f'{self.name} is running already')
-        await self.kill()  # what is left if it ended by itself
+        await self.kill()  # its workers may still run
         self.program.log.parent.mkdir(exist_ok=True)
         ours: socket.socket | None = None
         argv = list(self.program.argv)
@@ -114,7 +115,7 @@ class Server:
                 closing.enter_context(other)
                 theirs = (other.fileno(),)
                 argv.append(str(other.fileno()))
-            # From the main thread, as the tether demands.
+            # This is the main thread, as the tether demands.
             self._process = subprocess.Popen(  # noqa: S603
                 tether.tethered(argv),
                 env=self.program.env,
@@ -151,7 +152,7 @@ class Server:
         )
 
     async def order(self, message: channel.Message) -> channel.Message:
-        """Have the process carry out an order."""
+        """Send an order to the server, and return the reply."""
         if self.pid is None or not self._orders:
             raise error.SandboxError(f'{self.name} is not running')
         if self.frozen:
@@ -161,17 +162,18 @@ class Server:
         try:
             line = await asyncio.wait_for(reader.readline(), _ORDER)
         except TimeoutError:
-            # Its reply may still come, and would answer the next order.
+            # A late reply would be taken for that to the next order.
             await self.kill()
             raise error.SandboxError(
-                f'{self.name} did not obey within {_ORDER} s, so it was killed'
+                f'{self.name} did not carry out an order within {_ORDER} s, '
+                'and was killed; start it again'
             ) from None
         if not line:
             raise error.SandboxError(f'{self.name} ended: {message}')
         return channel.checked(channel.decode(line))
 
     async def stop(self) -> None:
-        """Ask it to end; kill what does not within a few seconds."""
+        """Send SIGTERM, and SIGKILL a few seconds later."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
             self.thaw()
@@ -180,10 +182,10 @@ class Server:
         await self.kill()
 
     async def kill(self) -> None:
-        """Kill it and its workers, and wait until they are gone."""
+        """Kill the server and its workers, and wait until they are gone."""
         if self._process is None:
             return
-        # Even if it has ended: its workers may not have. Not for ever: where
+        # The workers may outlive the server. The wait is limited: where
         # process 1 does not reap, a dead worker stays a zombie.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP):
@@ -201,7 +203,7 @@ class Server:
 
 
 def _children(parent: int) -> Iterator[int]:
-    """The living children of a process."""
+    """Yield the living children of a process."""
     for process in pathlib.Path('/proc').glob('[0-9]*'):
         with contextlib.suppress(OSError):
             state, ppid = _stat(int(process.name))
@@ -210,15 +212,15 @@ def _children(parent: int) -> Iterator[int]:
 
 
 def _stat(pid: int) -> tuple[str, int]:
-    """A process's state and its parent (proc_pid_stat(5))."""
+    """Return the state and the parent of a process (proc_pid_stat(5))."""
     stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
-    # Behind the name, which may hold anything.
+    # The name before these may have any characters.
     state, ppid = stat.rpartition(')')[2].split()[:2]
     return state, int(ppid)
 
 
 def is_frozen(pid: int) -> bool:
-    """Whether a process was stopped with SIGSTOP."""
+    """Tell whether a process was paused with SIGSTOP."""
     try:
         return _stat(pid)[0] == 'T'
     except OSError:
@@ -226,13 +228,13 @@ def is_frozen(pid: int) -> bool:
 
 
 async def frozen(pid: int) -> None:
-    """Wait until a process that got SIGSTOP stands still, or is gone."""
+    """Wait until a process that got SIGSTOP has paused, or is gone."""
     while pathlib.Path(f'/proc/{pid}').exists() and not is_frozen(pid):
         await asyncio.sleep(_POLL)
 
 
 def _kill_group(leader: int) -> bool:
-    """Whether there was anyone left to kill, be it a zombie."""
+    """Kill a process group; tell whether it had a process or a zombie."""
     try:
         os.killpg(leader, signal.SIGKILL)
     except ProcessLookupError:

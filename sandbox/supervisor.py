@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""What runs, and how it behaves: carries out the orders."""
+"""The servers of a sandbox and their faults: carries out the orders."""
 
 import asyncio
 import dataclasses
@@ -31,7 +31,7 @@ from sandbox import wire
 
 
 class Supervisor:
-    """The servers of one sandbox, their state and the guests'."""
+    """The servers of one sandbox, and the state of servers and guests."""
 
     def __init__(self, plan: plan_.Plan) -> None:
         self.plan = plan
@@ -68,7 +68,7 @@ class Supervisor:
         return self.servers['trove-api']
 
     async def start(self) -> None:
-        """Start every server, all at once."""
+        """Start all servers at once."""
         config.write(self.plan)
         self.plan.save_fleet(self.guests)
         names = [name for name in self.servers if name != 'epmd']
@@ -78,7 +78,7 @@ class Supervisor:
         await self._prove()
 
     async def _start(self, what: server.Server) -> None:
-        """Start a server, and what comes and goes with it."""
+        """Start a server, and restore its faults."""
         if what.name == 'broker' and self.servers['epmd'].pid is None:
             await self.servers['epmd'].start()
         await what.start()
@@ -90,14 +90,14 @@ class Supervisor:
             await self._set_loss(self.loss, self._seed)
 
     def _stopped(self, what: server.Server) -> None:
-        """Let what depends on a server know that it is gone."""
+        """Update the wire after a server has stopped."""
         if what.name == 'broker':
             self._wire.close()
         if what is self._api:
             self._wire.mend_all()
 
     async def stop(self) -> None:
-        """Stop every server; those that talk to the broker before it."""
+        """Stop every server, the broker last."""
         self._stopping.set()
         broker = [self.servers.get('broker'), self.servers.get('epmd')]
         others = [each for each in self.servers.values() if each not in broker]
@@ -107,7 +107,7 @@ class Supervisor:
                 await each.kill()
 
     async def carry_out(self, order: channel.Message) -> channel.Message:
-        """One order; when this returns, it is in force."""
+        """Carry out one order. It is in force when this returns."""
         match order['order']:
             case 'status':
                 return self._status()
@@ -192,7 +192,7 @@ class Supervisor:
     async def _set_guest(self, order: channel.Message) -> None:
         broker = self.servers.get('broker')
         if broker and broker.pid is None:
-            # The guests could neither leave it nor join it.
+            # Without a broker, a guest can neither connect nor disconnect.
             raise error.SandboxError('start the broker first')
         heartbeat = order.get('heartbeat')
         await self._replace(
@@ -207,7 +207,7 @@ class Supervisor:
 
     async def _replace(self, guest: fleet.Guest) -> None:
         message = {'guest': dataclasses.asdict(guest)}
-        # A host that is stopped reads it when it starts.
+        # A stopped host reads the guests when it starts.
         for host in (self._guests_host, self.servers['cloud']):
             if host.pid is not None:
                 await host.order(message)
@@ -238,12 +238,12 @@ class Supervisor:
                 await self._prove()
 
     async def _mend(self) -> None:
-        """Make everything what it was at the start."""
+        """Undo every fault."""
         servers = list(self.servers.values())
         for each in servers:
             each.thaw()
         self._wire.mend_all()
-        # Those that talk to the broker after it.
+        # The broker comes first: the others connect to it.
         for each in sorted(servers, key=lambda each: each.name != 'broker'):
             if each.pid is None:
                 await self._start(each)
@@ -274,8 +274,8 @@ class Supervisor:
         pid = workers[number - 1]
         if self.plan.options.transport is plan_.Transport.MEMORY:
             raise error.SandboxError(
-                'in memory, trove-api and the guests are one process: to '
-                'have workers, use --transport rabbit'
+                'in memory, trove-api and the guests are one process; use '
+                '--transport rabbit to have workers'
             )
         self._wire.mend(pid)
         os.kill(pid, signal.SIGCONT)
@@ -292,7 +292,7 @@ class Supervisor:
         broker = self.servers.get('broker')
         if broker is None:
             raise error.SandboxError(
-                'in memory there is no broker: use --transport rabbit'
+                'in memory there is no broker; use --transport rabbit'
             )
         if broker.pid is None or broker.frozen:
             raise error.SandboxError('the broker is not running')
@@ -300,7 +300,7 @@ class Supervisor:
             broker.program.env, writing=state is fleet.Broker.OK
         )
         if state is not fleet.Broker.OK:
-            # What it has permitted once, it permits on that channel again.
+            # RabbitMQ checks a permission once for each channel.
             self._wire.close_links()
         self.broker = state
 
@@ -308,13 +308,13 @@ class Supervisor:
         if not 0 <= share <= 1:
             raise error.SandboxError('a share is a number from 0 to 1')
         self.loss, self._seed = share, seed
-        # A host that is stopped gets it when it starts.
+        # A stopped host gets the order when it starts.
         if self._guests_host.pid is not None:
             await self._guests_host.order({'loss': share, 'seed': seed})
 
     @property
     def _sound(self) -> bool:
-        """Whether a ping of a guest that answers must be answered."""
+        """True if no fault can keep a ping from an answering guest."""
         servers = self.servers.values()
         return (
             all(each.pid and not each.frozen for each in servers)
@@ -328,11 +328,11 @@ class Supervisor:
         )
 
     async def _prove(self) -> None:
-        """Wait until pings get through, if anything can stop them but us.
+        """Wait until pings get through, unless a fault is set.
 
-        It is the only proof that trove-api and the guests have found the
-        broker (again); and the first request that a worker of trove-api
-        serves takes half a second longer than the others, so let it be ours.
+        Only this proves that trove-api and the guests are connected to the
+        broker. Besides, the first request of a worker takes half a second
+        longer than the others; this request is the first.
         """
         answering = [
             guest

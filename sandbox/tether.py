@@ -12,13 +12,12 @@
 
 """Run a program that dies with the process that started it.
 
-``python3 -I -S tether.py PARENT -- PROGRAM ARGUMENT…`` asks the kernel for
-SIGKILL when the parent dies (prctl(2), PR_SET_PDEATHSIG; it survives
-execve), and becomes the program. The kernel means the parent's *thread*:
-start it from a thread that lives as long as the process does.
+``python3 -I -S tether.py PARENT -- PROGRAM ARGUMENT…`` asks the kernel to
+send SIGKILL when the parent dies, and then becomes the program. The setting
+survives execve (prctl(2), PR_SET_PDEATHSIG). The kernel watches the *thread*
+that started this program, so that thread must live as long as its process.
 
-A launcher rather than a ``preexec_fn``, which may deadlock in a process
-that has threads.
+A ``preexec_fn`` would be shorter, but may deadlock in a process with threads.
 """
 
 import ctypes
@@ -30,17 +29,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when ``parent`` dies, or at once if it is dead already."""
+    """Let the kernel kill this process when ``parent`` dies."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), 'prctl(PR_SET_PDEATHSIG)')
-    # It may have died before prctl: then nobody would tell.
+    # If it died before prctl, there is no signal.
     if os.getppid() != parent:
         os._exit(1)
 
 
 def tethered(argv: list[str]) -> list[str]:
-    """The command line that runs ``argv`` tethered to this process."""
+    """Return a command line that runs ``argv`` tethered to this process."""
     launcher = [sys.executable, '-I', '-S', os.path.abspath(__file__)]
     return [*launcher, str(os.getpid()), '--', *argv]
 

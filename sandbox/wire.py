@@ -12,9 +12,9 @@
 
 """The wire between trove-api and RabbitMQ, which can be cut in silence.
 
-A TCP proxy that drops what one process sends and should get, and closes
-nothing: what a firewall, a NAT or a loss of power does. The guests have
-connections of their own, straight to RabbitMQ.
+This TCP proxy can drop all that one process sends and receives, and keep the
+connections open. A firewall, a NAT or a loss of power does the same. The
+guests connect to RabbitMQ without this proxy.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class _End(asyncio.Protocol):
             self.other.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # Silence hides an end from the other side, too.
+        # A cut connection hides also its end from the other side.
         if not self.silent:
             self.other.close()
 
@@ -54,13 +54,13 @@ class _End(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def close(self) -> None:
-        """Close it, once what was written is sent."""
+        """Close it when all its data is sent."""
         if self.transport:
             self.transport.close()
 
 
 class _Near(_End):
-    """trove-api's end; it opens the other one."""
+    """The end of trove-api. It opens the other end."""
 
     def __init__(self, wire: 'Wire') -> None:
         self._wire = wire
@@ -68,7 +68,7 @@ class _Near(_End):
         self.other.other = self
         self._joining: asyncio.Task[None] | None = None
         self.port = 0
-        #: The process that it was silenced for.
+        #: The process whose connection was cut; None if it works.
         self.cut_off: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,7 +84,7 @@ class _Near(_End):
             )
 
     async def _join(self, transport: asyncio.Transport) -> None:
-        """Open the connection to RabbitMQ; let nothing come before it."""
+        """Open the connection to RabbitMQ, and read nothing before."""
         transport.pause_reading()
         try:
             await asyncio.get_running_loop().create_connection(
@@ -103,7 +103,7 @@ class _Near(_End):
             self._wire.links.discard(self)
 
     def fall_silent(self, pid: int) -> None:
-        """Drop everything from now on, in both directions."""
+        """Drop all data in both directions from now on."""
         self.cut_off = pid
         self.silent = self.other.silent = True
 
@@ -117,8 +117,8 @@ class _Near(_End):
 class Wire:
     """The proxy.
 
-    :param port: where trove-api connects to.
-    :param broker: RabbitMQ's port.
+    :param port: the port to which trove-api connects.
+    :param broker: the port of RabbitMQ.
     """
 
     def __init__(self, port: int, broker: int) -> None:
@@ -129,31 +129,31 @@ class Wire:
         self._cut: set[int] = set()
 
     async def open(self) -> None:
-        """Listen; RabbitMQ does."""
+        """Listen. RabbitMQ listens already."""
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: _Near(self), plan_.LOOPBACK, self._port
             )
 
     def close(self) -> None:
-        """Refuse connections, as RabbitMQ does while it is down."""
+        """Refuse connections, as the port of a stopped RabbitMQ does."""
         if self._server:
             self._server.close()
             self._server = None
 
     @property
     def cut_off(self) -> frozenset[int]:
-        """The processes whose new connections are cut, too."""
+        """The processes whose new connections are cut as well."""
         return frozenset(self._cut)
 
     def lost(self, pid: int) -> bool:
-        """Whether a process has connections that were cut."""
+        """Tell whether a process has connections that were cut."""
         return any(link.cut_off == pid for link in self.links)
 
     def cut(self, pid: int, *, new: bool) -> None:
-        """Cut off a process.
+        """Cut the connections of a process.
 
-        :param new: not only the connections that it has, but new ones, too.
+        :param new: also cut its new connections.
         """
         if new:
             self._cut.add(pid)
@@ -175,16 +175,17 @@ class Wire:
             link.end()
 
     def mend_all(self) -> None:
-        """The same for every process."""
+        """Let every process connect again; close the connections it had."""
         cut = {link.cut_off for link in self.links if link.cut_off}
         for pid in cut | self._cut:
             self.mend(pid)
 
     def ports(self, pid: int) -> set[int]:
-        """The ports from which a process is connected to here.
+        """Return the ports from which a process is connected to the proxy.
 
-        A socket in a process's files has the number that the kernel's table
-        of connections gives with its two ports (proc(5), proc_net(5)).
+        The files of a process show the inodes of its sockets. The kernel's
+        table of connections shows the ports of an inode (proc(5),
+        proc_net(5)).
         """
         inodes = set()
         for file in pathlib.Path(f'/proc/{pid}/fd').glob('*'):

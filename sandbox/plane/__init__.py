@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The servers: what runs in the control plane's own virtual environment.
+"""The servers that run in the virtual environment of the control plane.
 
-``sandbox.cloud`` needs no package at all, so it is not here.
+``sandbox.cloud`` needs no package, so it runs outside.
 """

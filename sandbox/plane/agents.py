@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The guest agents: the real RPC servers, without the virtual machines."""
+"""The guest agents: the real RPC servers, without virtual machines."""
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 
@@ -32,9 +32,9 @@ from sandbox import channel
 from sandbox import fleet
 from sandbox.plane import instances
 
-# What an agent in a tenant's machine may send to an operator's terminal: a
-# line break, colour, a new window title, cursor movement, a bell, and an
-# override of the writing direction.
+# An agent runs in the machine of a tenant, and may attack the terminal of an
+# operator: with a line break, colour, a new window title, cursor movement, a
+# bell, and an override of the writing direction.
 _HOSTILE = (
     'disk is full\n'
     '\x1b[31mred\x1b[0m \x1b]0;new title\x07\x1b[2J\x1b[1;1H'
@@ -51,7 +51,7 @@ class _Answering:
 
 
 class _Old:
-    """An agent has other methods, just not this one."""
+    """An agent that has other methods, but not ``rpc_ping``."""
 
     def get_diagnostics(self, context: Any) -> dict[str, Any]:
         return {}
@@ -59,8 +59,8 @@ class _Old:
 
 class _Failing:
     def rpc_ping(self, context: Any) -> None:
-        # A built-in exception: only these carry their traceback into
-        # Trove's reply (oslo_messaging/_drivers/common.py,
+        # Only built-in exceptions carry their traceback into the reply of
+        # Trove (oslo_messaging/_drivers/common.py,
         # deserialize_remote_exception, and trove/guestagent/api.py).
         raise RuntimeError(_HOSTILE)
 
@@ -68,14 +68,15 @@ class _Failing:
 class _Slow:
     def __init__(self, delay: float) -> None:
         self._delay = delay
-        self._stopped = threading.Event()  # monkey-patched: others go on
+        # Eventlet has patched it: other green threads run meanwhile.
+        self._stopped = threading.Event()
 
     def rpc_ping(self, context: Any) -> bool:
         self._stopped.wait(self._delay)
         return True
 
     def stop(self) -> None:
-        """Answer at once: who stops the server waits for its answers."""
+        """Answer at once. The stop of an RPC server awaits its answers."""
         self._stopped.set()
 
 
@@ -103,14 +104,14 @@ class Agents:
         self._random = random.Random()  # noqa: S311
 
     def start(self) -> None:
-        """Start those who are alive, and their heartbeats."""
+        """Start the agents that are alive, and the heartbeats."""
         pool = eventlet.GreenPool(50)
         for _ in pool.imap(self._start, list(self._guests.values())):
             pass
         eventlet.spawn(self._beat)
 
     def carry_out(self, order: channel.Message) -> channel.Message:
-        """Let one guest behave in another way, or pings be lost."""
+        """Change the behaviour of one guest, or the share of lost pings."""
         if 'loss' in order:
             self._loss = order['loss']
             self._random = random.Random(order['seed'])  # noqa: S311
@@ -125,7 +126,7 @@ class Agents:
     def _start(self, guest: fleet.Guest) -> None:
         if not guest.alive:
             return
-        # As trove-guestagent does (trove/cmd/guest.py and
+        # trove-guestagent does the same (trove/cmd/guest.py and
         # trove/common/rpc/service.py).
         target = oslo_messaging.Target(
             topic=f'guestagent.{guest.id}',
@@ -144,7 +145,7 @@ class Agents:
     def _receive(
         self, answer: Callable[[list[Any]], None], messages: list[Any]
     ) -> None:
-        """Answer a message, unless it must get lost."""
+        """Answer a message, unless it is chosen to be lost."""
         [message] = messages
         if self._loss and self._random.random() < self._loss:
             message.acknowledge()

@@ -10,12 +10,12 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The guest agents in a process of their own, on RabbitMQ."""
+"""The guest agents in their own process, on RabbitMQ."""
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 # ruff: noqa: I001
 
-# Patches the standard library for eventlet: before everything else.
+# This patches the standard library for eventlet, so it comes first.
 import trove.cmd  # noqa: F401
 
 import socket
@@ -30,7 +30,7 @@ from sandbox.plane import instances
 
 
 def main(folder: str, orders: socket.socket) -> None:
-    """Serve until the supervisor is gone or kills it."""
+    """Serve until the supervisor ends or kills this process."""
     plan = plan_.Plan.load(folder)
     sys.argv = ['guests']
     for name in ('trove.conf', 'guests.conf'):

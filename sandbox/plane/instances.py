@@ -97,7 +97,7 @@ def _cluster() -> dict[str, Any]:
 
 def _instance(guest: fleet.Guest) -> dict[str, Any]:
     now = timeutils.utcnow()
-    # As DBInstance.__init__ does (trove/instance/models.py).
+    # DBInstance.__init__ does the same (trove/instance/models.py).
     key = crypto_utils.encrypt_data(
         crypto_utils.generate_random_key(), cfg.CONF.inst_rpc_key_encr_key
     )
@@ -147,7 +147,7 @@ def _last_heartbeat(heartbeat: fleet.Heartbeat | float) -> datetime.datetime:
 
 
 def _task(guest: fleet.Guest) -> tasks.InstanceTask:
-    """What Trove must be doing with it (trove/instance/models.py, status)."""
+    """Return the task for a status (trove/instance/models.py, status)."""
     names = {
         fleet.Status.ACTIVE: 'NONE',
         fleet.Status.BUILD: 'BUILDING',
@@ -166,7 +166,7 @@ def _task(guest: fleet.Guest) -> tasks.InstanceTask:
 
 
 def keys() -> dict[str, str]:
-    """Each instance's own key, which encrypts what its agent is sent."""
+    """Return the key of each instance, for the messages to its agent."""
     with models.DBInstance.query() as query:
         return {
             row.id: row.key.decode() if isinstance(row.key, bytes) else row.key
@@ -190,7 +190,7 @@ def beat(guests: Iterable[fleet.Guest]) -> None:
 
 
 def update(guests: Iterable[fleet.Guest]) -> None:
-    """Set what Trove knows of guests: what they do, their heartbeats."""
+    """Set the tasks and the heartbeats that Trove has for guests."""
     table = models.DBInstance.__table__
     with session.get_engine().begin() as connection:
         for guest in guests:

@@ -37,8 +37,8 @@ _PROVIDERS = provider_api.ProviderAPIs
 
 class _KeepAlive(serving.WSGIRequestHandler):
     protocol_version = 'HTTP/1.1'
-    # Headers and body are written apart: Nagle's algorithm would hold the
-    # body back for 40 ms.
+    # The server writes headers and body separately: Nagle's algorithm would
+    # delay the body by 40 ms.
     disable_nagle_algorithm = True
 
 
@@ -48,19 +48,22 @@ class _Threaded(serving.ThreadedWSGIServer):
 
 
 def _catalog(plan: plan_.Plan) -> dict[str, tuple[str, str]]:
-    """Service type: (name, URL)."""
+    """Return the name and the URL of each service, by its type."""
     cloud = plan.cloud_url
     return {
         'compute': ('nova', f'{cloud}/compute/v2.1'),
         'network': ('neutron', f'{cloud}/network'),
-        # Trove's "show" looks for the volume of an instance.
+        # The "show" of Trove asks for the volume of an instance.
         'volumev3': ('cinder', f'{cloud}/volume/v3/%(project_id)s'),
         'database': ('trove', f'{plan.trove_root}/v1.0/%(project_id)s'),
     }
 
 
 def _bootstrap(plan: plan_.Plan) -> bootstrap.Bootstrapper:
-    """Do what "keystone-manage bootstrap" does (keystone/cmd/cli.py)."""
+    """Bootstrap Keystone as "keystone-manage bootstrap" does.
+
+    See keystone/cmd/cli.py.
+    """
     basis = bootstrap.Bootstrapper()
     basis.admin_username = basis.project_name = 'admin'
     basis.admin_role_name = 'admin'
@@ -133,17 +136,17 @@ def _create_users(plan: plan_.Plan, basis: bootstrap.Bootstrapper) -> None:
 
 
 def _seed(plan: plan_.Plan) -> None:
-    """Fill the database, in a process of its own.
+    """Fill the database in a child process.
 
-    The bootstrapper loads and locks Keystone's backends, and so does the
-    application (keystone/server/backends.py): one process cannot do both. A
-    fork spares the second import.
+    The bootstrapper and the application both load and lock the backends of
+    Keystone (keystone/server/backends.py), so one process cannot run both. A
+    fork saves the second import.
     """
     parent = os.getpid()
     child = os.fork()
     if child:
         if os.waitpid(child, 0)[1]:
-            sys.exit('the database could not be filled, see above')
+            sys.exit('the database could not be filled; the cause is above')
         return
     status = 1
     try:
@@ -159,7 +162,7 @@ def _seed(plan: plan_.Plan) -> None:
 
 
 def main(folder: str, orders: socket.socket) -> None:
-    """Serve until the supervisor is gone or kills it."""
+    """Serve until the supervisor ends or kills this process."""
     plan = plan_.Plan.load(folder)
     # Keystone reads the command line (keystone/server/__init__.py).
     sys.argv = ['keystone']

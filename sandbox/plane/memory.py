@@ -15,7 +15,7 @@
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 # ruff: noqa: I001
 
-# Patches the standard library for eventlet: before everything else.
+# This patches the standard library for eventlet, so it comes first.
 import trove.cmd  # noqa: F401
 
 import socket
@@ -34,7 +34,10 @@ from sandbox.plane import memory_bus
 
 
 def main(folder: str, orders: socket.socket) -> None:
-    """Serve until killed. Compare trove/cmd/api.py."""
+    """Serve until the supervisor kills this process.
+
+    This follows trove/cmd/api.py.
+    """
     plan = plan_.Plan.load(folder)
     memory_bus.install()
     sys.argv = ['trove-api', '--config-file', str(plan.file('trove.conf'))]
@@ -54,7 +57,7 @@ def main(folder: str, orders: socket.socket) -> None:
         conf.bind_port,
         conf.api_paste_config,
         host=conf.bind_host,
-        # Trove's default, 128, is less than a test may send at once.
+        # A test may open more connections at once than the default of 128.
         backlog=1024,
         workers=1,
     )

@@ -10,14 +10,14 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""oslo.messaging's ``fake://`` driver, made to behave like a broker.
+"""The ``fake://`` driver of oslo.messaging, changed to behave like a broker.
 
-Three things of the original (oslo_messaging/_drivers/impl_fake.py) are in the
-way here. Its listeners look into their queues 20 times a second: 1,000 idle
-guests would keep a processor busy. And an exception reaches the caller as
-the very object that was raised, where a broker carries a text with a
-traceback; Trove's reply shows the difference. So does, until Trove 25.1, what
-it says of a call that timed out: it has no words in common with RabbitMQ's.
+The original (oslo_messaging/_drivers/impl_fake.py) differs in three points.
+Its listeners poll their queues 20 times a second, so 1,000 idle guests would
+keep a processor busy. It hands an exception to the caller as an object; a
+broker carries a text with a traceback, and Trove's reply shows this text. It
+has another text for a call that timed out; Trove's reply shows that text
+until Trove 25.1.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
@@ -36,7 +36,7 @@ from trove import rpc
 class _Message(impl_fake.FakeIncomingMessage):
     def reply(self, reply: Any = None, failure: Any = None) -> None:
         if failure:
-            # What amqpdriver.py does at the two ends of the wire.
+            # amqpdriver.py does this at the two ends of a connection.
             text = common.serialize_remote_exception(failure)
             error = common.deserialize_remote_exception(
                 text, rpc.get_allowed_exmods()
@@ -51,7 +51,7 @@ class _Exchange(impl_fake.FakeExchange):
         self._arrivals: dict[str, threading.Event] = {}
 
     def arrival(self, topic: str) -> threading.Event:
-        """Set when a message for this topic has come."""
+        """Return the event that is set when this topic gets a message."""
         return self._arrivals.setdefault(topic, threading.Event())
 
     def deliver_message(self, topic: str, *args: Any, **kwargs: Any) -> None:
@@ -60,9 +60,9 @@ class _Exchange(impl_fake.FakeExchange):
 
 
 class _Listener(impl_fake.FakeListener):
-    """Waits for a message instead of looking for one.
+    """A listener that waits for a message, and does not poll.
 
-    All its targets have one topic, and it is the topic's only listener.
+    All its targets have the same topic. The topic has no other listener.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -107,7 +107,7 @@ class _Driver(impl_fake.FakeDriver):
         try:
             return super()._send(*args, **kwargs)
         except oslo_messaging.MessagingTimeout:
-            # As amqpdriver.py says it.
+            # The words of amqpdriver.py.
             raise oslo_messaging.MessagingTimeout(
                 'Timed out waiting for a reply to message ID '
                 f'{uuid.uuid4().hex}'
@@ -115,7 +115,7 @@ class _Driver(impl_fake.FakeDriver):
 
 
 def install() -> None:
-    """Let ``fake://`` mean this, in this process."""
+    """Replace the driver ``fake://`` in this process."""
     impl_fake.FakeDriver = _Driver
     impl_fake.FakeExchange = _Exchange
     impl_fake.FakeListener = _Listener

@@ -12,14 +12,14 @@
 
 """The ``trove-api`` program, with workers that die with their master.
 
-``trove_api.py --config-file FILE``. Otherwise it is what the console script
-of the trove package is.
+``trove_api.py --config-file FILE``. Otherwise it equals the console script of
+the trove package.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 # ruff: noqa: I001
 
-# Patches the standard library for eventlet: before everything else.
+# This patches the standard library for eventlet, so it comes first.
 from trove.cmd import api
 
 import os

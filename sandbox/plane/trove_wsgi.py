@@ -12,17 +12,17 @@
 
 """trove-api as most clouds run it: each worker serves one request at a time.
 
-gunicorn's sync workers behave as uWSGI's and mod_wsgi's processes with one
-thread do: a request holds its worker, other requests wait in the listen
-socket, and each reply closes its connection. The modules are imported once,
-but each worker sets up its application after the fork (uWSGI's
-``lazy-apps``), so the workers share no connection.
+The sync workers of gunicorn behave as processes of uWSGI and mod_wsgi with
+one thread: a request holds its worker, other requests wait in the listen
+socket, and each reply closes its connection. The master imports the modules
+once. Each worker sets up its application after the fork (``lazy-apps`` of
+uWSGI), so the workers share no connection.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 # ruff: noqa: I001
 
-# Patches the standard library for eventlet: before everything else.
+# This patches the standard library for eventlet, so it comes first.
 import trove.cmd
 
 import os
@@ -35,7 +35,7 @@ import eventlet.hubs
 from gunicorn import arbiter
 from gunicorn.app import base
 
-# Importing these takes long, 16 times for 16 workers, and opens no connection.
+# These imports take long, and open no connection: do them once, in the master.
 import trove.cmd.common
 import trove.common.api
 import trove.common.pastedeploy  # noqa: F401
@@ -44,12 +44,12 @@ from sandbox import channel
 from sandbox import plan as plan_
 from sandbox import tether
 
-# uWSGI's default ("listen").
+# The default of uWSGI ("listen").
 _BACKLOG = 100
 
 
 class _Application(base.BaseApplication):
-    """Trove's WSGI application, and how gunicorn serves it."""
+    """Trove's WSGI application, with settings for gunicorn."""
 
     def __init__(self, plan: plan_.Plan, ready: int) -> None:
         self._plan = plan
@@ -75,7 +75,7 @@ class _Application(base.BaseApplication):
 
     def _post_fork(self, server: Any, worker: Any) -> None:
         tether.die_with_parent(self._master)
-        # The one of the master has the master's epoll and green threads.
+        # The inherited hub has the epoll and the green threads of the master.
         eventlet.hubs.use_hub()
 
     def _post_worker_init(self, worker: Any) -> None:
@@ -85,7 +85,7 @@ class _Application(base.BaseApplication):
         # Trove reads the command line (trove/cmd/common.py).
         config = str(self._plan.file('trove.conf'))
         sys.argv = ['trove-api', '--config-file', config]
-        # Importing it sets up the application, so not before the fork.
+        # This import sets up the application, so it comes after the fork.
         from trove.cmd import app_wsgi
 
         return app_wsgi.application
@@ -99,7 +99,7 @@ def _announce(workers: int, ready: int, orders: socket.socket) -> None:
 
 
 def main(folder: str, orders: socket.socket) -> None:
-    """Serve until killed."""
+    """Serve until the supervisor kills this process."""
     plan = plan_.Plan.load(folder)
     reader, writer = os.pipe()
     threading.Thread(

@@ -1029,7 +1029,7 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertEqual(0o600, clouds.stat().st_mode & 0o777)
 
         status, _, err = self.finish(self.command('up', *where))
-        self.assertEqual((0, 'sandbox: it is already up\n'), (status, err))
+        self.assertEqual((0, 'sandbox: the sandbox is already up\n'), (status, err))
 
         dead = self.command('guest', 'db-healthy', 'dead', *where)
         self.assertEqual((0, '', ''), self.finish(dead))
