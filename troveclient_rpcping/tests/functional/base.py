@@ -28,6 +28,7 @@ import time
 from typing import Any
 from typing import Self
 
+from sandbox import rabbitmq
 from sandbox import Sandbox
 from troveclient_rpcping.tests import base
 
@@ -36,15 +37,31 @@ PING = ('database', 'instance', 'rpc', 'ping')
 
 @functools.cache
 def shared_sandbox() -> Sandbox:
-    """Return the sandbox of this test process, started when first needed.
+    """Return the sandbox of this test process, and start it if needed.
 
-    Its guests answer Trove's timeouts after 2 s instead of 15, and its rate
-    limit is out of the way. A test that breaks it mends it again.
+    Trove waits 2 s for an agent, not 15, and there is no rate limit in the
+    way. A test that breaks the sandbox repairs it at its end.
     """
-    sandbox = Sandbox(agent_timeout=2, rate_limit=1_000_000)
+    return _started(Sandbox(agent_timeout=2, rate_limit=1_000_000))
+
+
+@functools.cache
+def one_at_a_time_sandbox() -> Sandbox:
+    """Return the sandbox whose workers serve one request at a time."""
+    return _started(
+        Sandbox(
+            'rabbit',
+            server='wsgi',
+            workers=3,
+            agent_timeout=2,
+            rate_limit=1_000_000,
+        )
+    )
+
+
+def _started(sandbox: Sandbox) -> Sandbox:
     sandbox.__enter__()
-    # However this process ends, the sandbox ends with it; this is for the
-    # case that it ends well.
+    # If this process is killed, its sandboxes end with it.
     atexit.register(sandbox.__exit__, None, None, None)
     return sandbox
 
@@ -81,25 +98,25 @@ class TestCase(base.TestCase):
         return str(self.sandbox.guests[name].id)
 
     def with_nova(self, state: str) -> None:
-        """Set what Nova does, until the end of the test."""
+        """Break Nova until the end of the test."""
         self.sandbox.set_nova(state)
         self.addCleanup(self.sandbox.set_nova, 'ok')
 
     def with_guest(self, name: str, behaviour: str) -> None:
-        """Let a guest behave so, until the end of the test."""
+        """Change the behaviour of a guest until the end of the test."""
         before = self.sandbox.guests[name].behaviour
         self.sandbox.set_guest(name, behaviour)
         self.addCleanup(self.sandbox.set_guest, name, before)
 
     def without(self, server: str) -> None:
-        """Kill a server, until the end of the test."""
+        """Kill a server, and start it at the end of the test."""
         self.sandbox.kill(server)
         self.addCleanup(self.sandbox.start, server)
 
     def start(
         self, *arguments: str, cloud: str = 'sandbox'
     ) -> subprocess.Popen[str]:
-        """Start ``openstack``, and do not wait for it."""
+        """Start ``openstack``, and return while it runs."""
         process = start_openstack(self.sandbox, *arguments, cloud=cloud)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
@@ -110,7 +127,7 @@ class TestCase(base.TestCase):
     ) -> Run:
         """Wait for a command; an unexpected line on stderr fails the test.
 
-        :param stderr: a regular expression for each line, in their order.
+        :param stderr: a regular expression for each line, in order.
         """
         run = Run.of(process)
         self.assert_lines(run.stderr.splitlines(), stderr)
@@ -132,9 +149,9 @@ class TestCase(base.TestCase):
         total: int,
         instance_id: str = '',
     ) -> None:
-        """Wait for so many pings, while a command runs; see :func:`asked`."""
+        """Wait until :func:`asked` is ``total``, while a command runs."""
         while asked(sandbox, instance_id) < total:
-            self.assertIsNone(process.poll(), 'it ended before')
+            self.assertIsNone(process.poll(), 'the command has ended')
             time.sleep(0.05)
 
     def openstack(
@@ -155,8 +172,21 @@ class TestCase(base.TestCase):
         )
 
 
+class OneAtATime(TestCase):
+    """Runs the tests of another class on :func:`one_at_a_time_sandbox`.
+
+    Put this before the other class.
+    """
+
+    @property
+    def sandbox(self) -> Sandbox:
+        if not rabbitmq.installed():
+            self.skipTest('RabbitMQ is not installed')
+        return one_at_a_time_sandbox()
+
+
 def asked(sandbox: Sandbox, instance_id: str = '') -> int:
-    """Return how often trove-api was told to ping a guest, or any."""
+    """Return the number of pings that trove-api got, for one guest or all."""
     return sandbox.log('trove-api').count(
         f'Sending RPC PING for a database instance {instance_id}'
     )

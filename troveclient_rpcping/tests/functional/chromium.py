@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Chromium without a window, by the pipe of its DevTools protocol."""
+"""Chromium without a window, controlled by its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 from typing import Self
 
-#: Where it is; None if it is not installed.
+#: The path of Chromium; None if it is not installed.
 PROGRAM = shutil.which('chromium')
 
 
@@ -58,7 +58,7 @@ class Chromium:
         self._number = 0
         self._events: list[str] = []
         self._session: str | None = None
-        #: The messages of the console, such as broken rules of the
+        #: The messages of the console, for example about the
         #: Content-Security-Policy.
         self.messages: list[str] = []
         target = self._ask('Target.createTarget', url='about:blank')
@@ -82,7 +82,7 @@ class Chromium:
         self._folder.cleanup()
 
     def show(self, width: int, *, dark: bool = False) -> None:
-        """Let the page have this width in CSS pixels, light or dark."""
+        """Set the width of the page in CSS pixels, and light or dark."""
         self._ask(
             'Emulation.setDeviceMetricsOverride',
             width=width,
@@ -97,14 +97,14 @@ class Chromium:
         )
 
     def load(self, url: str) -> None:
-        """Load a page, and wait until it is complete."""
+        """Load a page, and wait for its load event."""
         self._events.clear()
         self._ask('Page.navigate', url=url)
         while 'Page.loadEventFired' not in self._events:
             self._read()
 
     def value(self, script: str) -> Any:
-        """Return the value of an expression of JavaScript in the page."""
+        """Return the value of a JavaScript expression in the page."""
         reply = self._ask(
             'Runtime.evaluate', expression=script, returnByValue=True
         )

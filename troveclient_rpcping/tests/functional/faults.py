@@ -10,10 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What breaks a sandbox while a command works on it, and mends it again.
+"""Tests that break a sandbox while a command runs, and repair it.
 
-Nothing here waits for a number of seconds: a busy machine would miss it. What
-is waited for can be seen, and who must not go on meanwhile stands still.
+No test here waits for a number of seconds: a busy machine would miss it. The
+tests wait for events, and pause a command that must not go on meanwhile.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ import fixtures
 from sandbox import Sandbox
 from troveclient_rpcping.tests.functional import base
 
-# Seconds after which what is waited for will not come.
+# Seconds after which a test gives up an event.
 LIMIT = 180
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command that runs. What it prints can be read meanwhile.
+    """A command that runs. A test can read its output meanwhile.
 
     :param process: the command.
-    :param out: the file that its stdout is.
-    :param err: the file that its stderr is.
-    :param asked: how many pings trove-api had been told of when it started.
+    :param out: the file with its stdout.
+    :param err: the file with its stderr.
+    :param asked: the number of pings that trove-api had got before the start.
     """
 
     process: subprocess.Popen[bytes]
@@ -55,17 +55,17 @@ class Command:
 
     @property
     def stdout(self) -> str:
-        """What it has printed on stdout so far."""
+        """The stdout so far."""
         return self.out.read_text()
 
     @property
     def stderr(self) -> str:
-        """What it has printed on stderr so far."""
+        """The stderr so far."""
         return self.err.read_text()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let it stand still during the block, however long that takes."""
+        """Pause the command during the block."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -74,14 +74,14 @@ class Command:
 
 
 class FaultTest(base.TestCase):
-    """A test that breaks its sandbox, and has it mended at the end."""
+    """A test that breaks its sandbox, and repairs it at the end."""
 
     def setUp(self) -> None:
         super().setUp()
         self.addCleanup(self.mend)
 
     def mend(self) -> None:
-        """Make the sandbox what it was, whatever a test did to it."""
+        """Undo every fault of the sandbox."""
         self.sandbox.mend()
 
     def begin(
@@ -92,8 +92,8 @@ class FaultTest(base.TestCase):
     ) -> Command:
         """Start ``openstack``.
 
-        :param env: on top of the environment that the sandbox gives.
-        :param program: another program to start.
+        :param env: variables beside the environment for the sandbox.
+        :param program: the program to start.
         """
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         out, err = folder / 'stdout', folder / 'stderr'
@@ -107,7 +107,7 @@ class FaultTest(base.TestCase):
                 stderr=stderr,
             )
         self.addCleanup(process.wait)
-        # Ends it even while it stands still.
+        # SIGKILL also ends a paused command.
         self.addCleanup(process.kill)
         return Command(process, out, err, asked)
 
@@ -118,7 +118,7 @@ class FaultTest(base.TestCase):
         return self.end(self.begin(*arguments, env=env))
 
     def end(self, command: Command) -> base.Run:
-        """Wait for a command to end; it has to, and without a traceback."""
+        """Wait until a command ends, and check that it has no traceback."""
         status = command.process.wait(LIMIT)
         run = base.Run(status, command.stdout, command.stderr)
         self.assertNotIn('Traceback', run.stderr)
@@ -133,11 +133,11 @@ class FaultTest(base.TestCase):
             time.sleep(0.05)
 
     def asked(self, instance_id: str = '') -> int:
-        """Return how often trove-api was told to ping a guest, or any."""
+        """Return the number of pings that trove-api got; see base.asked."""
         return base.asked(self.sandbox, instance_id)
 
     def wait_for_pings(self, command: Command, number: int) -> None:
-        """Wait until a command has sent so many."""
+        """Wait until a command has sent this number of pings."""
         end = command.asked + number
         self.wait_until(command, lambda: self.asked() >= end)
 
@@ -149,7 +149,7 @@ class FaultTest(base.TestCase):
             self.fail(f'no line matches {expected}:\n{run.stderr[-4000:]}')
 
     def assert_unknown(self, run: base.Run, advice: str) -> None:
-        """Check that nothing is said of the only guest."""
+        """Check that the only guest is unknown, with this advice."""
         self.assertEqual(['unknown'], [row['Verdict'] for row in run.rows])
         self.assert_lines(
             run.stderr.splitlines(), [f'Guest .* is unknown: {advice}']
@@ -157,19 +157,19 @@ class FaultTest(base.TestCase):
         self.assertEqual(1, run.status)
 
     def assert_failed(self, run: base.Run, *stderr: str) -> None:
-        """Check that the command failed before it had any rows."""
+        """Check that the command failed without a row."""
         self.assertEqual((1, ''), (run.status, run.stdout))
         self.assert_lines(run.stderr.splitlines(), stderr)
 
 
 class SweepTest(FaultTest):
-    """A test of a class that has a sandbox of its own, with many guests."""
+    """A test of a class with its own sandbox, which has many guests."""
 
     box: Sandbox
 
     @classmethod
     def new_sandbox(cls) -> Sandbox:
-        """Return the sandbox, not started yet."""
+        """Return the sandbox, which is not started yet."""
         raise NotImplementedError
 
     @classmethod
@@ -186,7 +186,7 @@ class SweepTest(FaultTest):
 
     @property
     def live(self) -> list[str]:
-        """The IDs of the guests ``guest-0001`` and so on: all of them live."""
+        """The IDs of the guests ``guest-0001`` and so on, which all live."""
         return [
             str(guest.id)
             for name, guest in self.box.guests.items()
@@ -194,14 +194,14 @@ class SweepTest(FaultTest):
         ]
 
     def wait_for_all_agents(self) -> None:
-        """Return when every live guest answers."""
+        """Wait until every live guest answers."""
         command = self.begin(
             *(*base.PING, '-f', 'json', '--wait', str(LIMIT), *self.live)
         )
         self.assertEqual(0, self.end(command).status)
 
     def restart_broker(self) -> None:
-        """Kill RabbitMQ, and start it; at the end all agents are back."""
+        """Kill RabbitMQ, and start it. The test ends with all agents back."""
         self.addCleanup(self.wait_for_all_agents)
         self.box.kill('broker')
         self.box.start('broker')
@@ -213,17 +213,17 @@ class SweepTest(FaultTest):
         sign: str,
         env: Mapping[str, str] | None = None,
     ) -> base.Run:
-        """Sweep the live guests; midway something breaks, and is mended.
+        """Sweep the live guests across a fault, which begins and ends midway.
 
-        :param fault: breaks it.
-        :param mend: mends it.
-        :param sign: a regular expression for what ``--debug`` shows of a ping
-            that meets the fault: the rest of its line, behind the URL.
+        :param fault: begins the fault.
+        :param mend: ends the fault.
+        :param sign: a regular expression for the line of ``--debug`` about a
+            ping that meets the fault, behind the URL.
         """
         command = self.begin(
             *('--debug', *base.PING, '-f', 'json', '--long'),
             # With the default concurrency the sweep does not give up: that
-            # takes more failures than there are guests.
+            # would take more failures than there are guests.
             *('--rate', '8', *self.live),
             env=env,
         )
@@ -240,16 +240,46 @@ class SweepTest(FaultTest):
             mend()
         return self.end(command)
 
-    def assert_gap(self, run: base.Run, reason: str, advice: str) -> None:
-        """Check the truth of a sweep across a fault.
+    def sweep_until(
+        self, fault: Callable[[], None], *arguments: str
+    ) -> base.Run:
+        """Sweep the live guests; midway a fault begins, and stays."""
+        command = self.begin(
+            *(*base.PING, '-f', 'json', '--long', '--rate', '20'),
+            *(*arguments, *self.live),
+        )
+        self.wait_for_pings(command, 15)
+        with command.frozen():
+            fault()
+        return self.end(command)
 
-        Who was asked meanwhile is unknown, and everybody else reachable.
+    def assert_ended_early(
+        self, run: base.Run, reason: str, advice: str
+    ) -> None:
+        """Check that a sweep gave up after a fault, and blamed no guest."""
+        self.assertEqual(self.live, [row['ID'] for row in run.rows])
+        self.assertEqual(
+            {
+                ('reachable', ''),
+                ('unknown', reason),
+                ('unknown', 'not-asked'),
+            },
+            {(row['Verdict'], row['Reason']) for row in run.rows},
+        )
+        self.assertIn(advice, run.stderr)
+        self.assertEqual(1, run.status)
+
+    def assert_gap(self, run: base.Run, reason: str, advice: str) -> None:
+        """Check the verdicts of a sweep across a fault.
+
+        Guests that were pinged during the fault are unknown, and all others
+        are reachable.
         """
         self.assertEqual(self.live, [row['ID'] for row in run.rows])
         found = [(row['Verdict'], row['Reason']) for row in run.rows]
         self.assertEqual({('reachable', ''), ('unknown', reason)}, set(found))
         self.assertGreater(found.count(('reachable', '')), 9)
-        # Asked when all was well again.
+        # The sweep pinged this guest after the fault.
         self.assertEqual(('reachable', ''), found[-1])
         self.assert_said(run, f'[0-9]+ of {len(self.live)} guests: {advice}')
         self.assertEqual(1, run.status)

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What may stand between a client and the control plane, on loopback."""
+"""HAProxy and other proxies between a client and the control plane."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOOPBACK = '127.0.0.1'
 
 def haproxy() -> str | None:
     """Return the path of HAProxy; None if it is not installed."""
-    # Debian puts it where the PATH of a user does not lead.
+    # Debian installs it in a folder outside the PATH of a user.
     return shutil.which('haproxy', path=f'{os.environ["PATH"]}:/usr/sbin')
 
 
@@ -54,7 +54,7 @@ defaults
     mode http
     log global
     option httplog
-    # Say at once that a server is not there.
+    # Report a missing server at once.
     retries 0
     timeout connect 10s
     timeout client 10m
@@ -65,7 +65,7 @@ defaults
 _FRONTEND = """\
 frontend {name}
     bind fd@{descriptor} {bind}
-    # Keystone tells its clients where it is.
+    # The replies of Keystone have its own URL.
     http-request set-header X-Forwarded-Proto {scheme}
     {rules}
     default_backend {name}
@@ -93,7 +93,7 @@ class HAProxy(fixtures.Fixture):
     """HAProxy in front of servers on loopback, with error pages in HTML.
 
     :param servers: the port of each server, by its name.
-    :param tls: what stands behind ``ssl`` where it listens; None for HTTP.
+    :param tls: the options behind ``ssl`` in ``bind``; None for HTTP.
     :param settings: further lines of ``defaults``.
     :param rules: further lines for the frontend of a server.
     :param backends: further sections.
@@ -114,14 +114,14 @@ class HAProxy(fixtures.Fixture):
         self._settings = settings
         self._rules = rules or {}
         self._backends = backends
-        #: Where it listens for each server: scheme, host and port.
+        #: The URL for each server: scheme, host and port.
         self.urls: dict[str, str] = {}
 
     def _setUp(self) -> None:
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self._log = folder / 'log'
-        # It inherits sockets that listen already: no port can be taken by
-        # somebody else, and nobody needs to wait until it runs.
+        # HAProxy inherits sockets that listen already. So nobody else can
+        # take a port, and no test has to wait for HAProxy.
         listeners = {
             name: socket.create_server((LOOPBACK, 0), backlog=512)
             for name in self._servers
@@ -140,7 +140,7 @@ class HAProxy(fixtures.Fixture):
                 pass_fds=descriptors,
             )
         for listener in listeners.values():
-            # Connections are refused if it ends.
+            # The socket must close when HAProxy ends.
             listener.close()
         self.addCleanup(self._end, process)
 
@@ -178,15 +178,15 @@ class HAProxy(fixtures.Fixture):
 
     @property
     def log(self) -> str:
-        """Its log: a line for each request, when that is answered."""
+        """The log, which has a line for each answered request."""
         return self._log.read_text(errors='replace')
 
 
 class Catalog(fixtures.Fixture):
-    """A catalog that says that Trove is somewhere else.
+    """A catalog with another URL for Trove.
 
     :param box: a sandbox that runs.
-    :param url: where: scheme, host and port.
+    :param url: scheme, host and port.
     """
 
     def __init__(self, box: Sandbox, url: str):
@@ -215,7 +215,7 @@ class Catalog(fixtures.Fixture):
 
 
 class Nobody(fixtures.Fixture):
-    """A port on loopback where nobody listens, nor will."""
+    """A port on loopback on which nobody can listen."""
 
     def _setUp(self) -> None:
         sock = socket.socket()
@@ -234,17 +234,18 @@ Connection: close\r
 
 
 class ForwardProxy(fixtures.Fixture):
-    """A proxy on loopback that clients are told to use.
+    """A proxy on loopback, which clients find in their environment.
 
-    It makes tunnels (CONNECT), and fetches what has an http URL.
+    It makes tunnels (CONNECT), and fetches http URLs.
 
-    :param refused: ports that it lets nobody get at.
+    :param refused: the ports to which it refuses all requests. A test may
+        change them.
     """
 
     def __init__(self, *refused: int):
         super().__init__()
         self.refused = refused
-        #: Method and target of each request.
+        #: The method and the target of each request.
         self.requests: list[tuple[str, str]] = []
 
     def _setUp(self) -> None:
@@ -256,11 +257,11 @@ class ForwardProxy(fixtures.Fixture):
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment that leads clients through it."""
+        """The environment for clients of the proxy."""
         return {
             'http_proxy': self.url,
             'https_proxy': self.url,
-            # The sandbox excepts itself from the proxies of its user.
+            # The environment of the sandbox excepts it from proxies.
             'no_proxy': '',
             'NO_PROXY': '',
         }
@@ -277,10 +278,10 @@ class _ProxyServer(socketserver.ThreadingTCPServer):
 
 
 class _ProxyHandler(socketserver.StreamRequestHandler):
-    """Serves one connection: a tunnel, or a single request."""
+    """Handles one connection: a tunnel, or a single request."""
 
     def handle(self) -> None:
-        # Who hangs up is no error.
+        # A client may close its connection.
         with contextlib.suppress(OSError):
             self._handle(cast(_ProxyServer, self.server).proxy)
 
@@ -305,13 +306,13 @@ class _ProxyHandler(socketserver.StreamRequestHandler):
             else:
                 path = url._replace(scheme='', netloc='').geturl()
                 head = [f'{method} {path} HTTP/1.1'.encode(), *fields]
-                # One request for each connection will do.
+                # Each connection serves one request.
                 head += [b'Connection: close', b'', b'']
                 server.sendall(b'\r\n'.join(head))
             self._relay(server)
 
     def _fields(self) -> list[bytes]:
-        """Return the header fields that are not for the proxy itself."""
+        """Return the header fields that the server needs."""
         fields = []
         while line := self.rfile.readline().rstrip(b'\r\n'):
             if not line.lower().startswith((b'connection:', b'proxy-')):
@@ -325,7 +326,7 @@ class _ProxyHandler(socketserver.StreamRequestHandler):
         upwards.start()
         while data := server.recv(65536):
             self.connection.sendall(data)
-        # Wakes the other thread.
+        # This wakes the other thread.
         self.connection.shutdown(socket.SHUT_RDWR)
         upwards.join()
 
@@ -333,5 +334,5 @@ class _ProxyHandler(socketserver.StreamRequestHandler):
         with contextlib.suppress(OSError):
             while data := self.rfile.read1(65536):
                 server.sendall(data)
-            # Wakes the other thread.
+            # This wakes the other thread.
             server.shutdown(socket.SHUT_RDWR)

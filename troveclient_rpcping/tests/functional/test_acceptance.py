@@ -42,7 +42,7 @@ class AcceptanceTest(base.TestCase):
         return base.Run.of(process)
 
     def results(self, run: base.Run) -> dict[str, str]:
-        """Return the result of each claim, by the words of the table."""
+        """Return the result of each claim, by its text in the table."""
         self.assertEqual('', run.stderr)
         for line in run.stdout.splitlines():
             self.assertLessEqual(len(line), 80)
@@ -67,11 +67,11 @@ class AcceptanceTest(base.TestCase):
         self.assertEqual(0, run.status)
 
     def test_all_that_is_claimed_of_trove_holds_with_eventlet(self) -> None:
-        """With a dead guest, and with a user who may not ask."""
+        """The program gets a dead guest and the cloud of a member."""
         self.assert_all_held(self.sandbox)
 
     def test_all_that_is_claimed_of_trove_holds_with_wsgi(self) -> None:
-        """There a dead guest holds one of two workers."""
+        """The dead guest holds one of two workers meanwhile."""
         if not rabbitmq.installed():
             self.skipTest('RabbitMQ is not installed')
         with Sandbox('rabbit', server='wsgi', agent_timeout=3) as box:
@@ -80,7 +80,7 @@ class AcceptanceTest(base.TestCase):
     def test_what_does_not_hold_turns_the_row_and_the_exit_status(
         self,
     ) -> None:
-        """A failing guest is not well, a live one not dead, an admin asks."""
+        """The given guests and users are not what the arguments claim."""
         run = self.run_program(
             *(self.id_of('db-healthy'), self.id_of('db-failing')),
             *('--dead', self.id_of('db-clustered')),
@@ -106,7 +106,7 @@ class AcceptanceTest(base.TestCase):
         self.assertEqual(1, run.status)
 
     def test_without_a_login_nothing_is_tried(self) -> None:
-        """The first row says so, and the exit status is 1."""
+        """The first row reports it, and the exit status is 1."""
         instance = self.id_of('db-healthy')
         self.without('keystone')
         run = self.run_program(instance)
@@ -116,7 +116,7 @@ class AcceptanceTest(base.TestCase):
         self.assertEqual(1, run.status)
 
     def test_wrong_usage_is_a_line_that_says_what_is_wrong(self) -> None:
-        """Exit status 2, and nothing is asked."""
+        """The exit status is 2, and there is no table."""
         guest = self.id_of('db-healthy')
         for cloud, argv, words in (
             ('sandbox', (), 'arguments are required: ID'),

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The benchmarks run, with real servers, and write what they measured."""
+"""The benchmarks run with real servers, and write their figures."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ class TestCase(testtools.TestCase):
         self.folder = self.useFixture(fixtures.TempDir()).path
 
     def quick(self, *arguments: str) -> pathlib.Path:
-        """Run a quick benchmark; return the folder of its figures."""
+        """Run a quick benchmark; return the folder with its figures."""
         run = subprocess.run(
             [sys.executable, '-m', 'benchmarks', '--quick', *arguments],
             env={**os.environ, 'PYTHONPATH': str(_ROOT)},
@@ -52,7 +52,7 @@ class TestCase(testtools.TestCase):
 class SweepTest(TestCase):
     @unittest.skipUnless(nginx.installed(), 'nginx is not installed')
     def test_all_ways_to_ping_are_measured(self) -> None:
-        """The table compares five ways, and curl with itself."""
+        """The table compares five ways with curl."""
         table = (self.quick() / 'sweep.csv').read_text()
         rows = list(csv.DictReader(table.splitlines()))
         self.assertEqual(5, len(rows))
@@ -63,10 +63,10 @@ class SweepTest(TestCase):
 class NeighboursTest(TestCase):
     @unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
     def test_a_sweep_is_measured_beside_another_caller(self) -> None:
-        """All verdicts are right, and both callers' requests are counted."""
+        """All verdicts are right; the requests of both callers are counted."""
         figures = self.quick('neighbours') / 'neighbours.json'
         (found,) = json.loads(figures.read_text()).values()
         self.assertEqual([], found['wrong'])
-        # The cell has 8 guests beside the sandbox's own.
+        # The cell has 8 guests beside the default fleet.
         self.assertGreater(found['gets'], 8)
         self.assertGreater(found['beside']['gets'], 0)

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a user gets who installs the wheel."""
+"""The sdist and the wheel of a release."""
 
 import os
 import pathlib
@@ -35,7 +35,7 @@ class TestCase(testtools.TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
     def run_clean(self, *command: str) -> str:
-        """Run a command without the settings of this environment."""
+        """Run a command without the OpenStack and Python settings."""
         env = {
             name: value
             for name, value in os.environ.items()
@@ -66,12 +66,12 @@ class TestCase(testtools.TestCase):
 
 class SdistTest(TestCase):
     def test_a_release_is_fit_for_the_index(self) -> None:
-        """Its metadata can be read, and its README drawn."""
+        """twine accepts its metadata and its README."""
         twine = (sys.executable, '-m', 'twine', 'check', '--strict')
         self.run_clean(*twine, *map(str, self.build(ROOT)))
 
     def test_the_demo_runs_from_an_unpacked_sdist(self) -> None:
-        """Without git, and with nothing else than was packed."""
+        """The demo needs no git and no file beside the sdist."""
         sdist, _ = self.build(ROOT)
         with tarfile.open(sdist) as archive:
             archive.extractall(self.folder, filter='data')
@@ -90,7 +90,7 @@ class SdistTest(TestCase):
 
 class WheelTest(TestCase):
     def test_a_wheel_adds_its_commands_and_changes_nothing_else(self) -> None:
-        """In an empty environment, beside a plain openstackclient."""
+        """The other commands of openstackclient are unchanged."""
         _, wheel = self.build(ROOT)
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()

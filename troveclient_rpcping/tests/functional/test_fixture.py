@@ -22,13 +22,13 @@ from troveclient_rpcping import transport
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests.functional import base
 
-# They differ from request to request, or with the server in front of Trove.
+# These fields differ between requests, or between servers.
 _OF_ITS_OWN = {'date', 'x-openstack-request-id', 'connection', 'server'}
 
 
 class FixtureTest(base.TestCase):
     def real(self, guest: str, cloud: str = 'sandbox') -> Reply:
-        """Ask the real Trove, and return its reply as it came."""
+        """Ping a guest, and return the reply of the real Trove."""
         config = OpenStackConfig(
             config_files=[str(self.sandbox.clouds_yaml)], load_envvars=False
         )
@@ -45,41 +45,41 @@ class FixtureTest(base.TestCase):
         )
         self.assertEqual(_fields(expected), _fields(real))
 
-    def test_who_is_well_and_who_is_dead(self) -> None:
-        """The 204, and the timeout of today."""
+    def test_live_and_dead_guests(self) -> None:
+        """The fixture has the 204 and the timeout."""
         self.assert_alike(fixture.reachable(), self.real('db-healthy'))
         self.assert_alike(fixture.agent_timeout(), self.real('db-dead'))
 
-    def test_who_fails(self) -> None:
-        """An agent that is too old, and one that raises."""
+    def test_failing_guests(self) -> None:
+        """The fixture has an old agent and an agent that raises."""
         self.assert_alike(fixture.no_such_method(), self.real('db-old'))
         real = self.real('db-failing')
         text = (real.fault or '').partition(': ')[2]
         self.assertIn('Traceback (most recent call last)', text)
         self.assert_alike(fixture.agent_error(text), real)
 
-    def test_who_cannot_be_asked(self) -> None:
-        """A guest without a server, and one that was deleted."""
+    def test_guests_that_trove_cannot_ask(self) -> None:
+        """The fixture has a guest without a server, and a deleted one."""
         for reply, name in (
             (fixture.not_ready, 'db-unready'),
             (fixture.not_found, 'db-deleted'),
         ):
             self.assert_alike(reply(self.id_of(name)), self.real(name))
 
-    def test_who_may_not_ask(self) -> None:
-        """A member is no administrator."""
+    def test_a_member_may_not_ping(self) -> None:
+        """The fixture has the refusal."""
         real = self.real('db-healthy', cloud='sandbox-member')
         self.assert_alike(fixture.denied(), real)
 
     def test_a_broken_nova(self) -> None:
-        """Its words are Nova's own, and Trove's are none."""
+        """The reply has the words of Nova."""
         self.with_nova('broken')
         real = self.real('db-healthy')
         self.assertRegex(real.fault or '', r'\(HTTP 500\)')
         self.assert_alike(fixture.compute_error(real.fault or ''), real)
 
     def test_something_unforeseen(self) -> None:
-        """All but the number to keep is the same."""
+        """Only the number in the text differs."""
         self.without('cloud')
         real, expected = self.real('db-healthy'), fixture.api_error()
         self.assertEqual(expected.status, real.status)
@@ -90,11 +90,11 @@ class FixtureTest(base.TestCase):
 
 
 def _fields(reply: Reply) -> dict[str, Any]:
-    """Return the header fields that are the same for every such reply."""
+    """Return the header fields that are the same in each such reply."""
     return {
-        # Where this Keystone is, is another matter.
+        # The URL of Keystone differs.
         name: value.partition('uri=')[0]
         for name, value in reply.headers.items()
-        # JSON may be spaced in another way.
+        # The JSON may have other spaces.
         if name not in _OF_ITS_OWN | {'content-length'}
     }

@@ -28,7 +28,7 @@ from troveclient_rpcping.tests.functional import faults
 from troveclient_rpcping.tests.functional import gateways
 from troveclient_rpcping.tests.functional import test_sweep
 
-# Up to the advice.
+# The sentence before the advice.
 ANSWERED_IN_ITS_PLACE = (
     'What stands in front of the Trove API answered in its place: "HTTP 50. '
     'without an error message of Trove".*'
@@ -36,7 +36,7 @@ ANSWERED_IN_ITS_PLACE = (
 
 
 def assert_fleet(test: faults.FaultTest, run: base.Run) -> None:
-    """Check that every guest of the default fleet has its true verdict."""
+    """Check the verdicts of the default fleet."""
     test.assertEqual(
         test_sweep.FLEET, {row['Name']: row['Verdict'] for row in run.rows}
     )
@@ -47,21 +47,21 @@ def assert_fleet(test: faults.FaultTest, run: base.Run) -> None:
 
 @unittest.skipUnless(gateways.haproxy(), 'HAProxy is not installed')
 class HAProxyTest(faults.SweepTest):
-    """HAProxy is in front of Trove, and has an opinion of its own."""
+    """HAProxy is in front of Trove, and has its own replies."""
 
     @classmethod
     def new_sandbox(cls) -> Sandbox:
         return Sandbox(guests=60, agent_timeout=2, rate_limit=1_000_000)
 
     def front(self, **kwargs: Any) -> gateways.HAProxy:
-        """Put it there."""
+        """Start HAProxy, and name it in the catalog."""
         servers = {'trove': self.box.plan.ports.trove}
         proxy = self.useFixture(gateways.HAProxy(servers, **kwargs))
         self.useFixture(gateways.Catalog(self.box, proxy.urls['trove']))
         return proxy
 
     def test_its_error_pages_say_nothing_of_a_guest(self) -> None:
-        """502, 503 and 504 in HTML are unknown; the others have their say."""
+        """502, 503 and 504 in HTML are unknown; Trove's replies count."""
         names = ('guest-0001', 'guest-0002', 'db-dead', 'db-healthy')
         hangs_up, nobody, dead, healthy = map(self.id_of, names)
         backends = ('hangs-up', 'nobody', 'hasty')
@@ -82,7 +82,7 @@ class HAProxyTest(faults.SweepTest):
                 f'    server x 127.0.0.1:{nothing.port}',
                 'backend hasty',
                 f'    server x 127.0.0.1:{self.box.plan.ports.trove}',
-                # Less than Trove waits for a dead guest.
+                # Trove waits longer for a dead guest.
                 '    timeout server 100ms',
             ],
         )
@@ -122,13 +122,13 @@ class HAProxyTest(faults.SweepTest):
         return urllib.parse.urlsplit(url).port or 0
 
     def test_connections_that_it_cuts_cost_no_ping(self) -> None:
-        """It closes idle ones between two pings."""
+        """HAProxy closes idle connections between two pings."""
         proxy = self.front(settings=['timeout http-keep-alive 20ms'])
         guests = self.live[:24]
         run = self.sweep(
             *(*base.PING, '-f', 'json'),
-            # One at a time: of many that are cut at once, libcurl tries five,
-            # and gives up.
+            # One at a time: if many connections are cut at once, libcurl
+            # tries five of them, and gives up.
             *('--rate', '4', '--concurrency', '1', *guests),
         )
         self.assertEqual(
@@ -136,13 +136,13 @@ class HAProxyTest(faults.SweepTest):
             [(row['ID'], row['Verdict'], row['Detail']) for row in run.rows],
         )
         self.assertEqual(0, run.status)
-        # Where each ping came from. On a busy machine some take so long that
-        # the next one follows at once.
+        # The source ports of the pings. On a busy machine some pings take so
+        # long that the next one follows at once.
         ports = set(re.findall(r'127\.0\.0\.1:(\d+) .*rpc_ping', proxy.log))
         self.assertGreater(len(ports), 5)
 
     def test_an_api_that_is_gone_behind_it_blames_no_guest(self) -> None:
-        """It answers 503 meanwhile; the sweep goes on."""
+        """HAProxy answers 503 meanwhile; the sweep goes on."""
         self.front()
         run = self.sweep_across(
             lambda: self.box.kill('trove-api'),
@@ -152,7 +152,7 @@ class HAProxyTest(faults.SweepTest):
         self.assert_gap(run, 'gateway', ANSWERED_IN_ITS_PLACE)
 
     def test_without_an_api_behind_it_nothing_is_listed(self) -> None:
-        """And nothing is pinged."""
+        """The command pings no guest."""
         self.front()
         self.without('trove-api')
         self.assert_failed(
@@ -183,9 +183,9 @@ class TLSTest(faults.FaultTest):
     def terminate(
         self, *servers: str, demanding: bool = False
     ) -> gateways.HAProxy:
-        """Put a terminator of TLS in front of ``trove`` or ``keystone``.
+        """Put a TLS server in front of ``trove`` or ``keystone``.
 
-        :param demanding: whether it demands certificates of its clients.
+        :param demanding: it demands certificates of its clients.
         """
         ports = self.sandbox.plan.ports
         tls = f'crt {self.certificate}'
@@ -203,19 +203,19 @@ class TLSTest(faults.FaultTest):
         return proxy
 
     def options(self, proxy: gateways.HAProxy, bundle: str) -> list[str]:
-        """Return the options that lead to a TLS control plane."""
+        """Return the options for a control plane with TLS."""
         auth_url = f'{proxy.urls["keystone"]}/v3'
         return ['--os-auth-url', auth_url, '--os-cacert', bundle]
 
     def client_certificate(self) -> list[str]:
-        """Return the options that show a certificate."""
+        """Return the options for a client certificate."""
         issued = self.authority.issue_cert('operator@example.org')
         cert = self.file('client.pem', issued.cert_chain_pems[0])
         key = self.file('client.key', issued.private_key_pem)
         return ['--os-cert', cert, '--os-key', key]
 
     def test_a_private_ca_that_is_named_is_trusted(self) -> None:
-        """Every verdict is the true one."""
+        """Every verdict is true."""
         proxy = self.terminate('trove', 'keystone')
         run = self.sweep(
             *self.options(proxy, self.bundle),
@@ -224,7 +224,7 @@ class TLSTest(faults.FaultTest):
         assert_fleet(self, run)
 
     def test_a_wrong_ca_ends_at_the_login(self) -> None:
-        """No password is sent."""
+        """The command sends no password."""
         proxy = self.terminate('trove', 'keystone')
         other = self.file('other.pem', trustme.CA().cert_pem)
         self.assert_failed(
@@ -234,7 +234,7 @@ class TLSTest(faults.FaultTest):
         self.assertNotIn('POST', proxy.log)
 
     def test_a_ca_unknown_for_trove_alone_blames_no_guest(self) -> None:
-        """There is a login, but no token is sent to Trove."""
+        """The login works; the command sends no token to Trove."""
         proxy = self.terminate('trove')
         run = self.sweep(*base.PING, '-f', 'json', self.id_of('db-dead'))
         self.assert_unknown(
@@ -249,7 +249,7 @@ class TLSTest(faults.FaultTest):
         self.assertNotIn('GET', proxy.log)
 
     def test_a_client_certificate_that_is_demanded_is_shown(self) -> None:
-        """To Keystone and Trove alike."""
+        """Keystone and Trove both get it."""
         proxy = self.terminate('trove', 'keystone', demanding=True)
         run = self.sweep(
             *self.options(proxy, self.bundle),
@@ -259,7 +259,7 @@ class TLSTest(faults.FaultTest):
         assert_fleet(self, run)
 
     def test_without_a_client_certificate_there_is_no_login(self) -> None:
-        """Which is said."""
+        """The error says so."""
         proxy = self.terminate('keystone', demanding=True)
         self.assert_failed(
             self.sweep(*self.options(proxy, self.bundle), *base.PING, 'db-1'),
@@ -269,7 +269,7 @@ class TLSTest(faults.FaultTest):
     def test_a_certificate_that_trove_alone_demands_blames_no_guest(
         self,
     ) -> None:
-        """There is a login, and no way to Trove."""
+        """The login works, but Trove refuses the connection."""
         self.terminate('trove', demanding=True)
         run = self.sweep(
             *('--os-cacert', self.bundle),
@@ -280,7 +280,7 @@ class TLSTest(faults.FaultTest):
         )
 
     def test_a_proxy_makes_tunnels_for_tls(self) -> None:
-        """Everything goes through it, and every verdict is the true one."""
+        """All requests go through it, and every verdict is true."""
         front = self.terminate('trove', 'keystone')
         proxy = self.useFixture(gateways.ForwardProxy())
         run = self.sweep(
@@ -295,7 +295,7 @@ class TLSTest(faults.FaultTest):
         )
 
     def test_a_proxy_that_makes_no_tunnel_blames_no_guest(self) -> None:
-        """It lets the login through, and refuses Trove."""
+        """It permits the login, and refuses Trove."""
         front = self.terminate('trove')
         port = urllib.parse.urlsplit(front.urls['trove']).port
         proxy = self.useFixture(gateways.ForwardProxy(port or 0))
@@ -306,7 +306,7 @@ class TLSTest(faults.FaultTest):
         )
         self.assert_unknown(
             run,
-            # As different versions of libcurl say it.
+            # The words of different versions of libcurl.
             'The Trove API cannot be reached: ".*(CONNECT tunnel failed, '
             r'response 403|code 403 from proxy after CONNECT)"\. .* and the '
             r'way there: proxies and certificates\.',
@@ -317,7 +317,7 @@ class ForwardProxyTest(faults.FaultTest):
     """An HTTP proxy is between the client and the control plane."""
 
     def test_a_proxy_that_fetches_changes_no_verdict(self) -> None:
-        """Everything goes through it: login, listing and pings."""
+        """Login, listing and pings go through it."""
         proxy = self.useFixture(gateways.ForwardProxy())
         run = self.sweep(*(*base.PING, '--all', '-f', 'json'), env=proxy.env)
         assert_fleet(self, run)
@@ -326,7 +326,7 @@ class ForwardProxyTest(faults.FaultTest):
         self.assertIn('POST', {method for method, _ in proxy.requests})
 
     def test_a_proxy_that_refuses_trove_blames_no_guest(self) -> None:
-        """With a page of its own: the way is wrong, and not the user."""
+        """Its page shows that a proxy refuses, not Trove."""
         port = self.sandbox.plan.ports.trove
         proxy = self.useFixture(gateways.ForwardProxy(port))
         run = self.sweep(
@@ -340,7 +340,7 @@ class ForwardProxyTest(faults.FaultTest):
         )
 
     def test_a_proxy_that_refuses_keystone_ends_at_the_login(self) -> None:
-        """Which is said."""
+        """The error says so."""
         port = self.sandbox.plan.ports.keystone
         proxy = self.useFixture(gateways.ForwardProxy(port))
         self.assert_failed(
@@ -349,7 +349,7 @@ class ForwardProxyTest(faults.FaultTest):
         )
 
     def test_a_proxy_that_is_gone_ends_at_the_login(self) -> None:
-        """It is named."""
+        """The error names the proxy."""
         port = self.useFixture(gateways.Nobody()).port
         url = f'http://{gateways.LOOPBACK}:{port}'
         env = {'http_proxy': url, 'no_proxy': '', 'NO_PROXY': ''}

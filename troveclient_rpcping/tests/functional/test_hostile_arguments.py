@@ -10,9 +10,9 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The whole command, started in ways that make no sense.
+"""The whole command with absurd and hostile arguments.
 
-Before a server of the test's own: no sandbox is needed.
+Each test has its own server, and needs no sandbox.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import fixtures
 from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
 
-# Seconds after which a command hangs.
+# Seconds after which a test gives up a command.
 LONG = 300
 
 
@@ -98,7 +98,7 @@ class TestCase(http.TestCase):
 
 class ArgumentsTest(TestCase):
     def test_an_absurd_number_is_wrong_usage(self) -> None:
-        """Exit status 2, and a line that says what to give."""
+        """The exit status is 2, and one line says what to give."""
         for option, text in (
             ('--timeout', '1e400'),
             ('--concurrency', '１２'),
@@ -109,7 +109,7 @@ class ArgumentsTest(TestCase):
         self.assertEqual([], self.server.requests)
 
     def test_hostile_names_are_rows(self) -> None:
-        """Also what is no UTF-8, and what begins with a dash."""
+        """So are names in another encoding, and names with a dash."""
         names = ['\udcff\udc80', '\x1b[31m\n', '../x', '\u202ex', '🐘']
         run = self.ping('--', *names, '-x')
         self.assertEqual(1, run.status, run.stderr)
@@ -118,21 +118,21 @@ class ArgumentsTest(TestCase):
             [row['Verdict'] for row in run.rows],
         )
         self.assertNotRegex(run.stdout, '[\x1b\u202e]')
-        # The listing, and the ping of the one that is there.
+        # The listing, and the ping of the instance that exists.
         self.assertEqual(2, len(self.server.requests))
 
     def test_what_cannot_be_sent_says_what_to_do(self) -> None:
-        """An endpoint, a token, beyond ASCII: exit status 1."""
+        """The endpoint or the token is not ASCII: the exit status is 1."""
         url = f'{self.server.url}/ä'
         self.assert_said(self.ping(http.GUEST, url=url), 1, '%C3%A4')
-        run = self.ping(http.GUEST, token='tökén')  # noqa: S106 -- it is none
+        run = self.ping(http.GUEST, token='tökén')  # noqa: S106 -- not a token
         self.assert_said(run, 1, '--os-token, OS_TOKEN')
         self.assertEqual([], self.server.requests)
 
 
 class FilesTest(TestCase):
     def test_what_is_no_list_is_said(self) -> None:
-        """A folder, a file without an end, one that is no text."""
+        """A folder, an endless file and a binary file are errors."""
         program = self.folder / 'program'
         program.write_bytes(b'\x7fELF\x00\x00')
         for file, words in (
@@ -145,7 +145,7 @@ class FilesTest(TestCase):
         self.assertEqual([], self.server.requests)
 
     def test_a_hundred_thousand_names_come_from_stdin(self) -> None:
-        """And each is a row."""
+        """Each name is a row."""
         lines = ''.join(f'db-{number}\r\n' for number in range(100_000))
         run = self.ping('--from-file', '-', stdin=lines.encode('utf-8-sig'))
         self.assertEqual(1, run.status, run.stderr)
@@ -153,7 +153,7 @@ class FilesTest(TestCase):
         self.assertEqual('db-0', run.rows[0]['Name'])
 
     def test_a_pipe_that_nobody_writes_to_can_be_left(self) -> None:
-        """By Ctrl-C and by SIGTERM, quietly."""
+        """Ctrl-C and SIGTERM end the command without output."""
         pipe = self.folder / 'pipe'
         os.mkfifo(pipe)
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -168,13 +168,13 @@ class FilesTest(TestCase):
     def opened(
         self, pipe: pathlib.Path, process: subprocess.Popen[bytes]
     ) -> Iterator[None]:
-        """Hold the other end of a pipe, from when the command opens it."""
+        """Wait until the command opens a pipe; hold its other end."""
         while True:
             self.assertIsNone(process.poll())
             try:
                 writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:
-                # There is no reader yet.
+                # The command has not opened the pipe yet.
                 time.sleep(0.01)
             else:
                 break

@@ -29,46 +29,54 @@ import fixtures
 from troveclient_rpcping.tests.functional import base
 
 MONITOR = ('database', 'instance', 'rpc', 'monitor')
-# Seconds after which a monitor that says nothing is broken.
+# Seconds after which a monitor without output is broken.
 LONG = 180.0
 WATCHING = 'Watching 9 guests: 6 reachable, 1 unreachable, 1 error, 1 unknown'
 
 
-class MonitorTest(base.TestCase):
+class TestCase(base.TestCase):
     def watch(self, *arguments: str, interval: str = '1') -> None:
         """Start the monitor."""
         self.process = self.start(*MONITOR, '--interval', interval, *arguments)
-        # Reading a line must end, too.
+        # Without this, the read of a line might never end.
         timer = threading.Timer(LONG, self.process.kill)
         timer.start()
         self.addCleanup(timer.cancel)
 
     def line(self) -> str:
-        """Return the next line that it prints."""
+        """Return the next line that the monitor prints."""
         assert self.process.stdout
         line = self.process.stdout.readline()
-        self.assertNotEqual('', line, 'it has ended, or says nothing')
+        self.assertNotEqual('', line, 'the monitor has ended')
         return line.rstrip('\n')
 
     def first_lines(self) -> list[str]:
-        """Return what it says of the fleet at first."""
+        """Return the first lines about the fleet."""
         return [self.line() for _ in range(3)]
 
     def end(self, *stderr: str) -> None:
-        """Terminate it."""
+        """Terminate the monitor."""
         self.process.send_signal(signal.SIGTERM)
         run = base.Run.of(self.process)
         lines = [
             line
             for line in run.stderr.splitlines()
-            # That depends on how busy this machine is.
+            # A sweep takes long on a busy machine.
             if not line.startswith('A sweep took ')
         ]
         self.assert_lines(lines, stderr)
         self.assertEqual(143, run.status)
 
+    def wait_for_pings(self, number: int) -> None:
+        total = base.asked(self.sandbox) + number
+        self.wait_until_asked(self.process, self.sandbox, total)
+
+
+class ChangeTest(TestCase):
+    """The monitor reports changes of guests and of the control plane."""
+
     def test_a_guest_that_dies_and_comes_back_is_two_lines(self) -> None:
-        """And at first there is one for each that is not reachable."""
+        """At first there is a line for each guest that is not reachable."""
         self.watch('--all')
         stamp = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ'
         for name, line in zip(
@@ -92,44 +100,8 @@ class MonitorTest(base.TestCase):
         )
         self.end(WATCHING)
 
-    def test_a_sweep_that_outlasts_the_interval_is_said_once(self) -> None:
-        """The next one begins when it ends; they do not pile up."""
-        # The dead guest takes 2 s.
-        self.watch('db-dead', 'db-healthy')
-        self.line()
-        self.wait_for_pings(6)
-        self.process.send_signal(signal.SIGTERM)
-        run = base.Run.of(self.process)
-        self.assert_lines(
-            run.stderr.splitlines(),
-            [
-                'Watching 2 guests: .*',
-                'A sweep took .*, longer than --interval 1: the next one .*',
-            ],
-        )
-
-    def test_json_is_an_object_for_each_change(self) -> None:
-        """And the remarks stay out of it."""
-        self.watch(
-            'db-healthy', 'db-clustered', '--json', '-q', interval='0.2'
-        )
-        # Ask until it is in the middle of its rounds.
-        self.wait_for_pings(4)
-        self.with_guest('db-healthy', 'dead')
-        event = json.loads(self.line())
-        self.assertEqual(
-            ('guest', 'db-healthy', 'reachable', 'unreachable'),
-            tuple(event[key] for key in ('event', 'name', 'from', 'to')),
-        )
-        self.assertEqual('agent-timeout', event['reason'])
-        self.end()
-
-    def wait_for_pings(self, number: int) -> None:
-        total = base.asked(self.sandbox) + number
-        self.wait_until_asked(self.process, self.sandbox, total)
-
     def test_a_guest_is_not_down_because_the_api_was(self) -> None:
-        """The trouble is told of the control plane, when it comes and goes."""
+        """The monitor reports the fault of the control plane, and its end."""
         self.watch('--all')
         self.first_lines()
         self.sandbox.kill('trove-api')
@@ -146,8 +118,48 @@ class MonitorTest(base.TestCase):
         self.process.send_signal(signal.SIGTERM)
         self.assertEqual('', base.Run.of(self.process).stdout)
 
+
+class OneAtATimeTest(base.OneAtATime, ChangeTest):
+    """The same where each worker serves one request at a time."""
+
+
+class MonitorTest(TestCase):
+    """The options of the monitor, its surroundings and its end."""
+
+    def test_a_sweep_that_outlasts_the_interval_is_said_once(self) -> None:
+        """The next sweep begins when this one ends."""
+        # The dead guest takes 2 s.
+        self.watch('db-dead', 'db-healthy')
+        self.line()
+        self.wait_for_pings(6)
+        self.process.send_signal(signal.SIGTERM)
+        run = base.Run.of(self.process)
+        self.assert_lines(
+            run.stderr.splitlines(),
+            [
+                'Watching 2 guests: .*',
+                'A sweep took .*, longer than --interval 1: the next one .*',
+            ],
+        )
+
+    def test_json_is_an_object_for_each_change(self) -> None:
+        """The JSON has no remarks."""
+        self.watch(
+            'db-healthy', 'db-clustered', '--json', '-q', interval='0.2'
+        )
+        # Wait until the monitor is between its sweeps.
+        self.wait_for_pings(4)
+        self.with_guest('db-healthy', 'dead')
+        event = json.loads(self.line())
+        self.assertEqual(
+            ('guest', 'db-healthy', 'reachable', 'unreachable'),
+            tuple(event[key] for key in ('event', 'name', 'from', 'to')),
+        )
+        self.assertEqual('agent-timeout', event['reason'])
+        self.end()
+
     def test_neither_a_hangup_nor_a_broken_nova_ends_it(self) -> None:
-        """It goes on, and says what it knows."""
+        """The monitor goes on, and reports the control plane."""
         self.watch('db-healthy', interval='0.2')
         self.wait_for_pings(1)
         self.process.send_signal(signal.SIGHUP)
@@ -160,7 +172,7 @@ class MonitorTest(base.TestCase):
         self.end('Watching 1 guest: .*')
 
     def test_the_metrics_are_served_and_written(self) -> None:
-        """While it runs."""
+        """The port and the file have the same metrics."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         file = folder / 'trove.prom'
         port = free_port()
@@ -181,7 +193,7 @@ class MonitorTest(base.TestCase):
         self.process.terminate()
 
     def test_what_keeps_it_from_beginning_ends_it(self) -> None:
-        """With one line, and exit status 1."""
+        """The error is one line, and the exit status is 1."""
         port = self.useFixture(Listener()).port
         for arguments, words in (
             (('--all', '--listen', str(port)), 'Cannot listen .*'),
@@ -197,7 +209,7 @@ class MonitorTest(base.TestCase):
             self.assertNotIn('Traceback', run.stderr)
 
     def test_systemd_learns_when_the_first_sweep_ended(self) -> None:
-        """The result is the status; later the monitor says that it ends."""
+        """READY has the result; later the monitor reports its end."""
         socket_ = self.systemd()
         self.watch('--all')
         reports = [socket_.recv(4096).decode() for _ in range(2)]
@@ -210,7 +222,7 @@ class MonitorTest(base.TestCase):
             self.assertIn(b'WATCHDOG=1', report)
 
     def test_refused_credentials_end_it_with_one_line(self) -> None:
-        """Keystone refuses them three times before that."""
+        """The monitor ends after the third refusal."""
         socket_ = self.systemd()
         process = self.start(
             *('--os-password', 'old', *MONITOR, '--all', '-q'),
@@ -230,7 +242,7 @@ class MonitorTest(base.TestCase):
         self.assertEqual(b'STOPPING=1', reports[-1])
 
     def systemd(self) -> socket.socket:
-        """Listen as systemd would, for all commands of this test."""
+        """Listen as systemd does, for all commands of this test."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         address = str(folder / 'notify')
         ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -241,7 +253,7 @@ class MonitorTest(base.TestCase):
         return ours
 
     def test_a_terminal_shows_how_things_are(self) -> None:
-        """Counts, and who is down; Ctrl-C ends it, and cleans up."""
+        """The picture has counts and bad guests; Ctrl-C ends it cleanly."""
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         process = subprocess.Popen(
@@ -264,13 +276,13 @@ class MonitorTest(base.TestCase):
         ):
             shown += os.read(ours, 65536)
         process.send_signal(signal.SIGINT)
-        # The cursor is shown again.
+        # The monitor shows the cursor again.
         while b'\x1b[?25h' not in shown:
             shown += os.read(ours, 65536)
         self.assertEqual(130, process.wait(LONG))
 
     def test_a_reader_that_ends_ends_it_quietly(self) -> None:
-        """As with ``| head``."""
+        """``| head`` is such a reader."""
         process = self.start(*MONITOR, 'db-dead')
         assert process.stdout
         process.stdout.close()
@@ -279,7 +291,7 @@ class MonitorTest(base.TestCase):
         self.assertEqual(141, process.wait(LONG))
 
     def test_it_outlives_its_terminal_for_its_metrics(self) -> None:
-        """Without any, it ends: nobody would know of it."""
+        """Without metrics it ends with its terminal."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         metrics = ('--textfile', str(folder / 'trove.prom'))
         for arguments, status in ((metrics, 143), ((), 1)):
@@ -302,7 +314,7 @@ class MonitorTest(base.TestCase):
             reader = threading.Thread(target=drain, args=(ours, ended))
             reader.start()
             self.wait_for_pings(2)
-            # A terminal that is being read does not go away.
+            # A terminal does not close while it is read.
             ended.set()
             reader.join()
             os.close(ours)
@@ -313,7 +325,7 @@ class MonitorTest(base.TestCase):
 
 
 class Listener(fixtures.Fixture):
-    """A port on loopback that is taken."""
+    """A port on loopback on which somebody listens."""
 
     def _setUp(self) -> None:
         listener = socket.create_server(('127.0.0.1', 0))
@@ -322,7 +334,7 @@ class Listener(fixtures.Fixture):
 
 
 def drain(terminal: int, ended: threading.Event) -> None:
-    """Read what is printed, until somebody ends it."""
+    """Read from a terminal until the event."""
     while not ended.is_set():
         if select.select([terminal], [], [], 0.05)[0]:
             os.read(terminal, 65536)

@@ -12,7 +12,7 @@
 
 """The files of ``contrib/``, with the real Prometheus and the real monitor.
 
-Without the package ``prometheus`` (which also has promtool) they are skipped.
+The tests are skipped without the package ``prometheus``, which has promtool.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ UNIT = ROOT / 'contrib/systemd/trove-guest-rpc-monitor.service'
 
 MONITOR = ('database', 'instance', 'rpc', 'monitor')
 
-# Seconds, for things that take one or two.
+# Seconds after which a test gives up an event.
 LONG = 120.0
 
 needs_prometheus = unittest.skipUnless(
@@ -57,7 +57,7 @@ needs_prometheus = unittest.skipUnless(
 )
 needs_node_exporter = unittest.skipUnless(
     shutil.which('prometheus-node-exporter'),
-    'It is not installed: apt-get install prometheus-node-exporter',
+    'node_exporter is not installed: apt-get install prometheus-node-exporter',
 )
 needs_systemd_analyze = unittest.skipUnless(
     shutil.which('systemd-analyze'), 'systemd-analyze is not installed'
@@ -65,7 +65,7 @@ needs_systemd_analyze = unittest.skipUnless(
 
 
 def run(*command: str, text: str | None = None) -> str:
-    """Run a command that must succeed; return all that it printed."""
+    """Run a command that must succeed; return its output."""
     process = subprocess.run(
         command,
         input=text,
@@ -103,7 +103,7 @@ class ContribTest(testtools.TestCase):
 
     @needs_prometheus
     def test_promtool_accepts_the_rules_and_the_configuration(self) -> None:
-        """They accept the files that users copy."""
+        """Users copy these files."""
         self.assertIn('SUCCESS', run('promtool', 'check', 'rules', str(RULES)))
         run('promtool', 'check', 'config', str(CONFIG))
 
@@ -113,7 +113,7 @@ class ContribTest(testtools.TestCase):
         run('promtool', 'test', 'rules', str(RULES_TEST))
 
     def test_each_alert_is_tested(self) -> None:
-        """There is a test in which it fires, with its texts."""
+        """A test makes it fire, and compares its texts."""
         alerts = re.findall(r'- alert: (\w+)', RULES.read_text())
         self.assertGreater(len(alerts), 5)
         tested = re.findall(
@@ -123,7 +123,7 @@ class ContribTest(testtools.TestCase):
         self.assertEqual(set(alerts), set(tested))
 
     def test_the_queries_name_only_metrics_that_exist(self) -> None:
-        """The queries are those of the dashboard and of the alerts."""
+        """The dashboard and the alerts have such queries."""
         text = Metrics().page().body.decode()
         exist = set(re.findall(r'# TYPE (\w+)', text))
         exist.add('trove_guest_rpc_round_trip_seconds_bucket')
@@ -150,7 +150,7 @@ class ContribTest(testtools.TestCase):
             self.assertTrue(panel['description'], panel['title'])
 
     def test_every_query_of_the_dashboard_can_be_about_one_cloud(self) -> None:
-        """It filters each metric by the cloud that is chosen."""
+        """Each query filters its metrics by the chosen cloud."""
         for title, query in dashboard_queries().items():
             metrics = re.findall(r'trove_guest_rpc_\w+(\{[^}]*\})?', query)
             self.assertTrue(metrics, title)
@@ -164,10 +164,10 @@ class ContribTest(testtools.TestCase):
 
     @needs_systemd_analyze
     def test_systemd_accepts_the_unit(self) -> None:
-        """It also finds that an attacker in the unit could do little."""
+        """systemd also rates the unit as well protected."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         unit = folder / UNIT.name
-        # systemd looks whether the command exists.
+        # systemd checks that the command exists.
         unit.write_text(
             re.sub(
                 'ExecStart=[^ ]+',
@@ -225,7 +225,7 @@ def series(text: str) -> set[str]:
     found = set()
     for family in parser.text_string_to_metric_families(text):
         for sample in family.samples:
-            # Every exporter has its own way to write "le".
+            # Exporters write "le" in different ways.
             labels = {**sample.labels}
             if 'le' in labels:
                 labels['le'] = str(float(labels['le']))
@@ -249,7 +249,7 @@ class TestCase(base.TestCase):
             time.sleep(0.2)
 
     def start_monitor(self) -> int:
-        """Start the monitor; return its port when it has swept once."""
+        """Start the monitor; return its port after the first sweep."""
         port = free_port()
         self.start(
             *(*MONITOR, '--all', '--interval', '1'),
@@ -274,9 +274,9 @@ class PrometheusTest(TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
     def start_prometheus(self, target: int) -> str:
-        """Start Prometheus on the files that users copy; return its URL.
+        """Start Prometheus with the files that users copy; return its URL.
 
-        Only its pace differs.
+        Only the intervals differ.
         """
         rules = re.sub(r'for: \d+m', 'for: 3s', RULES.read_text())
         (self.folder / RULES.name).write_text(rules)
@@ -322,10 +322,10 @@ class PrometheusTest(TestCase):
         }
 
     def test_a_guest_that_dies_raises_an_alert(self) -> None:
-        """The alert has its name, and ends when the guest is back."""
+        """The alert names the guest, and ends when the guest is back."""
         port = self.start_monitor()
         self.url = self.start_prometheus(port)
-        # No answer, and an error.
+        # One is silent, and one is in error.
         bad = {'db-dead', 'db-failing'}
         self.wait_for('alerts', lambda: self.firing() == bad)
 
@@ -336,7 +336,7 @@ class PrometheusTest(TestCase):
         self.wait_for('end of the alert', lambda: self.firing() == bad)
 
     def test_a_control_plane_that_fails_takes_no_guest_down(self) -> None:
-        """A guest that was down becomes unknown, too."""
+        """A guest that was down becomes unknown."""
         self.url = self.start_prometheus(self.start_monitor())
         self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up == 0'))
         # Without Nova, Trove lists no instances.
@@ -346,13 +346,13 @@ class PrometheusTest(TestCase):
         self.assertEqual([], self.query('trove_guest_rpc_up'))
 
     def test_the_page_is_clean(self) -> None:
-        """promtool, which knows the conventions, has no complaint."""
+        """promtool, which knows the conventions, accepts the page."""
         port = self.start_monitor()
         page = get(f'http://127.0.0.1:{port}/metrics')
         self.assertEqual('', run('promtool', 'check', 'metrics', text=page))
 
     def test_prometheus_answers_every_query_of_the_dashboard(self) -> None:
-        """The table of guests that are down has their names."""
+        """The table of guests that are down has the names of the guests."""
         self.url = self.start_prometheus(self.start_monitor())
         self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up'))
         answers = {}

@@ -10,19 +10,19 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Pinging more than once: with a count, and until guests are reachable."""
+"""Several pings for a guest: ``--count``, and ``--wait``."""
 
 import signal
 import subprocess
 
 from troveclient_rpcping.tests.functional import base
 
-# Seconds to wait for what is sure to come.
+# Seconds. Longer than any wait of these tests.
 PATIENCE = '300'
 
 
 class WaitTest(base.TestCase):
-    """``--wait``: go on when the agent is back."""
+    """``--wait``: the command ends when the agent is back."""
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         return self.start(*base.PING, '-f', 'json', *arguments)
@@ -32,8 +32,8 @@ class WaitTest(base.TestCase):
     ) -> base.Run:
         """Wait for a command.
 
-        :param stderr: what it says beside whom it waits for, which depends
-            on how long that takes.
+        :param stderr: its lines, without the remarks about the wait. The
+            number of these depends on the time.
         """
         run = base.Run.of(process)
         lines = [
@@ -45,17 +45,17 @@ class WaitTest(base.TestCase):
         return run
 
     def wait_for_a_ping(self, process: subprocess.Popen[str]) -> None:
-        """Return when trove-api has asked a guest once more."""
+        """Wait until trove-api gets one more ping."""
         total = base.asked(self.sandbox) + 1
         self.wait_until_asked(process, self.sandbox, total)
 
     def restart(self, name: str, process: subprocess.Popen[str]) -> None:
-        """Bring a dead guest back once it was asked."""
+        """Revive a dead guest after the next ping."""
         self.wait_for_a_ping(process)
         self.sandbox.set_guest(name, 'answering')
 
     def test_a_guest_that_restarts_is_waited_for(self) -> None:
-        """Reboot, then go on when the agent is back: exit status 0."""
+        """The exit status is 0 when the agent is back."""
         self.with_guest('db-healthy', 'dead')
         process = self.begin('db-healthy', '--wait', PATIENCE)
         self.restart('db-healthy', process)
@@ -67,7 +67,7 @@ class WaitTest(base.TestCase):
         self.assertEqual(0, run.status)
 
     def test_the_others_are_not_asked_again(self) -> None:
-        """Only who is awaited is; and the wait ends with the last one."""
+        """Only the awaited guest is pinged again."""
         self.with_guest('db-healthy', 'dead')
         process = self.begin(
             *('db-clustered', 'db-healthy', '--long', '--wait', PATIENCE)
@@ -79,8 +79,8 @@ class WaitTest(base.TestCase):
         self.assertEqual(0, run.status)
 
     def test_a_guest_that_stays_dead_is_unreachable(self) -> None:
-        """When the time is up, its row says so, and the exit status."""
-        process = self.begin('db-dead', 'db-healthy', '--wait', '8')
+        """After the time its row and the exit status report it."""
+        process = self.begin('db-dead', 'db-healthy', '--wait', '6')
         run = self.end(process, ['2 guests: 1 reachable, 1 unreachable, .*'])
         self.assertEqual(
             ['unreachable', 'reachable'], [row['Verdict'] for row in run.rows]
@@ -88,9 +88,9 @@ class WaitTest(base.TestCase):
         self.assertEqual(3, run.status)
 
     def test_an_api_that_restarts_is_waited_for(self) -> None:
-        """Unknown is awaited as well."""
+        """--wait also waits for an unknown guest."""
         self.sandbox.kill('trove-api')
-        # For IDs nothing is listed first.
+        # With an ID, the command does not list the instances.
         process = self.begin(
             '--debug', self.id_of('db-healthy'), '--wait', PATIENCE
         )
@@ -103,7 +103,7 @@ class WaitTest(base.TestCase):
         self.assertEqual(0, run.status)
 
     def test_stable_is_so_many_answers_in_a_row(self) -> None:
-        """As many pings are sent."""
+        """With --stable 3, three pings are sent."""
         process = self.begin(
             *('db-healthy', '--wait', '--stable', '3', '--long'),
             *('--interval', '0.1'),
@@ -112,12 +112,12 @@ class WaitTest(base.TestCase):
         self.assertEqual((3, 0), (run.rows[0]['Sent'], run.status))
 
     def test_a_terminated_wait_says_what_is_known(self) -> None:
-        """The rows are there, with what was heard last."""
+        """The rows have the last results."""
         process = self.begin(
             *('db-healthy', 'db-dead', '--wait', PATIENCE, '--debug'),
         )
         assert process.stderr
-        # Until the dead guest was asked for the second time.
+        # Wait for the second ping of the dead guest.
         dead = f'GET {self.sandbox.trove_url}'
         asked = 0
         while asked < 2:
@@ -131,7 +131,7 @@ class WaitTest(base.TestCase):
         self.assertEqual(143, run.status)
 
     def test_mistakes_are_usage_errors(self) -> None:
-        """Exit status 2, and what to do."""
+        """The exit status is 2, and the last line is the error."""
         for arguments in (
             ('db-healthy', '--stable', '2'),
             ('db-healthy', '--wait', '--count', '2'),
@@ -148,7 +148,7 @@ class CountTest(base.TestCase):
     """``--count``: several pings for each guest."""
 
     def test_several_pings_are_one_row(self) -> None:
-        """With how many, and how long they took."""
+        """The row has the number of pings, and their RTTs."""
         run = self.ping(
             *('db-healthy', '--count', '3', '--interval', '0.05', '--long'),
             stderr=['3 pings: 3 answered, 0 lost'],
@@ -163,7 +163,7 @@ class CountTest(base.TestCase):
     def test_a_guest_that_answers_later_is_alive_and_its_loss_is_named(
         self,
     ) -> None:
-        """Its row says how many pings were lost; the exit status is 0."""
+        """Its row has the number of lost pings; the exit status is 0."""
         self.with_guest('db-healthy', 'dead')
         guest = self.id_of('db-healthy')
         before = base.asked(self.sandbox, guest)
@@ -172,8 +172,8 @@ class CountTest(base.TestCase):
             *('db-healthy', 'db-clustered', '-f', 'json', '--long'),
             *('--count', '3', '--interval', '0.1'),
         )
-        # Its first ping has timed out once the second is sent, and the last
-        # one is answered.
+        # The second ping follows the timeout of the first. The last ping is
+        # answered.
         self.wait_until_asked(process, self.sandbox, before + 2, guest)
         self.sandbox.set_guest('db-healthy', 'answering')
         run = self.finish(

@@ -29,6 +29,7 @@ import yaml
 from sandbox import Sandbox
 from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
+from troveclient_rpcping.tests.functional import faults
 
 UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 REQUEST = rf' \(request ID req-{UUID}(, name "[\w-]+")?\)'
@@ -40,7 +41,7 @@ ONE_UP_ONE_DOWN = (
 
 
 class TableOfFactsTest(base.TestCase):
-    """Every row of the table of what Trove answers that can be had here."""
+    """The replies of Trove that the sandbox can produce, row by row."""
 
     def assert_pinged(
         self, instance: str, status: int, stderr: str, **row: Any
@@ -51,11 +52,11 @@ class TableOfFactsTest(base.TestCase):
         self.assertEqual(status, run.status)
 
     def test_an_answering_guest_is_reachable(self) -> None:
-        """204: exit status 0, and nothing to say beyond the row."""
+        """204: the exit status is 0, and stderr is empty."""
         self.assert_pinged('db-healthy', 0, '', Verdict='reachable', Detail='')
 
     def test_a_dead_guest_is_unreachable(self) -> None:
-        """400 with Trove's timeout: exit status 3, in the row as well."""
+        """400 with Trove's timeout: the row has it, the exit status is 3."""
         self.assert_pinged(
             'db-dead',
             3,
@@ -65,7 +66,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_guest_that_is_stopped_turns_unreachable_and_back(self) -> None:
-        """What the row says is what the guest does, now."""
+        """Each ping reports the present state of the guest."""
         self.addCleanup(self.sandbox.set_guest, 'db-healthy', 'answering')
         self.sandbox.set_guest('db-healthy', 'dead')
         self.assert_pinged(
@@ -78,7 +79,7 @@ class TableOfFactsTest(base.TestCase):
         self.assert_pinged('db-healthy', 0, '', Verdict='reachable')
 
     def test_an_old_agent_is_reachable(self) -> None:
-        """400: it answered that it knows no rpc_ping, so RPC works."""
+        """400: the agent answers that it has no rpc_ping, so RPC works."""
         self.assert_pinged(
             'db-old',
             0,
@@ -88,7 +89,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_failing_agent_is_an_error_in_one_clean_line(self) -> None:
-        """400 with a traceback, escapes and all: they stay out."""
+        """400: the traceback and the escapes are removed."""
         self.assert_pinged(
             'db-failing',
             3,
@@ -99,11 +100,11 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_slow_guest_is_reachable(self) -> None:
-        """It answers before Trove gives up."""
+        """The agent answers before Trove gives up."""
         self.assert_pinged('db-slow', 0, '', Verdict='reachable')
 
     def test_a_broken_nova_leaves_the_guest_unknown(self) -> None:
-        """400 too, but the guest was never asked: exit status 1."""
+        """400: Trove did not ask the guest, and the exit status is 1."""
         self.with_nova('broken')
         self.assert_pinged(
             self.id_of('db-healthy'),
@@ -113,7 +114,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_guest_without_a_server_is_not_ready(self) -> None:
-        """422: Trove cannot ask."""
+        """422: Trove cannot ask the guest."""
         self.assert_pinged(
             'db-unready',
             1,
@@ -126,7 +127,7 @@ class TableOfFactsTest(base.TestCase):
     def test_a_nova_that_lost_its_servers_leaves_the_guest_unknown(
         self,
     ) -> None:
-        """422 for a guest that was well a moment ago."""
+        """422: the guest was well a moment ago."""
         self.with_nova('missing')
         self.assert_pinged(
             self.id_of('db-healthy'),
@@ -146,7 +147,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_missing_instance_is_not_found(self) -> None:
-        """404: exit status 1."""
+        """404: the exit status is 1."""
         self.assert_pinged(
             NOBODY,
             1,
@@ -156,7 +157,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_deleted_instance_is_not_found(self) -> None:
-        """404 for its ID; and its name is not in the listing."""
+        """404 for the ID; the listing does not have the name."""
         self.assert_pinged(
             self.id_of('db-deleted'),
             1,
@@ -171,7 +172,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_user_without_the_role_is_denied(self) -> None:
-        """401 for an ID: the row says so; exit status 1."""
+        """401 for an ID: the row reports it, and the exit status is 1."""
         run = self.ping(
             self.id_of('db-healthy'),
             cloud='sandbox-member',
@@ -181,7 +182,7 @@ class TableOfFactsTest(base.TestCase):
         self.assertEqual(1, run.status)
 
     def test_a_user_without_the_role_cannot_look_up_names(self) -> None:
-        """401 for the listing: one line that says what to do."""
+        """401 for the listing: one line says what to do."""
         run = self.ping(
             'db-healthy',
             cloud='sandbox-member',
@@ -193,7 +194,7 @@ class TableOfFactsTest(base.TestCase):
         self.assertEqual((1, ''), (run.status, run.stdout))
 
     def test_a_killed_api_leaves_the_guest_unknown(self) -> None:
-        """No connection says nothing of the guest."""
+        """A refused connection proves nothing about the guest."""
         instance = self.id_of('db-healthy')
         self.without('trove-api')
         self.assert_pinged(
@@ -204,7 +205,7 @@ class TableOfFactsTest(base.TestCase):
         )
 
     def test_a_keystone_that_is_gone_is_said(self) -> None:
-        """No login: exit status 1, and no rows."""
+        """Without a login there are no rows, and the exit status is 1."""
         self.without('keystone')
         run = self.ping(
             self.id_of('db-healthy'),
@@ -214,7 +215,7 @@ class TableOfFactsTest(base.TestCase):
 
 
 class ListingInterruptedTest(base.TestCase):
-    """Ending before the first ping: no rows yet, and no traceback."""
+    """A signal before the first ping: no rows, and no traceback."""
 
     def interrupt(self, number: int) -> base.Run:
         def silent(request: http.Request) -> None:
@@ -235,23 +236,23 @@ class ListingInterruptedTest(base.TestCase):
         return self.finish(process)
 
     def test_ctrl_c_while_listing_is_quiet(self) -> None:
-        """Exit status 130."""
+        """The exit status is 130."""
         run = self.interrupt(signal.SIGINT)
         self.assertEqual((130, ''), (run.status, run.stdout))
 
     def test_sigterm_while_listing_is_quiet(self) -> None:
-        """Exit status 143."""
+        """The exit status is 143."""
         run = self.interrupt(signal.SIGTERM)
         self.assertEqual((143, ''), (run.status, run.stdout))
 
 
 class LookupTest(base.TestCase):
     def test_members_of_clusters_are_found_by_name(self) -> None:
-        """Trove lists them only when asked to."""
+        """Trove lists them only with include_clustered."""
         self.assertEqual(0, self.ping('db-clustered').status)
 
     def test_an_ambiguous_name_lists_the_ids(self) -> None:
-        """And no guest is pinged."""
+        """The command pings no guest."""
         twins = sorted(
             str(guest.id)
             for guest in self.sandbox.guests.values()
@@ -270,7 +271,7 @@ class LookupTest(base.TestCase):
             self.assertIn(twin, run.stderr)
 
     def test_names_cost_one_listing_together_and_ids_none(self) -> None:
-        """As the log of the API has it."""
+        """The log of trove-api shows the listings."""
 
         def listings() -> int:
             log = self.sandbox.log('trove-api')
@@ -284,7 +285,7 @@ class LookupTest(base.TestCase):
         self.assertEqual(before + 1, listings())
 
     def test_an_unknown_name_does_not_hold_up_the_others(self) -> None:
-        """It is a row, unknown, and the exit status says so."""
+        """It is an unknown row, and the exit status is 1."""
         run = self.ping('nosuch', 'db-healthy', stderr=['2 guests: 1 rea.*'])
         self.assertEqual(
             [('nosuch', 'unknown'), ('db-healthy', 'reachable')],
@@ -293,7 +294,7 @@ class LookupTest(base.TestCase):
         self.assertEqual(1, run.status)
 
     def test_hostile_arguments_reach_no_other_route(self) -> None:
-        """They are names, and nobody bears them."""
+        """The command takes them for names, which no guest has."""
         hostile = ['../x', 'a/b?c', '..', '🐘', "'", '"', 'ä%2f']
         run = self.ping(*hostile, stderr=['7 guests: .* 7 unknown .*'])
         self.assertEqual(1, run.status)
@@ -314,7 +315,7 @@ class OutputTest(base.TestCase):
         )
 
     def test_json_has_numbers_and_null(self) -> None:
-        """The RTT in seconds; null where there is none."""
+        """The RTT is in seconds; a missing RTT is null."""
         run = self.ping('db-healthy', 'nosuch', stderr=['2 guests: .*'])
         self.assertEqual(
             ['ID', 'Name', 'Verdict', 'RTT', 'Detail'], list(run.rows[0])
@@ -323,7 +324,7 @@ class OutputTest(base.TestCase):
         self.assertIsNone(run.rows[1]['RTT'])
 
     def test_yaml_has_numbers(self) -> None:
-        """And rows in the order in which they were asked for."""
+        """The rows have the order of the arguments."""
         rows = yaml.safe_load(self.run_pair('-f', 'yaml').stdout)
         self.assertEqual(
             ['db-dead', 'db-healthy'], [row['Name'] for row in rows]
@@ -331,27 +332,27 @@ class OutputTest(base.TestCase):
         self.assertIsInstance(rows[1]['RTT'], float)
 
     def test_csv_has_numbers(self) -> None:
-        """Unquoted, and nothing is None."""
+        """The numbers have no quotes, and no field is None."""
         text = self.run_pair('-f', 'csv', '--long').stdout
         rows = list(csv.DictReader(io.StringIO(text)))
         self.assertGreater(float(rows[1]['RTT']), 0)
         self.assertNotIn('None', text)
 
     def test_value_has_numbers(self) -> None:
-        """One line a guest, and nothing is None."""
+        """Each guest is a line, and no field is None."""
         run = self.run_pair('-f', 'value', '-c', 'Name', '-c', 'RTT')
         dead, healthy = run.stdout.splitlines()
         self.assertGreater(float(healthy.split()[1]), 0)
         self.assertNotIn('None', run.stdout)
 
     def test_the_table_has_units(self) -> None:
-        """For people."""
+        """People read the table."""
         self.assertRegex(
             self.run_pair().stdout, r'\| reachable   \| +[0-9.]+ m?s \|'
         )
 
     def test_rows_can_be_sorted_by_rtt(self) -> None:
-        """Those without one come last, and cliff does not complain."""
+        """Rows without an RTT come last."""
         run = self.openstack(
             *base.PING,
             *('db-dead', 'nosuch', 'db-healthy'),
@@ -363,7 +364,7 @@ class OutputTest(base.TestCase):
         )
 
     def test_long_shows_what_the_listing_knows(self) -> None:
-        """Also for an ID."""
+        """It reads the listing for an ID too."""
         run = self.ping('--long', self.id_of('db-healthy'))
         (row,) = run.rows
         self.assertEqual('mysql 8.0', row['Datastore'])
@@ -373,20 +374,20 @@ class OutputTest(base.TestCase):
         self.assertRegex(row['Last Heartbeat'], r'^\d{4}-\d\d-\d\dT')
 
     def test_quiet_leaves_the_rows_and_the_exit_status(self) -> None:
-        """No summary, no sentence."""
+        """There is no summary and no advice."""
         run = self.openstack('-q', *base.PING, '-f', 'json', 'db-dead')
         self.assertEqual('unreachable', run.rows[0]['Verdict'])
         self.assertEqual(3, run.status)
 
     def test_a_guest_asked_for_twice_is_one_row(self) -> None:
-        """By its name and by its ID."""
+        """The arguments are its name and its ID."""
         run = self.ping('db-healthy', self.id_of('db-healthy'))
         self.assertEqual(1, len(run.rows))
 
     def test_debug_shows_the_requests_but_neither_token_nor_escapes(
         self,
     ) -> None:
-        """The guest's whole text is there, clean."""
+        """The whole text of the guest is there, without escapes."""
         process = self.start('--debug', *base.PING, 'db-failing')
         _, log = process.communicate(timeout=120)
         self.assertRegex(log, rf'GET http.*/mgmt/instances/{UUID}/rpc_ping')
@@ -397,7 +398,7 @@ class OutputTest(base.TestCase):
         self.assertNotRegex(log, '[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]')
 
     def test_timing_shows_the_ping(self) -> None:
-        """As every other request."""
+        """The ping is listed with the other requests."""
         run = self.openstack('--timing', *base.PING, 'db-healthy')
         self.assertRegex(run.stdout, rf'GET http.*{UUID}/rpc_ping +\|')
 
@@ -415,20 +416,20 @@ class OutputTest(base.TestCase):
         )
 
     def test_a_closed_stderr_does_not_change_the_exit_status(self) -> None:
-        """It is a contract, whether anybody can be told or not."""
+        """The exit status is a contract."""
         for guest, status in (('db-healthy', 0), ('db-failing', 3)):
             run = self.shell(f'$PING -f value -c Verdict {guest} 2>&-')
             self.assertEqual(status, run.returncode, run.stdout)
             self.assertEqual(1, len(run.stdout.split()))
 
     def test_a_closed_stdin_is_said(self) -> None:
-        """In a line."""
+        """The error is one line."""
         run = self.shell('$PING --from-file - <&-')
         self.assertEqual(1, run.returncode)
         self.assertEqual('Standard input is closed\n', run.stderr)
 
     def test_letters_that_stdout_lacks_do_not_hide_the_rows(self) -> None:
-        """Tenants choose names; a terminal may know ASCII alone."""
+        """A tenant may use letters that the terminal does not have."""
         run = self.shell(
             '$PING -f value -c Name -c Verdict größe db-healthy',
             LC_ALL='C',
@@ -440,7 +441,7 @@ class OutputTest(base.TestCase):
         self.assertIn('db-healthy reachable', run.stdout)
 
     def test_a_usage_error_does_not_end_the_interactive_shell(self) -> None:
-        """The next command runs."""
+        """The shell runs the next command."""
         process = subprocess.run(
             [base.program('openstack')],
             env=self.sandbox.env(),
@@ -454,7 +455,7 @@ class OutputTest(base.TestCase):
         self.assertIn('reachable', process.stdout)
 
     def test_a_closed_pipe_ends_it_quietly(self) -> None:
-        """``| head`` reads what it wants, and no traceback follows."""
+        """``| head`` closes the pipe early, and there is no traceback."""
         process = self.start(*base.PING, 'db-healthy')
         assert process.stdout
         process.stdout.close()
@@ -463,7 +464,7 @@ class OutputTest(base.TestCase):
         self.assertEqual(141, process.wait(120))
 
     def test_a_disk_that_is_full_is_said_in_a_line(self) -> None:
-        """Whatever is known of the guest could not be told."""
+        """The exit status is 1, because the row could not be written."""
         with open('/dev/full', 'w') as full:
             process = subprocess.run(
                 [base.program('openstack'), *base.PING, 'db-healthy'],
@@ -477,7 +478,7 @@ class OutputTest(base.TestCase):
         self.assertEqual(1, process.returncode)
 
     def test_a_summary_that_nobody_reads_changes_no_exit_status(self) -> None:
-        """As with ``2>&1 | head``, or a log that was closed."""
+        """``2>&1 | head`` closes stderr like this."""
         process = self.start(*base.PING, '-f', 'json', 'db-dead')
         assert process.stderr
         process.stderr.close()
@@ -488,7 +489,7 @@ class OutputTest(base.TestCase):
 
 class UsageTest(base.TestCase):
     def test_wrong_usage_is_exit_status_2(self) -> None:
-        """With a line that says what to do."""
+        """One line says what to do."""
         for arguments in (
             (),
             ('--timeout', '0', 'x'),
@@ -503,13 +504,13 @@ class UsageTest(base.TestCase):
             self.assertRegex(line, r'\A.* error: .* \(see --help\)\Z')
 
     def test_the_help_says_what_the_exit_statuses_mean(self) -> None:
-        """It is a contract."""
+        """The exit statuses are a contract."""
         run = self.openstack('help', *base.PING)
         words = ' '.join(run.stdout.split())
         self.assertIn('Exit status: 0 if every guest', words)
 
     def test_other_commands_load_no_more_than_its_command_line(self) -> None:
-        """cliff loads every command's module; ours brings no other along."""
+        """cliff loads the module of every command; ours are small."""
         program = (
             'import sys\n'
             'from openstackclient import shell\n'
@@ -535,57 +536,41 @@ class UsageTest(base.TestCase):
         self.assertNotIn('pycurl', loaded)
 
 
-class EndTest(base.TestCase):
-    """Ending early, with all that is known."""
+class EndTest(faults.SweepTest):
+    """A signal in the middle of a sweep."""
 
-    def interrupt(self, number: int) -> base.Run:
-        # Trove waits long enough for the slow one to be in flight by then.
-        with Sandbox(agent_timeout=60, rate_limit=1_000_000) as box:
-            box.set_guest('db-slow', 'slow', 60)
-            before = base.asked(box)
-            process = base.start_openstack(
-                box,
-                *base.PING,
-                *('-f', 'json', '--concurrency', '1'),
-                # In this order: names go by the age of their heartbeats.
-                *(
-                    str(box.guests[name].id)
-                    for name in ('db-healthy', 'db-slow', 'db-old')
-                ),
-            )
-            self.addCleanup(process.communicate)
-            self.addCleanup(process.kill)
-            self.wait_until_asked(process, box, before + 2)
-            process.send_signal(number)
-            return self.finish(
-                process,
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        # Trove waits so long that the slow guest is in flight at the signal.
+        return Sandbox(agent_timeout=60, rate_limit=1_000_000)
+
+    def test_a_signal_prints_what_is_known(self) -> None:
+        """The other guests are unknown; the exit status names the signal."""
+        self.box.set_guest('db-slow', 'slow', 60)
+        # IDs keep this order; names are sorted by the age of the heartbeat.
+        guests = map(self.id_of, ('db-healthy', 'db-slow', 'db-old'))
+        arguments = ('-f', 'json', '--concurrency', '1', *guests)
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            command = self.begin(*base.PING, *arguments)
+            self.wait_for_pings(command, 2)
+            command.process.send_signal(number)
+            run = self.end(command)
+            self.assert_lines(
+                run.stderr.splitlines(),
                 [
                     '3 guests: 1 reachable, .* 2 unknown .*',
                     '2 of 3 guests: Not asked to the end: .*',
                 ],
             )
-
-    def test_ctrl_c_prints_what_is_known(self) -> None:
-        """The rest is not-asked; exit status 130."""
-        run = self.interrupt(signal.SIGINT)
-        self.assertEqual(
-            ['reachable', 'unknown', 'unknown'],
-            [row['Verdict'] for row in run.rows],
-        )
-        self.assertEqual(130, run.status)
-
-    def test_sigterm_prints_what_is_known(self) -> None:
-        """The rest is not-asked; exit status 143."""
-        run = self.interrupt(signal.SIGTERM)
-        self.assertEqual(
-            ['reachable', 'unknown', 'unknown'],
-            [row['Verdict'] for row in run.rows],
-        )
-        self.assertEqual(143, run.status)
+            self.assertEqual(
+                ['reachable', 'unknown', 'unknown'],
+                [row['Verdict'] for row in run.rows],
+            )
+            self.assertEqual(status, run.status)
 
 
 class OtherServerTest(base.TestCase):
-    """The command before a server that is not Trove."""
+    """The command and a server that is not Trove."""
 
     def ask(self, answer: Any, *arguments: str, stderr: str) -> base.Run:
         self.server = self.serve(answer)
@@ -599,7 +584,7 @@ class OtherServerTest(base.TestCase):
         )
 
     def test_ten_thousand_guests_are_listed_and_swept(self) -> None:
-        """In ten pages, and as JSON that can be parsed."""
+        """The listing has ten pages, and the output is valid JSON."""
         instances = [
             {'id': str(uuid.UUID(int=n)), 'name': f'db-{n}'}
             for n in range(10_000)
@@ -625,7 +610,7 @@ class OtherServerTest(base.TestCase):
         self.assertEqual(0, run.status)
 
     def test_a_trickling_server_ends_with_the_timeout(self) -> None:
-        """The timeout is for the ping in all."""
+        """The timeout is for the whole reply."""
 
         def trickle(request: http.Request) -> Iterator[bytes]:
             yield b'HTTP/1.1 400 X\r\nContent-Length: 99999\r\n\r\n'
@@ -643,7 +628,7 @@ class OtherServerTest(base.TestCase):
         self.assertEqual(1, run.status)
 
     def test_the_deadline_is_for_the_listing_too(self) -> None:
-        """A server that hangs on it does not hold the command."""
+        """The listing cannot hold the command longer."""
 
         def silent(request: http.Request) -> None:
             self.server.done.wait()
@@ -658,7 +643,7 @@ class OtherServerTest(base.TestCase):
             self.assertEqual((1, ''), (run.status, run.stdout))
 
     def test_a_proxys_error_page_is_unknown(self) -> None:
-        """In one line, whatever the page says."""
+        """The advice is one line, without the page."""
         page = b'<html>\x1b[31m<h1>502 Bad Gateway</h1>\r\n</html>'
         run = self.ask(
             http.raw('502 Bad Gateway', page, {'Content-Type': 'text/html'}),

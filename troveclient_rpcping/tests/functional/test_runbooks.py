@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The runbooks of the documentation, run as they stand there."""
+"""The commands of the runbooks in the documentation run, and work."""
 
 import os
 import pathlib
@@ -33,8 +33,8 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 
-# Nova is not a part of the sandbox: a reboot of a server restarts the agent in
-# db-healthy, and is noted.
+# The sandbox has no Nova. This script notes each reboot of a server, and
+# restarts the agent of db-healthy.
 OPENSTACK = """\
 #!/bin/bash
 if [ "$1 $2" = 'server reboot' ]; then
@@ -82,7 +82,7 @@ class RunbookTest(base.TestCase):
             'PATH': os.pathsep.join(path),
             'folder': str(self.folder),
             'instance': 'db-healthy',
-            'PATIENCE': '20',
+            'PATIENCE': '8',
         }
         (self.folder / 'contrib').symlink_to(ROOT / 'contrib')
 
@@ -99,13 +99,13 @@ class RunbookTest(base.TestCase):
         return base.Run.of(process)
 
     def test_every_runbook_is_run_here(self) -> None:
-        """One that is added to the page has a test."""
+        """A new runbook needs a test."""
         source = pathlib.Path(__file__).read_text()
         for name in runbooks():
             self.assertIn(f"self.follow('{name}'", source)
 
     def test_after_a_reboot_the_agent_is_waited_for(self) -> None:
-        """The second line ends well when it is back."""
+        """The ping succeeds when the agent is back."""
         self.with_guest('db-healthy', 'answering')
         run = self.follow('reboot')
         self.assertEqual(0, run.status, run.stderr)
@@ -113,7 +113,7 @@ class RunbookTest(base.TestCase):
         self.assertEqual([self.server()], self.rebooted())
 
     def server(self) -> str:
-        """Return the server of db-healthy, as Nova knows it."""
+        """Return the ID of the server of db-healthy."""
         return str(self.sandbox.guests['db-healthy'].server_id)
 
     def rebooted(self) -> list[str]:
@@ -121,21 +121,21 @@ class RunbookTest(base.TestCase):
         return file.read_text().split() if file.exists() else []
 
     def test_a_guest_that_is_down_is_rebooted_too(self) -> None:
-        """It is what a reboot is for."""
+        """A dead guest does not stop the runbook."""
         self.with_guest('db-healthy', 'dead')
         run = self.follow('reboot')
         self.assertEqual(0, run.status, run.stderr)
         self.assertEqual([self.server()], self.rebooted())
 
     def test_nothing_is_rebooted_for_a_typing_error(self) -> None:
-        """Nor by the playbook: the ping comes first."""
+        """The runbook and the playbook ping the guest first."""
         for runbook in ('reboot', 'ansible'):
             run = self.follow(runbook, instance='db-helathy')
             self.assertNotEqual(0, run.status)
             self.assertEqual([], self.rebooted())
 
     def test_nothing_is_rebooted_while_nova_is_broken(self) -> None:
-        """Nothing is known of the guest then."""
+        """The verdict of the guest is unknown then."""
         self.with_nova('broken')
         for runbook in ('reboot', 'ansible'):
             for instance in ('db-healthy', self.id_of('db-healthy')):
@@ -144,7 +144,7 @@ class RunbookTest(base.TestCase):
                 self.assertEqual([], self.rebooted())
 
     def test_a_maintenance_waits_for_who_was_there_before(self) -> None:
-        """And for nobody else."""
+        """It does not wait for the guests that were dead before."""
         self.follow('maintenance-before')
         ids = (self.folder / 'before').read_text().split()
         self.assertEqual(6, len(ids))
@@ -153,7 +153,7 @@ class RunbookTest(base.TestCase):
         self.assertEqual(0, run.status, run.stderr)
 
     def test_the_nightly_sweep_leaves_the_failures(self) -> None:
-        """Those that did not come back; they can be asked again."""
+        """A later ping takes these files."""
         run = self.follow('nightly')
         self.assertEqual(3, run.status, run.stderr)
         failed = (self.folder / 'failed').read_text().split()
@@ -165,7 +165,7 @@ class RunbookTest(base.TestCase):
             {self.id_of(f'db-{name}') for name in ('dead', 'failing')},
             set(bad),
         )
-        # db-unready is unknown: ask it again, and do not repair it.
+        # db-unready is unknown: ping it again, and do not repair it.
         self.assertEqual(
             {self.id_of('db-unready')}, set(failed).difference(bad)
         )
@@ -182,7 +182,7 @@ class RunbookTest(base.TestCase):
         )
 
     def nightly(self, *arguments: str, **env: str) -> base.Run:
-        """Run the script as cron does: with a PATH of its own."""
+        """Run the script as cron does, with another PATH."""
         process = subprocess.Popen(
             [
                 ROOT / 'contrib' / 'cron' / 'trove-guest-rpc-nightly',
@@ -201,7 +201,7 @@ class RunbookTest(base.TestCase):
             (self.folder / name).write_text('old\n')
 
     def test_cron_finds_openstack_by_its_path(self) -> None:
-        """It has no PATH of a person."""
+        """The PATH of cron is short."""
         self.leave_old_files()
         run = self.nightly(
             str(self.folder),
@@ -213,7 +213,7 @@ class RunbookTest(base.TestCase):
         self.assertNotIn('old', (self.folder / 'failed').read_text())
 
     def test_a_night_without_a_sweep_leaves_no_file_to_act_on(self) -> None:
-        """Yesterday's is not tonight's; a line for the mail says why."""
+        """The old files are removed; one line names the cause."""
         stub = self.folder / 'bin' / 'fails'
         stub.write_text('#!/bin/sh\nexit 1\n')
         stub.chmod(0o755)
@@ -231,14 +231,14 @@ class RunbookTest(base.TestCase):
             self.assertEqual([], self.files())
 
     def test_a_night_without_rights_leaves_no_file_to_act_on(self) -> None:
-        """As when the API refuses the listing."""
+        """The API refuses the listing, and the old files are removed."""
         self.leave_old_files()
         run = self.follow('nightly', OS_CLOUD='sandbox-member')
         self.assertEqual(1, run.status)
         self.assertEqual([], self.files())
 
     def test_a_wrong_folder_is_said(self) -> None:
-        """Before anything is asked."""
+        """The script ends before it pings."""
         for arguments, status, words in (
             ((), 2, 'give one folder'),
             (('a', 'b'), 2, 'give one folder'),
@@ -249,7 +249,7 @@ class RunbookTest(base.TestCase):
             self.assertIn(words, run.stderr)
 
     def test_a_night_in_which_all_is_well_leaves_empty_files(self) -> None:
-        """There was a sweep, and nobody to repair."""
+        """The files are empty, because no guest needs a repair."""
         self.leave_old_files()
         run = self.nightly(str(self.folder), OPENSTACK='/bin/true')
         self.assertEqual((0, ''), (run.status, run.stderr))
@@ -258,7 +258,7 @@ class RunbookTest(base.TestCase):
             self.assertEqual('', (self.folder / name).read_text())
 
     def test_a_second_try_in_vain_leaves_what_the_first_found(self) -> None:
-        """As when Keystone fails between the two."""
+        """The second sweep fails, for example because Keystone does."""
         stub = self.folder / 'bin' / 'fails-again'
         stub.write_text(
             '#!/bin/sh\n'
@@ -273,12 +273,12 @@ class RunbookTest(base.TestCase):
         self.assertEqual(1, run.status)
         self.assertIn('could not be asked again (exit status 1)', run.stderr)
         self.assertEqual('ID-7\nID-8\n', (self.folder / 'failed').read_text())
-        # What was bad before may not be so any more: repair nothing.
+        # The bad guests may be well by now: repair nothing.
         self.assertEqual('', (self.folder / 'bad').read_text())
         self.assertEqual(['bad', 'failed'], self.files())
 
     def test_the_playbook_goes_on_when_the_agent_is_back(self) -> None:
-        """And stops at a guest that does not come back."""
+        """It stops at a guest that does not come back."""
         self.with_guest('db-healthy', 'answering')
         run = self.follow('ansible')
         self.assertEqual(0, run.status, run.stdout + run.stderr)
@@ -297,7 +297,7 @@ class RunbookTest(base.TestCase):
         self.assertIn('unreachable', run.stdout)
 
     def test_the_bus_is_told_from_the_guest(self) -> None:
-        """The rows of its kind, the bad ones apart."""
+        """It shows the bad guests of the same datastore."""
         self.with_guest('db-healthy', 'dead')
         run = self.follow('bus-or-guest')
         self.assertEqual(3, run.status, run.stderr)
@@ -306,7 +306,7 @@ class RunbookTest(base.TestCase):
         self.assertNotIn('db-clustered', run.stdout)
 
     def test_a_script_knows_what_to_do(self) -> None:
-        """From the exit status alone."""
+        """The exit status is enough."""
         for instance, words in (
             ('db-healthy', 'go on\n'),
             ('db-dead', 'repair the guest\n'),
@@ -316,14 +316,14 @@ class RunbookTest(base.TestCase):
             self.assertEqual((words, ''), (run.stdout, run.stderr))
 
     def test_a_cron_job_feeds_the_textfile_collector(self) -> None:
-        """The file is whole, and the exit status that of the ping."""
+        """The file is complete; the exit status is that of the ping."""
         run = self.follow('textfile')
         self.assertEqual((3, ''), (run.status, run.stderr))
         text = (self.folder / 'trove_guest_rpc.prom').read_text()
         self.assertIn('trove_guest_rpc_guests{verdict="reachable"} 6.0', text)
 
     def test_the_plugin_warns_of_a_bad_guest(self) -> None:
-        """In one line."""
+        """The warning is one line."""
         self.with_guest('db-healthy', 'dead')
         run = self.follow('check')
         self.assertRegex(run.stdout, '^TROVE GUEST RPC [A-Z]+ - .*bad=1;')

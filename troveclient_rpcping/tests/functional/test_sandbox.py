@@ -10,10 +10,10 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The sandbox itself: its replies, its faults, and that it leaves nothing.
+"""The sandbox: its replies, its faults, and its end.
 
-What it must reply is what a real Trove replies; the other functional tests
-rely on that.
+The sandbox must reply as a real Trove replies: the other functional tests rely
+on it.
 """
 
 import collections
@@ -49,10 +49,10 @@ from sandbox import probe
 from sandbox import rabbitmq
 
 ROOT = pathlib.Path(sandbox.__file__).resolve().parent.parent
-# Seconds; what takes that long on the busiest machine is broken.
+# Seconds after which a test gives up an event.
 DEADLINE = 60
 
-# What trove-api logs of a ping: the worker's PID, the guest's ID.
+# The line of trove-api's log about a ping: PID of the worker, ID of the guest.
 PINGING = re.compile(
     r'(?m)^\S+ \S+ (\d+) INFO .*'
     r' Sending RPC PING for a database instance (\S+)'
@@ -64,10 +64,10 @@ needs_rabbitmq = unittest.skipUnless(
 
 
 def processes(folder: str | os.PathLike[str]) -> dict[int, str]:
-    """The living processes of the sandbox in a folder: PID, command line.
+    """Return the command line of each process of a sandbox, by its PID.
 
-    All have the folder in their command line or in their environment; a
-    zombie has neither.
+    Each has the folder in its command line or in its environment. A zombie
+    has neither.
     """
     needle = os.fsencode(folder)
     found = {}
@@ -76,7 +76,7 @@ def processes(folder: str | os.PathLike[str]) -> dict[int, str]:
             command = (process / 'cmdline').read_bytes()
             environment = (process / 'environ').read_bytes()
         except OSError:
-            continue  # it is gone, or somebody else's
+            continue  # it has ended, or belongs to another user
         ours = int(process.name) == os.getpid()
         if not ours and (needle in command or needle in environment):
             found[int(process.name)] = command.replace(b'\0', b' ').decode()
@@ -85,7 +85,7 @@ def processes(folder: str | os.PathLike[str]) -> dict[int, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """What a client gets to see."""
+    """A reply of trove-api."""
 
     status: int
     headers: email.message.Message
@@ -94,13 +94,13 @@ class Reply:
 
     @property
     def fault(self) -> tuple[str, int, str]:
-        """The three parts of Trove's error body."""
+        """The three parts of the body of an error."""
         [(name, content)] = json.loads(self.body).items()
         return name, content['code'], content['message']
 
 
 class Client:
-    """One user of a sandbox, over plain HTTP."""
+    """A user of a sandbox, over plain HTTP."""
 
     def __init__(self, box: sandbox.Sandbox, user: str = 'admin') -> None:
         passwords = {
@@ -114,7 +114,7 @@ class Client:
         self._trove = box.trove_url
 
     def get(self, path: str, timeout: float = DEADLINE) -> Reply:
-        """GET below the endpoint in the catalog."""
+        """Send a GET for a path below the endpoint in the catalog."""
         url = f'{self._trove}/v1.0/{self._project}{path}'
         request = urllib.request.Request(  # noqa: S310
             url, headers={'X-Auth-Token': self.token}
@@ -136,19 +136,19 @@ class Client:
         return self.get(path, timeout)
 
 
-class MemoryRepliesTest(testtools.TestCase):
-    """What trove-api answers: the table of a real Trove's replies."""
+class Fleet(testtools.TestCase):
+    """A class of tests with its own sandbox, which has the default fleet."""
 
     transport = 'memory'
     server = 'eventlet'
-    # Seconds that Trove waits for a guest: a living one may be starved.
+    # Seconds that Trove waits for a guest. On a busy machine an agent is slow.
     patience = 3
     box: sandbox.Sandbox
     admin: Client
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Start one sandbox for all of them."""
+        """Start the sandbox."""
         super().setUpClass()
         cls.box = sandbox.Sandbox(
             cls.transport, server=cls.server, agent_timeout=cls.patience
@@ -158,19 +158,35 @@ class MemoryRepliesTest(testtools.TestCase):
         cls.admin = Client(cls.box)
 
     def ping(self, name: str) -> Reply:
-        """Ping one of the default fleet."""
+        """Ping a guest of the default fleet."""
         return self.admin.ping(self.box.guests[name])
 
     def tidy_up(self, name: str) -> None:
-        """Let a guest behave as before when the test is done."""
+        """Restore the behaviour of a guest at the end of the test."""
         guest = self.box.guests[name]
         self.addCleanup(self.box.set_guest, name, guest.behaviour)
+
+    def listing(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of Trove's listing."""
+        reply = self.admin.get(f'/mgmt/instances?limit=100&{query}')
+        rows: list[dict[str, Any]] = json.loads(reply.body)['instances']
+        return rows
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Return the row of a guest in the listing."""
+        guest = self.box.guests[name]
+        [row] = [row for row in self.listing('') if row['id'] == guest.id]
+        return row
+
+
+class MemoryRepliesTest(Fleet):
+    """The replies of trove-api: the table of the replies of a real Trove."""
 
     def test_an_answering_guest_is_204(self) -> None:
         """A guest that answers gives 204, no body and a request ID."""
         reply = self.ping('db-healthy')
         self.assertEqual((204, b''), (reply.status, reply.body))
-        # gunicorn leaves it out of a 204, as RFC 9110 demands.
+        # gunicorn omits it in a 204, as RFC 9110 demands.
         self.assertEqual('0', reply.headers.get('Content-Length', '0'))
         self.assertIn('X-Openstack-Request-Id', reply.headers)
 
@@ -182,7 +198,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertGreaterEqual(reply.seconds, self.patience)
 
     def test_an_old_guest_has_no_such_method(self) -> None:
-        """An agent of an old image gives 400, and says why."""
+        """An agent of an old image gives 400 with the cause."""
         text = (
             'An error occurred communicating with the guest: '
             'Endpoint does not support RPC method rpc_ping.'
@@ -190,7 +206,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual(('badRequest', 400, text), self.ping('db-old').fault)
 
     def test_a_failing_guest_sends_traceback_and_escapes(self) -> None:
-        """A failing agent's text arrives unchanged, with its traceback."""
+        """The text of a failing agent is unchanged, with its traceback."""
         name, code, text = self.ping('db-failing').fault
         self.assertEqual(('badRequest', 400), (name, code))
         start = 'An error occurred communicating with the guest: disk is full'
@@ -230,7 +246,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual(('unauthorized', 401, text), reply.fault)
 
     def test_a_guest_stops_and_starts(self) -> None:
-        """A guest that dies is a timeout, and 204 when it is back."""
+        """A guest that dies is a timeout; when it is back it is 204."""
         self.tidy_up('db-healthy')
         self.box.set_guest('db-healthy', 'dead')
         self.assertEqual(400, self.ping('db-healthy').status)
@@ -238,7 +254,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual(204, self.ping('db-healthy').status)
 
     def test_a_broken_nova_is_400_too(self) -> None:
-        """With Nova broken, a ping gives 400 with Nova's own words."""
+        """If Nova is broken, a ping gives 400 with the words of Nova."""
         self.addCleanup(self.box.set_nova, 'ok')
         self.box.set_nova('broken')
         name, code, text = self.ping('db-healthy').fault
@@ -246,29 +262,21 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertIn('(HTTP 500)', text)
 
     def test_a_nova_without_servers_is_422(self) -> None:
-        """With its server missing in Nova, a guest is not ready."""
+        """If Nova does not know its server, a guest is not ready."""
         self.addCleanup(self.box.set_nova, 'ok')
         self.box.set_nova('missing')
         self.assertEqual(422, self.ping('db-healthy').status)
 
     def test_an_unreachable_nova_is_500(self) -> None:
-        """With Nova's port closed, Trove does not know what to say."""
+        """If the port of Nova is closed, a ping gives 500."""
         self.box.stop('cloud')
         self.addCleanup(self.box.start, 'cloud')
         name, code, text = self.ping('db-healthy').fault
         self.assertEqual(('instanceFault', 500), (name, code))
         self.assertIn('Please keep this ID', text)
 
-    def test_nova_stays_broken_when_it_is_restarted(self) -> None:
-        """A restart of the stand-in does not mend Nova."""
-        self.addCleanup(self.box.set_nova, 'ok')
-        self.box.set_nova('broken')
-        self.box.kill('cloud')
-        self.box.start('cloud')
-        self.assertEqual(400, self.ping('db-healthy').status)
-
     def test_a_killed_api_refuses_and_comes_back(self) -> None:
-        """A killed trove-api refuses; started, it takes the old token."""
+        """A restarted trove-api takes the old token."""
         self.tidy_up('db-healthy')
         self.box.set_guest('db-healthy', 'old')
         self.box.kill('trove-api')
@@ -278,15 +286,27 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertIn('no', self.ping('db-healthy').fault[2])
         self.assertEqual(204, self.ping('db-clustered').status)
 
+
+class FleetTest(Fleet):
+    """The listing, the orders and the faults, in memory."""
+
+    def test_nova_stays_broken_when_it_is_restarted(self) -> None:
+        """A restart of the stand-in does not repair Nova."""
+        self.addCleanup(self.box.set_nova, 'ok')
+        self.box.set_nova('broken')
+        self.box.kill('cloud')
+        self.box.start('cloud')
+        self.assertEqual(400, self.ping('db-healthy').status)
+
     def test_tokens_survive_a_restart_of_keystone(self) -> None:
-        """A token from before is good after Keystone was restarted."""
+        """An older token is valid after the restart."""
         self.box.stop('keystone')
         self.box.start('keystone')
         self.assertEqual(204, self.ping('db-healthy').status)
         Client(self.box)
 
     def test_the_listing_shows_the_fleet(self) -> None:
-        """Deleted and clustered ones are listed only when asked for."""
+        """Deleted and clustered guests are listed only on demand."""
         everything = self.listing('include_clustered=true')
         self.assertEqual(10, len(everything))
         self.assertEqual(9, len(self.listing('')))
@@ -298,7 +318,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual('ACTIVE', states['db-dead'])
 
     def test_heartbeats_are_fresh_or_stale(self) -> None:
-        """A guest reports to Trove, unless its heartbeat is stale."""
+        """The listing shows the age of the heartbeat as a status."""
         self.tidy_up('db-healthy')
         self.assertEqual('HEALTHY', self.operating_status('db-healthy'))
         self.box.set_guest('db-healthy', 'dead', heartbeat='fresh')
@@ -307,7 +327,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual('ERROR', self.operating_status('db-healthy'))
 
     def test_a_heartbeat_has_an_age(self) -> None:
-        """The listing shows a heartbeat of the past or of the future."""
+        """A heartbeat can be in the past or in the future."""
         self.tidy_up('db-healthy')
         for age in (80, -300):
             self.box.set_guest('db-healthy', 'answering', heartbeat=age)
@@ -316,7 +336,7 @@ class MemoryRepliesTest(testtools.TestCase):
             self.assertLess(seconds, age + DEADLINE)
 
     def test_a_guest_has_a_status(self) -> None:
-        """The listing shows it; a ping is sent all the same."""
+        """The listing shows the status, and Trove still sends pings."""
         self.tidy_up('db-healthy')
         for status in fleet.Status:
             self.box.set_guest('db-healthy', 'answering', status=status)
@@ -328,7 +348,7 @@ class MemoryRepliesTest(testtools.TestCase):
     def test_a_guest_that_must_be_restarted_has_a_stale_heartbeat(
         self,
     ) -> None:
-        """Trove records none in RESTART_REQUIRED, though the agent lives."""
+        """In RESTART_REQUIRED, Trove records no heartbeat of a live agent."""
         self.tidy_up('db-healthy')
         self.box.set_guest(
             'db-healthy', 'answering', status='RESTART_REQUIRED'
@@ -337,7 +357,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual(204, self.ping('db-healthy').status)
 
     def test_a_server_has_a_status_and_a_host(self) -> None:
-        """The listing shows what Nova says of the server."""
+        """The listing shows the status and the host that Nova reports."""
         self.tidy_up('db-healthy')
         self.box.set_guest('db-healthy', 'dead', server='SHUTOFF')
         server = self.row('db-healthy')['server']
@@ -345,7 +365,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual('compute-01', server['host'])
 
     def test_a_server_without_a_tag_is_not_listed(self) -> None:
-        """Its guest seems to be shut down, and answers."""
+        """Its guest has the status SHUTDOWN, and answers."""
         self.tidy_up('db-healthy')
         self.box.set_guest('db-healthy', 'answering', server='UNTAGGED')
         row = self.row('db-healthy')
@@ -353,7 +373,7 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual(204, self.ping('db-healthy').status)
 
     def test_mend_mends_everything(self) -> None:
-        """Whatever was broken is well again, with one order."""
+        """One order undoes all faults."""
         self.box.set_guest('db-healthy', 'old', status='BUILD')
         self.box.set_nova('broken')
         self.box.set_loss(1)
@@ -366,7 +386,7 @@ class MemoryRepliesTest(testtools.TestCase):
         Client(self.box)
 
     def test_a_share_of_the_pings_is_lost(self) -> None:
-        """Some of them time out: with one seed always as many."""
+        """With the same seed, the same number of pings time out."""
         self.addCleanup(self.box.set_loss, 0)
         lost = []
         for _ in range(2):
@@ -380,17 +400,16 @@ class MemoryRepliesTest(testtools.TestCase):
         self.assertEqual(204, self.ping('db-healthy').status)
 
     def test_pings_are_lost_after_a_restart_of_the_guests(self) -> None:
-        """A restart of the guests does not mend the loss."""
+        """A restart of the guests does not end the loss."""
         self.addCleanup(self.box.set_loss, 0)
-        host = 'guests' if self.transport == 'rabbit' else 'trove-api'
         self.box.set_loss(1)
-        self.box.kill(host)
-        self.box.start(host)
+        self.box.kill('trove-api')
+        self.box.start('trove-api')
         text = 'Timeout trying to connect to the Guest Agent.'
         self.assertEqual(text, self.ping('db-healthy').fault[2])
 
     def test_an_order_that_makes_no_sense_is_refused(self) -> None:
-        """Unknown guests, servers and states are errors, in words."""
+        """Unknown guests, servers and states are errors."""
         refused = testtools.matchers.Raises(
             testtools.matchers.MatchesException(sandbox.SandboxError)
         )
@@ -413,38 +432,33 @@ class MemoryRepliesTest(testtools.TestCase):
         ):
             self.assertThat(order, refused)
 
-    def listing(self, query: str) -> list[dict[str, Any]]:
-        """The rows of Trove's listing."""
-        reply = self.admin.get(f'/mgmt/instances?limit=100&{query}')
-        rows: list[dict[str, Any]] = json.loads(reply.body)['instances']
-        return rows
-
     def operating_status(self, name: str) -> str:
-        """What the listing says of a guest's database."""
+        """Return the status of a database in the listing."""
         return str(self.row(name)['operating_status'])
 
     def heartbeat_age(self, name: str) -> float:
-        """The seconds since a guest's last heartbeat."""
+        """Return the seconds since the last heartbeat of a guest."""
         sent = datetime.datetime.fromisoformat(
             self.row(name)['service_status_updated']
         ).replace(tzinfo=datetime.UTC)
         return (datetime.datetime.now(datetime.UTC) - sent).total_seconds()
 
-    def row(self, name: str) -> dict[str, Any]:
-        """What the listing says of a guest."""
-        guest = self.box.guests[name]
-        [row] = [row for row in self.listing('') if row['id'] == guest.id]
-        return row
-
 
 @needs_rabbitmq
 class RabbitRepliesTest(MemoryRepliesTest):
-    """The same, with RabbitMQ between trove-api and the guests."""
+    """The same replies with RabbitMQ between trove-api and the guests."""
+
+    transport = 'rabbit'
+
+
+@needs_rabbitmq
+class BrokerTest(Fleet):
+    """Faults of RabbitMQ and of the process of the guests."""
 
     transport = 'rabbit'
 
     def test_without_a_broker_the_api_hangs(self) -> None:
-        """With the broker down a ping is not answered; up, it is again."""
+        """A ping has no reply while the broker is down."""
         self.box.stop('broker')
         self.assertRaises(
             TimeoutError,
@@ -457,7 +471,7 @@ class RabbitRepliesTest(MemoryRepliesTest):
             self.assert_answers(name)
 
     def test_a_broker_that_refuses_is_an_error(self) -> None:
-        """Without the right to send, a ping gives 400 with its words."""
+        """Without the right to send, a ping gives 400 in RabbitMQ's words."""
         self.addCleanup(self.box.set_broker, 'ok')
         self.box.set_broker('refusing')
         for _ in range(6):
@@ -467,7 +481,7 @@ class RabbitRepliesTest(MemoryRepliesTest):
         self.assertEqual(204, self.ping('db-healthy').status)
 
     def assert_answers(self, name: str) -> None:
-        """Expect a guest to answer once its connection is back."""
+        """Check that a guest answers when its connection is back."""
         for _ in range(20):
             status = self.ping(name).status
             if status == 204:
@@ -475,33 +489,42 @@ class RabbitRepliesTest(MemoryRepliesTest):
         self.assertEqual(204, status, name)
 
     def test_a_killed_broker_comes_back(self) -> None:
-        """After kill -9 the broker starts again, and all reconnect."""
+        """After SIGKILL the broker starts again, and all reconnect."""
         self.box.kill('broker')
         self.box.start('broker')
         self.assert_answers('db-healthy')
 
     def test_guests_are_a_server_of_their_own(self) -> None:
-        """With all guests stopped, a ping times out; started, 204."""
+        """A ping times out while all guests are stopped."""
         self.box.stop('guests')
         self.assertEqual(400, self.ping('db-healthy').status)
         self.box.start('guests')
         self.assertEqual(204, self.ping('db-healthy').status)
 
+    def test_pings_are_lost_after_a_restart_of_the_guests(self) -> None:
+        """A restart of the guests does not end the loss."""
+        self.addCleanup(self.box.set_loss, 0)
+        self.box.set_loss(1)
+        self.box.kill('guests')
+        self.box.start('guests')
+        text = 'Timeout trying to connect to the Guest Agent.'
+        self.assertEqual(text, self.ping('db-healthy').fault[2])
+
 
 @needs_rabbitmq
 class WsgiRepliesTest(RabbitRepliesTest):
-    """The same, with trove-api as uWSGI and mod_wsgi run it."""
+    """The same replies, with trove-api as uWSGI and mod_wsgi run it."""
 
     server = 'wsgi'
 
     def test_each_reply_closes_its_connection(self) -> None:
-        """A reply says that the connection closes, as uWSGI's do."""
+        """Each reply has ``Connection: close``, as with uWSGI."""
         self.assertEqual(
             'close', self.ping('db-healthy').headers['Connection']
         )
 
     def test_the_workers_are_processes_that_log_their_id(self) -> None:
-        """Each worker was warmed up; its PID stands before its pings."""
+        """Each worker has served a ping; the log has its PID."""
         workers = self.box.workers()
         self.assertEqual(self.box.options.workers, len(workers))
         log = self.box.log('trove-api')
@@ -510,7 +533,7 @@ class WsgiRepliesTest(RabbitRepliesTest):
         )
 
     def test_a_worker_serves_one_request_at_a_time(self) -> None:
-        """While each worker has a client, another waits in the backlog."""
+        """While each worker has a client, another client waits."""
         port = self.box.plan.ports.trove
         with contextlib.ExitStack() as clients:
             for _ in self.box.workers():
@@ -525,7 +548,7 @@ class WsgiRepliesTest(RabbitRepliesTest):
                 self.assertEqual(204, ping.result().status)
 
     def wait_for_backlog(self, port: int, length: int) -> None:
-        """Wait until N connections to a port are not accepted yet."""
+        """Wait until N connections to a port wait to be accepted."""
         end = time.monotonic() + DEADLINE
         while backlog(port) != length:
             self.assertLess(time.monotonic(), end)
@@ -533,7 +556,7 @@ class WsgiRepliesTest(RabbitRepliesTest):
 
 
 def backlog(port: int) -> int:
-    """The connections that wait in a listening socket (proc_net(5))."""
+    """Return the length of the queue of a listening socket (proc_net(5))."""
     for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]:
         _, local, _, state, queues = line.split()[:5]
         if local.endswith(f':{port:04X}') and state == '0A':
@@ -543,7 +566,7 @@ def backlog(port: int) -> int:
 
 @needs_rabbitmq
 class EventletWorkersTest(testtools.TestCase):
-    """What breaks one worker of trove-api, or all agents together."""
+    """Faults of one worker of trove-api, or of all agents together."""
 
     server = 'eventlet'
     patience = 3
@@ -552,7 +575,7 @@ class EventletWorkersTest(testtools.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Start one sandbox for all of them."""
+        """Start the sandbox."""
         super().setUpClass()
         cls.box = sandbox.Sandbox(
             'rabbit',
@@ -571,7 +594,7 @@ class EventletWorkersTest(testtools.TestCase):
         return self.admin.ping(self.box.guests['db-healthy'])
 
     def ping_through_each(self) -> dict[int, set[int]]:
-        """Ping until each worker replied: PID, its HTTP statuses."""
+        """Ping until each worker replied; return the statuses by PID."""
         workers = self.box.workers()
         statuses: dict[int, set[int]] = {}
         end = time.monotonic() + DEADLINE
@@ -582,7 +605,7 @@ class EventletWorkersTest(testtools.TestCase):
         return statuses
 
     def ping_some(self) -> list[tuple[int, int]]:
-        """Ping a few guests at once: the worker's PID, its HTTP status."""
+        """Ping a few guests at once; return PID and status of each reply."""
         guests = [
             guest
             for name, guest in self.box.guests.items()
@@ -599,7 +622,7 @@ class EventletWorkersTest(testtools.TestCase):
         ]
 
     def broken(self, state: str) -> int:
-        """Break the second worker until the end of the test; its PID."""
+        """Break the second worker until the end; return its PID."""
         self.addCleanup(self.box.set_worker, 2, 'ok')
         self.box.set_worker(2, state)
         worker = self.box.status()['workers'][1]
@@ -607,7 +630,7 @@ class EventletWorkersTest(testtools.TestCase):
         return int(worker['pid'])
 
     def test_a_worker_that_lost_its_connections_times_out(self) -> None:
-        """Its pings give 400, a timeout; those of the others give 204."""
+        """Its pings give 400, a timeout; the other workers reply 204."""
         lost = self.broken('lost')
         statuses = self.ping_through_each()
         self.assertEqual({400}, statuses.pop(lost))
@@ -616,7 +639,7 @@ class EventletWorkersTest(testtools.TestCase):
         self.assertEqual({204}, self.ping_through_each()[lost])
 
     def test_a_worker_that_is_cut_off_hangs(self) -> None:
-        """It gets no new connection, so its ping ends when it is mended."""
+        """It has no connection to RabbitMQ, so its pings hang."""
         cut = self.broken('cut')
         before = self.pings_of(cut)
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
@@ -636,12 +659,12 @@ class EventletWorkersTest(testtools.TestCase):
         self.assertEqual({204}, self.ping_through_each()[cut])
 
     def pings_of(self, worker: int) -> int:
-        """How many pings a worker sent."""
+        """Return the number of pings that a worker sent."""
         log = self.box.log('trove-api')
         return sum(int(pid) == worker for pid, _ in PINGING.findall(log))
 
     def test_a_frozen_worker_leaves_the_pings_to_the_others(self) -> None:
-        """It serves nothing until it is mended."""
+        """It serves nothing until the end of the fault."""
         frozen = self.broken('frozen')
         before = self.pings_of(frozen)
         for _ in range(12):
@@ -663,7 +686,7 @@ class EventletWorkersTest(testtools.TestCase):
         self.assertEqual(204, self.ping().status)
 
     def test_mend_mends_everything(self) -> None:
-        """Workers, the agents and the broker, with one order."""
+        """One order undoes the faults of workers, agents and broker."""
         self.box.set_worker(1, 'cut')
         self.box.set_worker(2, 'frozen')
         self.box.set_broker('refusing')
@@ -673,14 +696,14 @@ class EventletWorkersTest(testtools.TestCase):
         self.assertEqual([{204}] * 3, list(statuses.values()))
 
     def test_a_worker_that_does_not_exist_is_refused(self) -> None:
-        """The error says how many there are."""
+        """The error has the number of workers."""
         error = self.assertRaises(
             sandbox.SandboxError, self.box.set_worker, 4, 'cut'
         )
         self.assertEqual('no such worker: 4 (trove-api has 3)', str(error))
 
     def test_a_new_trove_api_is_not_cut_off(self) -> None:
-        """A restart of trove-api mends its workers."""
+        """A restart of trove-api repairs its workers."""
         self.broken('cut')
         self.box.kill('trove-api')
         self.box.start('trove-api')
@@ -689,16 +712,16 @@ class EventletWorkersTest(testtools.TestCase):
 
 @needs_rabbitmq
 class WsgiWorkersTest(EventletWorkersTest):
-    """With one request at a time in each worker."""
+    """The same faults, with one request at a time in each worker."""
 
     server = 'wsgi'
 
 
 class OptionsTest(testtools.TestCase):
-    """What a sandbox can be made to be."""
+    """The options of a sandbox."""
 
     def test_the_rate_limit(self) -> None:
-        """Over the limit: 413, and Retry-After."""
+        """A request over the limit gives 413 with Retry-After."""
         with sandbox.Sandbox(rate_limit=2) as box:
             client = Client(box)
             guest = box.guests['db-healthy']
@@ -709,7 +732,7 @@ class OptionsTest(testtools.TestCase):
         self.assertIn('Retry-After', over.headers)
 
     def test_more_guests_some_of_them_dead(self) -> None:
-        """The last ones of the further guests are dead."""
+        """The last of the added guests are dead."""
         with sandbox.Sandbox(guests=3, dead=1) as box:
             client = Client(box)
             statuses = [
@@ -719,7 +742,7 @@ class OptionsTest(testtools.TestCase):
         self.assertEqual([204, 204, 400], statuses)
 
     def test_dead_guests_at_random_with_fresh_heartbeats(self) -> None:
-        """Always the same ones are dead, not all in a row."""
+        """The same guests are dead in each sandbox, and not in a row."""
         options = sandbox.Sandbox(
             guests=100, dead=10, dead_order='random', dead_heartbeat='fresh'
         )
@@ -743,7 +766,7 @@ class OptionsTest(testtools.TestCase):
         )
 
     def test_the_hosts_have_as_many_guests_each(self) -> None:
-        """The servers of the further guests are spread over five hosts."""
+        """The servers of the added guests are spread over five hosts."""
         hosts = collections.Counter(
             guest.host
             for name, guest in sandbox.Sandbox(guests=200).guests.items()
@@ -753,7 +776,7 @@ class OptionsTest(testtools.TestCase):
         self.assertIn('compute-05', hosts)
 
     def test_tokens_expire(self) -> None:
-        """A token is refused when its lifetime is over."""
+        """Trove refuses a token after its lifetime."""
         end = time.monotonic() + DEADLINE
         with sandbox.Sandbox(token_lifetime=5) as box:
             client = Client(box)
@@ -762,7 +785,7 @@ class OptionsTest(testtools.TestCase):
                 time.sleep(0.5)
 
     def test_nonsense_is_refused(self) -> None:
-        """An option that makes no sense is an error before anything runs."""
+        """An absurd option is an error before any server starts."""
         for options in (
             {'transport': 'pigeon'},
             {'agent_timeout': 0},
@@ -779,7 +802,7 @@ class OptionsTest(testtools.TestCase):
             )
 
     def test_two_at_once(self) -> None:
-        """Two sandboxes do not disturb each other."""
+        """The faults of one sandbox do not reach the other."""
         with sandbox.Sandbox() as one, sandbox.Sandbox() as other:
             other.set_guest('db-healthy', 'old')
             other.kill('keystone')
@@ -801,12 +824,12 @@ class HelpTest(testtools.TestCase):
     """The command line explains itself."""
 
     def help(self, *command: str) -> str:
-        """What ``--help`` prints."""
+        """Return the help of a command."""
         argv = [sys.executable, '-m', 'sandbox', *command, '--help']
         return subprocess.check_output(argv, cwd=ROOT, text=True)
 
     def test_each_command_has_a_help(self) -> None:
-        """Each command is listed, and has a help text of its own."""
+        """The overview lists each command, and each has its own help."""
         overview = self.help()
         for command in (
             *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
@@ -817,7 +840,7 @@ class HelpTest(testtools.TestCase):
             self.assertIn(f' {command} [-h]', self.help(command))
 
     def test_wsgi_in_memory_is_refused_in_one_line(self) -> None:
-        """Without RabbitMQ, wsgi is an error that names what is needed."""
+        """The error says that wsgi needs RabbitMQ."""
         argv = [sys.executable, '-m', 'sandbox', 'run', '--server', 'wsgi']
         done = subprocess.run(
             [*argv, '--', 'true'],
@@ -831,7 +854,7 @@ class HelpTest(testtools.TestCase):
         self.assertIn('sandbox: error: server wsgi needs transport', line)
 
     def test_wrong_usage_is_2(self) -> None:
-        """A behaviour that does not exist is wrong usage."""
+        """An unknown behaviour is wrong usage: exit status 2."""
         argv = [sys.executable, '-m', 'sandbox', 'guest', 'db-old', 'asleep']
         done = subprocess.run(
             argv, cwd=ROOT, capture_output=True, text=True, check=False
@@ -840,23 +863,23 @@ class HelpTest(testtools.TestCase):
         self.assertIn('answering', done.stderr)
 
 
-class MemoryLifeTest(testtools.TestCase):
-    """However it ends, no process is left."""
+class Life(testtools.TestCase):
+    """A test that ends a sandbox, and looks for processes that are left."""
 
     transport = 'memory'
 
     def setUp(self) -> None:
-        """A folder to recognise the processes by."""
+        """Make a folder, which marks the processes of the sandbox."""
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix='sandbox-life-')
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def box(self) -> sandbox.Sandbox:
-        """A sandbox in that folder."""
+        """Return a sandbox in the folder."""
         return sandbox.Sandbox(self.transport, folder=self.folder)
 
     def command(self, *arguments: str, **kwargs: Any) -> subprocess.Popen[str]:
-        """``python3 -m sandbox``, as leader of a process group."""
+        """Start ``python3 -m sandbox`` as the leader of a process group."""
         process = subprocess.Popen(
             [sys.executable, '-m', 'sandbox', *arguments],
             cwd=ROOT,
@@ -871,12 +894,12 @@ class MemoryLifeTest(testtools.TestCase):
         return process
 
     def run_(self, *command: str) -> subprocess.Popen[str]:
-        """``run``, in that folder."""
+        """Start ``run`` in the folder."""
         where = ('--dir', self.folder, '--transport', self.transport)
         return self.command('run', *where, '--', *command)
 
     def run_for_long(self) -> subprocess.Popen[str]:
-        """``run`` a command that does not end by itself, and has begun."""
+        """Start ``run`` with a long command, and wait for its begin."""
         begun = pathlib.Path(self.folder, 'begun')
         process = self.run_('sh', '-c', f'touch {begun}; exec sleep 1000')
         for _ in self.attempts('not begun'):
@@ -885,12 +908,12 @@ class MemoryLifeTest(testtools.TestCase):
         return process
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
-        """Wait for it: exit status, stdout, stderr."""
+        """Wait for a process; return exit status, stdout and stderr."""
         out, err = process.communicate(timeout=2 * DEADLINE)
         return process.returncode, out, err
 
     def wait_for(self, what: str) -> int:
-        """Wait until a process with that in its command line runs."""
+        """Wait for a process with these words in its command line."""
         for _ in self.attempts('not started'):
             for pid, command in processes(self.folder).items():
                 if what in command:
@@ -898,21 +921,25 @@ class MemoryLifeTest(testtools.TestCase):
         raise AssertionError
 
     def assert_nothing_left(self) -> None:
-        """Wait until there is no process of this sandbox."""
+        """Wait until the sandbox has no process."""
         for _ in self.attempts('still running'):
             if not processes(self.folder):
                 return
 
     def attempts(self, failure: str) -> Iterator[None]:
-        """Try again and again, until the deadline."""
+        """Yield again and again until the deadline."""
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             yield
             time.sleep(0.05)
         self.fail(f'{failure}: {processes(self.folder)}')
 
+
+class MemoryEndTest(Life):
+    """No process is left, however a sandbox ends."""
+
     def test_at_the_end_of_the_block(self) -> None:
-        """Leaving the block stops everything."""
+        """The end of the block stops every process."""
         with self.box() as box:
             before = processes(self.folder)
             pids = {pid for pid in box.status()['servers'].values() if pid}
@@ -923,13 +950,13 @@ class MemoryLifeTest(testtools.TestCase):
             self.assertFalse(alive(pid), before[pid])
 
     def test_when_the_supervisor_is_killed(self) -> None:
-        """Kill -9 of the supervisor takes the servers with it."""
+        """The servers die with the supervisor."""
         with self.box() as box:
             os.kill(box.pid, signal.SIGKILL)
             self.assert_nothing_left()
 
     def test_when_the_supervisor_is_killed_early(self) -> None:
-        """Kill -9 while it starts: the same, however far it has come."""
+        """The servers die with it at each stage of the start."""
         for delay in (0.0, 0.3, 1.0):
             process = self.run_('true')
             supervisor = self.wait_for('-m sandbox.serve ')
@@ -940,35 +967,46 @@ class MemoryLifeTest(testtools.TestCase):
             self.assertEqual(1, status, err)
 
     def test_when_the_owner_is_killed(self) -> None:
-        """Kill -9 of "run" ends the command and the sandbox."""
+        """SIGKILL of "run" ends the command and the sandbox."""
         process = self.run_for_long()
         process.kill()
         self.assert_nothing_left()
 
-    def test_ctrl_c(self) -> None:
-        """Ctrl-C during "run" stops everything; exit status 130."""
-        process = self.run_for_long()
-        os.killpg(process.pid, signal.SIGINT)
-        self.assertEqual((130, '', ''), self.finish(process))
-        self.assert_nothing_left()
-
     def test_ctrl_c_while_starting(self) -> None:
-        """Ctrl-C while it starts stops everything; exit status 130."""
+        """Ctrl-C during the start stops all; the exit status is 130."""
         process = self.run_('true')
         self.wait_for('keystone_server')
         os.killpg(process.pid, signal.SIGINT)
         self.assertEqual((130, '', ''), self.finish(process))
         self.assert_nothing_left()
 
+
+@needs_rabbitmq
+class RabbitEndTest(MemoryEndTest):
+    """The same with RabbitMQ and the workers of trove-api."""
+
+    transport = 'rabbit'
+
+
+class CommandTest(Life):
+    """The commands ``run``, ``up``, ``down`` and their errors."""
+
+    def test_ctrl_c(self) -> None:
+        """Ctrl-C during "run" stops all; the exit status is 130."""
+        process = self.run_for_long()
+        os.killpg(process.pid, signal.SIGINT)
+        self.assertEqual((130, '', ''), self.finish(process))
+        self.assert_nothing_left()
+
     def test_sigterm(self) -> None:
-        """SIGTERM to "run" alone ends the command too; status 143."""
+        """SIGTERM to "run" also ends the command; the status is 143."""
         process = self.run_for_long()
         process.terminate()
         self.assertEqual((143, '', ''), self.finish(process))
         self.assert_nothing_left()
 
     def test_sigterm_reaches_the_command(self) -> None:
-        """The command can end in its own way when "run" is terminated."""
+        """The command can handle the SIGTERM of "run"."""
         script = (
             'import signal, sys, time\n'
             'signal.signal(signal.SIGTERM, lambda *_: sys.exit("tidied"))\n'
@@ -982,18 +1020,18 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertEqual((143, '', 'tidied\n'), self.finish(process))
 
     def test_run_passes_the_exit_status(self) -> None:
-        """The command's exit status is that of "run"."""
+        """The exit status of "run" is that of the command."""
         process = self.run_('sh', '-c', 'exit 7')
         self.assertEqual((7, '', ''), self.finish(process))
         self.assert_nothing_left()
 
     def test_run_tells_of_a_signal(self) -> None:
-        """A command that a signal ended gives 128 and its number."""
+        """After a signal, the status is 128 plus the number of the signal."""
         process = self.run_('sh', '-c', 'kill -9 $$')
         self.assertEqual((137, '', ''), self.finish(process))
 
     def test_run_sets_the_environment(self) -> None:
-        """Inside "run" the sandbox is the only cloud."""
+        """Inside "run", the sandbox is the only cloud."""
         script = (
             'import os; print(sorted(n for n in os.environ '
             'if n.startswith(("OS_", "TROVE_SANDBOX"))))'
@@ -1019,7 +1057,7 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertNotIn('OS_TOKEN', out)
 
     def test_up_and_down(self) -> None:
-        """Up stays and can be ordered about; down stops everything."""
+        """The sandbox of "up" takes orders until "down" stops it."""
         where = ('--dir', self.folder)
         up = self.command('up', *where, '--transport', self.transport)
         status, out, _ = self.finish(up)
@@ -1029,7 +1067,9 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertEqual(0o600, clouds.stat().st_mode & 0o777)
 
         status, _, err = self.finish(self.command('up', *where))
-        self.assertEqual((0, 'sandbox: the sandbox is already up\n'), (status, err))
+        self.assertEqual(
+            (0, 'sandbox: the sandbox is already up\n'), (status, err)
+        )
 
         dead = self.command('guest', 'db-healthy', 'dead', *where)
         self.assertEqual((0, '', ''), self.finish(dead))
@@ -1047,7 +1087,7 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertEqual((0, 'sandbox: no sandbox is up\n'), (status, err))
 
     def test_a_foreign_folder_is_left_alone(self) -> None:
-        """A folder with somebody's files in it is refused, not emptied."""
+        """The sandbox does not empty a folder with other files."""
         mine = pathlib.Path(self.folder, 'mine')
         mine.touch()
         status, _, err = self.finish(self.run_('true'))
@@ -1057,7 +1097,7 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertTrue(mine.exists())
 
     def test_a_server_that_does_not_start(self) -> None:
-        """The error names the server and shows the end of its log."""
+        """The error names the server, and has the end of its log."""
         with self.box() as box:
             box.stop('keystone')
             box.plan.file('keystone.conf').write_text('nonsense')
@@ -1068,15 +1108,8 @@ class MemoryLifeTest(testtools.TestCase):
         self.assertIn('keystone.conf', str(error))
 
 
-@needs_rabbitmq
-class RabbitLifeTest(MemoryLifeTest):
-    """The same, with RabbitMQ and trove-api's workers to get rid of."""
-
-    transport = 'rabbit'
-
-
 def alive(pid: int) -> bool:
-    """Whether there is such a process, and not just its zombie."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
     except OSError:

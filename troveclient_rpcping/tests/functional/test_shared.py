@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""A compute host with its guests dead, servers that are off, exclusions."""
+"""A dead compute host, servers that are off, and exclusions."""
 
 import json
 import unittest
@@ -23,12 +23,14 @@ HOST = 'compute-02'
 
 @unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
 class CommonTraitTest(test_evidence.EvidenceTest):
-    """40 guests on five hosts, and trove-api as on most clouds."""
+    """40 guests on five hosts; each worker serves one request at a time."""
 
+    server = 'wsgi'
+    workers = 5
     guests = 40
 
     def kill_host(self) -> list[str]:
-        """Let the guests of one host be dead until the end; return IDs."""
+        """Kill the guests of one host until the end; return their IDs."""
         ids = [
             guest.id
             for guest in self.box.guests.values()
@@ -39,7 +41,7 @@ class CommonTraitTest(test_evidence.EvidenceTest):
         return ids
 
     def test_the_dead_host_is_named(self) -> None:
-        """By the summary, the monitor's first line, and ``--long``."""
+        """The summary, the monitor and ``--long`` name the host."""
         monitor = self.monitor('guest-*')
         self.wait_for_pings(monitor, 2 * len(self.live))
         dead = self.kill_host()
@@ -60,7 +62,7 @@ class CommonTraitTest(test_evidence.EvidenceTest):
         self.assertEqual(('host', HOST), (common['trait'], common['value']))
 
     def test_a_server_that_is_off_explains_the_silence(self) -> None:
-        """Its guest is unknown, and a runbook touches no guest."""
+        """The guest is unknown, so a runbook does not repair it."""
         states = ('SHUTOFF', 'PAUSED', 'SUSPENDED', 'SHELVED_OFFLOADED')
         for id_, status in zip(self.live, states, strict=False):
             self.box.set_guest(id_, 'dead', server=status)
@@ -81,7 +83,7 @@ class CommonTraitTest(test_evidence.EvidenceTest):
         )
 
     def test_exclusions_leave_guests_out(self) -> None:
-        """In each program; an entry whose date has passed hides nobody."""
+        """Each program obeys the file; an expired entry has no effect."""
         dead = self.kill_guests(3)
         names = {guest.id: guest.name for guest in self.box.guests.values()}
         first, second, third = (names[id_] for id_ in dead)

@@ -10,10 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The status page, in the real Chromium. Without Chromium it is skipped.
+"""The status page in the real Chromium. The tests need Chromium.
 
-To look at the pages, name a folder in the environment variable
-``STATUS_PAGE_PICTURES``.
+To see the pages, set the environment variable ``STATUS_PAGE_PICTURES`` to a
+folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from troveclient_rpcping.tests.unit.test_status_page import REACHABLE
 from troveclient_rpcping.tests.unit.test_status_page import SILENT
 from troveclient_rpcping.web import server
 
-# A phone, a small window, and a large one.
+# The widths of a phone, of a small window and of a large window.
 WIDTHS = (390, 1024, 1920)
 
 H1 = 'document.querySelector("h1").innerText'
@@ -57,13 +57,13 @@ class TestCase(base.TestCase):
         return f'http://127.0.0.1:{served.server_port}'
 
     def assert_fits(self, name: str, url: str) -> None:
-        """Look at a page in all sizes and colours."""
+        """Check a page in all sizes and colours."""
         for width in WIDTHS:
             colours = set()
             for dark in (False, True):
                 self.browser.show(width, dark=dark)
                 self.browser.load(url)
-                # Nothing stands beyond the right edge.
+                # No part of the page is beyond the right edge.
                 self.assertEqual(
                     width,
                     self.browser.value(
@@ -105,19 +105,19 @@ class SizeTest(TestCase):
         )
 
     def test_no_guest_is_down(self) -> None:
-        """The page says so, and has no list."""
+        """The page reports it, and has no list."""
         self.assert_shown(0, 'All 150 guests reachable')
 
     def test_20_guests_are_down(self) -> None:
-        """All of them are in the list."""
+        """The list has all of them."""
         self.assert_shown(20, '20 guests down')
 
     def test_5000_guests_are_down(self) -> None:
-        """The list is cut."""
+        """The list has the first 200."""
         self.assert_shown(5000, '5,000 guests down')
 
     def test_the_control_plane_fails(self) -> None:
-        """The last known guests stand below."""
+        """The page shows the last known verdicts."""
         monitor = test_status_page.Monitor()
         monitor.sweep(SILENT, REACHABLE)
         monitor.fail('Trove answered 503: "No server is available"')
@@ -129,7 +129,7 @@ class SizeTest(TestCase):
 
 class HostileTest(TestCase):
     def test_no_text_runs_or_loads_anything(self) -> None:
-        """Neither does it break out of its place."""
+        """A hostile text stays in its place."""
         for text in HOSTILE[:6]:
             monitor = test_status_page.Monitor(text=text)
             monitor.sweep(REACHABLE)
@@ -144,7 +144,7 @@ class HostileTest(TestCase):
             )
 
     def test_the_browser_enforces_the_policy(self) -> None:
-        """A script or a style that got into the page would not work."""
+        """An added script or style has no effect."""
         self.browser.load(self.url(test_status_page.Monitor()))
         for tag, text in (
             ('script', 'window.ran = true'),
@@ -169,7 +169,7 @@ class MonitorTest(test_prometheus.TestCase):
     """The real monitor sweeps the sandbox, and serves the page."""
 
     def test_the_browser_shows_each_sweep_by_itself(self) -> None:
-        """A guest that dies is on the page without a click."""
+        """The page shows a guest that dies, without a click."""
         url = f'http://127.0.0.1:{self.start_monitor()}'
         self.assertIn('ago', test_prometheus.get(f'{url}/-/healthy'))
         browser = self.enterContext(chromium.Chromium())

@@ -12,18 +12,22 @@
 
 """``openstack database instance rpc ping --all`` on a real control plane."""
 
+import base64
+from collections.abc import Callable
 import json
+import os
 import pathlib
 import re
 from typing import Any
 
 import fixtures
 
-from sandbox import rabbitmq
 from sandbox import Sandbox
 from troveclient_rpcping.tests.functional import base
+from troveclient_rpcping.tests.functional import faults
+from troveclient_rpcping.tests.functional import gateways
 
-# The default fleet, as --all has it: without the deleted one.
+# The default fleet without the deleted guest, as --all selects it.
 FLEET = {
     'db-clustered': 'reachable',
     'db-dead': 'unreachable',
@@ -37,13 +41,11 @@ FLEET = {
 SUMMARY = '9 guests: 6 reachable, 1 unreachable, 1 error, 1 unknown in .*'
 
 
-class AllTest(base.TestCase):
-    def names(self, *arguments: str, stderr: str = '.* guests: .*') -> Any:
-        run = self.ping('--all', *arguments, stderr=[stderr])
-        return [row['Name'] for row in run.rows]
+class SweepTest(base.TestCase):
+    """A sweep over the sandbox that all classes share."""
 
     def test_the_whole_cloud_is_pinged_each_guest_once(self) -> None:
-        """Clustered ones and namesakes too, deleted ones not; by name."""
+        """Clustered guests are included, deleted ones are not."""
         run = self.ping('--all', stderr=[SUMMARY])
         self.assertEqual(
             [*sorted([*FLEET, 'db-twin'])], [row['Name'] for row in run.rows]
@@ -54,41 +56,8 @@ class AllTest(base.TestCase):
         self.assertEqual(9, len({row['ID'] for row in run.rows}))
         self.assertEqual(3, run.status)
 
-    def test_it_is_narrowed_by_project(self) -> None:
-        """By name or by ID, one or more."""
-        by_name = self.names('--project', 'tenant-b')
-        self.assertIn('db-twin', by_name)
-        self.assertLess(len(by_name), 9)
-        process = self.openstack(
-            'project', 'show', 'tenant-b', '-f', 'value', '-c', 'id'
-        )
-        by_id = self.names('--project', process.stdout.strip())
-        self.assertEqual(by_name, by_id)
-        both = self.names('--project', 'tenant-a', '--project', 'tenant-b')
-        self.assertEqual(9, len(both))
-
-    def test_it_is_narrowed_by_datastore_and_status(self) -> None:
-        """In either case, with or without the version."""
-        postgres = self.names('--datastore', 'PostgreSQL')
-        self.assertEqual(postgres, self.names('--datastore', 'postgresql 16'))
-        self.assertIn('db-dead', postgres)
-        self.assertNotIn('db-healthy', postgres)
-        self.assertNotIn('db-unready', self.names('--status', 'active'))
-
-    def test_nothing_selected_is_an_error(self) -> None:
-        """Exit status 1, and not a silent 0."""
-        for arguments in (('--status', 'nosuch'), ('--datastore', 'x')):
-            words = r'No instance fits\. There are these \w+: .*'
-            run = self.ping('--all', *arguments, stderr=[words])
-            self.assertEqual((1, ''), (run.status, run.stdout))
-
-    def test_a_project_that_does_not_exist_is_named(self) -> None:
-        """In a line."""
-        run = self.ping('--all', '--project', 'nosuch', stderr=['.*nosuch.*'])
-        self.assertEqual(1, run.status)
-
     def test_failed_only_lists_what_is_not_reachable(self) -> None:
-        """Their IDs feed --from-file; the exit status is that of all."""
+        """The IDs feed --from-file; the exit status is that of all guests."""
         run = self.openstack(
             *base.PING,
             *('--all', '--failed-only', '-f', 'value', '-c', 'ID'),
@@ -105,28 +74,8 @@ class AllTest(base.TestCase):
         )
         self.assertEqual(run.stdout.split(), [row['ID'] for row in again.rows])
 
-    def test_mistakes_in_the_choice_are_usage_errors(self) -> None:
-        """Exit status 2, with what to do."""
-        for arguments in (
-            ('--all', 'db-healthy'),
-            ('--project', 'x', 'db-healthy'),
-            ('--rate', '0', 'db-healthy'),
-        ):
-            process = self.start(*base.PING, *arguments)
-            _, stderr = process.communicate(timeout=120)
-            self.assertEqual(2, process.returncode, str(arguments))
-            self.assertIn('error: ', stderr.splitlines()[-1])
-
-    def test_a_file_that_cannot_be_read_is_said(self) -> None:
-        """In a line, with exit status 1."""
-        run = self.ping(
-            *('--from-file', '/nonexistent'),
-            stderr=['Cannot read /nonexistent: No such file or directory'],
-        )
-        self.assertEqual(1, run.status)
-
     def test_after_the_deadline_the_rest_is_not_asked(self) -> None:
-        """And what was asked by then had no answer in time."""
+        """A ping that runs at the deadline has no answer."""
         self.addCleanup(self.sandbox.set_guest, 'db-slow', 'slow', 1)
         self.sandbox.set_guest('db-slow', 'slow', 60)
         run = self.ping(
@@ -144,11 +93,76 @@ class AllTest(base.TestCase):
         self.assertEqual(1, run.status)
 
 
+class SweepOneAtATimeTest(base.OneAtATime, SweepTest):
+    """The same where each worker serves one request at a time."""
+
+
+class ChoiceTest(base.TestCase):
+    """The options that choose the guests of a sweep."""
+
+    def names(self, *arguments: str, stderr: str = '.* guests: .*') -> Any:
+        run = self.ping('--all', *arguments, stderr=[stderr])
+        return [row['Name'] for row in run.rows]
+
+    def test_it_is_narrowed_by_project(self) -> None:
+        """--project takes names and IDs, and can be repeated."""
+        by_name = self.names('--project', 'tenant-b')
+        self.assertIn('db-twin', by_name)
+        self.assertLess(len(by_name), 9)
+        process = self.openstack(
+            'project', 'show', 'tenant-b', '-f', 'value', '-c', 'id'
+        )
+        by_id = self.names('--project', process.stdout.strip())
+        self.assertEqual(by_name, by_id)
+        both = self.names('--project', 'tenant-a', '--project', 'tenant-b')
+        self.assertEqual(9, len(both))
+
+    def test_it_is_narrowed_by_datastore_and_status(self) -> None:
+        """The letters may have either case; the version is optional."""
+        postgres = self.names('--datastore', 'PostgreSQL')
+        self.assertEqual(postgres, self.names('--datastore', 'postgresql 16'))
+        self.assertIn('db-dead', postgres)
+        self.assertNotIn('db-healthy', postgres)
+        self.assertNotIn('db-unready', self.names('--status', 'active'))
+
+    def test_nothing_selected_is_an_error(self) -> None:
+        """The exit status is 1, not 0."""
+        for arguments in (('--status', 'nosuch'), ('--datastore', 'x')):
+            words = r'No instance fits\. There are these \w+: .*'
+            run = self.ping('--all', *arguments, stderr=[words])
+            self.assertEqual((1, ''), (run.status, run.stdout))
+
+    def test_a_project_that_does_not_exist_is_named(self) -> None:
+        """The error is one line."""
+        run = self.ping('--all', '--project', 'nosuch', stderr=['.*nosuch.*'])
+        self.assertEqual(1, run.status)
+
+    def test_mistakes_in_the_choice_are_usage_errors(self) -> None:
+        """The exit status is 2, and the last line is the error."""
+        for arguments in (
+            ('--all', 'db-healthy'),
+            ('--project', 'x', 'db-healthy'),
+            ('--rate', '0', 'db-healthy'),
+        ):
+            process = self.start(*base.PING, *arguments)
+            _, stderr = process.communicate(timeout=120)
+            self.assertEqual(2, process.returncode, str(arguments))
+            self.assertIn('error: ', stderr.splitlines()[-1])
+
+    def test_a_file_that_cannot_be_read_is_said(self) -> None:
+        """The error is one line, and the exit status is 1."""
+        run = self.ping(
+            *('--from-file', '/nonexistent'),
+            stderr=['Cannot read /nonexistent: No such file or directory'],
+        )
+        self.assertEqual(1, run.status)
+
+
 class RateLimitTest(base.TestCase):
     def test_the_limiter_of_trove_loses_nothing(self) -> None:
-        """Every guest has its true verdict, and few pings go in vain."""
+        """Every verdict is true, and the limit refuses few pings."""
         with Sandbox(agent_timeout=2, guests=60, rate_limit=120) as box:
-            # A new bucket holds 120: spend half of it.
+            # The budget is 120 pings at first: spend half of it.
             status, rows, stderr = self.sweep(box)
             self.assertEqual(69, len(rows))
             status, rows, stderr = self.sweep(box)
@@ -161,7 +175,7 @@ class RateLimitTest(base.TestCase):
         )
         refused = len(re.findall('rpc_ping HTTP/1.1" 413', log))
         self.assertGreater(refused, 0)
-        # What was in flight when the limit set in, and little more.
+        # The pings in flight when the budget was spent, and few more.
         self.assertLess(refused, 64 + 0.1 * 138)
 
     def sweep(self, box: Sandbox) -> tuple[int, Any, str]:
@@ -170,7 +184,7 @@ class RateLimitTest(base.TestCase):
         return process.returncode, json.loads(stdout), stderr
 
     def test_a_budget_below_the_need_is_said_before_the_wait(self) -> None:
-        """Not after it."""
+        """The sweep announces that --deadline comes before its end."""
         with Sandbox(agent_timeout=2, guests=60, rate_limit=30) as box:
             process = base.start_openstack(
                 box, *base.PING, '--all', '-f', 'json', '--deadline', '15'
@@ -183,160 +197,100 @@ class RateLimitTest(base.TestCase):
         self.assertIn('Not asked to the end: "The deadline passed', stderr)
 
 
-class TokenTest(base.TestCase):
-    """A sweep that outlasts its token.
+class TokenTest(faults.SweepTest):
+    """The token of a sweep becomes invalid midway."""
 
-    keystoneauth renews a token 30 s before its end, Trove's own one too: with
-    shorter ones Trove would log in for each request.
-    """
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        return Sandbox(guests=60, agent_timeout=2, rate_limit=1_000_000)
 
-    lifetime = 35
+    def sweep_until_refused(
+        self, refuse: Callable[[], None], **kwargs: Any
+    ) -> base.Run:
+        """Sweep the live guests, and end the token midway.
+
+        :param refuse: a further fault, at the same time.
+        """
+        command = self.begin(
+            *('--debug', *base.PING, '-f', 'json', '--long'),
+            *('--rate', '20', '--concurrency', '2', *self.live),
+            **kwargs,
+        )
+        self.wait_for_pings(command, 20)
+        with command.frozen():
+            self.wait_until(command, self.all_are_answered)
+            self.end_tokens()
+            refuse()
+        return self.end(command)
+
+    def all_are_answered(self) -> bool:
+        """Tell whether trove-api has answered every ping."""
+        log = self.box.log('trove-api')
+        return log.count('rpc_ping HTTP/1.1" 204') >= self.asked()
+
+    def end_tokens(self) -> None:
+        """Make every token invalid, in Keystone and in trove-api."""
+        # Keystone reads these keys for each token.
+        for key in self.box.plan.file('fernet-keys').iterdir():
+            key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
+        # trove-api caches the tokens that it has seen.
+        self.box.kill('trove-api')
+        self.box.start('trove-api')
 
     def test_a_token_that_expires_midway_costs_no_guest(self) -> None:
-        """The sweep logs in again, and asks again who was refused."""
-        with Sandbox(guests=60, token_lifetime=self.lifetime) as box:
-            process = base.start_openstack(
-                box,
-                *('--debug', *base.PING),
-                *('--all', '-f', 'json', '--rate', '1.5'),
-            )
-            stdout, stderr = process.communicate(timeout=200)
+        """The sweep logs in again, and repeats the refused pings."""
+        run = self.sweep_until_refused(lambda: None)
+        self.assertIn('rpc_ping: HTTP 401', run.stderr)
         self.assertEqual(
-            {**FLEET, **{f'guest-{n:04}': 'reachable' for n in range(1, 61)}},
-            {row['Name']: row['Verdict'] for row in json.loads(stdout)},
+            dict.fromkeys(self.live, 'reachable'),
+            {row['ID']: row['Verdict'] for row in run.rows},
         )
-        self.assertIn('69 guests: 66 reachable', stderr)
-        self.assertEqual(3, process.returncode)
-        self.assertIn('HTTP 401', stderr)
+        self.assertEqual(0, run.status)
 
     def test_a_keystone_that_is_gone_by_then_ends_the_sweep(self) -> None:
-        """What had answered stays; the rest says why it was not asked."""
-        with Sandbox(guests=60, token_lifetime=self.lifetime) as box:
-            process = base.start_openstack(
-                box,
-                *base.PING,
-                *('--all', '-f', 'json', '--long', '--rate', '1.5'),
-            )
-            self.wait_until_asked(process, box, 12)
-            box.kill('keystone')
-            stdout, stderr = process.communicate(timeout=200)
-        rows = json.loads(stdout)
-        self.assertEqual(69, len(rows))
-        verdicts = {row['Verdict'] for row in rows}
-        self.assertIn('reachable', verdicts)
-        self.assertIn('not-asked', {row['Reason'] for row in rows})
+        """The verdicts so far stay; the other guests are not asked."""
+        proxy = self.useFixture(gateways.ForwardProxy())
+
+        def refuse() -> None:
+            # trove-api still reaches Keystone: it answers 401, not 503.
+            proxy.refused = (self.box.plan.ports.keystone,)
+
+        run = self.sweep_until_refused(refuse, env=proxy.env)
+        self.assertIn('rpc_ping: HTTP 401', run.stderr)
+        self.assertEqual(self.live, [row['ID'] for row in run.rows])
         self.assertEqual(
-            set(),
-            {
-                row['Name']
-                for row in rows
-                if row['Verdict'] == 'unreachable' and row['Name'] != 'db-dead'
-            },
+            {'reachable', 'unknown'}, {row['Verdict'] for row in run.rows}
         )
-        self.assertNotIn('Traceback', stderr)
+        self.assertIn('not-asked', {row['Reason'] for row in run.rows})
+        self.assertEqual(1, run.status)
 
 
-class AllIsLostTest(base.TestCase):
-    """A fault in the middle of a sweep: it ends, and tells the truth."""
+class AllIsLostTest(faults.SweepTest):
+    """A fault in the middle of a sweep ends the sweep."""
 
-    guests = 300
-
-    def sweep_until(self, box: Sandbox, *arguments: str) -> Any:
-        """Start a sweep, and return it once it is in its middle."""
-        before = base.asked(box)
-        process = base.start_openstack(
-            box,
-            *base.PING,
-            *('--all', '-f', 'json', '--long', '--concurrency', '16'),
-            *arguments,
-        )
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        self.wait_until_asked(process, box, before + 60)
-        return process
+    @classmethod
+    def new_sandbox(cls) -> Sandbox:
+        return Sandbox(guests=80, agent_timeout=2, rate_limit=1_000_000)
 
     def assert_ended(
-        self, process: Any, reasons: set[str], advice: str
+        self, fault: Callable[[], None], reason: str, advice: str
     ) -> None:
-        stdout, stderr = process.communicate(timeout=100)
-        rows = json.loads(stdout)
-        self.assertEqual(self.guests + 9, len(rows))
-        up = [row for row in rows if row['Verdict'] == 'reachable']
-        self.assertGreater(len(up), 30)
-        self.assertLess(len(up), self.guests)
-        rest = {
-            row['Reason']
-            for row in rows
-            if row['Name'].startswith('guest') and row not in up
-        }
-        self.assertEqual(reasons, rest)
-        # No guest was called dead for it.
-        self.assertEqual(
-            set(),
-            {
-                row['Name']
-                for row in rows
-                if row['Verdict'] == 'unreachable' and row['Name'] != 'db-dead'
-            },
-        )
-        self.assertIn(advice, stderr)
-        self.assertNotIn('Traceback', stderr)
-        bad = any(row['Verdict'] in ('unreachable', 'error') for row in rows)
-        self.assertEqual(3 if bad else 1, process.returncode)
+        """Check that a sweep ends early after a fault."""
+        run = self.sweep_until(fault, '--concurrency', '8')
+        self.assert_ended_early(run, reason, advice)
 
     def test_a_killed_api_ends_the_sweep(self) -> None:
-        """Connections are refused, and the rest is not asked."""
-        with Sandbox(guests=self.guests, rate_limit=1_000_000) as box:
-            process = self.sweep_until(box, '--rate', '60')
-            box.kill('trove-api')
-            self.assert_ended(
-                process,
-                {'connection', 'not-asked'},
-                'The Trove API cannot be reached',
-            )
+        """Connections are refused; the other guests are not asked."""
+        self.assert_ended(
+            lambda: self.box.kill('trove-api'),
+            'connection',
+            'The Trove API cannot be reached',
+        )
 
     def test_a_broken_nova_ends_the_sweep(self) -> None:
-        """Trove answers 400 at once, and no guest is blamed."""
-        with Sandbox(guests=self.guests, rate_limit=1_000_000) as box:
-            process = self.sweep_until(box, '--rate', '60')
-            box.set_nova('broken')
-            self.assert_ended(
-                process,
-                {'compute-error', 'not-asked'},
-                'Look at Nova, not at the guest',
-            )
-
-    def test_a_stopped_broker_ends_the_sweep(self) -> None:
-        """The API hangs; one timeout later it is over."""
-        with self.rabbit_sandbox() as box:
-            process = self.sweep_until(box, '--rate', '60', '--timeout', '21')
-            box.kill('broker')
-            self.assert_ended(
-                process,
-                {'timeout', 'not-asked'},
-                'check the message bus (RabbitMQ)',
-            )
-
-    def test_a_broker_that_comes_back_leaves_no_live_guest_dead(self) -> None:
-        """Trove timed out on those in flight, and agents are not back yet."""
-        with self.rabbit_sandbox() as box:
-            process = self.sweep_until(box, '--rate', '20')
-            box.kill('broker')
-            box.start('broker')
-            stdout, stderr = process.communicate(timeout=200)
-        rows = json.loads(stdout)
-        self.assertEqual(self.guests + 9, len(rows))
-        dead = {row['Name'] for row in rows if row['Verdict'] == 'unreachable'}
-        self.assertEqual(set(), dead - {'db-dead'})
-        self.assertNotIn('Traceback', stderr)
-
-    def rabbit_sandbox(self) -> Sandbox:
-        """Return a sandbox whose Trove waits for guests as Trove does."""
-        if not rabbitmq.installed():
-            self.skipTest('RabbitMQ is not installed')
-        return Sandbox(
-            'rabbit',
-            guests=self.guests,
-            rate_limit=1_000_000,
-            agent_timeout=15,
+        """Trove answers 400 at once; the sweep blames no guest."""
+        self.assert_ended(
+            lambda: self.box.set_nova('broken'),
+            'compute-error',
+            'Look at Nova, not at the guest',
         )
