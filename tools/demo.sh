@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Bring up a Trove control plane on this machine, and ping its guests.
+# Start a Trove control plane on this machine, and ping its guests.
 #
-#   tools/demo.sh          show a tour, then stop everything
-#   tools/demo.sh --keep   show a tour, and leave the control plane up
+#   tools/demo.sh          show a tour, then stop the control plane
+#   tools/demo.sh --keep   show a tour, and leave the control plane running
 set -euo pipefail
 # shellcheck source=tools/environment.sh
 . "$(dirname "$0")/environment.sh"
@@ -29,7 +29,7 @@ if [ "${1:-}" = --keep ]; then
     printf -v here %q "$PWD"
     cat <<TXT
 
-The control plane is still up. To try more:
+The control plane still runs. Try more:
 
     export PATH=$here/.venv-demo/bin:\$PATH
     export OS_CLIENT_CONFIG_FILE=$here/.sandbox/run/clouds.yaml OS_CLOUD=sandbox
@@ -41,7 +41,7 @@ else
     python3 -m sandbox run -- tools/tour.sh
     cat <<'TXT'
 
-Everything is stopped. To leave the control plane up and try more:
+The control plane is stopped. To leave it running, and try more:
 
     tools/demo.sh --keep
 TXT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The tour that tools/demo.sh shows when the control plane runs.
+# The tour of tools/demo.sh. It needs a running sandbox.
 set -uo pipefail
 
 chapter() { printf '\n# %s\n' "$*"; }
 
-# show COMMAND...: run a command as a user would, and print its exit status.
+# show COMMAND...: print a command, run it, and print its exit status.
 show() {
     local quoted
     printf -v quoted ' %q' "$@"
@@ -18,33 +18,33 @@ ping=(openstack database instance rpc ping)
 chapter 'A healthy guest: its agent answers.'
 show "${ping[@]}" db-healthy
 
-chapter 'A dead guest: Trove asks, and waits (3 s here, 15 s by default).'
+chapter 'A dead guest: Trove waits for it (3 s here, 15 s by default).'
 show "${ping[@]}" db-dead
 
-chapter 'An agent that is too old for the ping: it answers, so RPC works.'
+chapter 'An old agent, which has no ping: it answers so, and RPC works.'
 show "${ping[@]}" db-old
 
-chapter 'An agent that fails, with a traceback and terminal escapes.'
+chapter 'An agent that fails, and sends a traceback and terminal escapes.'
 show "${ping[@]}" db-failing
 
 chapter 'Several guests, for people and for programs.'
 show "${ping[@]}" db-healthy db-dead db-old db-failing
 show "${ping[@]}" -f json -c Name -c Verdict -c RTT db-healthy db-dead
 
-chapter 'Nova is broken: Trove answers 400, but the guest is not to blame.'
+chapter 'Nova is broken: Trove answers 400 without asking the guest.'
 guest=$(openstack database instance list --all-projects -f value -c ID -c Name |
     awk '$2 == "db-healthy" { print $1 }')
 python3 -m sandbox nova broken
 show "${ping[@]}" "$guest"
 python3 -m sandbox nova ok
 
-chapter 'An agent restarts: wait until it is back.'
+chapter 'An agent restarts: --wait ends when it is back.'
 python3 -m sandbox guest db-healthy dead
 { sleep 4; python3 -m sandbox guest db-healthy answering; } &
 show "${ping[@]}" db-healthy --wait 60 --stable 2
 wait
 
-chapter 'The monitor: each change of a verdict is a line.'
+chapter 'The monitor prints a line for each change of a verdict.'
 monitor=(openstack database instance rpc monitor --all --interval 5)
 { sleep 8; python3 -m sandbox guest db-clustered dead; } &
 show timeout --foreground 20 "${monitor[@]}"

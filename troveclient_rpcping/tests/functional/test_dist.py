@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 
 import fixtures
@@ -29,53 +30,63 @@ import troveclient_rpcping
 ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
 
 
-class TestCase(testtools.TestCase):
+def run_clean(*command: str) -> tuple[int, str]:
+    """Run a command without the OpenStack and Python settings.
+
+    :returns: the exit status, and the output.
+    """
+    run = subprocess.run(
+        command,
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(('OS_', 'PYTHON'))
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    return run.returncode, run.stdout
+
+
+class DistTest(testtools.TestCase):
+    """A release is built once: an sdist, and a wheel from it."""
+
+    sdist: pathlib.Path
+    wheel: pathlib.Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        dist = cls.enterClassContext(tempfile.TemporaryDirectory())
+        status, output = run_clean(
+            *(sys.executable, '-m', 'build', '--outdir', dist, str(ROOT))
+        )
+        assert status == 0, output
+        (cls.sdist,) = pathlib.Path(dist).glob('*.tar.gz')
+        (cls.wheel,) = pathlib.Path(dist).glob('*.whl')
+
     def setUp(self) -> None:
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
     def run_clean(self, *command: str) -> str:
-        """Run a command without the OpenStack and Python settings."""
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(('OS_', 'PYTHON'))
-        }
-        run = subprocess.run(
-            command,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-        self.assertEqual(0, run.returncode, run.stdout)
-        return run.stdout
+        """Run a command that must succeed; return its output."""
+        status, output = run_clean(*command)
+        self.assertEqual(0, status, output)
+        return output
 
-    def build(self, source: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-        """Build as a release is built: an sdist, and a wheel from it."""
-        dist = self.folder / f'dist-of-{source.name}'
-        self.run_clean(
-            *(sys.executable, '-m', 'build', '--outdir', str(dist)),
-            str(source),
-        )
-        (sdist,) = dist.glob('*.tar.gz')
-        (wheel,) = dist.glob('*.whl')
-        return sdist, wheel
-
-
-class SdistTest(TestCase):
     def test_a_release_is_fit_for_the_index(self) -> None:
         """twine accepts its metadata and its README."""
         twine = (sys.executable, '-m', 'twine', 'check', '--strict')
-        self.run_clean(*twine, *map(str, self.build(ROOT)))
+        self.run_clean(*twine, str(self.sdist), str(self.wheel))
 
     def test_the_demo_runs_from_an_unpacked_sdist(self) -> None:
         """The demo needs no git and no file beside the sdist."""
-        sdist, _ = self.build(ROOT)
-        with tarfile.open(sdist) as archive:
+        with tarfile.open(self.sdist) as archive:
             archive.extractall(self.folder, filter='data')
-        unpacked = self.folder / sdist.name.removesuffix('.tar.gz')
+        unpacked = self.folder / self.sdist.name.removesuffix('.tar.gz')
         self.useFixture(
             fixtures.EnvironmentVariable(
                 # The control plane is the one that is installed already.
@@ -87,12 +98,9 @@ class SdistTest(TestCase):
         statuses = re.findall(r'^\[exit status (\d+)\]$', said, re.MULTILINE)
         self.assertEqual('0 3 0 3 3 3 1 0 124 2', ' '.join(statuses), said)
 
-
-class WheelTest(TestCase):
     def test_a_wheel_adds_its_commands_and_changes_nothing_else(self) -> None:
         """The other commands of openstackclient are unchanged."""
-        _, wheel = self.build(ROOT)
-        with zipfile.ZipFile(wheel) as archive:
+        with zipfile.ZipFile(self.wheel) as archive:
             names = archive.namelist()
         self.assertIn('troveclient_rpcping/py.typed', names)
         self.assertEqual(
@@ -113,7 +121,7 @@ class WheelTest(TestCase):
         before = self.run_clean(*listing)
         self.assertNotIn('rpc ping', before)
 
-        self.run_clean(*pip, str(wheel))
+        self.run_clean(*pip, str(self.wheel))
         after = self.run_clean(*listing)
         for command in ('monitor', 'ping'):
             ours = f"'database instance rpc {command}', "

@@ -119,7 +119,7 @@ class MiddleTest(faults.SweepTest):
             *('--rate', '20', '--concurrency', '16', *self.live),
         )
         self.wait_until(command, lambda: self.asked(slow) > before)
-        self.wait_for_pings(command, 10)
+        # At once: the slow agent answers soon.
         os.kill(self.worker_of(slow), signal.SIGKILL)
         run = self.end(command)
         self.assertEqual(self.live, [row['ID'] for row in run.rows])
