@@ -82,7 +82,7 @@ class RunbookTest(base.TestCase):
             'PATH': os.pathsep.join(path),
             'folder': str(self.folder),
             'instance': 'db-healthy',
-            'PATIENCE': '8',
+            'PATIENCE': '12',
         }
         (self.folder / 'contrib').symlink_to(ROOT / 'contrib')
 
@@ -208,7 +208,9 @@ class RunbookTest(base.TestCase):
             OPENSTACK=str(base.program('openstack')),
             PATIENCE='1',
         )
-        self.assertEqual((3, '', ''), (run.status, run.stdout, run.stderr))
+        self.assertEqual(('', ''), (run.stdout, run.stderr))
+        # A busy machine has no verdict within this patience, and ends with 1.
+        self.assertIn(run.status, (1, 3))
         self.assertEqual(['bad', 'failed'], self.files())
         self.assertNotIn('old', (self.folder / 'failed').read_text())
 
