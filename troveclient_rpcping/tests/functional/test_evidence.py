@@ -126,7 +126,7 @@ class EvidenceTest(faults.SweepTest):
         )
         self.assertEqual(1 if unknown else 0, run.status)
         if ('unknown', 'message-bus') in unknown:
-            self.assertRegex(run.stderr, f'guests?.*: .* {NO_REPAIR}')
+            self.assertRegex(run.stderr, f'[Gg]uests?.*: .* {NO_REPAIR}')
 
 
 @unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')

@@ -80,7 +80,7 @@ class WaitTest(base.TestCase):
 
     def test_a_guest_that_stays_dead_is_unreachable(self) -> None:
         """After the time its row and the exit status report it."""
-        process = self.begin('db-dead', 'db-healthy', '--wait', '6')
+        process = self.begin('db-dead', 'db-healthy', '--wait', '8')
         run = self.end(process, ['2 guests: 1 reachable, 1 unreachable, .*'])
         self.assertEqual(
             ['unreachable', 'reachable'], [row['Verdict'] for row in run.rows]
