@@ -40,7 +40,9 @@ def fleet(live: int, dead: int = 0, deaf: int = 0) -> tuple[Fleet, ...]:
 
 
 # In these troubles, no sweep may call a live guest dead. In the others, about
-# one of 1,000 does; with one worker of 5 cut off, one of 5,000 did.
+# one of 1,000 does. With one worker of 5 cut off, one of 5,000 did: a live
+# guest with a stale heartbeat hid that worker, and one timeout is proof for
+# such a guest.
 NEVER = [Trouble.NONE, Trouble.CUT_2, Trouble.OUTAGE, Trouble.FROZEN]
 
 
