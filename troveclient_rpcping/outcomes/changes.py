@@ -98,11 +98,9 @@ class Wave:
     """Many guests became bad that have something in common.
 
     :param common: what they have in common.
-    :param seconds: always None: no verdict ended.
     """
 
     common: CommonTrait
-    seconds: float | None = None
 
 
 Change = GuestChange | ControlPlaneChange | Wave

@@ -26,6 +26,7 @@ import dataclasses
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import PERCENTILES
@@ -42,8 +43,6 @@ _SERVICE = 'TROVE GUEST RPC'
 # The longest sentence in the first line, in characters. Old releases of NRPE
 # cut the output at 1 KiB, and the performance data come last.
 _SENTENCE_LIMIT = 400
-
-_BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
 
 # The percentile of the round-trip times that has thresholds.
 _WATCHED = 'p95'
@@ -92,7 +91,7 @@ class Report:
         """The number of guests with each verdict, and the reasons."""
         reachable = self._summary.verdicts[Verdict.REACHABLE]
         said = f'{reachable} of {self._summary.guests} guests reachable'
-        for name, among in (('bad', _BAD), ('unknown', (Verdict.UNKNOWN,))):
+        for name, among in (('bad', BAD), ('unknown', (Verdict.UNKNOWN,))):
             some = [each for each in self._results if each.verdict in among]
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'

@@ -32,7 +32,6 @@ from prometheus_client import core
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
@@ -296,7 +295,7 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
     )
     # Prometheus drops a whole scrape for a series that comes twice.
     guests = {
-        _label(each.target.instance_id): (each.target, each.result)
+        each.target.instance_id: (each.target, each.result)
         for each in outcomes
         if each.target.instance_id is not None
     }
@@ -314,17 +313,13 @@ def _names(target: Target) -> dict[str, str]:
     row = target.instance
     server = (row.server if row else None) or Server()
     return {
-        'name': _label(target.name),
-        'project_id': _label(row.project_id if row else None),
-        'datastore': _label(row.datastore if row else None),
-        'host': _label(server.host),
-        'server_id': _label(server.id),
-        'server_status': _label(server.status),
+        'name': target.name or '',
+        'project_id': (row.project_id if row else None) or '',
+        'datastore': (row.datastore if row else None) or '',
+        'host': server.host or '',
+        'server_id': server.id or '',
+        'server_status': server.status or '',
     }
-
-
-def _label(text: str | None) -> str:
-    return plaintext.one_line(text or '')
 
 
 def _unknown(guests: float | None) -> list[core.Metric]:

@@ -33,6 +33,7 @@ from troveclient_rpcping.outcomes.changes import GuestChange
 from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.changes import Wave
+from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.verdict import PingResult
@@ -54,8 +55,6 @@ _NAME = 80
 # A sweep is stale after this many intervals, but not before this many seconds.
 _STALE_INTERVALS = 3
 _STALE_SECONDS = 60.0
-
-_DOWN = (Verdict.UNREACHABLE, Verdict.ERROR)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +163,7 @@ class Status:
     @property
     def down(self) -> int:
         """How many guests are unreachable or in error."""
-        return sum(self.verdicts[each] for each in _DOWN)
+        return sum(self.verdicts[each] for each in BAD)
 
     def age(self, now: datetime.datetime) -> float | None:
         """Return how many seconds ago the last good sweep ended, if any did.
@@ -239,7 +238,7 @@ class Board:
         guests = sorted(
             watch.not_reachable,
             key=lambda each: (
-                each.result.verdict not in _DOWN,
+                each.result.verdict not in BAD,
                 each.result.reason is Reason.SERVER_OFF,
                 -each.since,
             ),
@@ -311,16 +310,16 @@ def _guest(
     server = (row.server if row else None) or Server()
     result = known.result
     return Guest(
-        instance_id=plaintext.one_line(known.instance_id),
+        instance_id=known.instance_id,
         name=plaintext.one_line(known.name or '', _NAME),
         verdict=result.verdict,
         reason=result.reason,
         detail=result.detail,
         since=when - datetime.timedelta(seconds=now - known.since),
-        project_id=_clean(row.project_id if row else None),
-        datastore=_clean(row.datastore if row else None),
-        host=_clean(server.host),
-        request_id=_clean(result.request_id),
+        project_id=(row.project_id if row else None) or '',
+        datastore=(row.datastore if row else None) or '',
+        host=server.host or '',
+        request_id=plaintext.one_line(result.request_id or ''),
     )
 
 
@@ -329,7 +328,7 @@ def _event(change: Change, when: datetime.datetime) -> Event:
         result = change.result
         return Event(
             when=when,
-            instance_id=plaintext.one_line(change.instance_id),
+            instance_id=change.instance_id,
             name=plaintext.one_line(change.name or '', _NAME),
             before=change.before or 'new',
             after=change.after or 'gone',
@@ -360,7 +359,3 @@ def _words(failure: Failure) -> str:
         return f'no sweep: {failure.detail}'
     guests = f'{failure.unknown} of {failure.guests} guests unknown'
     return f'{guests}, {failure.reason}: {failure.detail}'
-
-
-def _clean(text: str | None) -> str:
-    return plaintext.one_line(text or '')

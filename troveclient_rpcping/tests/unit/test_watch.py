@@ -99,6 +99,7 @@ class WatchTest(testtools.TestCase):
             (died.before, died.after, died.seconds),
         )
         (back,) = self.sweep(a=UP)
+        assert isinstance(back, GuestChange)
         self.assertEqual(10.0, back.seconds)
 
     def test_guests_come_and_go(self) -> None:
@@ -139,6 +140,7 @@ class WatchTest(testtools.TestCase):
         self.sweep(a=UP)
         self.sweep(a=UP)
         (gone,) = self.sweep()
+        assert isinstance(gone, GuestChange)
         self.assertEqual(20.0, gone.seconds)
 
     def test_a_guest_changes_while_others_are_unknown(self) -> None:
@@ -226,8 +228,10 @@ class WatchTest(testtools.TestCase):
         self.assertEqual(Reason.COMPUTE_ERROR, change.after.reason)
         self.assertEqual(20.0, change.seconds)
         (change,) = self.sweep(a=CUT)
+        assert isinstance(change, ControlPlaneChange)
         self.assertEqual(10.0, change.seconds)
         (end,) = self.sweep(a=UP)
+        assert isinstance(end, ControlPlaneChange)
         self.assertEqual(40.0, end.seconds)
 
     def test_a_failure_of_most_guests_is_another_failure(self) -> None:
