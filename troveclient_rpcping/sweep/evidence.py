@@ -157,10 +157,9 @@ class Evidence:
 
         :returns: None for more than is reasonable.
         """
-        # A stale heartbeat is a second sign, unless pings get lost, and so is
-        # a long row of timeouts: no worker hides behind them.
-        enough = (stale and not self.lost) or timeouts >= _MANY_TIMEOUTS
-        counted = self.answered if enough else self._undisturbed
+        # No worker hides behind a long row of timeouts.
+        many = timeouts >= _MANY_TIMEOUTS
+        counted = self.answered if many else self._undisturbed
         return _missing(counted, self._missed, timeouts, self._alike(stale))
 
     def wants_controls(self, timeouts: int, *, stale: bool) -> bool:
