@@ -90,21 +90,18 @@ class Evidence:
         self.spacing = 0.0
         self._live = {False: 0, True: 0}
         self._silences: list[tuple[float, float]] = []
-        # When the answered pings were sent that count, in order.
+        # When the answers came that count, in order.
         self._counted: list[float] = []
 
-    def answer(
-        self, sent: float, now: float, *, new: bool, stale: bool
-    ) -> None:
+    def answer(self, now: float, *, new: bool, stale: bool) -> None:
         """Record that an agent answered a ping.
 
-        :param sent: when the ping was sent.
         :param now: when the answer arrived.
         :param new: whether its guest had not answered before in this sweep.
         :param stale: whether the heartbeat of that guest is stale.
         """
         self.answered += 1
-        bisect.insort(self._counted, sent)
+        self._counted.append(now)
         self._live[stale] += new
         before = -math.inf if self.last is None else self.last
         if now - before > _SILENCE:
@@ -113,9 +110,7 @@ class Evidence:
 
     def timeout(self, sent: float, now: float) -> None:
         """Record a ping that timed out, and may have held a worker."""
-        begin = bisect.bisect_right(self._counted, sent)
-        end = bisect.bisect_left(self._counted, now)
-        del self._counted[begin:end]
+        del self._counted[bisect.bisect_right(self._counted, sent) :]
 
     def lose(self, pings: int = 1) -> None:
         """Record pings that timed out though their guest answers."""
@@ -186,7 +181,7 @@ class Evidence:
 
     @property
     def _undisturbed(self) -> int:
-        return bisect.bisect_left(self._counted, self.waits_since)
+        return bisect.bisect_right(self._counted, self.waits_since)
 
     @property
     def _missed(self) -> int:
@@ -207,7 +202,7 @@ def _missing(
 
     :param alike: how many live guests could be taken for the dead one.
     """
-    least = max(0, ENOUGH - answered) if alike >= 1 else 0
+    least = max(0, ENOUGH - answered)
 
     def suffices(more: int) -> bool:
         pings = answered + lost + more

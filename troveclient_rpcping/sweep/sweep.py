@@ -456,7 +456,7 @@ class Sweep:
             and task.guest.row is not None
             and task.guest.row.is_stale
         )
-        self.evidence.answer(sent.now, now, new=new, stale=stale)
+        self.evidence.answer(now, new=new, stale=stale)
         self._asked.clear()
         self._breaker.heard()
         self._witnesses.dismiss()
@@ -577,8 +577,7 @@ class Sweep:
             is_stalled=self._is_stalled(now),
             is_alone=self._is_alone,
         )
-        helpful = self._pending.decide(scene)
-        self._wants_controls = helpful or self._expects_controls(now)
+        self._wants_controls = self._pending.decide(scene)
 
     def _look_for_an_answer(self, now: float) -> None:
         """Look for other guests, or give up, before the first answer."""
@@ -606,17 +605,3 @@ class Sweep:
         return not self._witnesses.asked and (
             self._pinged == 1 or self._witnesses.listing is Listing.MISSING
         )
-
-    def _expects_controls(self, now: float) -> bool:
-        """Whether guests under way may need controls for their verdict."""
-        for sent in self._flight.values():
-            task = sent.task
-            if task is None or now - sent.now < _LONG:
-                continue
-            row = task.guest.row or self._witnesses.row(task.guest.instance_id)
-            if row is not None and (row.is_off or row.is_busy):
-                continue
-            stale = row is not None and row.is_stale
-            if stale and self.evidence.missing(1, stale=True):
-                return True
-        return False

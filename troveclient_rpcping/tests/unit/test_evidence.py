@@ -25,7 +25,7 @@ def seen(answers: int, *, lost: int = 0, stale: int = 0) -> Evidence:
     """Return the record of a sweep whose live guests answered once."""
     evidence = Evidence()
     for number in range(answers):
-        evidence.answer(0.0, 0.0, new=True, stale=number < stale)
+        evidence.answer(0.0, new=True, stale=number < stale)
     evidence.lose(lost)
     return evidence
 
@@ -33,7 +33,7 @@ def seen(answers: int, *, lost: int = 0, stale: int = 0) -> Evidence:
 def answers(*times: float) -> Evidence:
     evidence = Evidence()
     for time in times:
-        evidence.answer(time, time, new=True, stale=False)
+        evidence.answer(time, new=True, stale=False)
     return evidence
 
 
@@ -98,8 +98,8 @@ class ProofTest(testtools.TestCase):
 
     def test_one_timeout_and_a_stale_heartbeat_are_two_signs(self) -> None:
         """The heartbeats of the guests that answer are fresh."""
-        self.assertTrue(seen(20).proves(1, stale=True))
-        self.assertFalse(seen(20, stale=20).proves(1, stale=True))
+        self.assertTrue(seen(50).proves(1, stale=True))
+        self.assertFalse(seen(50, stale=50).proves(1, stale=True))
 
     def test_one_timeout_is_never_enough_with_a_fresh_heartbeat(self) -> None:
         """The number of other answers does not matter."""
@@ -118,13 +118,14 @@ class ProofTest(testtools.TestCase):
         assert missing is not None
         self.assertGreater(missing, 0)
         for _ in range(missing):
-            evidence.answer(0.0, 0.0, new=False, stale=False)
+            evidence.answer(0.0, new=False, stale=False)
         self.assertTrue(evidence.proves(2, stale=False))
 
     def test_too_few_pings_prove_nothing(self) -> None:
         """A worker without the bus may not have had a ping yet."""
         evidence = seen(3)
-        self.assertEqual(ENOUGH - 3, evidence.missing(5, stale=False))
+        for stale in (False, True):
+            self.assertEqual(ENOUGH - 3, evidence.missing(5, stale=stale))
 
     def test_each_lost_ping_demands_more_timeouts(self) -> None:
         """Two timeouts, then three, and in the end no number suffices."""
@@ -160,20 +161,24 @@ class ProofTest(testtools.TestCase):
         self.assertFalse(evidence.proves(2, stale=False))
         self.assertTrue(evidence.wants_controls(2, stale=False))
 
-    def test_pings_that_were_sent_beside_a_timeout_do_not_count(self) -> None:
+    def test_answers_that_came_beside_a_timeout_do_not_count(self) -> None:
         """The timeout may have held the worker that loses pings."""
-        evidence = Evidence()
-        for number in range(200):
-            sent = number / 10
-            evidence.answer(sent, sent, new=True, stale=False)
-        before = evidence.missing(2, stale=False)
-        evidence.timeout(5.0, 20.0)
-        after = evidence.missing(2, stale=False)
-        assert before is not None
-        assert after is not None
-        self.assertGreater(after, before)
-        # With a stale heartbeat, these pings count.
+        evidence = answers(*(number / 10 for number in range(200)))
         self.assertTrue(evidence.proves(1, stale=True))
+        evidence.timeout(4.0, 20.0)
+        for timeouts, stale in ((1, True), (2, False)):
+            missing = evidence.missing(timeouts, stale=stale)
+            assert missing is not None
+            # The answers of the first four seconds still count.
+            self.assertGreaterEqual(missing, ENOUGH - 41)
+
+    def test_answers_count_only_until_the_oldest_request_was_sent(
+        self,
+    ) -> None:
+        """That request may become a timeout."""
+        evidence = answers(*(number / 10 for number in range(200)))
+        evidence.waits_since = 4.0
+        self.assertEqual(ENOUGH - 41, evidence.missing(1, stale=True))
 
     def test_lost_pings_stop_the_search_for_controls(self) -> None:
         """With enough controls, further timeouts are better evidence."""
@@ -199,7 +204,7 @@ class ProofTest(testtools.TestCase):
                         answered += 1
                 evidence = seen(20, lost=lost)
                 for _ in range(answered - 20):
-                    evidence.answer(0.0, 0.0, new=False, stale=False)
+                    evidence.answer(0.0, new=False, stale=False)
                 needed = next(
                     (n for n in range(6) if evidence.proves(n, stale=False)),
                     None,
