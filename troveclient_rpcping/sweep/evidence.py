@@ -12,18 +12,18 @@
 
 """What a timeout is worth: whether a guest may be called dead.
 
-Trove's word for a dead guest, for a broken message bus and for one worker of
-trove-api that lost its own connection to the bus is the same: its call timed
-out. So a timeout counts only if agents answered all the while. And the pings
-of the guests that answer show how many pings get lost on the way: if such a
-guest also timed out, a ping was lost. The more of them, the more timeouts in a
-row it takes. The page "Verdicts" tells the rules.
+Trove says the same of a dead guest, of a broken message bus, and of one worker
+of trove-api that lost its own connection to the bus: its call timed out. So a
+timeout counts only if agents answered all the while. And a guest that times
+out first and answers later shows that a ping was lost on the way. The more
+pings get lost, the more timeouts in a row prove a death. The page "Verdicts"
+explains the rules.
 
-A worker that serves one request at a time, and has lost the bus, is out of
-reach while a lost ping holds it: what answers meanwhile went through other
-workers, and says nothing of it. So a ping counts for the verdict on a silent
-guest only if no timeout was under way when it was sent. A request that is
-still under way may become one.
+A worker that serves one request at a time and lost the bus is out of reach
+while a lost ping holds it. What answers meanwhile went through other workers,
+and proves nothing about this one. So an answer counts for the verdict on a
+silent guest only if it came while no request waited that timed out later. A
+request that is still under way may be such a request.
 """
 
 from __future__ import annotations
@@ -39,14 +39,18 @@ CONTROL = 1.0
 #: whatever share of the pings gets lost.
 RISK = 0.001
 
+#: The same once pings were seen to get lost. A live guest then often has some
+#: timeouts in a row, and one sweep in 1,000 would be many.
+RISK_WITH_LOSSES = 0.00001
+
 #: The most pings of one guest that times out.
 MOST_TIMEOUTS = 5
 
 # Only a guest that --wait waits for has this many timeouts in a row.
 _MANY_TIMEOUTS = 10
 
-#: Answered pings without which no row of timeouts proves anything. One worker
-#: of five that is cut off hides from 50 pings once in 70,000 times.
+#: Without so many answers, no row of timeouts proves anything. One worker of
+#: five that is cut off hides from 50 pings once in 70,000 times.
 ENOUGH = 50
 
 # The most controls that are reasonable for one verdict.
@@ -90,7 +94,7 @@ class Evidence:
         self.spacing = 0.0
         self._live = {False: 0, True: 0}
         self._silences: list[tuple[float, float]] = []
-        # When the answers came that count, in order.
+        # The times of the answers that count, in order.
         self._counted: list[float] = []
 
     def answer(self, now: float, *, new: bool, stale: bool) -> None:
@@ -108,7 +112,7 @@ class Evidence:
             self._silences.append((before, now))
         self.last = now
 
-    def timeout(self, sent: float, now: float) -> None:
+    def timeout(self, sent: float) -> None:
         """Record a ping that timed out, and may have held a worker."""
         del self._counted[bisect.bisect_right(self._counted, sent) :]
 
@@ -167,8 +171,7 @@ class Evidence:
             return True
         if self.lost:
             # Further timeouts tell more than controls that get lost, too.
-            few = self.lost < _LOST and self._undisturbed < ENOUGH
-            return few and not stale
+            return self.lost < _LOST and self._undisturbed < ENOUGH
         return bool(self.missing(timeouts, stale=stale))
 
     @property
@@ -203,10 +206,11 @@ def _missing(
     :param alike: how many live guests could be taken for the dead one.
     """
     least = max(0, ENOUGH - answered)
+    risk = RISK_WITH_LOSSES if lost else RISK
 
     def suffices(more: int) -> bool:
         pings = answered + lost + more
-        return alike * _chance(pings, lost, timeouts) < RISK
+        return alike * _chance(pings, lost, timeouts) < risk
 
     # The chance falls with each further ping.
     if not suffices(_MOST_CONTROLS):

@@ -249,7 +249,7 @@ class Sweep:
         self._capacity.ended(question, now, result.rtt if heard else None)
         if result.reason is Reason.AGENT_TIMEOUT:
             self._capacity.timed_out(now - sent.now)
-            self.evidence.timeout(sent.now, now)
+            self.evidence.timeout(sent.now)
         elif result.reason is Reason.TIMEOUT:
             self._capacity.gave_up(sent.now, now)
         if heard:

@@ -165,7 +165,7 @@ class ProofTest(testtools.TestCase):
         """The timeout may have held the worker that loses pings."""
         evidence = answers(*(number / 10 for number in range(200)))
         self.assertTrue(evidence.proves(1, stale=True))
-        evidence.timeout(4.0, 20.0)
+        evidence.timeout(4.0)
         for timeouts, stale in ((1, True), (2, False)):
             missing = evidence.missing(timeouts, stale=stale)
             assert missing is not None
