@@ -31,9 +31,11 @@ _CALM = 2
 _FIRST = 4
 _CALM_ROUND_TRIPS = 16
 
-# A full window is quick if its round trips take at most this many usual ones:
-# a request then waits for others for half of a usual round trip.
+# In a quick window, a request waits for others for half of a usual round trip;
+# or, where round trips are short, for two of them, up to this many seconds.
 _QUICK = 1.5
+_SHORT = 3.2
+_WAIT = 0.1
 
 # The first round trips may meet workers that just wake up. A window that takes
 # less than this share of the usual time sets a new usual time.
@@ -341,12 +343,12 @@ class Capacity:
         """
         if self._usual is None or took < _WOKEN * self._usual:
             self._usual = took
-        slower = took / self._usual
-        # By Little's law: as many requests as are served side by side.
-        served = self._places / slower
-        if slower > _QUICK:
+        usual = self._usual
+        quick = max(_QUICK * usual, min(_SHORT * usual, usual + _WAIT))
+        if took > quick:
             self._doubling = False
-            self._places = max(_CALM, min(round(served), self._places))
+            # By Little's law, the round trips of so many requests are quick.
+            self._places = max(_CALM, round(self._places * quick / took))
         else:
             step = self._places if self._doubling else 1
             self._places = min(self._places + step, self.most)
