@@ -39,9 +39,10 @@ CONTROL = 1.0
 #: whatever share of the pings gets lost.
 RISK = 0.001
 
-#: The same once pings were seen to get lost. A live guest then often has some
-#: timeouts in a row, and one sweep in 1,000 would be many.
+#: The same if more than this share of the pings was seen to get lost. A worker
+#: may have lost the bus then, and many live guests time out.
 RISK_WITH_LOSSES = 0.00001
+_FEW_LOST = 0.01
 
 #: The most pings of one guest that times out.
 MOST_TIMEOUTS = 5
@@ -206,10 +207,10 @@ def _missing(
     :param alike: how many live guests could be taken for the dead one.
     """
     least = max(0, ENOUGH - answered)
-    risk = RISK_WITH_LOSSES if lost else RISK
 
     def suffices(more: int) -> bool:
         pings = answered + lost + more
+        risk = RISK_WITH_LOSSES if lost > _FEW_LOST * pings else RISK
         return alike * _chance(pings, lost, timeouts) < risk
 
     # The chance falls with each further ping.
