@@ -14,8 +14,8 @@
 
 For each ping, Trove asks Nova for the server of the instance, and Neutron for
 its ports (trove/instance/models.py, ``load_instance``). For each listing,
-Trove asks Nova for all servers. This program makes the replies once. The
-supervisor runs it. It needs no package.
+Trove asks Nova for all servers. The supervisor runs this program, which builds
+each reply once and needs no package.
 """
 
 import asyncio

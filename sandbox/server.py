@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""One server process: to start, to await, to stop and to kill."""
+"""One server process: start it, await it, stop it, kill it."""
 
 import asyncio
 from collections.abc import Awaitable

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The servers of a sandbox and their faults: carries out the orders."""
+"""Start, stop and break the servers of a sandbox, as the orders say."""
 
 import asyncio
 import dataclasses

@@ -208,20 +208,6 @@ class MetricsTest(testtools.TestCase):
         }
         self.assertEqual(served, documented)
 
-    def test_the_page_lists_the_alerts_that_exist(self) -> None:
-        """An operator looks up there what an alert means."""
-        rules = (ROOT / 'contrib/prometheus/alerts.yaml').read_text()
-        self.assertEqual(
-            sorted(re.findall(r'alert: (\w+)', rules)),
-            sorted(
-                re.findall(
-                    r'^   \* - ``(Trove\w+)``$',
-                    page('user/prometheus.rst'),
-                    re.MULTILINE,
-                )
-            ),
-        )
-
 
 class AlertsTest(testtools.TestCase):
     """The page "Which alert, what now"."""
@@ -261,11 +247,12 @@ class ArchitectureTest(testtools.TestCase):
         path = PACKAGE / name.replace('.', '/')
         return path.with_suffix('.py').exists() or path.is_dir()
 
-    def test_every_module_in_the_picture_exists(self) -> None:
-        """A module that is renamed must be renamed in the picture."""
+    def test_the_picture_has_the_rooms_that_exist(self) -> None:
+        """A room that is new or renamed must change in the picture."""
         named = self.named()
-        self.assertGreater(len(named), 20)
         self.assertEqual([], [name for name in named if not self.exists(name)])
+        rooms = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+        self.assertEqual(set(), rooms - {'tests'} - named)
 
     def test_every_module_in_the_text_exists(self) -> None:
         """The text names modules with their folder."""
@@ -276,16 +263,6 @@ class ArchitectureTest(testtools.TestCase):
         )
         self.assertGreater(len(named), 10)
         self.assertEqual([], [name for name in named if not self.exists(name)])
-
-    def test_picture_or_text_has_every_module_of_engine_and_sweep(
-        self,
-    ) -> None:
-        """The way of a ping leaves out no module."""
-        text = page('contributor/architecture.rst')
-        known = self.named() | set(re.findall(r'``([a-z]+\.\w+)``', text))
-        for room in ('engine', 'sweep'):
-            for path in (PACKAGE / room).glob('[a-z]*.py'):
-                self.assertIn(f'{room}.{path.stem}', known)
 
 
 class ExamplesTest(testtools.TestCase):
