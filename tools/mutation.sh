@@ -20,8 +20,8 @@
 
 set -eu
 
-all='verdict reply sweep/breaker engine/engine engine/login engine/pacing
-    sweep/evidence sweep/repeat outcomes/series outcomes/changes osc/exits'
+all='verdict reply sweep/breaker engine/engine engine/pacing sweep/evidence
+    sweep/repeat outcomes/series outcomes/changes osc/exits'
 
 # The tests of a module. They run once for each mutant, so they must be quick.
 tests_of() {
@@ -29,7 +29,6 @@ tests_of() {
     verdict) echo verdict reply ;;
     reply) echo reply verdict ;;
     engine/engine) echo engine repeat sweep ;;
-    engine/login) echo engine ;;
     sweep/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
     outcomes/series) echo repeat.SeriesTest osc ;;
     osc/exits) echo osc ;;

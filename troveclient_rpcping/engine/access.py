@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The address, the token and the TLS settings of the keystoneauth session.
+"""The endpoint, the token and the TLS settings of the keystoneauth session.
 
 The session has the user's settings for a connection. libcurl sends the pings,
 so this module hands the settings to libcurl.
@@ -19,6 +19,7 @@ so this module hands the settings to libcurl.
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from typing import Any
 import urllib.parse
@@ -30,9 +31,13 @@ from requests import utils as requests_utils
 
 from troveclient_rpcping import transport
 
+#: Seconds between two logins of a sweep. If an API process refuses every
+#: token, there must not be a login for each request.
+PAUSE = 5.0
+
 
 class Access:
-    """The endpoint, and the session's settings for it.
+    """The endpoint, the token, and the session's settings for both.
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
     :raises SessionRequired: the client was made without a session.
@@ -43,11 +48,13 @@ class Access:
         self._session = self._client.session
         self.endpoint = transport.endpoint(self._client)
         self.user_agent: str = self._client.user_agent or transport.USER_AGENT
+        #: The header lines of a request, the token among them. There is a new
+        #: list for each token.
+        self.headers: list[str] = []
+        self._not_before = -math.inf
 
-    def headers(self) -> list[str]:
-        """Return the header lines of a request, the token among them.
-
-        Log in if there is no valid token.
+    def log_in(self) -> None:
+        """Get a token, unless the session has a valid one.
 
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
@@ -64,11 +71,25 @@ class Access:
         ]
         if not all(map(str.isascii, lines)):
             raise transport.unsendable_token()
-        return lines
+        self.headers = lines
 
-    def renew(self) -> None:
-        """Drop the token, so that the next :meth:`headers` logs in again."""
+    def renewed(self, refused: list[str], now: float) -> bool:
+        """Replace a token that the API refused, once for all its requests.
+
+        :param refused: the headers of the refused request.
+        :param now: the time in seconds.
+        :returns: whether to send the request again, with the headers of now.
+            If the last login was a moment ago, that would not help.
+        :raises keystoneauth1.exceptions.ClientException: no login.
+        """
+        if refused is not self.headers:
+            return True
+        if now < self._not_before:
+            return False
+        self._not_before = now + PAUSE
         self._session.invalidate(self._client.auth)
+        self.log_in()
+        return True
 
     def time(self, url: str, seconds: float) -> None:
         """Add a request to the timings of the session, if it keeps timings.

@@ -30,8 +30,6 @@ from keystoneauth1 import exceptions as ksa_exceptions
 from troveclient_rpcping import transport
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.handle import Handle
-from troveclient_rpcping.engine.login import Login
-from troveclient_rpcping.engine.login import refuses_user
 from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.engine.questions import Agenda
@@ -41,6 +39,10 @@ from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 
 LOG = logging.getLogger(__name__)
+
+# Trove's message to a caller without an admin role (trove/common/auth.py). Any
+# other 401 comes from keystonemiddleware, and concerns the token.
+_NOT_ADMIN = 'User does not have admin privileges.'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +81,6 @@ class Engine:
         self._deadline = math.inf if deadline is None else deadline
         self._login_may_fail = login_may_fail
         self._clock = clock
-        self._login = Login(access, clock)
         self._loop = Loop()
         self._idle: list[Handle] = []
         self._under_way: dict[Handle, _Sent] = {}
@@ -99,7 +100,7 @@ class Engine:
             at the start.
         """
         try:
-            self._login.begin()
+            self._access.log_in()
             self._fill(self._clock())
             while not self._agenda.done:
                 ended = self._loop.wait(self._pause())
@@ -144,7 +145,7 @@ class Engine:
     def _send(self, question: Question, now: float) -> None:
         handle = self._idle.pop() if self._idle else Handle(self._access)
         url = self._access.endpoint + question.path
-        headers = self._login.headers
+        headers = self._access.headers
         handle.prepare(
             url,
             headers,
@@ -204,9 +205,14 @@ class Engine:
     def _is_renewed(self, refused: list[str], now: float) -> bool:
         """Whether a new token makes it worth sending a request again."""
         try:
-            return self._login.renewed(refused)
+            return self._access.renewed(refused, now)
         except ksa_exceptions.ClientException as error:
             if not self._login_may_fail:
                 why = f'The token expired, and a new login failed: {error}'
                 self._agenda.end(why, now)
             return False
+
+
+def refuses_user(reply: Reply) -> bool:
+    """Whether Trove refuses the user, whatever the token."""
+    return reply.status == 401 and reply.fault == _NOT_ADMIN

@@ -54,7 +54,8 @@ class Loop:
         # The descriptors in the selector, which is slow to list them.
         self._watched: set[int] = set()
         self._closed = False
-        self._due: float | None = None
+        # When libcurl wants to be called again.
+        self._due = math.inf
         # The requests under way, and when each of them times out.
         self._running: dict[pycurl.Curl, tuple[Handle, float]] = {}
         # None of them times out before that.
@@ -74,32 +75,37 @@ class Loop:
         times_out = self._now() + handle.timeout
         self._running[handle.curl] = handle, times_out
         self._first_timeout = min(self._first_timeout, times_out)
-        self._set_due()
 
-    def wait(self, timeout: float | None) -> list[tuple[Handle, int, str]]:
+    def wait(self, timeout: float) -> list[tuple[Handle, int, str]]:
         """Let the requests go on until some end, or the time is up.
 
-        :param timeout: seconds to wait at the most; None for no limit.
-            Without a request under way this is a pause.
+        :param timeout: seconds to wait at the most. Without a request under
+            way this is a pause.
         :returns: the requests that ended: the handle of each, libcurl's error
-            code (0 for none) and error message. The list may be empty before
-            the time is up.
+            code (0 for none) and error message.
         """
-        ready = self._selector.select(self._pause(timeout))
-        for key, events in ready:
+        end = time.monotonic() + timeout
+        while True:
+            self._turn(end)
+            ended = [*self._ended(), *self._timed_out()]
+            if ended or time.monotonic() >= end:
+                return ended
+
+    def _turn(self, end: float) -> None:
+        """Wait for the first event, and let libcurl handle it."""
+        if self._timer:
+            pause = self._timer.pop() / 1000
+            self._due = time.monotonic() + pause if pause >= 0 else math.inf
+        for key, events in self._selector.select(self._pause(end)):
             mask = 0
             if events & selectors.EVENT_READ:
                 mask |= pycurl.CSELECT_IN
             if events & selectors.EVENT_WRITE:
                 mask |= pycurl.CSELECT_OUT
             self._multi.socket_action(key.fd, mask)
-        self._set_due()
-        if self._due is not None and self._due <= time.monotonic():
-            self._due = None
+        if self._due <= time.monotonic():
+            self._due = math.inf
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        ended = [*self._ended(), *self._timed_out()]
-        self._set_due()
-        return ended
 
     def discount(self, absence: float) -> None:
         """Leave a time out of the timeouts of the requests under way.
@@ -124,13 +130,11 @@ class Loop:
         self._multi.close()
         self._selector.close()
 
-    def _pause(self, timeout: float | None) -> float:
-        pause = min(_LONGEST_PAUSE, self._first_timeout - self._now())
-        if timeout is not None:
-            pause = min(pause, timeout)
-        if self._due is not None:
-            pause = min(pause, self._due - time.monotonic())
-        return max(0.0, pause)
+    def _pause(self, end: float) -> float:
+        now = time.monotonic()
+        times_out = self._first_timeout + self._absent
+        first = min(end, self._due, times_out, now + _LONGEST_PAUSE)
+        return max(0.0, first - now)
 
     def _now(self) -> float:
         """Return the time on a clock that stops while the caller is absent."""
@@ -178,10 +182,3 @@ class Loop:
         else:
             self._selector.register(fd, _EVENTS[what])
             self._watched.add(fd)
-
-    def _set_due(self) -> None:
-        """Record when libcurl wants to be called again."""
-        if not self._timer:
-            return
-        pause = self._timer.pop()
-        self._due = time.monotonic() + pause / 1000 if pause >= 0 else None

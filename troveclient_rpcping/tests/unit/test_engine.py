@@ -24,13 +24,10 @@ import time
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exceptions
-import testtools
 
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.engine import Engine
-from troveclient_rpcping.engine.login import Login
-from troveclient_rpcping.engine.login import PAUSE
-from troveclient_rpcping.engine.login import refuses_user
+from troveclient_rpcping.engine.engine import refuses_user
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.engine.pacing import STARVED
 from troveclient_rpcping.engine.questions import Answer
@@ -454,61 +451,42 @@ class EngineTest(base.TestCase):
             self.assertEqual(ends, agenda.ends)
 
 
-class FakeAccess:
-    """Hands out a number of tokens."""
-
-    def __init__(self, tokens: int) -> None:
-        self._left = tokens
-        self.renewals = 0
-
-    def headers(self) -> list[str]:
-        if not self._left:
-            raise ksa_exceptions.ConnectFailure('Keystone is gone')
-        self._left -= 1
-        return [f'X-Auth-Token: {self._left}']
-
-    def renew(self) -> None:
-        self.renewals += 1
-
-
-class LoginTest(testtools.TestCase):
-    now = 100.0
-
-    def login(self, tokens: int = 1000) -> tuple[Login, FakeAccess]:
-        access: Any = FakeAccess(tokens)
-        login = Login(access, lambda: self.now)
-        login.begin()
-        return login, access
+class TokenTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.trove = self.connect('http://127.0.0.1:9')
+        self.login = self.trove.client.session.auth
+        self.access = Access(self.trove)
+        self.access.log_in()
 
     def test_all_requests_with_one_token_cost_one_login(self) -> None:
         """A late refusal leads to the present token."""
-        login, access = self.login()
-        old = login.headers
+        old = self.access.headers
         for _ in range(6):
-            self.assertTrue(login.renewed(old))
-        self.assertNotEqual(old, login.headers)
-        self.assertEqual(1, access.renewals)
+            self.assertTrue(self.access.renewed(old, 0.0))
+        self.assertNotEqual(old, self.access.headers)
+        self.assertEqual(2, self.login.logins)
 
     def test_a_new_token_that_is_refused_is_not_renewed_at_once(self) -> None:
         """An API that refuses every token must not flood Keystone."""
-        login, access = self.login()
-        login.renewed(login.headers)
-        self.now += PAUSE - 0.1
-        self.assertFalse(login.renewed(login.headers))
-        self.now += 0.1
-        self.assertTrue(login.renewed(login.headers))
-        self.assertEqual(2, access.renewals)
+        for now, renewed in ((0.0, True), (4.9, False), (5.0, True)):
+            self.assertEqual(
+                renewed, self.access.renewed(self.access.headers, now)
+            )
+        self.assertEqual(3, self.login.logins)
 
     def test_a_pause_follows_a_failed_login(self) -> None:
         """Not every ping causes a login."""
-        login, access = self.login(tokens=1)
-        for _ in range(2):
+        base.lose_keystone(self.trove)
+        headers = self.access.headers
+        for now in (0.0, 5.0):
             self.assertRaises(
-                ksa_exceptions.ConnectFailure, login.renewed, login.headers
+                ksa_exceptions.ConnectFailure,
+                self.access.renewed,
+                headers,
+                now,
             )
-            self.assertFalse(login.renewed(login.headers))
-            self.now += PAUSE
-        self.assertEqual(2, access.renewals)
+            self.assertFalse(self.access.renewed(headers, now + 4.9))
 
     def test_only_troves_words_refuse_the_user(self) -> None:
         """Any other 401 is about the token."""

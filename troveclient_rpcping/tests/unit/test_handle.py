@@ -45,9 +45,8 @@ class HandleTest(base.TestCase):
             **{'timeout': base.LONG, 'limit': 1000, **kwargs},
         )
         self.loop.start(handle)
-        while True:
-            for ended, code, message in self.loop.wait(base.LONG):
-                return ended.outcome(code, message)
+        [(ended, code, message)] = self.loop.wait(base.LONG)
+        return ended.outcome(code, message)
 
     def test_a_connection_is_kept_for_the_next_request(self) -> None:
         """A request of the same handle, or of another one, uses it."""
