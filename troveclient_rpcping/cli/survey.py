@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Generator
 import contextlib
 import dataclasses
 from typing import Any
@@ -89,7 +90,7 @@ class Survey:
         self._stdin = stdin
         self._project_id = project_id
         self._always_list = always_list
-        self._exclusions = exclusions or Exclusions(None)
+        self._exclusions = exclusions
         #: The sentences about the guests that were left out.
         self.left_out: tuple[str, ...] = ()
         self._names = targets.Names(strict=strict)
@@ -116,9 +117,12 @@ class Survey:
             lambda: manager.list_all(deadline),
             ids=not self._selection.everything,
         )
-        self._exclusions.refresh()
+        if self._exclusions:
+            self._exclusions.refresh()
         try:
-            found = self._keep(self._find(listing))
+            found = self._find(listing)
+            if self._exclusions:
+                found = self._keep(found, self._exclusions)
         except NoTargetError:
             if not empty:
                 raise
@@ -145,30 +149,28 @@ class Survey:
         :param capacity: see :meth:`management.Management.rpc_ping_each`.
         :param on_throttle: see there.
         """
-        plan, collector = self._plan, self._collector
-        options: dict[str, Any] = {
-            'concurrency': plan.concurrency,
-            'timeout': plan.timeout,
-            'rate': plan.rate,
-            'deadline': deadline,
-            'interval': plan.interval,
-            'listing': self._listed,
-            'on_throttle': on_throttle,
+        ping: Callable[..., Generator[PingResult]] = manager.rpc_ping_each
+        more: dict[str, Any] = {
+            'count': self._plan.count,
+            'capacity': capacity,
         }
-        if plan.stable is None:
-            pings = manager.rpc_ping_each(
-                collector.guests,
-                count=plan.count,
-                capacity=capacity,
-                **options,
-            )
-        else:
-            pings = manager.rpc_ping_until_reachable(
-                collector.guests, stable=plan.stable, **options
-            )
+        if self._plan.waits:
+            ping = manager.rpc_ping_until_reachable
+            more = {'stable': self._plan.stable}
+        pings = ping(
+            self._collector.guests,
+            concurrency=self._plan.concurrency,
+            timeout=self._plan.timeout,
+            rate=self._plan.rate,
+            interval=self._plan.interval,
+            deadline=deadline,
+            listing=self._listed,
+            on_throttle=on_throttle,
+            **more,
+        )
         with contextlib.closing(pings):
             for result in pings:
-                on_result(result, collector.add(result))
+                on_result(result, self._collector.add(result))
 
     def findings(self, why: str = '') -> Findings:
         """Return the outcome of every guest that was chosen last.
@@ -177,8 +179,10 @@ class Survey:
         """
         return self._collector.findings(why)
 
-    def _keep(self, chosen: list[Target]) -> list[Target]:
-        kept = self._exclusions.leave_out(chosen)
+    def _keep(
+        self, chosen: list[Target], exclusions: Exclusions
+    ) -> list[Target]:
+        kept = exclusions.leave_out(chosen)
         self.left_out = kept.sentences
         if chosen and not kept.targets:
             why = '; '.join(kept.sentences)
@@ -191,7 +195,7 @@ class Survey:
             return listing.resolve(
                 selection.names(self._stdin),
                 always_list=self._always_list
-                or self._exclusions.needs_listing,
+                or bool(self._exclusions and self._exclusions.needs_listing),
                 known=self._names,
             )
         listed = {instance.project_id for instance in listing.instances}

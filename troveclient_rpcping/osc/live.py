@@ -61,7 +61,7 @@ CHARACTERS = '▁▂▃▄▅▆▇█●─…'
 _BARS = '▁▂▃▄▅▆▇█'
 
 
-class Screen(views.View):
+class Screen(views.Lines):
     """Shows the state of the guests below the lines of changes.
 
     :param terminal: where to show it.
@@ -96,20 +96,20 @@ class Screen(views.View):
         self._below = below.Below(self._screen, self.picture)
 
     def shown(self) -> contextlib.AbstractContextManager[None]:
-        """See :meth:`View.shown`."""
+        """See :meth:`Lines.shown`."""
         return self._below.shown()
 
     def begins(self, guests: int) -> None:
-        """See :meth:`View.begins`."""
+        """See :meth:`Lines.begins`."""
         self._begun = self._clock()
         self._guests, self._done = guests, 0
 
     def saw(self) -> None:
-        """See :meth:`View.saw`."""
+        """See :meth:`Lines.saw`."""
         self._done += 1
 
     def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
-        """See :meth:`View.swept`."""
+        """See :meth:`Lines.swept`."""
         self.failed(watch)
         self._summary = summary
         # As in the lines above the view.
@@ -122,7 +122,7 @@ class Screen(views.View):
             self._slow.append(summary.percentile(95))
 
     def failed(self, watch: Watch) -> None:
-        """See :meth:`View.failed`."""
+        """See :meth:`Lines.failed`."""
         self._guests = 0
         if watch.failure is not None and self._failure is None:
             self._failing_since = self._clock()
@@ -131,11 +131,11 @@ class Screen(views.View):
         self._status = 'the last sweep failed'
 
     def line(self, line: str) -> None:
-        """See :meth:`View.line`."""
+        """See :meth:`Lines.line`."""
         self._below.line(line)
 
     def remark(self, words: str) -> None:
-        """See :meth:`View.remark`."""
+        """See :meth:`Lines.remark`."""
         self._below.line(words, style='dim')
 
     def picture(self) -> console.Group:
@@ -182,23 +182,24 @@ class Screen(views.View):
     def _list(self, down: Sequence[KnownGuest]) -> table.Table:
         rows = table.Table(box=box.SIMPLE_HEAD, expand=False)
         wide = self._screen.width >= _WIDE
-        rows.add_column('Name', min_width=10, max_width=28, no_wrap=True)
+        # The table gives up the width of columns without no_wrap.
+        rows.add_column('Name', min_width=10, max_width=28)
         if wide:
             rows.add_column('ID', min_width=36, no_wrap=True)
         rows.add_column('Verdict', min_width=11, no_wrap=True)
         rows.add_column('For', min_width=6, no_wrap=True)
-        rows.add_column('Detail', no_wrap=True)
+        rows.add_column('Detail')
         room = max(3, self._screen.height - _HEADROOM)
         # The clock stops while the state is not known.
         now = self._known_at if self._is_stale else self._clock()
         for each in down[-room:][::-1]:
             verdict = each.result.verdict
             rows.add_row(
-                text.Text(each.name or each.instance_id),
+                text.Text(each.name or each.instance_id, no_wrap=True),
                 *([text.Text(each.instance_id)] if wide else []),
                 text.Text(verdict, style=_STYLES[verdict]),
                 durations.compact(max(0.0, now - each.since)),
-                text.Text(each.result.detail),
+                text.Text(each.result.detail, no_wrap=True),
             )
         if len(down) > room:
             shortest = down[-room].since

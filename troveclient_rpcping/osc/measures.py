@@ -10,7 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The metrics that a command keeps, if its user asks for any."""
+"""The metrics that a command keeps, if its user asks for any.
+
+Importing this module takes time, because it imports prometheus_client.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,12 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import time
-from typing import TYPE_CHECKING
 
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.prometheus.metrics import Metrics
+from troveclient_rpcping.prometheus.textfile import check
 from troveclient_rpcping.verdict import PingResult
-
-if TYPE_CHECKING:
-    from troveclient_rpcping.prometheus.metrics import Metrics
 
 
 class Measures:
@@ -34,7 +35,6 @@ class Measures:
 
     :param textfile: the file; None for no file.
     :param labels: labels of all metrics.
-    :param served: whether the metrics are served, with or without a file.
     :param single: whether the command sweeps once. Then the metrics have no
         counters.
     :param clock: returns the time in seconds, to measure a sweep.
@@ -46,32 +46,23 @@ class Measures:
         textfile: str | None,
         labels: Mapping[str, str] | None = None,
         *,
-        served: bool = False,
         single: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._textfile = textfile
         self._clock = clock
-        self._began = self._sent_last = clock()
-        self._throttled_since: float | None = None
         # Whether an answer came, and whether a sweep was recorded.
         self._answered = self._recorded = False
-        #: None if the user asks for none.
-        self.metrics: Metrics | None = None
-        if textfile or served:
-            # Not at the top: importing prometheus_client takes time.
-            from troveclient_rpcping.prometheus import metrics
-            from troveclient_rpcping.prometheus.textfile import check
-
-            self.metrics = metrics.Metrics(labels, counters=not single)
-            if textfile:
-                # A mistake shows before a long sweep.
-                check(textfile)
+        self.metrics = Metrics(labels, counters=not single)
+        if textfile:
+            # A mistake shows before a long sweep.
+            check(textfile)
+        self.begins()
 
     def begins(self) -> None:
         """Record that a sweep begins."""
         self._began = self._sent_last = self._clock()
-        self._throttled_since = None
+        self._throttled_since: float | None = None
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
@@ -81,7 +72,6 @@ class Measures:
         a failed sweep. So is an interruption before the first answer. A later
         interruption says nothing about the cloud.
         """
-        self.begins()
         try:
             yield
         except BaseException as error:
@@ -109,10 +99,6 @@ class Measures:
 
         :raises OSError: the file cannot be written.
         """
-        self._recorded = True
-        if self.metrics is None:
-            return
-        now = self._clock()
         throttled = 0.0
         if self._throttled_since is not None:
             # The rate limit delays no ping after the last one is sent. Trove
@@ -121,23 +107,21 @@ class Measures:
         self.metrics.observe(
             findings,
             ended=time.time(),
-            seconds=now - self._began,
+            seconds=self._clock() - self._began,
             throttled=throttled,
         )
-        self._write(self.metrics)
+        self._write()
 
     def failed(self) -> None:
         """Record a sweep that brought nothing, and write the file.
 
         :raises OSError: the file cannot be written.
         """
-        self._recorded = True
-        if self.metrics is None:
-            return
         seconds = self._clock() - self._began
         self.metrics.failed(ended=time.time(), seconds=seconds)
-        self._write(self.metrics)
+        self._write()
 
-    def _write(self, metrics: Metrics) -> None:
+    def _write(self) -> None:
+        self._recorded = True
         if self._textfile:
-            metrics.write(self._textfile)
+            self.metrics.write(self._textfile)

@@ -10,12 +10,14 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The columns and rows of the ping command."""
+"""The columns and rows of the ping command, as a table or as records."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import os
+import textwrap
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -205,3 +207,49 @@ def _cells(outcome: Outcome) -> dict[str, Any]:
         'Sent': series.sent,
         'Received': series.received,
     }
+
+
+def width_of(stream: Any) -> int | None:
+    """Return the width of a terminal in columns; None for other streams."""
+    try:
+        if not stream.isatty():
+            return None
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def records(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None
+) -> str:
+    """Return rows as lines if cliff's table of them is too wide.
+
+    Each row becomes lines of a name and a value, without empty values.
+
+    :param names: the names of the columns.
+    :param rows: the cells.
+    :param width: the longest line, in characters; None for no limit.
+    :returns: the lines; empty if the table is not too wide.
+    """
+    if width is None:
+        return ''
+    table = 1
+    for name, *cells in zip(names, *rows, strict=True):
+        table += 3 + max(len(str(cell)) for cell in (name, *cells))
+    if table <= width:
+        return ''
+    return '\n\n'.join(_record(names, row, width) for row in rows)
+
+
+def _record(names: Sequence[str], row: Sequence[Any], width: int) -> str:
+    label = max(map(len, names)) + 2
+    lines = []
+    for name, cell in zip(names, row, strict=True):
+        lines += textwrap.wrap(
+            str(cell),
+            max(width, label + 20),
+            initial_indent=f'{name:<{label}}',
+            subsequent_indent=' ' * label,
+            break_on_hyphens=False,
+        )
+    return '\n'.join(lines)

@@ -128,7 +128,6 @@ class MonitorDatabaseInstances(command.Command):
         """Run the command, and return its exit status."""
         from troveclient_rpcping.cli import arguments
         from troveclient_rpcping.osc import exits
-        from troveclient_rpcping.osc import interrupts
         from troveclient_rpcping.osc import shell
 
         mistake = (
@@ -140,7 +139,7 @@ class MonitorDatabaseInstances(command.Command):
             return shell.refuse(self.app, self._parser, mistake)
 
         def act() -> int:
-            with interrupts.sighup_ignored():
+            with shell.sighup_ignored():
                 super(MonitorDatabaseInstances, self).run(parsed_args)
             return exits.UNKNOWN
 

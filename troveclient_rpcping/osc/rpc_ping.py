@@ -53,22 +53,7 @@ class PingDatabaseInstances(command.Lister):
         parser = super().get_parser(prog_name)
         arguments.be_brief(parser)
         arguments.add_targets(parser)
-        narrower = parser.add_mutually_exclusive_group()
-        narrower.add_argument(
-            '--failed-only',
-            action='store_true',
-            help=(
-                'List only the guests that are not reachable, unknown ones too'
-            ),
-        )
-        narrower.add_argument(
-            '--bad-only',
-            action='store_true',
-            help=(
-                'List only the guests that are unreachable or in error: '
-                'those that may need a repair'
-            ),
-        )
+        _add_rows(parser)
         arguments.add_limits(parser)
         arguments.add_repetition(parser)
         parser.add_argument(
@@ -82,11 +67,6 @@ class PingDatabaseInstances(command.Lister):
             ),
         )
         arguments.add_textfile(parser)
-        parser.add_argument(
-            '--long',
-            action='store_true',
-            help='List more columns',
-        )
         self._parser = parser
         return parser
 
@@ -131,19 +111,41 @@ class PingDatabaseInstances(command.Lister):
 
         A table of --long that is wider than the terminal becomes records.
         """
-        rows = list(data)
+        data = list(data)
         is_table = parsed_args.formatter == 'table'
-        if is_table and not rows and not parsed_args.print_empty:
+        if is_table and not data and not parsed_args.print_empty:
             # cliff would print an empty line.
             return 0
-        if is_table and rows and _may_be_records(parsed_args):
-            from troveclient_rpcping.osc import records
+        if is_table and data and _may_be_records(parsed_args):
+            from troveclient_rpcping.osc import rows
 
-            lines = records.instead(self.app.stdout, column_names, rows)
+            width = rows.width_of(self.app.stdout)
+            lines = rows.records(column_names, data, width)
             if lines:
                 self.app.stdout.write(f'{lines}\n')
                 return 0
-        return super().produce_output(parsed_args, column_names, rows)
+        return super().produce_output(parsed_args, column_names, data)
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose rows and columns."""
+    narrower = parser.add_mutually_exclusive_group()
+    narrower.add_argument(
+        '--failed-only',
+        action='store_true',
+        help='List only the guests that are not reachable, unknown ones too',
+    )
+    narrower.add_argument(
+        '--bad-only',
+        action='store_true',
+        help=(
+            'List only the guests that are unreachable or in error: '
+            'those that may need a repair'
+        ),
+    )
+    parser.add_argument(
+        '--long', action='store_true', help='List more columns'
+    )
 
 
 def _may_be_records(parsed_args: argparse.Namespace) -> bool:

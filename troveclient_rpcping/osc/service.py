@@ -10,18 +10,26 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The monitor as a service: its reports to systemd, and its early end."""
+"""The monitor as a service: its reports to systemd, and its early end.
+
+A report is one datagram: sd_notify(3). Of the libraries for it, sdnotify has
+had no release since 2017 and knows no watchdog, and systemd-python needs a C
+compiler.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import os
+import socket
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import login_failure
-from troveclient_rpcping.osc import login
-from troveclient_rpcping.osc import systemd
+
+# Seconds for systemd to take a report.
+_TIMEOUT = 5.0
 
 # Keystone must refuse the credentials in this many sweeps in a row. One
 # refusal may come from a Keystone that is being restarted or upgraded.
@@ -32,36 +40,66 @@ _REFUSALS = 3
 _MARGIN = 3
 
 
+class Manager:
+    """The service manager that started this process, if one did.
+
+    :param environment: the variables of the process.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ):
+        # "@" stands for the null byte of an abstract address.
+        self._address = environment.get('NOTIFY_SOCKET', '').replace(
+            '@', '\0', 1
+        )
+        #: Seconds without a ``WATCHDOG=1`` after which systemd ends the
+        #: process; None if it does not watch.
+        self.watchdog = _watchdog(environment)
+
+    def notify(self, **variables: str | int) -> None:
+        """Report to systemd; without systemd, do nothing.
+
+        :param variables: as in sd_notify(3), with values of one line.
+        """
+        if not self._address:
+            return
+        text = '\n'.join(f'{key}={value}' for key, value in variables.items())
+        with (
+            # A report that is lost must not end the service.
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
+            sender.settimeout(_TIMEOUT)
+            sender.sendto(text.encode(), self._address)
+
+
+def _watchdog(environment: Mapping[str, str]) -> float | None:
+    mine = environment.get('WATCHDOG_PID') in (None, str(os.getpid()))
+    microseconds = environment.get('WATCHDOG_USEC', '')
+    if not mine or not microseconds.isdecimal():
+        return None
+    return int(microseconds) / 1e6 or None
+
+
 class Service:
-    """Reports each sweep to systemd, and ends a monitor that is locked out.
+    """Reports each sweep to systemd, and sees when a monitor is locked out.
 
     :param interval: seconds from the start of one sweep to the next.
-    :param explained: says why a login failed.
     :param manager: the service manager.
     """
 
-    def __init__(
-        self,
-        interval: float,
-        explained: Callable[[Exception], login.LoginFailed],
-        manager: systemd.Manager | None = None,
-    ):
+    def __init__(self, interval: float, manager: Manager | None = None):
         self._interval = interval
-        self._explained = explained
-        self._manager = manager or systemd.Manager()
+        self._manager = manager or Manager()
         self._refusals = 0
 
-    def __enter__(self) -> Self:
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Report the begin and the end of the block."""
         self._manager.notify(STATUS='The first sweep is under way')
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._manager.notify(STOPPING=1)
+        try:
+            yield
+        finally:
+            self._manager.notify(STOPPING=1)
 
     def swept(self, status: str, seconds: float) -> None:
         """Record a sweep that brought results.
@@ -70,10 +108,14 @@ class Service:
         :param seconds: how long it took.
         """
         self._refusals = 0
-        self._lengthen_watchdog(seconds)
+        needed = self._interval + _MARGIN * seconds
+        allowed = self._manager.watchdog
+        if allowed is not None and allowed < needed:
+            self._manager.watchdog = needed
+            self._manager.notify(WATCHDOG_USEC=round(needed * 1e6))
         self._report(status)
 
-    def failed(self, why: str, error: Exception) -> None:
+    def failed(self, why: str, error: Exception) -> bool:
         """Record a sweep that brought no result.
 
         The monitor goes on while Keystone is down, because Keystone will come
@@ -81,14 +123,13 @@ class Service:
 
         :param why: the reason, in a line.
         :param error: the error that ended the sweep.
-        :raises LoginFailed: Keystone refused the credentials in several
-            sweeps in a row.
+        :returns: whether the monitor must end: Keystone refused the
+            credentials in several sweeps in a row.
         """
         self._report(f'No sweep: {why}')
         refused = login_failure.is_refusal(error)
         self._refusals = self._refusals + 1 if refused else 0
-        if self._refusals == _REFUSALS:
-            raise self._explained(error) from error
+        return self._refusals == _REFUSALS
 
     def _report(self, status: str) -> None:
         # The service is ready after its first sweep. systemd ignores each
@@ -96,10 +137,3 @@ class Service:
         self._manager.notify(
             READY=1, WATCHDOG=1, STATUS=plaintext.one_line(status)
         )
-
-    def _lengthen_watchdog(self, seconds: float) -> None:
-        needed = self._interval + _MARGIN * seconds
-        allowed = self._manager.watchdog
-        if allowed is not None and allowed < needed:
-            self._manager.watchdog = needed
-            self._manager.notify(WATCHDOG_USEC=round(needed * 1e6))

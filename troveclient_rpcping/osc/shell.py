@@ -10,7 +10,12 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The shell around both commands: login, signals, streams, failures."""
+"""The shell around both commands: login, signals, streams, failures.
+
+Python drops an exception that a signal handler raises in a destructor, and
+prints "Exception ignored in". So a signal may get lost, and the user must send
+it again. A process-wide hook could prevent that, but would affect other code.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,9 @@ import contextlib
 import io
 import logging
 import os
+import signal
+import threading
+from types import FrameType
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -35,7 +43,6 @@ from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import survey
 from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.osc import interrupts
 from troveclient_rpcping.osc import login
 
 # The failures of a command. The exceptions of this package are subclasses of
@@ -47,6 +54,10 @@ _FAILURES = (
 )
 
 
+class Terminated(BaseException):
+    """SIGTERM arrived. No ``except Exception`` catches it."""
+
+
 def run(app: Any, act: Callable[[], int]) -> int:
     """Run a command, and return its exit status.
 
@@ -55,11 +66,11 @@ def run(app: Any, act: Callable[[], int]) -> int:
     :raises CommandError: the command failed; the text is a clean line.
     """
     try:
-        with interrupts.sigterm_raises():
+        with sigterm_raises():
             return act()
     except KeyboardInterrupt:
         return exits.INTERRUPTED
-    except interrupts.Terminated:
+    except Terminated:
         return exits.TERMINATED
     except BrokenPipeError:
         # cliff has an exit status for it.
@@ -83,6 +94,36 @@ def refuse(app: Any, parser: argparse.ArgumentParser, mistake: str) -> int:
     return exits.USAGE
 
 
+def sigterm_raises() -> contextlib.AbstractContextManager[None]:
+    """Let SIGTERM raise :class:`Terminated` within the block."""
+
+    def raise_terminated(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    return _handled(signal.SIGTERM, raise_terminated)
+
+
+def sighup_ignored() -> contextlib.AbstractContextManager[None]:
+    """Let the program outlive its terminal within the block."""
+    return _handled(signal.SIGHUP, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _handled(
+    number: signal.Signals,
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+) -> Iterator[None]:
+    # Only the main thread gets signals, and may set handlers.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)
+
+
 def new_survey(
     app: Any,
     arguments: argparse.Namespace,
@@ -98,6 +139,9 @@ def new_survey(
     :param always_list: list even for IDs alone, to know more about them.
     :raises TargetError: standard input, or a file, cannot be read.
     """
+    exclusions = None
+    if arguments.exclude or arguments.exclude_status:
+        exclusions = Exclusions(arguments.exclude, arguments.exclude_status)
 
     def project_id(project: str) -> str:
         found = common.find_project(app.client_manager.identity, project)
@@ -109,7 +153,7 @@ def new_survey(
         stdin=app.stdin,
         project_id=project_id,
         always_list=always_list,
-        exclusions=Exclusions(arguments.exclude, arguments.exclude_status),
+        exclusions=exclusions,
     )
 
 

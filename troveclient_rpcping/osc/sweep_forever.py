@@ -37,7 +37,6 @@ from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import login
-from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import service
 from troveclient_rpcping.osc import shell
@@ -51,6 +50,7 @@ from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.verdict import PingResult
 
 if TYPE_CHECKING:
+    from troveclient_rpcping.osc import measures
     from troveclient_rpcping.web import board
 
 LOG = logging.getLogger(__name__)
@@ -61,11 +61,18 @@ class SweepForever:
 
     :param app: the ``openstack`` shell.
     :param arguments: the parsed command line.
+    :param clock: returns the time in seconds.
     """
 
-    def __init__(self, app: Any, arguments: argparse.Namespace):
+    def __init__(
+        self,
+        app: Any,
+        arguments: argparse.Namespace,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._app = app
         self._arguments = arguments
+        self._clock = clock
         self._manager: management.Management | None = None
         self._no_login: Exception | None = None
         self._watch = Watch()
@@ -77,14 +84,15 @@ class SweepForever:
         self._had_a_sweep = False
         self._late = False
         self._capacity = Capacity(descriptors.flight(arguments.concurrency))
-        self._measures = measures.Measures(
-            arguments.textfile,
-            arguments.label,
-            served=bool(arguments.listen),
-        )
-        self._service = service.Service(
-            arguments.interval, lambda error: login.failure(app, error)
-        )
+        self._service = service.Service(arguments.interval)
+        # None if the user asks for no metrics.
+        self._measures: measures.Measures | None = None
+        if arguments.textfile or arguments.listen:
+            from troveclient_rpcping.osc import measures
+
+            self._measures = measures.Measures(
+                arguments.textfile, arguments.label, clock=clock
+            )
 
     def run(self) -> NoReturn:
         """Sweep, print what changed, pause, and so on until interrupted.
@@ -95,13 +103,14 @@ class SweepForever:
         :raises CommandError: standard output is closed, or its terminal went
             away, and there are no metrics.
         """
-        has_metrics = self._measures.metrics is not None
+        has_metrics = self._measures is not None
         output = views.Output(
             self._app.stdout, self._app.stderr, expendable=has_metrics
         )
+        measured = self._measures and self._measures.run()
         with (
-            self._service,
-            self._measures.run(),
+            self._service.run(),
+            measured or contextlib.nullcontext(),
             # Before the login, so that a failed login shows in the metrics.
             self._served(),
             contextlib.ExitStack() as self._stack,
@@ -116,8 +125,8 @@ class SweepForever:
     @contextlib.contextmanager
     def _served(self) -> Iterator[None]:
         """Serve the metrics and the status page, if the user wants that."""
-        arguments, metrics = self._arguments, self._measures.metrics
-        if not arguments.listen or metrics is None:
+        arguments = self._arguments
+        if not arguments.listen or self._measures is None:
             yield
             return
         from troveclient_rpcping.web import board
@@ -132,7 +141,10 @@ class SweepForever:
                 arguments.listen_client_ca,
             )
         self._board = board.Board(arguments.interval, arguments.label)
-        pages = {**page.pages(self._board, _utc_now), '/metrics': metrics.page}
+        pages = {
+            **page.pages(self._board, _utc_now),
+            '/metrics': self._measures.metrics.page,
+        }
         address, port = arguments.listen
         with server.Server(pages, address, port, context):
             yield
@@ -144,7 +156,7 @@ class SweepForever:
             self._arguments,
             cli_arguments.plan(self._arguments),
             # The metrics have labels from the listing.
-            always_list=self._measures.metrics is not None,
+            always_list=self._measures is not None,
         )
         try:
             # Before there is a view: a login may ask for a password.
@@ -156,17 +168,18 @@ class SweepForever:
         self._stack.enter_context(self._view.shown())
 
     def _sweep_and_pause(self, output: views.Output) -> None:
-        started = time.monotonic()
+        started = self._clock()
         self._sweep_and_report(started)
         if output.trouble:
             self._view.remark(output.trouble)
             output.trouble = ''
-        seconds = time.monotonic() - started
+        seconds = self._clock() - started
         self._remark_if_late(seconds)
         time.sleep(max(0.0, self._arguments.interval - seconds))
 
     def _sweep_and_report(self, started: float) -> None:
-        self._measures.begins()
+        if self._measures:
+            self._measures.begins()
         try:
             findings = self._sweep()
         except Exception as error:
@@ -177,10 +190,12 @@ class SweepForever:
             self._report(findings, started)
 
     def _report(self, findings: Findings, started: float) -> None:
-        now, when = time.monotonic(), _utc_now()
+        now, when = self._clock(), _utc_now()
         seconds = now - started
         # The metrics and the page come first: printing may block.
-        self._measure(lambda: self._measures.swept(findings))
+        with self._remark_on_disk_errors():
+            if self._measures:
+                self._measures.swept(findings)
         changes = self._watch.swept(findings, now)
         if self._board is not None:
             self._board.swept(
@@ -202,13 +217,16 @@ class SweepForever:
         cause = error.__cause__ if isinstance(error, TargetError) else None
         what = cause or error
         why = plaintext.first_line(str(what) or type(what).__name__)
-        self._measure(self._measures.failed)
-        changes, when = self._watch.failed(why, time.monotonic()), _utc_now()
+        with self._remark_on_disk_errors():
+            if self._measures:
+                self._measures.failed()
+        changes, when = self._watch.failed(why, self._clock()), _utc_now()
         if self._board is not None:
             self._board.failed(self._watch, changes, when=when)
         self._print(changes, when)
         self._view.failed(self._watch)
-        self._service.failed(why, error)
+        if self._service.failed(why, error):
+            raise login.failure(self._app, error) from error
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether to go on after a failure before the first good sweep.
@@ -234,14 +252,15 @@ class SweepForever:
         self._view.begins(sum(bool(each.instance_id) for each in targets))
 
         def saw(result: PingResult, series: Series) -> None:
-            self._measures.saw(result)
+            if self._measures:
+                self._measures.saw(result)
             self._view.saw()
 
         self._survey.ping(
             manager,
             saw,
             capacity=self._capacity,
-            on_throttle=self._measures.throttled,
+            on_throttle=self._measures.throttled if self._measures else None,
         )
         return self._survey.findings()
 
@@ -290,9 +309,10 @@ class SweepForever:
             )
         self._late = late
 
-    def _measure(self, measure: Callable[[], None]) -> None:
+    @contextlib.contextmanager
+    def _remark_on_disk_errors(self) -> Iterator[None]:
         try:
-            measure()
+            yield
         except OSError as error:
             # A mistake in the path shows at the start.
             if not self._had_a_sweep:

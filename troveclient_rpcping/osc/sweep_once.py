@@ -15,9 +15,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 import time
 from typing import Any
+from typing import TYPE_CHECKING
 
 from osc_lib import exceptions as osc_exceptions
 
@@ -25,12 +28,9 @@ from troveclient_rpcping import limits
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
-from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.osc import interrupts
-from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
@@ -43,26 +43,40 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
+if TYPE_CHECKING:
+    from troveclient_rpcping.osc import measures
+
 
 class SweepOnce:
     """One run of the command.
 
     :param app: the ``openstack`` shell.
     :param arguments: the parsed command line.
+    :param clock: returns the time in seconds.
     """
 
-    def __init__(self, app: Any, arguments: argparse.Namespace):
+    def __init__(
+        self,
+        app: Any,
+        arguments: argparse.Namespace,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._app = app
         self._arguments = arguments
+        self._clock = clock
+        self._started = clock()
         self._plan = cli_arguments.repeated_plan(arguments)
         self._columns = rows.columns_of(arguments)
         self._sentences: list[str] = []
-        self._left_out: tuple[str, ...] = ()
         self._interrupted: int | None = None
-        self._started = time.monotonic()
-        self._measures = measures.Measures(
-            arguments.textfile, arguments.label, single=True
-        )
+        # None if the user asks for no metrics.
+        self._measures: measures.Measures | None = None
+        if arguments.textfile:
+            from troveclient_rpcping.osc import measures
+
+            self._measures = measures.Measures(
+                arguments.textfile, arguments.label, single=True, clock=clock
+            )
         #: Final after :meth:`rows`.
         self.exit_status = exits.UNKNOWN
 
@@ -70,7 +84,8 @@ class SweepOnce:
         """Ping; return the columns, and a row for each guest."""
         if self._app.stdout is None:
             raise osc_exceptions.CommandError('Standard output is closed')
-        with self._measures.run():
+        measured = self._measures and self._measures.run()
+        with measured or contextlib.nullcontext():
             findings = self._sweep()
         self._conclude(findings)
         return self._columns, [
@@ -109,23 +124,22 @@ class SweepOnce:
 
     def _sweep(self) -> Findings:
         """Choose the guests, ping them, and return their outcomes."""
-        survey = shell.new_survey(
+        self._survey = shell.new_survey(
             self._app,
             self._arguments,
             self._plan,
-            always_list=self._arguments.textfile is not None
+            always_list=self._measures is not None
             or not rows.LISTED_COLUMNS.isdisjoint(self._columns),
         )
         with shell.manager(self._app, self._left()) as manager:
-            targets = self._choose(survey, manager)
+            targets = self._choose(manager)
             try:
-                self._ping(survey, manager, targets)
+                self._ping(manager, targets)
             except KeyboardInterrupt:
                 self._interrupted = exits.INTERRUPTED
-            except interrupts.Terminated:
+            except shell.Terminated:
                 self._interrupted = exits.TERMINATED
-        self._left_out = survey.left_out
-        return survey.findings('Interrupted before an answer came')
+        return self._survey.findings('Interrupted before an answer came')
 
     def _left(self) -> float | None:
         """Return the seconds until the command must end; None: no limit."""
@@ -133,16 +147,14 @@ class SweepOnce:
         end: float | None = min(filter(None, ends), default=None)
         if end is None:
             return None
-        return max(0.001, end + self._started - time.monotonic())
+        return max(0.001, end + self._started - self._clock())
 
-    def _choose(
-        self, survey: Survey, manager: management.Management
-    ) -> list[Target]:
+    def _choose(self, manager: management.Management) -> list[Target]:
         """Find the guests; in a wait, try until there is a listing."""
         said = False
         while True:
             try:
-                return survey.choose(manager, self._left())
+                return self._survey.choose(manager, self._left())
             except TargetError as error:
                 left = self._left() or 0.0
                 if not self._may_pass(error) or left <= self._plan.interval:
@@ -162,39 +174,42 @@ class SweepOnce:
         )
 
     def _ping(
-        self,
-        survey: Survey,
-        manager: management.Management,
-        targets: list[Target],
+        self, manager: management.Management, targets: list[Target]
     ) -> None:
         deadline = self._left()
-        bar = progress.Progress(self._app, targets, self._plan, deadline)
+        bar = progress.Progress(
+            self._app, targets, self._plan, deadline, self._clock
+        )
 
         def saw(result: PingResult, series: Series) -> None:
-            self._measures.saw(result)
+            if self._measures:
+                self._measures.saw(result)
             bar.saw(result.instance_id, series)
 
         def throttled(throttle: limits.Throttle) -> None:
-            self._measures.throttled(throttle)
+            if self._measures:
+                self._measures.throttled(throttle)
             bar.throttled(throttle)
 
         with bar.shown():
-            survey.ping(manager, saw, deadline=deadline, on_throttle=throttled)
+            self._survey.ping(
+                manager, saw, deadline=deadline, on_throttle=throttled
+            )
 
     def _conclude(self, findings: Findings) -> None:
         """Find the exit status, and the sentences for people."""
-        seconds = time.monotonic() - self._started
+        seconds = self._clock() - self._started
         self._sentences = [
             *report.conclusions(findings, seconds),
-            *self._left_out,
+            *self._survey.left_out,
         ]
         self.exit_status = exits.of(findings.summary)
         if self._interrupted is not None:
             # The metrics count whole sweeps only.
             self.exit_status = self._interrupted
-            return
-        try:
-            self._measures.swept(findings)
-        except OSError as error:
-            self._sentences.append(plaintext.one_line(str(error)))
-            self.exit_status = self.exit_status or exits.UNKNOWN
+        elif self._measures:
+            try:
+                self._measures.swept(findings)
+            except OSError as error:
+                self._sentences.append(plaintext.one_line(str(error)))
+                self.exit_status = self.exit_status or exits.UNKNOWN

@@ -26,32 +26,6 @@ from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Summary
 
 
-class View:
-    """Shows nothing; the other views override the events that they show."""
-
-    def shown(self) -> contextlib.AbstractContextManager[None]:
-        """Show the view within the block."""
-        return contextlib.nullcontext()
-
-    def begins(self, guests: int) -> None:
-        """A sweep of this number of guests begins."""
-
-    def saw(self) -> None:
-        """One more result came."""
-
-    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
-        """The sweep ended; *watch* has recorded it."""
-
-    def failed(self, watch: Watch) -> None:
-        """The sweep brought nothing; *watch* has recorded that."""
-
-    def line(self, line: str) -> None:
-        """Print a change."""
-
-    def remark(self, words: str) -> None:
-        """Print a remark about the monitor itself."""
-
-
 class Output:
     """Standard output, which may fail.
 
@@ -107,7 +81,56 @@ class Output:
                 raise
 
 
-def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
+class Lines:
+    """Prints changes to one stream, and remarks to another.
+
+    The live view overrides every method.
+
+    :param stdout: the stream for changes.
+    :param stderr: the stream for remarks; None to print none.
+    """
+
+    def __init__(self, stdout: Any, stderr: Any):
+        self._stdout = stdout
+        self._stderr = stderr
+        self._announced = False
+
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """Show the view within the block."""
+        return contextlib.nullcontext()
+
+    def begins(self, guests: int) -> None:
+        """A sweep of this number of guests begins."""
+
+    def saw(self) -> None:
+        """One more result came."""
+
+    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
+        """The sweep ended; *watch* has recorded it."""
+        if not self._announced:
+            self._announced = True
+            self.remark(f'Watching {report.counts(summary)}')
+
+    def failed(self, watch: Watch) -> None:
+        """The sweep brought nothing; *watch* has recorded that."""
+
+    def line(self, line: str) -> None:
+        """Print a change."""
+        self._stdout.write(f'{line}\n')
+        # A reader wants each line at once.
+        self._stdout.flush()
+
+    def remark(self, words: str) -> None:
+        """Print a remark about the monitor itself."""
+        if self._stderr is not None:
+            try:
+                self._stderr.write(f'{words}\n')
+                self._stderr.flush()
+            except OSError:
+                shell.discard(self._stderr)
+
+
+def view(app: Any, arguments: argparse.Namespace, output: Output) -> Lines:
     """Return the view for an output.
 
     :param app: the ``openstack`` shell.
@@ -124,37 +147,3 @@ def view(app: Any, arguments: argparse.Namespace, output: Output) -> View:
     if not below.can_show(output, live.CHARACTERS):
         return lines
     return live.Screen(output, arguments.interval)
-
-
-class Lines(View):
-    """Prints changes to one stream, and remarks to another.
-
-    :param stdout: the stream for changes.
-    :param stderr: the stream for remarks; None to print none.
-    """
-
-    def __init__(self, stdout: Any, stderr: Any):
-        self._stdout = stdout
-        self._stderr = stderr
-        self._begun = False
-
-    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
-        """See :meth:`View.swept`."""
-        if not self._begun:
-            self._begun = True
-            self.remark(f'Watching {report.counts(summary)}')
-
-    def line(self, line: str) -> None:
-        """See :meth:`View.line`."""
-        self._stdout.write(f'{line}\n')
-        # A reader wants each line at once.
-        self._stdout.flush()
-
-    def remark(self, words: str) -> None:
-        """See :meth:`View.remark`."""
-        if self._stderr is not None:
-            try:
-                self._stderr.write(f'{words}\n')
-                self._stderr.flush()
-            except OSError:
-                shell.discard(self._stderr)

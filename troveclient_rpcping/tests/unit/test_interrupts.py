@@ -17,7 +17,7 @@ import threading
 
 import testtools
 
-from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import shell
 
 
 class InterruptsTest(testtools.TestCase):
@@ -26,10 +26,10 @@ class InterruptsTest(testtools.TestCase):
         before = signal.getsignal(signal.SIGTERM)
 
         def work() -> None:
-            with interrupts.sigterm_raises():
+            with shell.sigterm_raises():
                 signal.raise_signal(signal.SIGTERM)
 
-        self.assertRaises(interrupts.Terminated, work)
+        self.assertRaises(shell.Terminated, work)
         self.assertIs(before, signal.getsignal(signal.SIGTERM))
 
     def test_in_another_thread_nothing_changes(self) -> None:
@@ -37,7 +37,7 @@ class InterruptsTest(testtools.TestCase):
         handlers: list[object] = []
 
         def work() -> None:
-            with interrupts.sigterm_raises(), interrupts.sighup_ignored():
+            with shell.sigterm_raises(), shell.sighup_ignored():
                 handlers.append(signal.getsignal(signal.SIGTERM))
                 handlers.append(signal.getsignal(signal.SIGHUP))
 

@@ -23,7 +23,7 @@ import pycurl
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.handle import Handle
 from troveclient_rpcping.engine.loop import Loop
-from troveclient_rpcping.osc import interrupts
+from troveclient_rpcping.osc import shell
 from troveclient_rpcping.tests import base
 
 # Sweeps that would go on for hours, and the number of those interrupted.
@@ -82,7 +82,7 @@ class LoopTest(base.TestCase):
         for name in ('header', 'body'):
             for number, kind in (
                 (signal.SIGINT, KeyboardInterrupt),
-                (signal.SIGTERM, interrupts.Terminated),
+                (signal.SIGTERM, shell.Terminated),
             ):
                 loop = self.loop()
                 handle = Signalled(access, name, number)
@@ -98,7 +98,7 @@ class LoopTest(base.TestCase):
                     loop.start(handle)
                     loop.wait(base.LONG)
 
-                with interrupts.sigterm_raises():
+                with shell.sigterm_raises():
                     self.assertRaises(kind, go_on)
 
     def test_no_interrupt_of_many_is_lost(self) -> None:

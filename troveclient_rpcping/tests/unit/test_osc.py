@@ -24,7 +24,6 @@ from troveclient_rpcping import durations
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.osc import records
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.outcomes.outcome import Outcome
@@ -401,23 +400,23 @@ class RecordsTest(testtools.TestCase):
             '\n'
             'ID      2\n'
             'Status  ACTIVE',
-            records.text(self.names, rows_, 39),
+            rows.records(self.names, rows_, 39),
         )
 
     def test_the_width_of_a_table_is_that_of_its_longest_cells(self) -> None:
         """cliff draws a border, and a space around each cell."""
-        self.assertEqual(
-            len('| ID | Detail | Status |'),
-            records.table_width(self.names, [('1', '', '')]),
-        )
-        self.assertEqual(
-            len('| 12345 | Detail | Status |'),
-            records.table_width(self.names, [('12345', '', ''), ('', '', '')]),
-        )
+        for border, first in (
+            ('| ID | Detail | Status |', '1'),
+            ('| 12345 | Detail | Status |', '12345'),
+        ):
+            table = [(first, '', ''), ('', '', '')]
+            width = len(border)
+            self.assertEqual('', rows.records(self.names, table, width))
+            self.assertNotEqual('', rows.records(self.names, table, width - 1))
 
     def test_a_pipe_has_no_width(self) -> None:
         """It gets the table, however wide it is."""
-        self.assertIsNone(records.width_of(io.StringIO()))
+        self.assertIsNone(rows.width_of(io.StringIO()))
 
 
 class SummaryTest(testtools.TestCase):

@@ -149,13 +149,34 @@ class ScreenTest(testtools.TestCase):
         self.assertIn('db-999', shown)
         self.assertRegex(shown, 'and 9[0-9]+ more')
 
+    def test_a_text_that_is_cut_ends_in_an_ellipsis(self) -> None:
+        """On a narrow screen, names and details are cut."""
+        name = 'customer-orders-production-primary-01'
+        for width in (50, 70, 100):
+            terminal = base.Terminal()
+            screen = live.Screen(terminal, 60.0, lambda: 100.0)
+            screen._screen.size = console.ConsoleDimensions(width, 24)
+            watch = Watch()
+            result = PingResult(
+                instance_id='id-1',
+                verdict=Verdict.UNREACHABLE,
+                message='Timeout ' * 20,
+            )
+            found = base.findings([Target('id-1', name)], [result])
+            watch.swept(found, 0.0)
+            screen.swept(watch, found.summary, 6.4)
+            screen._screen.print(screen.picture())
+            self.assertRegex(
+                terminal.text(), r'\n +custom[\w-]*… +unreach\w+ .* T.*… +\n'
+            )
+
 
 class ViewTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.useFixture(fixtures.EnvironmentVariable('TERM', 'xterm'))
 
-    def view(self, stdout: Any, **options: Any) -> views.View:
+    def view(self, stdout: Any, **options: Any) -> views.Lines:
         output = views.Output(stdout, None, expendable=False)
         return views.view(
             types.SimpleNamespace(
@@ -168,25 +189,27 @@ class ViewTest(testtools.TestCase):
             output,
         )
 
+    def assert_lines(self, stdout: Any, **options: Any) -> None:
+        """Expect the view that only prints lines."""
+        self.assertIs(views.Lines, type(self.view(stdout, **options)))
+
     def test_only_a_person_at_a_terminal_gets_the_live_view(self) -> None:
         """A pipe, a log or a quiet user gets lines."""
         self.assertIsInstance(self.view(base.Terminal()), live.Screen)
-        self.assertIsInstance(self.view(io.StringIO()), views.Lines)
+        self.assert_lines(io.StringIO())
         for options in ({'verbose_level': 0}, {'debug': True}):
-            self.assertIsInstance(
-                self.view(base.Terminal(), **options), views.Lines
-            )
+            self.assert_lines(base.Terminal(), **options)
 
     def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
         """A terminal without the characters of the view gets lines, too."""
         for term in ('dumb', 'unknown', ''):
             with fixtures.EnvironmentVariable('TERM', term):
-                self.assertIsInstance(self.view(base.Terminal()), views.Lines)
+                self.assert_lines(base.Terminal())
 
         class Latin(base.Terminal):
             encoding = 'latin-1'
 
-        self.assertIsInstance(self.view(Latin()), views.Lines)
+        self.assert_lines(Latin())
 
     def test_each_line_is_there_at_once(self) -> None:
         """The reader of a pipe gets each line when it is printed."""
