@@ -174,9 +174,9 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.Times(count, interval),
-            listing,
-            capacity,
-            on_throttle,
+            capacity=capacity,
+            listing=listing,
+            on_throttle=on_throttle,
         )
 
     def rpc_ping_until_reachable(
@@ -230,9 +230,8 @@ class Management(management.Management):  # type: ignore[misc]
                 deadline=deadline,
             ),
             repeat.UntilReachable(stable, interval),
-            listing,
-            None,
-            on_throttle,
+            listing=listing,
+            on_throttle=on_throttle,
         )
 
     def _sweep(
@@ -240,9 +239,7 @@ class Management(management.Management):  # type: ignore[misc]
         instances: Iterable[Any],
         bounds: limits.Limits,
         again: repeat.Repeat,
-        listing: Collection[inventory.Instance] | None,
-        capacity: Capacity | None,
-        on_throttle: Callable[[limits.Throttle], None] | None,
+        **options: Any,
     ) -> Generator[PingResult]:
         # Not at the top: importing the library must not import libcurl.
         from troveclient_rpcping.sweep import run
@@ -254,15 +251,7 @@ class Management(management.Management):  # type: ignore[misc]
         if isinstance(instances, Collection):
             # Check a list before the first ping.
             guests = list(guests)
-        return run.ping(
-            self.api,
-            guests,
-            bounds,
-            again,
-            capacity,
-            on_throttle,
-            listing=listing,
-        )
+        return run.ping(self.api, guests, bounds, again, **options)
 
     def list_all(
         self, deadline: float | None = None

@@ -127,7 +127,6 @@ _IDS_ADVICE = (
 def explanation(result: PingResult) -> str:
     """Say why a guest is not reachable, and where to look next.
 
-    :param result: the outcome of its pings.
     :raises ValueError: the guest is reachable.
     """
     reason = result.reason
@@ -147,7 +146,6 @@ def explanation(result: PingResult) -> str:
 def after_listing(error: ListingFailed, *, ids: bool) -> str:
     """Say where to look after a failed listing; empty for nothing.
 
-    :param error: the failure.
     :param ids: whether the user could have given IDs.
     """
     if is_about_project(str(error)):

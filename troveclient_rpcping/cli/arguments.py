@@ -18,7 +18,6 @@ import argparse
 import dataclasses
 import math
 import re
-from typing import Any
 from typing import NoReturn
 
 from troveclient_rpcping import durations
@@ -26,9 +25,6 @@ from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.cli.targets import Selection
-
-# The most digits of a number.
-_DIGITS = 20
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
@@ -95,27 +91,25 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    for option, what in (
-        ('project', 'of this project (name or ID; may be repeated)'),
-        (
-            'datastore',
-            'of this datastore, as in "mysql" or "mysql 8.0" (may be '
-            'repeated)',
-        ),
-        (
-            'status',
-            'in this status, as in "ACTIVE" (may be repeated). After an '
-            'upgrade Trove may list a running instance as "SHUTDOWN"',
-        ),
-    ):
-        parser.add_argument(
-            f'--{option}',
-            metavar=f'<{option}>',
-            action='append',
-            type=name,
-            default=[],
-            help=f'With --all: only instances {what}',
-        )
+    _add_names(
+        parser,
+        'project',
+        'With --all: only instances of this project (name or ID; may be '
+        'repeated)',
+    )
+    _add_names(
+        parser,
+        'datastore',
+        'With --all: only instances of this datastore, as in "mysql" or '
+        '"mysql 8.0" (may be repeated)',
+    )
+    _add_names(
+        parser,
+        'status',
+        'With --all: only instances in this status, as in "ACTIVE" (may be '
+        'repeated). After an upgrade Trove may list a running instance as '
+        '"SHUTDOWN"',
+    )
 
 
 def _add_exclusions(parser: argparse.ArgumentParser) -> None:
@@ -130,16 +124,24 @@ def _add_exclusions(parser: argparse.ArgumentParser) -> None:
             'for each sweep'
         ),
     )
+    _add_names(
+        parser,
+        'exclude-status',
+        'Leave out instances in this status of Trove, as in "BUILD" (may be '
+        'repeated)',
+    )
+
+
+def _add_names(
+    parser: argparse.ArgumentParser, option: str, what: str
+) -> None:
     parser.add_argument(
-        '--exclude-status',
-        metavar='<status>',
+        f'--{option}',
+        metavar=f'<{option.removeprefix("exclude-")}>',
         action='append',
         type=name,
         default=[],
-        help=(
-            'Leave out instances in this status of Trove, as in "BUILD" (may '
-            'be repeated)'
-        ),
+        help=what,
     )
 
 
@@ -278,9 +280,9 @@ def add_textfile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--label',
         metavar='<name>=<value>',
-        action=_AddLabel,
+        action='append',
         type=label,
-        default={},
+        default=[],
         help=(
             'Put this label on every metric, as in "cloud=north", to tell '
             'the metrics of several clouds apart (may be repeated)'
@@ -339,42 +341,22 @@ def label(text: str) -> tuple[str, str]:
     return name, value
 
 
-class _AddLabel(argparse.Action):
-    """Collect the labels by their names."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Add a label; refuse a second one of the same name."""
-        name, value = values
-        labels: dict[str, str] = getattr(namespace, self.dest)
-        if name in labels:
-            raise argparse.ArgumentError(
-                self, f'the label {name} is given twice: give each name once'
-            )
-        # A new dict, because all command lines share the default.
-        setattr(namespace, self.dest, {**labels, name: value})
-
-
 def mistake_in_metrics(arguments: argparse.Namespace) -> str | None:
     """Say what is wrong with the metrics; None if nothing is."""
     wanted = arguments.textfile or getattr(arguments, 'listen', None)
     if arguments.label and not wanted:
         return '--label goes with --textfile or --listen'
+    names = [name for name, _ in arguments.label]
+    for each in names:
+        if names.count(each) > 1:
+            return f'the label {each} is given twice: give each name once'
     return None
 
 
 def seconds(text: str, hint: str = '') -> float:
     """Parse a duration; return it in seconds, 0.001 or more.
 
-    :param text: the duration.
     :param hint: the end of the message for a mistake.
-    :raises argparse.ArgumentTypeError: it is not a duration; says what to
-        give.
     """
     try:
         value = durations.parse(text)
@@ -387,6 +369,11 @@ def seconds(text: str, hint: str = '') -> float:
             f'in 90, 500ms, 5m or 1h30m{hint}',
         )
     return value
+
+
+def wait_seconds(text: str) -> float:
+    """Parse how long to wait; return it in seconds, 0.001 or more."""
+    return seconds(text, '; an instance goes before --wait')
 
 
 def rate(text: str) -> float:
@@ -403,38 +390,26 @@ def rate(text: str) -> float:
     return value
 
 
-def _whole(text: str, most: int, mistake: str) -> int:
-    digits = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+def times(text: str, most: int = limits.LARGEST) -> int:
+    """Parse a number of pings: from 1 to *most*."""
+    # int() also takes "1_000", and would read a megabyte of digits.
+    digits = text.isascii() and text.isdecimal() and len(text) <= 20
     if not digits or not 1 <= int(text) <= most:
-        raise _mistaken(text, mistake)
+        raise _mistaken(
+            text, f'is not a number of pings: give one from 1 to {most}'
+        )
     return int(text)
-
-
-def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
-    shown = plaintext.one_line(text, 60)
-    return argparse.ArgumentTypeError(f'"{shown}" {mistake}')
-
-
-def wait_seconds(text: str) -> float:
-    """Parse how long to wait; return it in seconds, 0.001 or more."""
-    return seconds(text, '; an instance goes before --wait')
-
-
-def times(text: str) -> int:
-    """Parse a number of pings: 1 or more."""
-    return _whole(
-        text,
-        limits.LARGEST,
-        'is not a number of pings: give one from 1 to 1000000',
-    )
 
 
 def concurrency(text: str) -> int:
     """Parse the most pings in flight: 1 to 1024."""
     # Each ping takes a connection, and a greenthread of trove-api.
-    return _whole(
-        text, 1024, 'is not a number of pings: give one from 1 to 1024'
-    )
+    return times(text, 1024)
+
+
+def _mistaken(text: str, mistake: str) -> argparse.ArgumentTypeError:
+    shown = plaintext.one_line(text, 60)
+    return argparse.ArgumentTypeError(f'"{shown}" {mistake}')
 
 
 def mistake_in_repetition(arguments: argparse.Namespace) -> str | None:

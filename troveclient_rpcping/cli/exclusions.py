@@ -51,7 +51,6 @@ class Entry:
     :param what: a name, an ID, or a pattern of names.
     :param until: the last day on which the guest is left out, in UTC; None
         for no end.
-    :param why: the comment.
     """
 
     line: int
@@ -68,7 +67,6 @@ class Entry:
 class Kept:
     """The guests that are asked, after some were left out.
 
-    :param targets: the guests that are asked.
     :param sentences: how many guests were left out, which entries have ended,
         and why the file cannot be read; empty without an exclusion.
     """
@@ -85,9 +83,6 @@ def utc_today() -> datetime.date:
 class Exclusions:
     """The guests that a command leaves out.
 
-    :param file: the path of the file; None for no file.
-    :param statuses: statuses of Trove whose guests are left out.
-    :param today: returns the present day, in UTC.
     :raises TargetError: the file cannot be read, or has a bad line.
     """
 
@@ -128,10 +123,7 @@ class Exclusions:
             self._trouble = f'{error}. The exclusions stay as they were'
 
     def leave_out(self, chosen: list[Target]) -> Kept:
-        """Return the guests that are asked, and what to report.
-
-        :param chosen: the guests that the command line chose.
-        """
+        """Return the guests that are asked, and what to report."""
         if self._file is None and not self._statuses:
             return Kept(chosen)
         day = self._today()

@@ -67,8 +67,6 @@ class LoginFailure:
 def missing(auth_type: str, auth: Mapping[str, Any]) -> LoginFailure | None:
     """Say which credentials are missing, before Keystone is asked.
 
-    :param auth_type: the kind of the login, as in clouds.yaml.
-    :param auth: the settings of the login.
     :returns: None if nothing is missing.
     """
     if auth_type in _NO_LOGIN:
@@ -113,9 +111,6 @@ def explained(
 ) -> LoginFailure | None:
     """Say why a login failed, and what to do.
 
-    :param error: what the login raised.
-    :param auth_type: the kind of the login, as in clouds.yaml.
-    :param auth: the settings of the login.
     :returns: None if the cause is not known.
     """
     for each in _chain(error):
@@ -144,8 +139,6 @@ def is_refusal(error: BaseException) -> bool:
 
     Only a person can mend that. A Keystone that is down or overloaded does
     not refuse credentials.
-
-    :param error: an error that the login raised, or that one caused.
     """
     return any(
         isinstance(each, ksa_exceptions.Unauthorized) for each in _chain(error)
@@ -153,10 +146,7 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def keystone(auth: Mapping[str, Any]) -> str:
-    """Return the name of the Keystone that is asked for a login.
-
-    :param auth: the settings of the login.
-    """
+    """Return the name of the Keystone that is asked for a login."""
     url = plaintext.one_line(str(auth.get('auth_url') or ''))
     # one_line() replaced the user and the password by asterisks.
     return f'Keystone at {url.replace("***@", "")}' if url else 'Keystone'

@@ -64,8 +64,6 @@ class Plan:
 class Survey:
     """The sweeps over one selection of guests.
 
-    :param selection: the guests that a command line asks for.
-    :param plan: the number of pings, and their limits.
     :param stdin: standard input; None if it is closed.
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, to know more about them.
@@ -106,7 +104,6 @@ class Survey:
     ) -> list[Target]:
         """Find the guests, and forget the outcomes of the last sweep.
 
-        :param manager: lists the instances if that is needed.
         :param deadline: seconds for the listing; None for no limit.
         :param empty: whether to return no guest if no instance fits.
         :returns: the guests; none for a file without a name.
@@ -142,7 +139,6 @@ class Survey:
     ) -> None:
         """Ping the chosen guests. An exception keeps the findings so far.
 
-        :param manager: sends the pings.
         :param on_result: is called for each result, with all pings of the
             same guest.
         :param deadline: seconds for all pings; None for no limit.

@@ -92,11 +92,7 @@ class Access:
         return True
 
     def time(self, url: str, seconds: float) -> None:
-        """Add a request to the timings of the session, if it keeps timings.
-
-        :param url: the URL of the request.
-        :param seconds: how long the request took.
-        """
+        """Add a request to the timings of the session, if it keeps timings."""
         # There is no public attribute for it. A list without a reader would
         # grow with the number of guests.
         if getattr(self._session, '_collect_timing', False):

@@ -57,12 +57,9 @@ class _Sent:
 class Engine:
     """Sends the requests of an agenda to the database endpoint.
 
-    :param access: the endpoint, the token and the TLS settings.
     :param agenda: decides which request is sent, and learns from the answers.
-    :param gate: how fast the engine may send.
     :param deadline: when to end, on *clock*; None for no limit.
     :param login_may_fail: whether to go on when a login midway fails.
-    :param clock: returns the time in seconds.
     """
 
     def __init__(
@@ -117,13 +114,16 @@ class Engine:
     def _pause(self) -> float:
         """Return the seconds to wait if no request ends before."""
         now = self._clock()
-        opens = now + self._gate.pause(now)
-        # While the gate is closed, the agenda can send nothing.
-        wakes = opens if self._gated else max(self._agenda.wakes(now), opens)
+        if self._gated:
+            # While the gate is closed, the agenda can send nothing.
+            wakes = now + self._gate.pause(now)
+        else:
+            wakes = self._agenda.wakes(now)
         return max(0.0, min(wakes, self._deadline) - now)
 
     def _fill(self, now: float) -> None:
         """Send the requests that are due, unless it is time to end."""
+        self._gated = False
         if now >= self._deadline:
             self._agenda.end(
                 'The deadline passed before an answer came', now, late=True
@@ -132,15 +132,13 @@ class Engine:
             self._agenda.end(
                 'The rate limit of the API lets nothing through', now
             )
-        self._gated = False
-        while not self._agenda.done:
-            if self._gate.pause(now):
-                self._gated = True
-                return
-            question = self._agenda.next(now)
-            if question is None:
-                return
-            self._send(question, now)
+        else:
+            while not self._gate.pause(now):
+                question = self._agenda.next(now)
+                if question is None:
+                    return
+                self._send(question, now)
+            self._gated = True
 
     def _send(self, question: Question, now: float) -> None:
         handle = self._idle.pop() if self._idle else Handle(self._access)
@@ -178,39 +176,34 @@ class Engine:
             self._agenda.answered(Answer(question, reply, None, now))
             return
         transport.log_reply(handle.url, reply)
-        pause = self._refused(sent, reply, now)
-        if self._agenda.done:
-            # The login failed.
-            return
-        if pause is not None:
+        if reply.status in (413, 429):
+            pause = self._gate.refused(now, sent.generation, reply)
             self._agenda.unsent(question, now, pause)
             return
-        self._agenda.answered(Answer(question, reply, handle.rtt, now))
+        self._gate.admitted(sent.generation)
+        answer = Answer(question, reply, handle.rtt, now)
+        if reply.status == 401 and not refuses_user(reply):
+            self._token_refused(sent, answer)
+            return
+        self._agenda.answered(answer)
         if refuses_user(reply):
             self._agenda.end('The API refuses this user', now)
 
-    def _refused(self, sent: _Sent, reply: Reply, now: float) -> float | None:
-        """Handle a refusal by the rate limit, or of the token.
-
-        :returns: after how many seconds to send the request again; None if
-            the reply is an answer.
-        """
-        if reply.status in (413, 429):
-            return self._gate.refused(now, sent.generation, reply)
-        self._gate.admitted(sent.generation)
-        if reply.status != 401 or refuses_user(reply):
-            return None
-        return 0.0 if self._is_renewed(sent.headers, now) else None
-
-    def _is_renewed(self, refused: list[str], now: float) -> bool:
-        """Whether a new token makes it worth sending a request again."""
+    def _token_refused(self, sent: _Sent, answer: Answer) -> None:
+        """Send the request again, if there is a new token."""
+        now = answer.arrived
+        renewed = False
         try:
-            return self._access.renewed(refused, now)
+            renewed = self._access.renewed(sent.headers, now)
         except ksa_exceptions.ClientException as error:
             if not self._login_may_fail:
                 why = f'The token expired, and a new login failed: {error}'
                 self._agenda.end(why, now)
-            return False
+                return
+        if renewed:
+            self._agenda.unsent(sent.question, now, 0.0)
+        else:
+            self._agenda.answered(answer)
 
 
 def refuses_user(reply: Reply) -> bool:

@@ -53,10 +53,7 @@ _LONGEST_TIMEOUT = 1_000_000
 
 
 class Handle:
-    """A handle of libcurl, for one request after another.
-
-    :param access: where the requests go, and how.
-    """
+    """A handle of libcurl, for one request after another."""
 
     def __init__(self, access: Access):
         #: Seconds for the request, in all. The loop ends it then.
@@ -97,8 +94,6 @@ class Handle:
     ) -> None:
         """Prepare the next request.
 
-        :param url: where the request goes.
-        :param headers: header lines.
         :param timeout: seconds for the request, in all: from the look-up of
             the name to the last byte of the reply.
         :param limit: the most bytes of a body to keep.
@@ -160,15 +155,12 @@ class Handle:
     def outcome(self, code: int, message: str) -> Reply | NoReply:
         """Return the reply, or why there is none.
 
-        :param code: libcurl's error code; 0 for none.
         :param message: libcurl's error message; empty where libcurl leaves it
             out, as for some errors of GnuTLS.
         """
         if code == pycurl.E_COULDNT_CONNECT:
             system = self.curl.getinfo(pycurl.OS_ERRNO)
             message = descriptors.shortage(system) or message
-        # libcurl quotes the server in some messages.
-        message = plaintext.one_line(message or _named(code))
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return NoReply(Failure.TIMEOUT, self._timeout_message())
         status, fields = _head(self._header_lines)
@@ -183,6 +175,8 @@ class Handle:
                 body=bytes(self._body[: self._limit]),
                 complete=not overlong,
             )
+        # libcurl quotes the server in some messages.
+        message = plaintext.one_line(message or _named(code))
         if self._header_lines or code in _BAD_RESPONSE:
             message = message or 'The reply is not HTTP'
             return NoReply(Failure.BAD_RESPONSE, message)

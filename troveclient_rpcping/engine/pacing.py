@@ -187,7 +187,6 @@ class Gate:
 
         :param now: when the refusal arrived.
         :param generation: the result of :meth:`sent` for the request.
-        :param reply: the refusal.
         :returns: seconds until that request may be sent again.
         """
         pause = min(reply.retry_after or 1.0, _LONGEST_PAUSE)

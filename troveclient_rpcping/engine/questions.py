@@ -41,7 +41,6 @@ class Purpose(enum.Enum):
 class Question:
     """One request. Two of them are never equal.
 
-    :param purpose: why it is sent.
     :param path: path and query, from the endpoint on.
     :param instance_id: the instance to ping; empty for a listing.
     :param fresh: whether the request needs a new connection. A kept one leads
@@ -62,7 +61,6 @@ class Question:
 class Answer:
     """The end of one request.
 
-    :param question: the request.
     :param reply: the reply, or why there is none.
     :param rtt: seconds from sending the request to the end of the reply;
         None if there was no reply.
@@ -86,7 +84,7 @@ class Agenda(Protocol):
         """Whether no request is left to send, and none is under way."""
 
     def next(self, now: float) -> Question | None:
-        """Return the next request; None if it is not time for it yet."""
+        """Return the next request; None if none is due, or left to send."""
 
     def wakes(self, now: float) -> float:
         """Return when to call :meth:`next` again if no request ends before."""

@@ -10,4 +10,8 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The commands of the ``openstack`` client."""
+"""The commands of the ``openstack`` client.
+
+In this package, *app* is the ``openstack`` shell, *arguments* are the parsed
+command line, and *clock* returns the time in seconds.
+"""

@@ -61,11 +61,7 @@ def can_show(stream: Any, characters: str) -> bool:
 
 
 class Below:
-    """Prints lines, and a picture below them.
-
-    :param screen: the terminal.
-    :param picture: returns the picture to draw.
-    """
+    """Prints lines, and a picture below them."""
 
     def __init__(
         self,

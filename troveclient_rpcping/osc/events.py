@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 
@@ -24,8 +25,11 @@ from troveclient_rpcping.outcomes.changes import ControlPlaneChange
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import GuestChange
 from troveclient_rpcping.outcomes.changes import Wave
-from troveclient_rpcping.outcomes.shared import CommonTrait
+from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+
+# The time of an event, in UTC.
+_STAMP = '%Y-%m-%dT%H:%M:%SZ'
 
 
 def line(change: Change, when: datetime.datetime) -> str:
@@ -36,34 +40,37 @@ def line(change: Change, when: datetime.datetime) -> str:
     parentheses, unless the verdict has only one reason. The text of a server
     is in quotes, too.
 
-    :param change: the change.
     :param when: the end of the sweep, in UTC.
     """
+    stamp = f'{when:{_STAMP}}'
     if isinstance(change, Wave):
-        return f'{_stamp(when)} in common: {change.common.text}'
-    words = (
-        _guest(change) if isinstance(change, GuestChange) else _plane(change)
-    )
+        return f'{stamp} in common: {change.common.text}'
+    after = ''
     if change.seconds is not None:
-        words += f' after {durations.compact(change.seconds)}'
-    why = _why(change)
-    if why:
-        words += f' ({why})'
-    if isinstance(change, GuestChange) and change.name:
-        words += f' {plaintext.quoted(change.name)}'
-    return f'{_stamp(when)} {words}'
+        after = f' after {durations.compact(change.seconds)}'
+    if isinstance(change, ControlPlaneChange):
+        why = f' ({failure(change.after)})' if change.after else ''
+        states = f'{_state(change.before)} -> {_state(change.after)}'
+        return f'{stamp} control plane {states}{after}{why}'
+    guest = plaintext.word(change.instance_id)
+    states = f'{change.before or "new"} -> {change.after or "gone"}'
+    name = f' {plaintext.quoted(change.name)}' if change.name else ''
+    return f'{stamp} {guest} {states}{after}{_why(change.result)}{name}'
 
 
 def json_line(change: Change, when: datetime.datetime) -> str:
     """Return a change as one JSON object in a line.
 
-    :param change: the change.
     :param when: the end of the sweep, in UTC.
     """
-    event: dict[str, object] = {'time': _stamp(when)}
+    event: dict[str, object] = {'time': f'{when:{_STAMP}}'}
     if isinstance(change, Wave):
-        return _json(event | _common(change.common))
-    if isinstance(change, GuestChange):
+        event |= {
+            'event': 'in-common',
+            **dataclasses.asdict(change.common),
+            'detail': change.common.text,
+        }
+    elif isinstance(change, GuestChange):
         result = change.result
         event |= {
             'event': 'guest',
@@ -79,17 +86,17 @@ def json_line(change: Change, when: datetime.datetime) -> str:
         after = change.after
         event |= {
             'event': 'control-plane',
-            'from': 'failing' if change.before else 'ok',
-            'to': 'failing' if after else 'ok',
+            'from': _state(change.before),
+            'to': _state(after),
             'reason': after.reason if after else None,
             'detail': after.detail if after else '',
             'unknown': after.unknown if after else 0,
             'guests': after.guests if after else None,
         }
-    event['seconds'] = (
-        None if change.seconds is None else round(change.seconds, 3)
-    )
-    return _json(event)
+    if not isinstance(change, Wave):
+        seconds = change.seconds
+        event['seconds'] = None if seconds is None else round(seconds, 3)
+    return json.dumps(event, ensure_ascii=False)
 
 
 def failure(what: Failure) -> str:
@@ -101,45 +108,12 @@ def failure(what: Failure) -> str:
     return f'{guests}, {what.reason}: {detail}'
 
 
-def _common(common: CommonTrait) -> dict[str, object]:
-    return {
-        'event': 'in-common',
-        'verdict': common.verdict,
-        'trait': common.trait,
-        'value': common.value,
-        'bad_here': common.bad_here,
-        'bad': common.bad,
-        'here': common.here,
-        'detail': common.text,
-    }
+def _state(failure: Failure | None) -> str:
+    return 'failing' if failure else 'ok'
 
 
-def _json(event: dict[str, object]) -> str:
-    return json.dumps(event, ensure_ascii=False)
-
-
-def _guest(change: GuestChange) -> str:
-    before = change.before or 'new'
-    guest = plaintext.word(change.instance_id)
-    return f'{guest} {before} -> {change.after or "gone"}'
-
-
-def _plane(change: ControlPlaneChange) -> str:
-    before, after = (
-        'failing' if each else 'ok' for each in (change.before, change.after)
-    )
-    return f'control plane {before} -> {after}'
-
-
-def _why(change: GuestChange | ControlPlaneChange) -> str:
-    if isinstance(change, ControlPlaneChange):
-        return failure(change.after) if change.after else ''
-    result = change.result
+def _why(result: PingResult | None) -> str:
     # An unreachable guest has one reason, and Trove one sentence for it.
     if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
         return ''
-    return f'{result.reason}: {plaintext.quoted(result.detail)}'
-
-
-def _stamp(when: datetime.datetime) -> str:
-    return f'{when:%Y-%m-%dT%H:%M:%SZ}'
+    return f' ({result.reason}: {plaintext.quoted(result.detail)})'

@@ -35,8 +35,6 @@ def of(summary: Summary) -> int:
 
     A sweep without guests is a success: the list of failed guests is empty if
     all guests are reachable.
-
-    :param summary: the numbers of the outcomes.
     """
     if summary.bad:
         return BAD_GUESTS

@@ -64,9 +64,7 @@ _BARS = '▁▂▃▄▅▆▇█'
 class Screen(views.Lines):
     """Shows the state of the guests below the lines of changes.
 
-    :param terminal: where to show it.
     :param interval: seconds from sweep to sweep.
-    :param clock: returns the time in seconds.
     """
 
     def __init__(

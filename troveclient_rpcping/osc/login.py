@@ -52,7 +52,6 @@ class LoginFailed(osc_exceptions.CommandError):
 def log_in(app: Any, seconds: float | None) -> None:
     """Log in, unless the shell is logged in already.
 
-    :param app: the ``openstack`` shell.
     :param seconds: the longest time for it; None for :data:`TIMEOUT`.
     :raises LoginFailed: there is no login.
     """
@@ -61,7 +60,10 @@ def log_in(app: Any, seconds: float | None) -> None:
     try:
         # In this thread, because it may ask a person for a password.
         _set_up(app)
-        with _unasked_warnings_silenced(app):
+        # keystoneauth warns when it cannot get the versions of Keystone. The
+        # error of the failed login says the same.
+        level = logging.NOTSET if app.options.debug else logging.ERROR
+        with log_level('keystoneauth.identity', level):
             manager.session.auth.auth_ref = _within(
                 limit, lambda: _ask(manager, limit)
             )
@@ -99,7 +101,6 @@ def _ask(manager: Any, seconds: float) -> Any:
 def bounded(session: Any, seconds: float) -> Iterator[None]:
     """Bound every request of a session within the block.
 
-    :param session: a session of keystoneauth.
     :param seconds: how long each read may take, unless the user sets a limit.
     """
     if session.timeout is not None:
@@ -133,11 +134,7 @@ def _within(seconds: float, act: Callable[[], Any]) -> Any:
 
 
 def failure(app: Any, error: Exception) -> LoginFailed:
-    """Return why a login failed, and what to do.
-
-    :param app: the ``openstack`` shell.
-    :param error: the error that the login raised.
-    """
+    """Return why a login failed, and what to do."""
     options = _options(app)
     auth_type = str(options.get('auth_type'))
     found = login_failure.explained(error, auth_type, options)
@@ -154,17 +151,12 @@ def _options(app: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _unasked_warnings_silenced(app: Any) -> Iterator[None]:
-    """Print one line for one failure.
-
-    keystoneauth warns when it cannot get the versions of Keystone. The error
-    of the failed login says the same.
-    """
-    logger = logging.getLogger('keystoneauth.identity')
-    level = logger.level
-    if not app.options.debug:
-        logger.setLevel(logging.ERROR)
+def log_level(name: str, level: int) -> Iterator[None]:
+    """Set the level of a logger within the block."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.setLevel(before)

@@ -34,10 +34,8 @@ class Measures:
     """Measures sweeps, and writes a file of metrics after each one.
 
     :param textfile: the file; None for no file.
-    :param labels: labels of all metrics.
     :param single: whether the command sweeps once. Then the metrics have no
         counters.
-    :param clock: returns the time in seconds, to measure a sweep.
     :raises OSError: the file cannot be written; says in one line why.
     """
 

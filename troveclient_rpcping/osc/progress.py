@@ -54,11 +54,7 @@ _BAR = 40
 class Progress:
     """Shows how many pings have ended, and how long the rest may take.
 
-    :param app: the ``openstack`` shell.
-    :param targets: the guests.
-    :param plan: how they are pinged.
     :param deadline: seconds for all of them; None for no limit.
-    :param clock: returns the time in seconds.
     """
 
     def __init__(
@@ -125,11 +121,7 @@ class Progress:
                 self._below.draw()
 
     def saw(self, instance_id: str, series: Series) -> None:
-        """Show one more result.
-
-        :param instance_id: the guest.
-        :param series: all its pings.
-        """
+        """Show one more result."""
         if not self._waits:
             self._done += 1
             if series.last and series.last.verdict in BAD:

@@ -63,11 +63,7 @@ def detail(outcome: Outcome) -> str:
 
 
 def conclusions(findings: Findings, seconds: float) -> list[str]:
-    """Say what the outcomes of a sweep mean.
-
-    :param findings: the outcomes.
-    :param seconds: how long the command took.
-    """
+    """Say what the outcomes of a sweep mean."""
     outcomes = findings.outcomes
     if not outcomes:
         return ['The file names no instance: nothing was pinged.']
@@ -88,10 +84,7 @@ def conclusions(findings: Findings, seconds: float) -> list[str]:
 
 
 def sentence(outcome: Outcome) -> str:
-    """Say which guest is not reachable, why, and what to look at next.
-
-    :param outcome: the outcome of a guest; not ``reachable``.
-    """
+    """Say which guest is not reachable, why, and what to look at next."""
     target, result = outcome.target, outcome.result
     said = f'Guest {_guest(outcome)} is {_STATES[result.verdict]}: '
     missed = _missed(outcome.series)
@@ -109,11 +102,7 @@ def sentence(outcome: Outcome) -> str:
 
 
 def summary_line(summary: Summary, seconds: float) -> str:
-    """Sum up a sweep in a line.
-
-    :param summary: its numbers.
-    :param seconds: how long it took.
-    """
+    """Sum up a sweep in a line."""
     line = f'{counts(summary)} in {durations.human(seconds)}'
     if summary.rtts:
         rtts = ', '.join(
@@ -137,10 +126,7 @@ def loss(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def pattern(findings: Findings) -> list[str]:
-    """Say what the outcomes of several guests have in common.
-
-    :param findings: the outcomes.
-    """
+    """Say what the outcomes of several guests have in common."""
     total = findings.summary.guests
     common = common_trait(findings.outcomes)
     found = [f'{common.text}.'] if common else []
@@ -185,7 +171,6 @@ def _guest(outcome: Outcome) -> str:
 def _notes(target: Target, request_id: str | None = None) -> str:
     """Return the end of a sentence about a guest: its name comes last.
 
-    :param target: the guest.
     :param request_id: the request ID in the reply to its ping, if any.
     """
     found = []

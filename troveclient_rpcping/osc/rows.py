@@ -119,8 +119,6 @@ def columns_of(arguments: argparse.Namespace) -> list[str]:
     """Return the columns that a command line asks for.
 
     A column of ``--long`` that the user names needs no ``--long``.
-
-    :param arguments: with the options of cliff's Lister.
     """
     named = {_normal(c) for c in arguments.columns + arguments.sort_columns}
     if arguments.long:
@@ -135,8 +133,6 @@ def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
     """Say which column does not exist; None if all do.
 
     cliff would say so after the pings, or never.
-
-    :param arguments: with the options of cliff's Lister.
     """
     known = set(map(_normal, LONG_COLUMNS))
     for name in (*arguments.columns, *arguments.sort_columns):
@@ -158,7 +154,6 @@ def row(
 ) -> tuple[Any, ...]:
     """Return the row of one guest.
 
-    :param outcome: the guest.
     :param formatter: the name of cliff's formatter that will print the row.
     :param columns: which of :data:`LONG_COLUMNS`.
     """
@@ -226,8 +221,6 @@ def records(
 
     Each row becomes lines of a name and a value, without empty values.
 
-    :param names: the names of the columns.
-    :param rows: the cells.
     :param width: the longest line, in characters; None for no limit.
     :returns: the lines; empty if the table is not too wide.
     """

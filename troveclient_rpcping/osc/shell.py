@@ -61,7 +61,6 @@ class Terminated(BaseException):
 def run(app: Any, act: Callable[[], int]) -> int:
     """Run a command, and return its exit status.
 
-    :param app: the ``openstack`` shell.
     :param act: the command; returns its exit status if nothing interrupts it.
     :raises CommandError: the command failed; the text is a clean line.
     """
@@ -83,12 +82,7 @@ def run(app: Any, act: Callable[[], int]) -> int:
 
 
 def refuse(app: Any, parser: argparse.ArgumentParser, mistake: str) -> int:
-    """Report wrong usage, and return the exit status for it.
-
-    :param app: the ``openstack`` shell.
-    :param parser: the parser of the command line.
-    :param mistake: what is wrong.
-    """
+    """Report wrong usage, and return the exit status for it."""
     # Not parser.error(): that would end the interactive shell.
     app.LOG.error(cli_arguments.brief(parser, mistake))
     return exits.USAGE
@@ -133,9 +127,6 @@ def new_survey(
 ) -> survey.Survey:
     """Return the survey that a command line asks for.
 
-    :param app: the ``openstack`` shell.
-    :param arguments: the parsed command line.
-    :param plan: how to ping.
     :param always_list: list even for IDs alone, to know more about them.
     :raises TargetError: standard input, or a file, cannot be read.
     """
@@ -175,8 +166,17 @@ def manager(
             stream.reconfigure(errors='backslashreplace')
     login.log_in(app, seconds)
     session = app.client_manager.session
-    # A long sweep logs in again.
-    with _unheard_log_silenced(), login.bounded(session, login.TIMEOUT):
+    # osc_lib sets the root logger to DEBUG, and its handlers drop most of it.
+    # For a ping of 50 µs, formatting those would be most of the work.
+    handlers = logging.getLogger().handlers
+    heard = any(handler.level <= logging.DEBUG for handler in handlers)
+    with (
+        login.log_level(
+            'troveclient_rpcping', logging.NOTSET if heard else logging.INFO
+        ),
+        # A long sweep logs in again.
+        login.bounded(session, login.TIMEOUT),
+    ):
         yield client.of_cloud(app.cloud, session).mgmt_instances
 
 
@@ -185,8 +185,6 @@ def discard(*streams: Any) -> None:
 
     Otherwise Python would write this text as the program ends, and change the
     exit status when that fails.
-
-    :param streams: ``sys.stdout``, ``sys.stderr``, or their replacements.
     """
     with open(os.devnull, 'wb') as nowhere:
         for stream in streams:
@@ -200,21 +198,3 @@ def _discard_if_broken(stream: Any) -> None:
             stream.flush()
     except OSError:
         discard(stream)
-
-
-@contextlib.contextmanager
-def _unheard_log_silenced() -> Iterator[None]:
-    """Do not format log records that no handler prints.
-
-    osc_lib sets the root logger to DEBUG, and its handlers drop most records.
-    For a ping of 50 µs, formatting the dropped records is most of the work.
-    """
-    root = logging.getLogger()
-    ours = logging.getLogger('troveclient_rpcping')
-    level = ours.level
-    if not any(h.level <= logging.DEBUG for h in root.handlers):
-        ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.setLevel(level)

@@ -57,12 +57,7 @@ LOG = logging.getLogger(__name__)
 
 
 class SweepForever:
-    """One run of the command.
-
-    :param app: the ``openstack`` shell.
-    :param arguments: the parsed command line.
-    :param clock: returns the time in seconds.
-    """
+    """One run of the command."""
 
     def __init__(
         self,
@@ -91,7 +86,7 @@ class SweepForever:
             from troveclient_rpcping.osc import measures
 
             self._measures = measures.Measures(
-                arguments.textfile, arguments.label, clock=clock
+                arguments.textfile, dict(arguments.label), clock=clock
             )
 
     def run(self) -> NoReturn:
@@ -140,7 +135,7 @@ class SweepForever:
                 arguments.listen_key,
                 arguments.listen_client_ca,
             )
-        self._board = board.Board(arguments.interval, arguments.label)
+        self._board = board.Board(arguments.interval, dict(arguments.label))
         pages = {
             **page.pages(self._board, _utc_now),
             '/metrics': self._measures.metrics.page,

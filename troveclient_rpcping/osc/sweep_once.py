@@ -48,12 +48,7 @@ if TYPE_CHECKING:
 
 
 class SweepOnce:
-    """One run of the command.
-
-    :param app: the ``openstack`` shell.
-    :param arguments: the parsed command line.
-    :param clock: returns the time in seconds.
-    """
+    """One run of the command."""
 
     def __init__(
         self,
@@ -75,7 +70,10 @@ class SweepOnce:
             from troveclient_rpcping.osc import measures
 
             self._measures = measures.Measures(
-                arguments.textfile, arguments.label, single=True, clock=clock
+                arguments.textfile,
+                dict(arguments.label),
+                single=True,
+                clock=clock,
             )
         #: Final after :meth:`rows`.
         self.exit_status = exits.UNKNOWN

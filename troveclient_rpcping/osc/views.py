@@ -86,7 +86,6 @@ class Lines:
 
     The live view overrides every method.
 
-    :param stdout: the stream for changes.
     :param stderr: the stream for remarks; None to print none.
     """
 
@@ -131,12 +130,7 @@ class Lines:
 
 
 def view(app: Any, arguments: argparse.Namespace, output: Output) -> Lines:
-    """Return the view for an output.
-
-    :param app: the ``openstack`` shell.
-    :param arguments: the parsed command line.
-    :param output: where to show it.
-    """
+    """Return the view for an output."""
     quiet = not app.options.verbose_level
     lines = Lines(output, None if quiet else app.stderr)
     if quiet or arguments.json or app.options.debug or not output.isatty():

@@ -78,7 +78,8 @@ class Script:
         return bool(self.ends) or not (self.todo or self.flight)
 
     def next(self, now: float) -> Question | None:
-        if not self.todo or now < self.due or len(self.flight) >= self.most:
+        full = len(self.flight) >= self.most
+        if self.done or not self.todo or now < self.due or full:
             return None
         key = self.todo.popleft()
         return Question(

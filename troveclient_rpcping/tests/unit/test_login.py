@@ -194,20 +194,6 @@ class LoginTest(TestCase):
             r'\(HTTP 401\)\. Check the user, the password.*'
         )
 
-    def test_a_keystone_that_is_down_is_a_line(self) -> None:
-        """The line has the URL and the error of the system."""
-        server = self.serve_keystone()
-        server.stop()
-        self.assert_no_login(
-            rf'Keystone at {server.url}/v3 cannot be reached: Connection '
-            r'refused\. Check that Keystone runs.*'
-        )
-
-    def test_a_keystone_that_fails_is_a_line(self) -> None:
-        """The line has the words of Keystone."""
-        server = self.serve_keystone(fixture.fault(500, 'error', 'Broken'))
-        self.assert_no_login(rf'Keystone at {server.url}/v3 answered: .*500.*')
-
     def test_a_silent_keystone_ends_with_the_deadline(self) -> None:
         """Keystone accepts connections here, and does not answer."""
         server = self.serve(lambda request: fixture.silence())

@@ -90,14 +90,20 @@ class ExplainedTest(base.TestCase):
         self.assertNotIn('secret', failure.text)
         return failure.text
 
-    def test_a_wrong_password_says_what_to_check(self) -> None:
-        """The line also says which server refused it."""
-        url = self.serve(base.raw('401 Unauthorized')).url
-        self.assertEqual(
-            f'Keystone at {url} refuses these credentials (HTTP 401). Check '
-            'the user, the password, the project, and the domains of both.',
-            self.login(url),
-        )
+    def test_a_failed_login_says_what_keystone_answered(self) -> None:
+        """The line also says which server that was, and what to check."""
+        for answer, words in (
+            (
+                '401 Unauthorized',
+                r'refuses these credentials \(HTTP 401\)\. Check the user, '
+                r'the password, the project, and the domains of both\.',
+            ),
+            ('404 Not Found', r'is not there \(HTTP 404\)\. Check that'),
+            ('503 Service Unavailable', 'answered: .*HTTP 503'),
+            ('', 'does not answer. Check that Keystone runs'),
+        ):
+            url = self.serve(base.raw(answer) if answer else b'').url
+            self.assertRegex(self.login(url), rf'\AKeystone at {url} {words}')
 
     def test_a_keystone_that_is_gone_is_explained_in_few_words(self) -> None:
         """The same holds while keystoneauth looks up the API version."""
@@ -117,22 +123,6 @@ class ExplainedTest(base.TestCase):
             'Keystone at http://nosuch.invalid cannot be reached: ',
             self.login('http://nosuch.invalid'),
         )
-
-    def test_a_keystone_that_hangs_does_not_answer(self) -> None:
-        """The line says that Keystone does not answer."""
-        url = self.serve(b'').url
-        self.assertIn(f'{url} does not answer', self.login(url))
-
-    def test_a_server_that_is_not_a_keystone_is_explained(self) -> None:
-        """The URL may lack its path, or belong to another service."""
-        url = self.serve(base.raw('404 Not Found')).url
-        self.assertIn(f'{url} is not there (HTTP 404)', self.login(url))
-
-    def test_a_keystone_that_fails_says_how(self) -> None:
-        """The line has the HTTP status."""
-        url = self.serve(base.raw('503 Service Unavailable')).url
-        self.assertIn(f'{url} answered: ', self.login(url))
-        self.assertIn('HTTP 503', self.login(url))
 
     def test_a_catalog_without_trove_says_what_to_check(self) -> None:
         """The usual cause is the region."""

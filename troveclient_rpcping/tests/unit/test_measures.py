@@ -427,19 +427,22 @@ class LabelTest(TestCase):
 
     def test_a_label_comes_once(self) -> None:
         """One of two values would be lost."""
-        line = self.usage_error(
-            *(base.GUEST, '--textfile', str(self.textfile)),
+        self.assert_refused(
+            'the label cloud is given twice',
+            *('--textfile', str(self.textfile)),
             *('--label', 'cloud=a', '--label', 'cloud=b'),
         )
-        self.assertIn('the label cloud is given twice', line)
 
     def test_a_label_without_metrics_is_wrong_usage(self) -> None:
         """It would label nothing."""
+        self.assert_refused(
+            '--label goes with --textfile or --listen', '--label', 'cloud=a'
+        )
+
+    def assert_refused(self, why: str, *arguments: str) -> None:
+        """Run both commands, which must refuse before any request."""
         log = self.useFixture(fixtures.FakeLogger())
         for command in (self.ping, self.watch):
-            status = command(base.GUEST, '--label', 'cloud=a')
-            self.assertEqual(exits.USAGE, status)
-        self.assertEqual(
-            2, log.output.count('--label goes with --textfile or --listen')
-        )
+            self.assertEqual(exits.USAGE, command(base.GUEST, *arguments))
+        self.assertEqual(2, log.output.count(why))
         self.assertEqual([], self.trove.requests)
