@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Generator
-from collections.abc import Iterable
 import dataclasses
 import datetime
 import email.utils
@@ -211,22 +210,6 @@ def read_listing() -> Reading:
         except _PageRefused:
             continue
     return (yield from _read(small))
-
-
-def by_name(
-    instances: Iterable[Instance], names: Iterable[str]
-) -> dict[str, list[Instance]]:
-    """Find the instances of each name.
-
-    :param instances: the instances to look at.
-    :param names: the names to look for.
-    :returns: for each name its instances: none, one or more.
-    """
-    matches: dict[str, list[Instance]] = {name: [] for name in names}
-    for instance in instances:
-        if instance.name in matches:
-            matches[instance.name].append(instance)
-    return matches
 
 
 class _PageRefused(ListingFailed):

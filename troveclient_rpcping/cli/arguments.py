@@ -42,9 +42,6 @@ OWN_LABELS = frozenset(
     }
 )
 
-# Prometheus sets these labels itself, and would rename ours.
-_LABELS_OF_PROMETHEUS = frozenset({'job', 'instance'})
-
 
 def be_brief(parser: argparse.ArgumentParser) -> None:
     """Let a parser print one line for a mistake, without its long usage."""
@@ -327,11 +324,11 @@ def label(text: str) -> tuple[str, str]:
             'is not a label: give a name of letters, digits and "_", and a '
             'value, as in cloud=north',
         )
-    if name in OWN_LABELS:
-        raise _mistaken(name, 'is a label of the metrics: give another name')
-    if name in _LABELS_OF_PROMETHEUS:
+    # Prometheus would rename a label of ours that it sets itself.
+    if name in OWN_LABELS or name in ('job', 'instance'):
         raise _mistaken(
-            name, 'is a label that Prometheus sets: give another name'
+            name,
+            'is a label that the metrics or Prometheus set: give another name',
         )
     # Prometheus treats an empty label as a missing one.
     if not value.strip() or not value.isprintable():

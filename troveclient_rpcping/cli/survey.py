@@ -110,21 +110,16 @@ class Survey:
         :raises NoTargetError: no instance fits, or all are left out.
         :raises TargetError: the guests cannot be found.
         """
-        listing = targets.Listing(
-            lambda: manager.list_all(deadline),
-            ids=not self._selection.everything,
-        )
         if self._exclusions:
             self._exclusions.refresh()
         try:
-            found = self._find(listing)
+            found = self._find(lambda: manager.list_all(deadline))
             if self._exclusions:
                 found = self._keep(found, self._exclusions)
         except NoTargetError:
             if not empty:
                 raise
             found = []
-        self._listed = listing.rows
         self._collector = Collector(found, self._plan.stable)
         return found
 
@@ -185,21 +180,26 @@ class Survey:
             raise NoTargetError(f'No instance is left to ask: {why}')
         return kept.targets
 
-    def _find(self, listing: targets.Listing) -> list[Target]:
-        selection = self._selection
+    def _find(self, list_all: Callable[[], list[Instance]]) -> list[Target]:
+        selection, excluded = self._selection, self._exclusions
+        self._listed = None
         if not selection.everything:
-            return listing.resolve(
-                selection.names(self._stdin),
-                always_list=self._always_list
-                or bool(self._exclusions and self._exclusions.needs_listing),
-                known=self._names,
-            )
-        listed = {instance.project_id for instance in listing.instances}
-        return listing.select(
+            named = selection.names(self._stdin)
+            if (
+                self._always_list
+                or targets.has_names(named)
+                or (excluded and excluded.needs_listing)
+            ):
+                self._listed = targets.listed(list_all, ids=True)
+            return targets.resolve(named, self._listed or [], self._names)
+        self._listed = targets.listed(list_all, ids=False)
+        present = {instance.project_id for instance in self._listed}
+        return targets.select(
+            self._listed,
             # A project without an instance is not in the listing. Keystone
             # knows whether it exists.
             project_ids={
-                each if each in listed else self._project_id(each)
+                each if each in present else self._project_id(each)
                 for each in selection.projects
             },
             datastores=selection.datastores,

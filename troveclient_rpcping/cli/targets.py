@@ -46,11 +46,6 @@ _BY_ID = 'Ask for one of them by its ID.'
 _MOST_HINTS = 5
 # The most values to show for a selection that fits no instance.
 _MOST_SHOWN = 8
-_PLURALS = {
-    'project_id': 'projects',
-    'datastore': 'datastores',
-    'status': 'statuses',
-}
 # The letters of a UUID, and about its length.
 _ALMOST_ID = re.compile(r'[0-9a-fA-F-]{30,42}')
 
@@ -80,11 +75,7 @@ class Selection:
     statuses: tuple[str, ...] = ()
 
     def names(self, stdin: TextIO | None) -> list[str]:
-        """Return what is named, also in the file.
-
-        :param stdin: standard input; None if it is closed.
-        :raises TargetError: the file cannot be read.
-        """
+        """Return what is named, also in the file."""
         more = read(self.file, stdin) if self.file is not None else []
         return [*self.named, *more]
 
@@ -93,13 +84,9 @@ class Selection:
 
         A pipe can be read only once. A regular file is read again for each
         lookup of the guests.
-
-        :param stdin: standard input; None if it is closed.
-        :raises TargetError: the pipe, or a file, cannot be read.
         """
-        if self.file is None or (
-            self.file != '-' and os.path.isfile(self.file)
-        ):
+        file = self.file
+        if file is None or (file != '-' and os.path.isfile(file)):
             return self
         named = tuple(self.names(stdin))
         return dataclasses.replace(self, named=named, file=None)
@@ -121,22 +108,28 @@ class Names:
         self._ids: dict[str, str] = {}
 
     def look_up(
-        self,
-        by_name: Mapping[str, Sequence[Instance]],
-        by_id: Mapping[str, Instance],
+        self, names: Iterable[str], by_id: Mapping[str, Instance]
     ) -> dict[str, Target]:
         """Find the target of each name.
 
-        :param by_name: the instances that bear each name.
         :param by_id: every instance.
         :raises TargetError: for ambiguous names in a strict first lookup.
         """
-        if self._strict:
-            _refuse_ambiguous(by_name)
+        bearers: dict[str, list[Instance]] = {name: [] for name in names}
+        for instance in by_id.values():
+            if instance.name in bearers:
+                bearers[instance.name].append(instance)
+        complaints = [
+            _shared(name, several)
+            for name, several in bearers.items()
+            if len(several) > 1
+        ]
+        if self._strict and complaints:
+            raise TargetError(f'{" ".join(complaints)} {_BY_ID}')
         self._strict = False
         return {
-            name: self._target(name, bearers, by_id)
-            for name, bearers in by_name.items()
+            name: self._target(name, found, by_id)
+            for name, found in bearers.items()
         }
 
     def _target(
@@ -159,122 +152,107 @@ class Names:
         return dataclasses.replace(_target(known), doubt=doubt)
 
 
-class Listing:
-    """The instances of the cloud, listed once, when they are first needed.
+def listed(
+    list_all: Callable[[], list[Instance]], *, ids: bool
+) -> list[Instance]:
+    """List every instance.
 
-    :param list_all: lists every instance.
     :param ids: whether the user could have given IDs, which need no listing.
+    :raises TargetError: there is no listing; says what to do.
     """
+    try:
+        return list_all()
+    except ListingFailed as error:
+        hint = advice.after_listing(error, ids=ids)
+        said = f'{str(error).rstrip(".")}. {hint}'
+        raise TargetError(said.rstrip()) from error
 
-    def __init__(
-        self, list_all: Callable[[], list[Instance]], *, ids: bool = True
-    ):
-        self._list_all = list_all
-        self._ids = ids
-        #: Every instance; None until they are needed.
-        self.rows: list[Instance] | None = None
 
-    @property
-    def instances(self) -> list[Instance]:
-        """Every instance.
+def has_names(named: Iterable[str]) -> bool:
+    """Whether a text is not an ID, so that a listing is needed."""
+    return not all(map(inventory.is_id, named))
 
-        :raises TargetError: if there is no listing.
-        """
-        if self.rows is None:
-            try:
-                self.rows = self._list_all()
-            except ListingFailed as error:
-                hint = advice.after_listing(error, ids=self._ids)
-                said = f'{str(error).rstrip(".")}. {hint}'
-                raise TargetError(said.rstrip()) from error
-        return self.rows
 
-    def resolve(
-        self,
-        named: Sequence[str],
-        *,
-        always_list: bool = False,
-        known: Names | None = None,
-    ) -> list[Target]:
-        """Find the instance of each name, each instance once.
+def resolve(
+    named: Sequence[str], instances: Sequence[Instance], known: Names
+) -> list[Target]:
+    """Find the instance of each name, each instance once.
 
-        All names together need one listing. IDs need none.
+    :param named: names, patterns of names as a shell has them (``db-*``), and
+        IDs. A text that is the name of an instance is not a pattern.
+    :param instances: every instance; IDs alone need none.
+    :param known: the names of earlier lookups.
+    :returns: in the order of *named*.
+    :raises TargetError: several instances bear one name, and *known* does not
+        allow that. The text has their IDs.
+    """
+    # The texts of the listing are clean, too.
+    named = list(map(plaintext.one_line, named))
+    by_id = {instance.id: instance for instance in instances}
+    names = [text for text in named if not inventory.is_id(text)]
+    by_name = known.look_up(names, by_id)
+    targets: dict[str, Target] = {}
+    for text in named:
+        if text in by_name:
+            found = [by_name[text]]
+            if _is_lost(found[0]):
+                found = _matches(text, instances) or found
+        else:
+            # Trove knows its IDs in lower case.
+            id_ = text.lower()
+            row = by_id.get(id_)
+            found = [_target(row) if row else Target(id_)]
+        for target in found:
+            key = target.instance_id or f'name {text}'
+            targets.setdefault(key, target)
+    return _with_hints(list(targets.values()), instances)
 
-        :param named: names, patterns of names as a shell has them (``db-*``),
-            and IDs. A text that is the name of an instance is not a pattern.
-        :param always_list: list even for IDs alone, to know more about them.
-        :param known: the names of earlier lookups; None if this is the only
-            one.
-        :returns: in the order of *named*.
-        :raises TargetError: there is no listing; or several instances bear
-            one name, and *known* does not allow that. The text has their IDs.
-        """
-        # The texts of the listing are clean, too.
-        named = list(map(plaintext.one_line, named))
-        names = [text for text in named if not inventory.is_id(text)]
-        instances = self.instances if names or always_list else []
-        by_id = {instance.id: instance for instance in instances}
-        bearers = inventory.by_name(instances, names)
-        by_name = (known or Names()).look_up(bearers, by_id)
-        targets: dict[str, Target] = {}
-        for text in named:
-            if inventory.is_id(text):
-                found = [_by_id(text, by_id)]
-            elif _is_pattern(text) and not bearers[text]:
-                found = _matches(text, instances) or [Target(None, text)]
-            else:
-                found = [by_name[text]]
-            for target in found:
-                key = target.instance_id or f'name {text}'
-                targets.setdefault(key, target)
-        return _with_hints(list(targets.values()), instances)
 
-    def select(
-        self,
-        *,
-        project_ids: Collection[str] = (),
-        datastores: Collection[str] = (),
-        statuses: Collection[str] = (),
-    ) -> list[Target]:
-        """Return every instance that fits, in the order of their names.
+def select(
+    instances: Sequence[Instance],
+    *,
+    project_ids: Collection[str] = (),
+    datastores: Collection[str] = (),
+    statuses: Collection[str] = (),
+) -> list[Target]:
+    """Return every instance that fits, in the order of their names.
 
-        :param project_ids: which projects; empty for all.
-        :param datastores: see :class:`Selection`.
-        :param statuses: see :class:`Selection`.
-        :raises NoTargetError: if no instance fits.
-        :raises TargetError: if there is no listing.
-        """
-        wanted = {text.casefold() for text in datastores}
-        states = {text.casefold() for text in statuses}
-        found = [
-            instance
-            for instance in self.instances
-            if (not project_ids or instance.project_id in project_ids)
-            and (not wanted or wanted & _datastore_names(instance))
-            and (not states or (instance.status or '').casefold() in states)
+    :param project_ids: which projects; empty for all.
+    :param datastores: see :class:`Selection`, as for the statuses.
+    :raises NoTargetError: no instance fits.
+    """
+    wanted = {text.casefold() for text in datastores}
+    states = {text.casefold() for text in statuses}
+    found = [
+        instance
+        for instance in instances
+        if (not project_ids or instance.project_id in project_ids)
+        and (not wanted or wanted & _datastore(instance))
+        and (not states or (instance.status or '').casefold() in states)
+    ]
+    if not instances:
+        raise NoTargetError('There is no instance in this cloud')
+    if not found:
+        filters = (
+            ('project_id', 'projects', project_ids),
+            ('datastore', 'datastores', datastores),
+            ('status', 'statuses', statuses),
+        )
+        there = [
+            _there_are(attribute, plural, instances)
+            for attribute, plural, given in filters
+            if given
         ]
-        if not self.instances:
-            raise NoTargetError('There is no instance in this cloud')
-        if not found:
-            filters = {
-                'project_id': project_ids,
-                'datastore': datastores,
-                'status': statuses,
-            }
-            given = [name for name, values in filters.items() if values]
-            there = [_there_are(name, self.instances) for name in given]
-            raise NoTargetError(' '.join(['No instance fits.', *there]))
-        return _in_order(found)
+        raise NoTargetError(' '.join(['No instance fits.', *there]))
+    return _in_order(found)
 
 
 def read(file: str, stdin: TextIO | None) -> list[str]:
     """Read names and IDs, one a line, from a file.
 
-    :param file: its path; ``-`` for standard input.
-    :param stdin: standard input; None if it is closed.
     :returns: nothing for a file without a name. The list of failed guests is
         such a file if all guests are reachable.
-    :raises TargetError: the file cannot be read, or is not text.
+    :raises TargetError: see :func:`text_of`.
     """
     lines = (
         _COMMENT.sub('', line).strip()
@@ -288,7 +266,7 @@ def text_of(file: str, stdin: TextIO | None) -> str:
 
     :param file: its path; ``-`` for standard input.
     :param stdin: standard input; None if it is closed.
-    :raises TargetError: if it cannot be read, or is not text.
+    :raises TargetError: it cannot be read, or is not text.
     """
     shown = plaintext.one_line(file)
     try:
@@ -303,22 +281,19 @@ def text_of(file: str, stdin: TextIO | None) -> str:
             raise TargetError(
                 f'{shown} is too large to be a list of instances'
             )
-        text = data.decode('utf-8-sig')
+        # A NUL is not UTF-8 here: no text has one.
+        return data.replace(b'\0', b'\xff').decode('utf-8-sig')
     except OSError as error:
         raise TargetError(f'Cannot read {shown}: {error.strerror}') from error
     except UnicodeDecodeError as error:
-        raise _no_text(shown, data, error.start) from error
-    if '\0' in text:
-        raise _no_text(shown, data, data.index(b'\0'))
-    return text
+        line = data.count(b'\n', 0, error.start) + 1
+        raise TargetError(
+            f'{shown} is not text in UTF-8: see line {line}'
+        ) from error
 
 
-def _no_text(file: str, data: bytes, where: int) -> TargetError:
-    line = data.count(b'\n', 0, where) + 1
-    return TargetError(f'{file} is not text in UTF-8: see line {line}')
-
-
-def _datastore_names(instance: Instance) -> set[str]:
+def _datastore(instance: Instance) -> set[str]:
+    """Return the type, and the type with the version."""
     full = (instance.datastore or '').casefold()
     return {full, full.partition(' ')[0]}
 
@@ -327,18 +302,10 @@ def _target(instance: Instance) -> Target:
     return Target(instance.id, instance.name, instance)
 
 
-def _by_id(text: str, by_id: Mapping[str, Instance]) -> Target:
-    # Trove knows its IDs in lower case.
-    id_ = text.lower()
-    return _target(by_id[id_]) if id_ in by_id else Target(id_)
-
-
-def _is_pattern(text: str) -> bool:
-    return not set(text).isdisjoint('*?[')
-
-
 def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
-    """Return the targets whose names fit a pattern."""
+    """Return the targets whose names fit a pattern; none for a mere name."""
+    if set(pattern).isdisjoint('*?['):
+        return []
     fits = re.compile(fnmatch.translate(pattern)).match
     return _in_order(
         [each for each in instances if each.name and fits(each.name)]
@@ -351,15 +318,16 @@ def _in_order(instances: Iterable[Instance]) -> list[Target]:
     return [_target(each) for each in ordered]
 
 
+def _is_lost(target: Target) -> bool:
+    """Whether no instance bears the name of a target."""
+    return target.instance_id is None and not target.doubt
+
+
 def _with_hints(
     targets: list[Target], instances: Sequence[Instance]
 ) -> list[Target]:
     """Suggest other names to the targets whose names no instance bears."""
-    lost = [
-        index
-        for index, target in enumerate(targets)
-        if target.instance_id is None and not target.doubt
-    ]
+    lost = [index for index, target in enumerate(targets) if _is_lost(target)]
     if lost:
         names = sorted({each.name for each in instances if each.name})
         for count, index in enumerate(lost):
@@ -381,7 +349,9 @@ def _hint(name: str, names: Sequence[str]) -> str:
     return f'. Near names: {quoted}' if near else ''
 
 
-def _there_are(attribute: str, instances: Iterable[Instance]) -> str:
+def _there_are(
+    attribute: str, plural: str, instances: Iterable[Instance]
+) -> str:
     """Say which values an attribute of the instances has."""
     values = sorted(
         {value for each in instances if (value := getattr(each, attribute))}
@@ -389,17 +359,7 @@ def _there_are(attribute: str, instances: Iterable[Instance]) -> str:
     shown = ', '.join(map(plaintext.quoted, values[:_MOST_SHOWN])) or 'none'
     rest = len(values) - _MOST_SHOWN
     more = f' and {rest} more' if rest > 0 else ''
-    return f'There are these {_PLURALS[attribute]}: {shown}{more}.'
-
-
-def _refuse_ambiguous(by_name: Mapping[str, Sequence[Instance]]) -> None:
-    complaints = [
-        _shared(name, bearers)
-        for name, bearers in by_name.items()
-        if len(bearers) > 1
-    ]
-    if complaints:
-        raise TargetError(f'{" ".join(complaints)} {_BY_ID}')
+    return f'There are these {plural}: {shown}{more}.'
 
 
 def _shared(name: str, bearers: Sequence[Instance]) -> str:

@@ -40,13 +40,17 @@ _REFUSALS = 3
 _MARGIN = 3
 
 
-class Manager:
-    """The service manager that started this process, if one did.
+class Service:
+    """Reports each sweep to systemd, and sees when a monitor is locked out.
 
-    :param environment: the variables of the process.
+    :param interval: seconds from the start of one sweep to the next.
+    :param environment: the variables by which systemd says where to report.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ):
+    def __init__(
+        self, interval: float, environment: Mapping[str, str] = os.environ
+    ):
+        self._interval = interval
         # "@" stands for the null byte of an abstract address.
         self._address = environment.get('NOTIFY_SOCKET', '').replace(
             '@', '\0', 1
@@ -54,6 +58,39 @@ class Manager:
         #: Seconds without a ``WATCHDOG=1`` after which systemd ends the
         #: process; None if it does not watch.
         self.watchdog = _watchdog(environment)
+        self._refusals = 0
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Report the begin and the end of the block."""
+        self.notify(STATUS='The first sweep is under way')
+        try:
+            yield
+        finally:
+            self.notify(STOPPING=1)
+
+    def swept(self, status: str, seconds: float) -> None:
+        """Record a sweep that brought results."""
+        self._refusals = 0
+        needed = self._interval + _MARGIN * seconds
+        if self.watchdog is not None and self.watchdog < needed:
+            self.watchdog = needed
+            self.notify(WATCHDOG_USEC=round(needed * 1e6))
+        self._report(status)
+
+    def failed(self, why: str, error: Exception) -> bool:
+        """Record a sweep that brought no result.
+
+        The monitor goes on while Keystone is down, because Keystone will come
+        back. Refused credentials stay refused until a person renews them.
+
+        :returns: whether the monitor must end: Keystone refused the
+            credentials in several sweeps in a row.
+        """
+        self._report(f'No sweep: {why}')
+        refused = login_failure.is_refusal(error)
+        self._refusals = self._refusals + 1 if refused else 0
+        return self._refusals == _REFUSALS
 
     def notify(self, **variables: str | int) -> None:
         """Report to systemd; without systemd, do nothing.
@@ -71,6 +108,11 @@ class Manager:
             sender.settimeout(_TIMEOUT)
             sender.sendto(text.encode(), self._address)
 
+    def _report(self, status: str) -> None:
+        # The service is ready after its first sweep. systemd ignores each
+        # further READY=1.
+        self.notify(READY=1, WATCHDOG=1, STATUS=plaintext.one_line(status))
+
 
 def _watchdog(environment: Mapping[str, str]) -> float | None:
     mine = environment.get('WATCHDOG_PID') in (None, str(os.getpid()))
@@ -78,62 +120,3 @@ def _watchdog(environment: Mapping[str, str]) -> float | None:
     if not mine or not microseconds.isdecimal():
         return None
     return int(microseconds) / 1e6 or None
-
-
-class Service:
-    """Reports each sweep to systemd, and sees when a monitor is locked out.
-
-    :param interval: seconds from the start of one sweep to the next.
-    :param manager: the service manager.
-    """
-
-    def __init__(self, interval: float, manager: Manager | None = None):
-        self._interval = interval
-        self._manager = manager or Manager()
-        self._refusals = 0
-
-    @contextlib.contextmanager
-    def run(self) -> Iterator[None]:
-        """Report the begin and the end of the block."""
-        self._manager.notify(STATUS='The first sweep is under way')
-        try:
-            yield
-        finally:
-            self._manager.notify(STOPPING=1)
-
-    def swept(self, status: str, seconds: float) -> None:
-        """Record a sweep that brought results.
-
-        :param status: its summary, in a line.
-        :param seconds: how long it took.
-        """
-        self._refusals = 0
-        needed = self._interval + _MARGIN * seconds
-        allowed = self._manager.watchdog
-        if allowed is not None and allowed < needed:
-            self._manager.watchdog = needed
-            self._manager.notify(WATCHDOG_USEC=round(needed * 1e6))
-        self._report(status)
-
-    def failed(self, why: str, error: Exception) -> bool:
-        """Record a sweep that brought no result.
-
-        The monitor goes on while Keystone is down, because Keystone will come
-        back. Refused credentials stay refused until a person renews them.
-
-        :param why: the reason, in a line.
-        :param error: the error that ended the sweep.
-        :returns: whether the monitor must end: Keystone refused the
-            credentials in several sweeps in a row.
-        """
-        self._report(f'No sweep: {why}')
-        refused = login_failure.is_refusal(error)
-        self._refusals = self._refusals + 1 if refused else 0
-        return self._refusals == _REFUSALS
-
-    def _report(self, status: str) -> None:
-        # The service is ready after its first sweep. systemd ignores each
-        # further READY=1.
-        self._manager.notify(
-            READY=1, WATCHDOG=1, STATUS=plaintext.one_line(status)
-        )

@@ -23,6 +23,7 @@ import os
 import pathlib
 import pty
 import shutil
+import signal
 import termios
 import threading
 import time
@@ -33,6 +34,7 @@ import fixtures
 from keystoneauth1.exceptions import ClientException
 from openstack.config import cloud_region
 from osc_lib.exceptions import CommandError
+import testtools
 from troveclient.apiclient.exceptions import NotFound
 
 from troveclient_rpcping import client
@@ -675,3 +677,32 @@ class MonitorTest(TestCase):
             r'\AWatching 1 guest: .*\n'
             rf'(Cannot write {self.textfile}: No such file .*\n){{2}}\Z',
         )
+
+
+class InterruptsTest(testtools.TestCase):
+    def test_sigterm_raises_within_the_block_only(self) -> None:
+        """Afterwards, the program has its old handler again."""
+        before = signal.getsignal(signal.SIGTERM)
+
+        def work() -> None:
+            with shell.sigterm_raises():
+                signal.raise_signal(signal.SIGTERM)
+
+        self.assertRaises(shell.Terminated, work)
+        self.assertIs(before, signal.getsignal(signal.SIGTERM))
+
+    def test_in_another_thread_nothing_changes(self) -> None:
+        """Only the main thread may set handlers."""
+        handlers: list[object] = []
+
+        def work() -> None:
+            with shell.sigterm_raises(), shell.sighup_ignored():
+                handlers.append(signal.getsignal(signal.SIGTERM))
+                handlers.append(signal.getsignal(signal.SIGHUP))
+
+        before = [signal.getsignal(signal.SIGTERM)]
+        before.append(signal.getsignal(signal.SIGHUP))
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        self.assertEqual(before, handlers)

@@ -35,7 +35,6 @@ from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Listing
 from troveclient_rpcping.exceptions import InvalidInstanceID
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
@@ -226,8 +225,8 @@ class NamesTest(testtools.TestCase):
         """A name is not sent, because it is not an ID."""
         for name in NAMES:
             self.assertFalse(inventory.is_id(name), name[:80])
-            found = Listing(lambda: [Instance(GUEST, 'db-1')]).resolve(
-                [name, 'db-1']
+            found = targets.resolve(
+                [name, 'db-1'], [Instance(GUEST, 'db-1')], targets.Names()
             )
             self.assertEqual(
                 [Target(None, name), Target(GUEST, 'db-1')],
@@ -238,7 +237,7 @@ class NamesTest(testtools.TestCase):
         """Neither its characters nor its length matter."""
         for name in NAMES:
             instances = [Instance(GUEST, name)]
-            (target,) = Listing(instances.copy).resolve([name])
+            (target,) = targets.resolve([name], instances, targets.Names())
             self.assertEqual(GUEST, target.instance_id)
 
     def test_a_path_has_one_place_for_any_id(self) -> None:
@@ -368,7 +367,7 @@ class FilesTest(testtools.TestCase):
         instances = [Instance(f'{GUEST}-{name}', name) for name in names]
         started = time.monotonic()
         read = self.read('\n'.join(names).encode())
-        found = Listing(lambda: instances).resolve(read)
+        found = targets.resolve(read, instances, targets.Names())
         self.assertEqual(100_000, len(found))
         # A comparison with each row would take an hour.
         self.assertLess(time.monotonic() - started, 60)

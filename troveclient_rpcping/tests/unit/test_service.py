@@ -45,10 +45,13 @@ class Systemd(fixtures.Fixture):
         self.addCleanup(self._socket.close)
         self._socket.bind(self.address)
 
-    def manager(self, **environment: str) -> service.Manager:
-        """Return the manager of a process that systemd started."""
-        return service.Manager(
-            {'NOTIFY_SOCKET': self.address.replace('\0', '@'), **environment}
+    def service(
+        self, interval: float = MINUTE, **environment: str
+    ) -> service.Service:
+        """Return the service of a process that systemd started."""
+        address = self.address.replace('\0', '@')
+        return service.Service(
+            interval, {'NOTIFY_SOCKET': address, **environment}
         )
 
     def reports(self) -> list[list[str]]:
@@ -65,16 +68,11 @@ class TestCase(testtools.TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.systemd = self.useFixture(Systemd(str(self.folder / 'notify')))
 
-    def service(
-        self, interval: float = MINUTE, **environment: str
-    ) -> service.Service:
-        return service.Service(interval, self.systemd.manager(**environment))
 
-
-class ManagerTest(TestCase):
+class ReportTest(TestCase):
     def test_a_report_is_one_datagram(self) -> None:
         """Each variable is a line of it."""
-        self.systemd.manager().notify(READY=1, STATUS='all well')
+        self.systemd.service().notify(READY=1, STATUS='all well')
         self.assertEqual(
             [['READY=1', 'STATUS=all well']], self.systemd.reports()
         )
@@ -82,7 +80,7 @@ class ManagerTest(TestCase):
     def test_the_address_may_be_abstract(self) -> None:
         """The manager of a container may listen on such a socket."""
         other = self.useFixture(Systemd(f'\0rpcping-test-{os.getpid()}'))
-        other.manager().notify(STOPPING=1)
+        other.service().notify(STOPPING=1)
         self.assertEqual([['STOPPING=1']], other.reports())
 
     def test_a_process_that_systemd_did_not_start_reports_nothing(
@@ -90,14 +88,15 @@ class ManagerTest(TestCase):
     ) -> None:
         """A terminal has neither a socket nor a watchdog."""
         for environment in ({}, {'NOTIFY_SOCKET': ''}):
-            manager = service.Manager(environment)
-            manager.notify(READY=1)
-            self.assertIsNone(manager.watchdog)
+            ours = service.Service(MINUTE, environment)
+            ours.notify(READY=1)
+            self.assertIsNone(ours.watchdog)
 
     def test_a_lost_report_does_not_end_the_service(self) -> None:
         """systemd may have closed its socket."""
         address = str(self.folder / 'nobody')
-        service.Manager({'NOTIFY_SOCKET': address}).notify(READY=1)
+        ours = service.Service(MINUTE, {'NOTIFY_SOCKET': address})
+        ours.notify(READY=1)
 
     def test_a_watchdog_of_another_process_is_not_ours(self) -> None:
         """A wrapper may have inherited the variables."""
@@ -114,13 +113,14 @@ class ManagerTest(TestCase):
             ({'WATCHDOG_USEC': '0'}, None),
             ({'WATCHDOG_USEC': 'soon'}, None),
         ):
-            self.assertEqual(expected, service.Manager(environment).watchdog)
+            ours = service.Service(MINUTE, environment)
+            self.assertEqual(expected, ours.watchdog)
 
 
 class ServiceTest(TestCase):
     def test_the_service_is_ready_when_its_first_sweep_ended(self) -> None:
         """Before that, it only says what it does."""
-        ours = self.service()
+        ours = self.systemd.service()
         with ours.run():
             self.assertEqual(
                 [['STATUS=The first sweep is under way']],
@@ -135,7 +135,7 @@ class ServiceTest(TestCase):
 
     def test_a_failed_sweep_feeds_the_watchdog_too(self) -> None:
         """A new start of the monitor would not bring Keystone back."""
-        self.service().failed('Keystone is down', OSError())
+        self.systemd.service().failed('Keystone is down', OSError())
         self.assertEqual(
             [['READY=1', 'WATCHDOG=1', 'STATUS=No sweep: Keystone is down']],
             self.systemd.reports(),
@@ -143,13 +143,13 @@ class ServiceTest(TestCase):
 
     def test_a_status_forges_no_variable(self) -> None:
         """A line break in a server's text would begin one."""
-        self.service().failed('x\nWATCHDOG=trigger', OSError())
+        self.systemd.service().failed('x\nWATCHDOG=trigger', OSError())
         ((_, _, status),) = self.systemd.reports()
         self.assertEqual('STATUS=No sweep: x WATCHDOG=trigger', status)
 
     def test_the_watchdog_waits_for_slow_sweeps(self) -> None:
         """The monitor lengthens it, and never shortens it."""
-        ours = self.service(WATCHDOG_USEC=str(10**8))
+        ours = self.systemd.service(WATCHDOG_USEC=str(10**8))
         lengthened = []
         for seconds in (10.0, 40.0, 10.0, 50.0):
             ours.swept('', seconds)
@@ -164,14 +164,14 @@ class ServiceTest(TestCase):
 
     def test_without_a_watchdog_none_is_lengthened(self) -> None:
         """WATCHDOG_USEC would begin one."""
-        self.service().swept('', 1000.0)
+        self.systemd.service().swept('', 1000.0)
         self.assertEqual(1, len(self.systemd.reports()))
 
 
 class RefusalTest(testtools.TestCase):
     def service(self) -> service.Service:
         """Return a service that systemd did not start."""
-        return service.Service(MINUTE, service.Manager({}))
+        return service.Service(MINUTE, {})
 
     def refusal(self) -> Exception:
         """Return the error of a sweep whose login Keystone refused."""

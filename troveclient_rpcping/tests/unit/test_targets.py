@@ -24,7 +24,6 @@ import testtools
 
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.targets import Listing
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.inventory import Instance
@@ -55,62 +54,52 @@ class TestCase(testtools.TestCase):
 class ResolveTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.listings = 0
         self.instances = [
             Instance(GUEST, 'db-1'),
             Instance(OTHER, 'db-2'),
             Instance('a', 'twin'),
             Instance('b', 'twin'),
         ]
-        self.directory = Listing(self.listing)
 
-    def listing(self) -> list[Instance]:
-        self.listings += 1
-        return self.instances
+    def resolve(
+        self, named: list[str], known: targets.Names | None = None
+    ) -> list[Target]:
+        """Find the instances of names; there were none before."""
+        return targets.resolve(named, self.instances, known or targets.Names())
 
     def test_ids_cost_no_listing(self) -> None:
         """They are asked for in lower case."""
-        self.assertEqual(
-            [Target(GUEST)], self.directory.resolve([GUEST.upper()])
-        )
-        self.assertEqual(0, self.listings)
+        self.assertFalse(targets.has_names([GUEST.upper()]))
+        self.assertTrue(targets.has_names([GUEST, 'db-1']))
+        self.instances = []
+        self.assertEqual([Target(GUEST)], self.resolve([GUEST.upper()]))
 
-    def test_names_cost_one_listing_together(self) -> None:
-        """The targets keep the order of the names."""
-        found = self.directory.resolve(['db-2', 'db-1'])
+    def test_the_targets_keep_the_order_of_the_names(self) -> None:
+        """An ID gets its name, if there is a listing."""
+        found = self.resolve(['db-2', GUEST.upper()])
+        self.assertEqual(['db-2', 'db-1'], [each.name for each in found])
         self.assertEqual([OTHER, GUEST], [t.instance_id for t in found])
-        self.assertEqual(1, self.listings)
-
-    def test_an_id_beside_a_name_gets_its_name_too(self) -> None:
-        """It does so if there is a listing, or if one is wanted."""
-        found = self.directory.resolve([GUEST, 'db-2'])
-        self.assertEqual('db-1', found[0].name)
-        found = Listing(self.listing).resolve([GUEST], always_list=True)
-        self.assertEqual('db-1', found[0].name)
 
     def test_a_guest_that_is_given_twice_is_one_target(self) -> None:
         """Its name and its ID are one target, and so is a repeated name."""
-        found = self.directory.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
+        found = self.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
         self.assertEqual([GUEST, None], [t.instance_id for t in found])
 
     def test_an_ambiguous_name_lists_the_ids(self) -> None:
         """The user can then give one of the IDs."""
-        self.assert_error(
-            '"twin": a, b.', self.directory.resolve, ['db-1', 'twin']
-        )
+        self.assert_error('"twin": a, b.', self.resolve, ['db-1', 'twin'])
 
     def test_a_name_keeps_the_instance_that_it_began_with(self) -> None:
         """A tenant who takes the name changes nothing."""
         known = targets.Names()
-        (first,) = self.directory.resolve(['db-1'], known=known)
+        (first,) = self.resolve(['db-1'], known)
         self.assertEqual((GUEST, ''), (first.instance_id, first.doubt))
-        self.instances = [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')]
         for now in (
             [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')],
             [Instance(GUEST, 'renamed'), Instance('evil', 'db-1')],
         ):
-            directory = Listing(lambda now=now: now)  # type: ignore[misc]
-            (later,) = directory.resolve(['db-1'], known=known)
+            self.instances = now
+            (later,) = self.resolve(['db-1'], known)
             self.assertEqual(GUEST, later.instance_id)
             self.assertIn('evil', later.doubt)
             self.assertIn(f'"db-1" still stands for {GUEST}', later.doubt)
@@ -118,9 +107,9 @@ class ResolveTest(TestCase):
     def test_a_name_finds_the_instance_that_replaces_its_own(self) -> None:
         """A deleted instance does not keep its name."""
         known = targets.Names()
-        self.directory.resolve(['db-1'], known=known)
-        directory = Listing(lambda: [Instance('new', 'db-1')])
-        (found,) = directory.resolve(['db-1'], known=known)
+        self.resolve(['db-1'], known)
+        self.instances = [Instance('new', 'db-1')]
+        (found,) = self.resolve(['db-1'], known)
         self.assertEqual(('new', ''), (found.instance_id, found.doubt))
 
     def test_a_later_ambiguous_name_costs_only_itself(self) -> None:
@@ -130,8 +119,8 @@ class ResolveTest(TestCase):
             (targets.Names(strict=False), False),
         ):
             if later:
-                self.directory.resolve(['db-1'], known=known)
-            twin, other = self.directory.resolve(['twin', 'db-1'], known=known)
+                self.resolve(['db-1'], known)
+            twin, other = self.resolve(['twin', 'db-1'], known)
             self.assertEqual((None, 'twin'), (twin.instance_id, twin.name))
             self.assertEqual(GUEST, other.instance_id)
             result = unanswered(twin)
@@ -146,21 +135,21 @@ class ResolveTest(TestCase):
         """A person can give an ID instead."""
         self.assert_error(
             '"twin": a, b.',
-            self.directory.resolve,
+            self.resolve,
             ['twin'],
-            known=targets.Names(),
+            targets.Names(),
         )
 
     def test_a_name_without_an_instance_is_a_target_without_an_id(
         self,
     ) -> None:
         """The other names are still found."""
-        found = self.directory.resolve(['nosuch', 'db-1'])
+        found = self.resolve(['nosuch', 'db-1'])
         self.assertEqual([None, GUEST], [t.instance_id for t in found])
         self.assertEqual('nosuch', found[0].name)
 
     def hint(self, name: str) -> str:
-        (found,) = self.directory.resolve([name])
+        (found,) = self.resolve([name])
         self.assertIsNone(found.instance_id)
         detail = unanswered(found).detail
         self.assertTrue(detail.startswith('No instance bears this name'))
@@ -197,22 +186,22 @@ class ResolveTest(TestCase):
             ('DB-*', [None]),
             ('x*', [None]),
         ):
-            found = self.directory.resolve([pattern])
+            found = self.resolve([pattern])
             self.assertEqual(ids, [each.instance_id for each in found])
-        found = self.directory.resolve(['db-2', 'db-*'])
+        found = self.resolve(['db-2', 'db-*'])
         self.assertEqual([OTHER, GUEST], [each.instance_id for each in found])
 
     def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
         """It is one if an instance bears it."""
         self.instances.append(Instance('star', 'db-*'))
-        (found,) = self.directory.resolve(['db-*'])
+        (found,) = self.resolve(['db-*'])
         self.assertEqual('star', found.instance_id)
 
     def test_hostile_names_are_clean_in_the_error(self) -> None:
         """Tenants choose names, and the listing may be hostile."""
         name = '\x1b[31mevil\n'
         self.instances = [Instance('a\x07', name), Instance('b', name)]
-        self.assert_error('evil', self.directory.resolve, [name])
+        self.assert_error('evil', self.resolve, [name])
 
     def test_a_listing_that_fails_says_what_to_do(self) -> None:
         """The error has the advice for its reason."""
@@ -226,7 +215,7 @@ class ResolveTest(TestCase):
             def fails(reason: Reason = reason) -> list[Instance]:
                 raise ListingFailed('why', reason)
 
-            self.assert_error(words, Listing(fails).resolve, ['db-1'])
+            self.assert_error(words, targets.listed, fails, ids=True)
 
     def test_ids_are_advised_only_where_they_may_work(self) -> None:
         """They do not help with --all, or if a ping would fail too."""
@@ -245,8 +234,9 @@ class ResolveTest(TestCase):
             ) -> list[Instance]:
                 raise ListingFailed('why', reason, came=came)
 
-            directory = Listing(fails, ids=ids)
-            error = self.assertRaises(TargetError, directory.resolve, ['db-1'])
+            error = self.assertRaises(
+                TargetError, targets.listed, fails, ids=ids
+            )
             said = 'named by their IDs' in str(error)
             self.assertEqual(advised, said, str(error))
 
@@ -259,25 +249,24 @@ class ResolveTest(TestCase):
 
         self.assert_error(
             f'{said} The project in the URL of the endpoint must be',
-            Listing(fails).resolve,
-            ['db-1'],
+            targets.listed,
+            fails,
+            ids=True,
         )
 
 
 class SelectTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.directory = Listing(
-            lambda: [
-                Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
-                Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
-                Instance('3', None, 'p1', 'postgresql 16', 'SHUTDOWN'),
-                Instance('4', 'a', None, None, None),
-            ]
-        )
+        self.instances = [
+            Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
+            Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
+            Instance('3', None, 'p1', 'postgresql 16', 'SHUTDOWN'),
+            Instance('4', 'a', None, None, None),
+        ]
 
     def ids(self, **kwargs: Any) -> list[str | None]:
-        found = self.directory.select(**kwargs)
+        found = targets.select(self.instances, **kwargs)
         return [target.instance_id for target in found]
 
     def test_everything_is_selected_by_name(self) -> None:
@@ -302,17 +291,19 @@ class SelectTest(TestCase):
         self.assert_error(
             'No instance fits. There are these statuses: "ACTIVE", '
             '"SHUTDOWN".',
-            self.directory.select,
+            targets.select,
+            self.instances,
             statuses=['x'],
         )
         self.assert_error(
             'these projects: "p1", "p2". There are these '
             'datastores: "mysql 5.7", "mysql 8.0", "postgresql 16".',
-            self.directory.select,
+            targets.select,
+            self.instances,
             project_ids=['p3'],
             datastores=['x'],
         )
-        self.assert_error('no instance in this cloud', Listing(list).select)
+        self.assert_error('no instance in this cloud', targets.select, [])
 
 
 class ReadTest(TestCase):
