@@ -201,15 +201,11 @@ def _matcher(entries: Sequence[Entry]) -> Callable[[Target], bool]:
     """Return a function that says whether an entry fits a guest."""
     ids = {each.what.lower() for each in entries if inventory.is_id(each.what)}
     names = {each.what for each in entries}
-    patterns = '|'.join(fnmatch.translate(name) for name in sorted(names))
-    fits = re.compile(patterns).match if patterns else None
-
-    def matches(target: Target) -> bool:
-        name = target.name or ''
-        return (
-            target.instance_id in ids
-            or name in names
-            or (fits is not None and name != '' and fits(name) is not None)
-        )
-
-    return matches
+    # Without a name, the pattern fits none.
+    patterns = '|'.join(map(fnmatch.translate, sorted(names))) or '(?!)'
+    fits = re.compile(patterns).match
+    return lambda target: (
+        target.instance_id in ids
+        or target.name in names
+        or bool(target.name and fits(target.name))
+    )

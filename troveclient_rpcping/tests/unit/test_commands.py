@@ -314,14 +314,8 @@ class PingTest(TestCase):
 
         self.stdin = io.TextIOWrapper(io.BytesIO(b'db-7\n'))
         status = self.ping(
-            *(
-                '--from-file',
-                '-',
-                '--wait',
-                str(base.LONG),
-                '--interval',
-                '0.1',
-            ),
+            *('--from-file', '-', '--wait', str(base.LONG)),
+            *('--interval', '0.1'),
             api=self.connect(self.serve(answer).url),
         )
         self.assertEqual(0, status)
@@ -463,21 +457,15 @@ class PingTest(TestCase):
         self.assertIn('Status          ACTIVE', lines)
         self.assertEqual([], [line for line in lines if len(line) > 80])
 
-    def test_the_two_narrower_lists_exclude_each_other(self) -> None:
-        """Together they would not say which guests to repair."""
-        with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
-            self.assertRaises(
-                SystemExit, self.ping, '--all', '--bad-only', '--failed-only'
-            )
-        self.assertEqual([], self.trove.requests)
-
-    def test_a_file_without_a_name_is_a_mistake(self) -> None:
-        """An empty name is a variable of a script that was not set."""
-        for option in ('--textfile', '--from-file'):
+    def test_a_mistake_is_found_before_any_request(self) -> None:
+        """A file without a name is a variable of a script that is not set."""
+        for arguments in (
+            ('--all', '--bad-only', '--failed-only'),
+            (base.GUEST, '--textfile', ''),
+            (base.GUEST, '--from-file', ''),
+        ):
             with fixtures.MonkeyPatch('sys.stderr', io.StringIO()):
-                self.assertRaises(
-                    SystemExit, self.ping, base.GUEST, option, ''
-                )
+                self.assertRaises(SystemExit, self.ping, *arguments)
         self.assertEqual([], self.trove.requests)
 
     def test_a_textfile_that_cannot_be_written_is_a_failure(self) -> None:
@@ -500,18 +488,6 @@ class PingTest(TestCase):
             rf'\ACannot write {self.textfile}: No such file or directory\n\Z',
         )
         self.assertIn('reachable', self.printed())
-
-    def test_a_sweep_without_a_listing_is_in_the_textfile(self) -> None:
-        """Monitoring learns that a sweep was tried and failed."""
-        self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
-        self.assertRaises(
-            CommandError,
-            *(self.ping, '--all', '--textfile', str(self.textfile)),
-        )
-        self.assertRegex(
-            self.textfile.read_text(),
-            r'(?m)^trove_guest_rpc_last_sweep_success 0\.0$',
-        )
 
 
 class MonitorTest(TestCase):
