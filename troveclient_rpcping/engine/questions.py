@@ -81,10 +81,10 @@ class Agenda(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether no request is left to send, and none is under way."""
+        """Whether no request is left, and :meth:`next` returns none."""
 
     def next(self, now: float) -> Question | None:
-        """Return the next request; None if none is due, or left to send."""
+        """Return the next request; None if it is not time for it yet."""
 
     def wakes(self, now: float) -> float:
         """Return when to call :meth:`next` again if no request ends before."""
