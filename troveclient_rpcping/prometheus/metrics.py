@@ -20,18 +20,19 @@ never has a text of a guest or a server, except for the name, which is cleaned.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterable
 from collections.abc import Mapping
 import itertools
 import os
 import threading
 
-from prometheus_client import CollectorRegistry
 from prometheus_client import core
+from prometheus_client import Counter
 from prometheus_client import exposition
+from prometheus_client import Histogram
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
@@ -46,6 +47,30 @@ _OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
 
 # An unknown guest has no value, because neither 0 nor 1 would be true.
 _UP = {Verdict.REACHABLE: 1.0, Verdict.UNREACHABLE: 0.0, Verdict.ERROR: 0.0}
+
+# The times of the last sweeps, and the help text of each.
+_LAST_SWEEPS = {
+    'last_sweep_success': (
+        'Whether the last sweep brought results: 1 yes, 0 no (no login, or no '
+        'listing).'
+    ),
+    'last_sweep_duration_seconds': (
+        'How long the last sweep took, the listing included.'
+    ),
+    'last_sweep_timestamp_seconds': (
+        'When the last sweep ended that brought results.'
+    ),
+    'last_failed_sweep_timestamp_seconds': (
+        'When the last sweep ended that failed.'
+    ),
+}
+
+# Bounds in seconds. A healthy agent takes some 30 ms. By default Trove waits
+# 15 s for an agent, and the client waits 30 s.
+_BOUNDS = (
+    *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
+)
 
 
 class Metrics:
@@ -72,19 +97,42 @@ class Metrics:
         counters: bool = True,
     ) -> None:
         self._labels = dict(labels or {})
-        self._counters = _Counters() if counters else None
-        self._last = _LastSweep()
-        # The number of guests in the last good sweep; None before it.
-        self._guests: float | None = None
+        self._round_trips = Histogram(
+            'trove_guest_rpc_round_trip_seconds',
+            'Round-trip times of the reachable guests: from sending the '
+            'request to the end of the reply.',
+            buckets=_BOUNDS,
+            unit='seconds',
+            registry=None,
+        )
+        self._sweeps = Counter(
+            'trove_guest_rpc_sweeps',
+            'Sweeps, by outcome: done, or failed (without results).',
+            ['outcome'],
+            registry=None,
+        )
+        for outcome in ('done', 'failed'):
+            self._sweeps.labels(outcome)
+        self._throttled = Counter(
+            'trove_guest_rpc_throttled_seconds',
+            "Time for which the server's rate limit delayed sweeps.",
+            unit='seconds',
+            registry=None,
+        )
+        counted = (self._round_trips, self._sweeps, self._throttled)
+        self._counters = counted if counters else ()
+        # A time without a value has no sample.
+        self._last: dict[str, float] = {}
+        # Guests by verdict and by reason. None before the first good sweep: 0
+        # would look like a cloud without guests.
+        self._verdicts: Mapping[Verdict, float] | None = None
+        self._reasons: Mapping[Reason, float] | None = None
         # One thread renders at a time.
         self._rendering = threading.Lock()
-        # The library's own registry also has metrics of the process.
-        self._registry = CollectorRegistry()
-        self._publish()
-        self._registry.register(self)
+        self._publish([])
 
     def collect(self) -> Iterable[core.Metric]:
-        """Return all metrics; the registry calls this to render them."""
+        """Return all metrics; the library calls this to render them."""
         return self._families
 
     def page(self, accept: str = '') -> server.Answer:
@@ -103,7 +151,7 @@ class Metrics:
         with self._rendering:
             if kind not in texts:
                 encoder = openmetrics if wanted else exposition
-                texts[kind] = encoder.generate_latest(self._registry)
+                texts[kind] = encoder.generate_latest(self)
         return server.Answer(texts[kind], kind)
 
     def observe(
@@ -123,14 +171,17 @@ class Metrics:
             limit delayed the sweep.
         """
         summary = findings.summary
-        self._guests = summary.guests
-        self._last.done(ended, seconds)
-        if self._counters:
-            self._counters.done(summary.rtts, throttled)
-        self._publish(
-            _of_guests(findings.outcomes),
-            _counts(summary.verdicts, summary.reasons),
-        )
+        self._last |= {
+            'last_sweep_success': 1,
+            'last_sweep_duration_seconds': seconds,
+            'last_sweep_timestamp_seconds': ended,
+        }
+        self._verdicts, self._reasons = summary.verdicts, summary.reasons
+        self._sweeps.labels('done').inc()
+        self._throttled.inc(throttled)
+        for rtt in summary.rtts:
+            self._round_trips.observe(rtt)
+        self._publish(findings.outcomes)
 
     def failed(self, *, ended: float, seconds: float) -> None:
         """Record a sweep without results: no login, or no listing.
@@ -140,10 +191,17 @@ class Metrics:
         :param ended: when the sweep ended, in UNIX time.
         :param seconds: how long it took.
         """
-        self._last.failed(ended, seconds)
-        if self._counters:
-            self._counters.failed()
-        self._publish()
+        self._last |= {
+            'last_sweep_success': 0,
+            'last_sweep_duration_seconds': seconds,
+            'last_failed_sweep_timestamp_seconds': ended,
+        }
+        if self._verdicts is not None:
+            guests = sum(self._verdicts.values())
+            self._verdicts = {Verdict.UNKNOWN: guests}
+            self._reasons = {Reason.NOT_ASKED: guests}
+        self._sweeps.labels('failed').inc()
+        self._publish([])
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file for the textfile collector of node_exporter.
@@ -153,126 +211,23 @@ class Metrics:
         """
         textfile.write(path, self.page().body)
 
-    def _publish(
-        self,
-        guests: list[core.Metric] | None = None,
-        counts: list[core.Metric] | None = None,
-    ) -> None:
+    def _publish(self, outcomes: Iterable[Outcome]) -> None:
         families = [
-            *(guests or _of_guests([])),
-            *(counts or _unknown(self._guests)),
-            *self._last.families(),
-            *(self._counters.families() if self._counters else ()),
+            *_of_guests(outcomes),
+            *_counts(self._verdicts, self._reasons),
+            *_times(self._last),
+            *itertools.chain(*(each.collect() for each in self._counters)),
         ]
         for family in families:
             family.samples = [
                 sample._replace(labels={**self._labels, **sample.labels})
                 for sample in family.samples
+                # The library adds the start of each counter.
+                if not sample.name.endswith('_created')
             ]
         # One assignment, so that a scrape never sees parts of two sweeps.
         self._families = families
         self._texts: dict[str, bytes] = {}
-
-
-class _LastSweep:
-    """The times of the last sweeps, and the duration of the last one."""
-
-    def __init__(self) -> None:
-        self._success: bool | None = None
-        self._duration: float | None = None
-        self._done: float | None = None
-        self._failed: float | None = None
-
-    def done(self, ended: float, seconds: float) -> None:
-        self._success, self._done, self._duration = True, ended, seconds
-
-    def failed(self, ended: float, seconds: float) -> None:
-        self._success, self._failed, self._duration = False, ended, seconds
-
-    def families(self) -> list[core.Metric]:
-        """Return the gauges. A gauge without a value has no sample."""
-        return [
-            core.GaugeMetricFamily(
-                'trove_guest_rpc_last_sweep_success',
-                'Whether the last sweep brought results: 1 yes, 0 no (no '
-                'login, or no listing).',
-                value=self._success,
-            ),
-            core.GaugeMetricFamily(
-                'trove_guest_rpc_last_sweep_duration_seconds',
-                'How long the last sweep took, the listing included.',
-                value=self._duration,
-                unit='seconds',
-            ),
-            core.GaugeMetricFamily(
-                'trove_guest_rpc_last_sweep_timestamp_seconds',
-                'When the last sweep ended that brought results.',
-                value=self._done,
-                unit='seconds',
-            ),
-            core.GaugeMetricFamily(
-                'trove_guest_rpc_last_failed_sweep_timestamp_seconds',
-                'When the last sweep ended that failed.',
-                value=self._failed,
-                unit='seconds',
-            ),
-        ]
-
-
-class _Counters:
-    """Counters and a histogram, from 0 at the start of the process."""
-
-    # Bounds in seconds. A healthy agent takes some 30 ms. By default Trove
-    # waits 15 s for an agent, and the client waits 30 s.
-    _BOUNDS = (
-        *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
-        *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
-    )
-
-    def __init__(self) -> None:
-        self._sweeps = {'done': 0.0, 'failed': 0.0}
-        self._throttled = 0.0
-        # The number of round trips up to each bound and above the one before.
-        self._round_trips = [0.0] * (len(self._BOUNDS) + 1)
-        self._round_trip_seconds = 0.0
-
-    def done(self, rtts: Iterable[float], throttled: float) -> None:
-        self._sweeps['done'] += 1
-        self._throttled += throttled
-        for rtt in rtts:
-            self._round_trips[bisect.bisect_left(self._BOUNDS, rtt)] += 1
-            self._round_trip_seconds += rtt
-
-    def failed(self) -> None:
-        self._sweeps['failed'] += 1
-
-    def families(self) -> list[core.Metric]:
-        sweeps = core.CounterMetricFamily(
-            'trove_guest_rpc_sweeps',
-            'Sweeps, by outcome: done, or failed (without results).',
-            labels=['outcome'],
-        )
-        for outcome, count in self._sweeps.items():
-            sweeps.add_metric([outcome], count)
-        bounds = [*map(str, self._BOUNDS), '+Inf']
-        sums = itertools.accumulate(self._round_trips)
-        return [
-            core.HistogramMetricFamily(
-                'trove_guest_rpc_round_trip_seconds',
-                'Round-trip times of the reachable guests: from sending the '
-                'request to the end of the reply.',
-                buckets=list(zip(bounds, sums, strict=True)),
-                sum_value=self._round_trip_seconds,
-                unit='seconds',
-            ),
-            sweeps,
-            core.CounterMetricFamily(
-                'trove_guest_rpc_throttled_seconds',
-                "Time for which the server's rate limit delayed sweeps.",
-                value=self._throttled,
-                unit='seconds',
-            ),
-        ]
 
 
 def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
@@ -310,27 +265,16 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
 
 
 def _names(target: Target) -> dict[str, str]:
-    row = target.instance
-    server = (row.server if row else None) or Server()
+    row = target.instance or Instance('')
+    server = row.server or Server()
     return {
         'name': target.name or '',
-        'project_id': (row.project_id if row else None) or '',
-        'datastore': (row.datastore if row else None) or '',
+        'project_id': row.project_id or '',
+        'datastore': row.datastore or '',
         'host': server.host or '',
         'server_id': server.id or '',
         'server_status': server.status or '',
     }
-
-
-def _unknown(guests: float | None) -> list[core.Metric]:
-    """Return the counts while every guest is unknown.
-
-    :param guests: the number of guests; None if it is unknown, too. Then there
-        are no counts, because 0 would look like a cloud without guests.
-    """
-    if guests is None:
-        return _counts(None, None)
-    return _counts({Verdict.UNKNOWN: guests}, {Reason.NOT_ASKED: guests})
 
 
 def _counts(
@@ -343,15 +287,26 @@ def _counts(
         'those of the last good one, as unknown. Absent before the first.',
         labels=['verdict'],
     )
-    if by_verdict is not None:
-        for verdict in Verdict:
-            verdicts.add_metric([verdict.value], by_verdict.get(verdict, 0))
     reasons = core.GaugeMetricFamily(
         'trove_guest_rpc_guests_by_reason',
         'Guests that the last sweep did not reach, by reason.',
         labels=['reason'],
     )
-    if by_reason is not None:
+    if by_verdict is not None and by_reason is not None:
+        for verdict in Verdict:
+            verdicts.add_metric([verdict.value], by_verdict.get(verdict, 0))
         for reason in Reason:
             reasons.add_metric([reason.value], by_reason.get(reason, 0))
     return [verdicts, reasons]
+
+
+def _times(values: Mapping[str, float]) -> list[core.Metric]:
+    return [
+        core.GaugeMetricFamily(
+            f'trove_guest_rpc_{name}',
+            text,
+            value=values.get(name),
+            unit='seconds' if name.endswith('_seconds') else '',
+        )
+        for name, text in _LAST_SWEEPS.items()
+    ]

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
@@ -37,8 +36,7 @@ def check(path: str | os.PathLike[str]) -> None:
     :param path: the file.
     :raises TextfileError: it cannot.
     """
-    with _new_file(path) as descriptor:
-        os.close(descriptor)
+    _write(pathlib.Path(path), None)
 
 
 def write(path: str | os.PathLike[str], text: bytes) -> None:
@@ -52,24 +50,11 @@ def write(path: str | os.PathLike[str], text: bytes) -> None:
     :param text: the content of the file.
     :raises TextfileError: the file cannot be written.
     """
-    with (
-        _new_file(path, keep=True) as descriptor,
-        open(descriptor, 'wb') as stream,
-    ):
-        os.fchmod(descriptor, _MODE)
-        stream.write(text)
+    _write(pathlib.Path(path), text)
 
 
-@contextlib.contextmanager
-def _new_file(
-    path: str | os.PathLike[str], *, keep: bool = False
-) -> Iterator[int]:
-    """Open a temporary file in the folder of another file.
-
-    :param path: the other file.
-    :param keep: whether the temporary file replaces the other one at the end.
-    """
-    target = pathlib.Path(path)
+def _write(target: pathlib.Path, text: bytes | None) -> None:
+    """Write a file by way of a temporary one; without a text, only try to."""
     try:
         _refuse_to_replace(target)
         # The collector reads each *.prom, so this name ends otherwise.
@@ -77,14 +62,16 @@ def _new_file(
             prefix=f'.{target.name}.', dir=target.parent
         )
         try:
-            yield descriptor
-            if keep:
+            with open(descriptor, 'wb') as stream:
+                os.fchmod(descriptor, _MODE)
+                stream.write(text or b'')
+            if text is not None:
                 os.replace(temporary, target)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
     except OSError as error:
-        shown = plaintext.one_line(os.fspath(path))
+        shown = plaintext.one_line(str(target))
         why = plaintext.one_line(error.strerror or str(error))
         raise TextfileError(f'Cannot write {shown}: {why}') from error
 
