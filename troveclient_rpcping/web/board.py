@@ -18,15 +18,13 @@ server read a :class:`Status` from it, which never changes.
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import datetime
-from typing import Any
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Server
+from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.changes import Change
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import GuestChange
@@ -35,7 +33,6 @@ from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.changes import Wave
 from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -201,12 +198,6 @@ class Board:
     ):
         #: The state after the last sweep.
         self.status = Status(interval=interval, labels=dict(labels or {}))
-        self._events: collections.deque[Event] = collections.deque(
-            maxlen=CHANGES
-        )
-        self._round_trips: collections.deque[RoundTrips] = collections.deque(
-            maxlen=SWEEPS
-        )
 
     def swept(
         self,
@@ -228,36 +219,34 @@ class Board:
         :param when: its end, in UTC.
         """
         summary = findings.summary
+        round_trips = list(self.status.round_trips)
         if summary.rtts:
-            self._round_trips.append(
-                RoundTrips(summary.percentile(50), summary.percentile(95))
-            )
-        targets = {
-            each.target.instance_id: each.target for each in findings.outcomes
+            percentiles = (summary.percentile(50), summary.percentile(95))
+            round_trips.append(RoundTrips(*percentiles))
+        rows = {
+            each.target.instance_id: each.target.instance
+            for each in findings.outcomes
         }
-        guests = sorted(
-            watch.not_reachable,
-            key=lambda each: (
-                each.result.verdict not in BAD,
-                each.result.reason is Reason.SERVER_OFF,
-                -each.since,
-            ),
-        )
-        self.status = dataclasses.replace(
+        guests = sorted(watch.not_reachable, key=_order)
+        status = dataclasses.replace(
             self.status,
             swept=when,
             seconds=seconds,
             verdicts={each: summary.verdicts[each] for each in Verdict},
             off=summary.reasons[Reason.SERVER_OFF],
-            guests=tuple(
-                _guest(each, targets.get(each.instance_id), now, when)
+            guests=[
+                _guest(
+                    each,
+                    rows.get(each.instance_id) or Instance(''),
+                    when - datetime.timedelta(seconds=now - each.since),
+                )
                 for each in guests[:GUESTS]
-            ),
+            ],
             more=max(0, len(guests) - GUESTS),
             common=watch.common.text if watch.common else '',
-            round_trips=tuple(self._round_trips),
-            **self._news(watch, changes, when),
+            round_trips=round_trips[-SWEEPS:],
         )
+        self._show(status, watch, changes, when)
 
     def failed(
         self,
@@ -272,42 +261,40 @@ class Board:
         :param changes: what the sweep changed.
         :param when: its end, in UTC.
         """
-        self.status = dataclasses.replace(
-            self.status, **self._news(watch, changes, when)
-        )
+        self._show(self.status, watch, changes, when)
 
-    def _news(
-        self, watch: Watch, changes: Sequence[Change], when: datetime.datetime
-    ) -> Any:
-        """Return the fields that a failed sweep changes, too."""
+    def _show(
+        self,
+        status: Status,
+        watch: Watch,
+        changes: Sequence[Change],
+        when: datetime.datetime,
+    ) -> None:
+        """Put the changes of a sweep into a status, and show it."""
         # The first change of a sweep stays first: it may be about many guests.
-        self._events.extendleft(_event(each, when) for each in changes[::-1])
-        return {
-            'failing': self._failing(watch.failure, when),
-            'events': tuple(self._events),
-        }
-
-    def _failing(
-        self, failure: Failure | None, when: datetime.datetime
-    ) -> Failing | None:
-        if failure is None:
-            return None
-        before = self.status.failing
-        return Failing(
-            since=before.since if before else when,
-            why=_words(failure),
-            widespread=failure.reason is None or failure.widespread,
+        news = [_event(each, when) for each in changes[:CHANGES]]
+        failing, failure = None, watch.failure
+        if failure is not None:
+            failing = Failing(
+                since=status.failing.since if status.failing else when,
+                why=_words(failure),
+                widespread=failure.reason is None or failure.widespread,
+            )
+        self.status = dataclasses.replace(
+            status, failing=failing, events=[*news, *status.events][:CHANGES]
         )
+
+
+def _order(guest: KnownGuest) -> tuple[bool, bool, float]:
+    """Order the guests that are down first, and the latest of each first."""
+    result = guest.result
+    off = result.reason is Reason.SERVER_OFF
+    return result.verdict not in BAD, off, -guest.since
 
 
 def _guest(
-    known: KnownGuest,
-    target: Target | None,
-    now: float,
-    when: datetime.datetime,
+    known: KnownGuest, row: Instance, since: datetime.datetime
 ) -> Guest:
-    row = target.instance if target else None
-    server = (row.server if row else None) or Server()
     result = known.result
     return Guest(
         instance_id=known.instance_id,
@@ -315,10 +302,10 @@ def _guest(
         verdict=result.verdict,
         reason=result.reason,
         detail=result.detail,
-        since=when - datetime.timedelta(seconds=now - known.since),
-        project_id=(row.project_id if row else None) or '',
-        datastore=(row.datastore if row else None) or '',
-        host=server.host or '',
+        since=since,
+        project_id=row.project_id or '',
+        datastore=row.datastore or '',
+        host=(row.server and row.server.host) or '',
         request_id=plaintext.one_line(result.request_id or ''),
     )
 

@@ -34,7 +34,6 @@ import socket
 import socketserver
 import ssl
 import threading
-from types import TracebackType
 from typing import Any
 from typing import Self
 from typing import TYPE_CHECKING
@@ -201,12 +200,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         ).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.shutdown()
         self.server_close()
 
