@@ -24,7 +24,6 @@ from typing import Any
 from keystoneauth1 import loading
 from openstack import connection
 from openstack import exceptions
-from openstack.config import cloud_region
 from openstack.config import loader
 from openstack.config import OpenStackConfig
 
@@ -86,43 +85,49 @@ class Cloud:
     ``OpenStackConfig.register_argparse_arguments`` override ``interface`` and
     ``insecure`` in clouds.yaml, many of them have no effect on a session, and
     ``--timeout`` has another meaning here.
+
+    :param argv: the command line. It chooses the cloud, and the kind of login,
+        which has options of its own.
+    :raises openstack.exceptions.ConfigException: there is no such cloud.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, argv: Sequence[str]) -> None:
         _forget_empty_variables()
+        self._argv = list(argv)
         self._config = OpenStackConfig(
             app_name='check_trove_guest_rpc', app_version=version.VERSION
         )
-        self._region: cloud_region.CloudRegion | None = None
+        peek = argparse.ArgumentParser(
+            add_help=False, allow_abbrev=False, exit_on_error=False
+        )
+        peek.add_argument('--os-cloud', nargs='?')
+        name = peek.parse_known_args(self._argv)[0].os_cloud
+        name = name or os.environ.get('OS_CLOUD')
+        # If there is no cloud at all, openstacksdk ignores OS_CLOUD.
+        if name and name not in self._config.get_cloud_names():
+            raise exceptions.ConfigException(self._not_found(name))
+        #: The cloud; complete after :meth:`choose`.
+        self.region = self._config.get_one(name, validate=False)
 
-    def add_options(
-        self, parser: argparse.ArgumentParser, argv: Sequence[str]
-    ) -> None:
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options that name the cloud, and those of its login.
 
         :param parser: the parser to add them to.
-        :param argv: the command line. It chooses the kind of login, which has
-            options of its own.
-        :raises openstack.exceptions.ConfigException: there is no such cloud.
         :raises keystoneauth1.exceptions.NoMatchingPlugin: there is no such
             kind of login.
         """
         group = parser.add_argument_group('which cloud')
-        group.add_argument(
-            '--os-cloud',
-            metavar='<name>',
-            help='Cloud in clouds.yaml (environment: OS_CLOUD)',
-        )
         for option, what in (
-            ('--os-region-name', 'Region'),
-            ('--os-interface', 'Interface: public, internal or admin'),
-            ('--os-cacert', 'File of the CA certificates'),
-            ('--os-cert', 'File of the client certificate'),
-            ('--os-key', 'File of the key of the client certificate'),
+            ('cloud', 'Cloud in clouds.yaml'),
+            ('region-name', 'Region'),
+            ('interface', 'Interface: public, internal or admin'),
+            ('cacert', 'File of the CA certificates'),
+            ('cert', 'File of the client certificate'),
+            ('key', 'File of the key of the client certificate'),
         ):
-            variable = option.removeprefix('--').replace('-', '_').upper()
+            variable = f'OS_{option.replace("-", "_").upper()}'
             group.add_argument(
-                option,
+                f'--os-{option}',
                 metavar='<file>' if 'File' in what else '<name>',
                 default=os.environ.get(variable),
                 help=f'{what} (environment: {variable})',
@@ -135,21 +140,8 @@ class Cloud:
             help='Do not verify the certificate of the server',
         )
         loading.register_auth_argparse_arguments(
-            parser, list(argv), default=self._kind_of_login(argv)
+            parser, self._argv, default=self.region.config['auth_type']
         )
-
-    def _kind_of_login(self, argv: Sequence[str]) -> str:
-        peek = argparse.ArgumentParser(
-            add_help=False, allow_abbrev=False, exit_on_error=False
-        )
-        peek.add_argument('--os-cloud', nargs='?')
-        name = peek.parse_known_args(list(argv))[0].os_cloud
-        wanted = name or os.environ.get('OS_CLOUD')
-        # If there is no cloud at all, openstacksdk ignores OS_CLOUD.
-        if wanted and wanted not in self._config.get_cloud_names():
-            raise exceptions.ConfigException(self._not_found(wanted))
-        region = self._config.get_one(name, validate=False)
-        return str(region.config['auth_type'])
 
     def choose(self, options: argparse.Namespace) -> None:
         """Choose the cloud that the options name.
@@ -169,86 +161,10 @@ class Cloud:
         }
         # The other options are for the login. As settings of the cloud they
         # would not override the login in clouds.yaml.
-        self._region = self._config.get_one(
-            **settings, auth=given, validate=False
-        )
-        self._region = self._config.get_one(**settings, auth=given)
-
-    def explained(self, error: BaseException) -> str | None:
-        """Return why a login failed, and what to do.
-
-        :param error: the error of the login.
-        :returns: None if the cause is not known.
-        """
-        if self._region is None:
-            return None
-        failure = login_failure.explained(error, *self._login())
-        if failure is None:
-            return None
-        text = failure.text
-        return self._with_files(text) if failure.mistake else text
-
-    def _login(self) -> tuple[str, dict[str, Any]]:
-        """Return the kind of the login, and its settings."""
-        config = self.region.config
-        return str(config.get('auth_type')), dict(config.get('auth') or {})
-
-    def _not_found(self, name: str) -> str:
-        """Return that a cloud was not found, and in which files."""
-        said = self._unread()
-        if self._config.config_filename:
-            names = ', '.join(
-                each
-                for each in self._config.get_cloud_names()
-                if each != self._config.envvar_key
+        for validate in (False, True):
+            self.region = self._config.get_one(
+                **settings, auth=given, validate=validate
             )
-            said.append(
-                f'{self._config.config_filename} has {names or "none"}'
-            )
-        if not said:
-            folders = dict.fromkeys(map(os.path.dirname, _files('CONFIG')))
-            said.append(f'there is no clouds.yaml in {", ".join(folders)}')
-        return f'Cloud {name} was not found: {"; ".join(said)}'
-
-    def _with_files(self, said: str) -> str:
-        """Add the files that may have the missing settings."""
-        return '; '.join([said.rstrip('.'), *self._unread()])
-
-    def _unread(self) -> list[str]:
-        """Return which files openstacksdk passed over, and why."""
-        # A folder is named once.
-        return list(dict.fromkeys(self._passed_over()))
-
-    def _passed_over(self) -> Iterator[str]:
-        config = self._config
-        named = os.environ.get('OS_CLIENT_CONFIG_FILE')
-        for files, read in (
-            (_files('CONFIG'), config.config_filename),
-            (_files('SECURE'), config.secure_config_filename),
-        ):
-            # openstacksdk reads only the first file that it can read.
-            for file in files[: files.index(read) if read in files else None]:
-                try:
-                    os.stat(file)
-                except PermissionError:
-                    yield f'cannot search {os.path.dirname(file)}'
-                    continue
-                except OSError:
-                    if file == named:
-                        yield f'there is no file {file}'
-                    continue
-                try:
-                    with open(file, 'rb'):
-                        yield f'{file} is not YAML'
-                except OSError as error:
-                    yield f'cannot read {file} ({error.strerror})'
-
-    @property
-    def region(self) -> cloud_region.CloudRegion:
-        """The chosen cloud."""
-        if self._region is None:
-            raise ValueError('no cloud was chosen yet')
-        return self._region
 
     def client(self) -> client.Client:
         """Log in, and return a client of Trove.
@@ -271,3 +187,65 @@ class Cloud:
         # Its type includes v2.0, which no longer exists.
         identity: Any = connection.Connection(config=self.region).identity
         return str(identity.find_project(project, ignore_missing=False).id)
+
+    def explained(self, error: BaseException) -> str | None:
+        """Return why a login failed, and what to do.
+
+        :param error: the error of the login.
+        :returns: None if the cause is not known.
+        """
+        failure = login_failure.explained(error, *self._login())
+        if failure is None:
+            return None
+        text = failure.text
+        return self._with_files(text) if failure.mistake else text
+
+    def _login(self) -> tuple[str, dict[str, Any]]:
+        """Return the kind of the login, and its settings."""
+        config = self.region.config
+        return str(config.get('auth_type')), dict(config.get('auth') or {})
+
+    def _not_found(self, name: str) -> str:
+        """Return that a cloud was not found, and in which files."""
+        said = list(self._unread())
+        if self._config.config_filename:
+            names = ', '.join(
+                each
+                for each in self._config.get_cloud_names()
+                if each != self._config.envvar_key
+            )
+            said.append(
+                f'{self._config.config_filename} has {names or "none"}'
+            )
+        if not said:
+            folders = dict.fromkeys(map(os.path.dirname, _files('CONFIG')))
+            said.append(f'there is no clouds.yaml in {", ".join(folders)}')
+        # A folder is named once.
+        files = '; '.join(dict.fromkeys(said))
+        return f'Cloud {name} was not found: {files}'
+
+    def _with_files(self, said: str) -> str:
+        """Add the files that may have the missing settings."""
+        return '; '.join(dict.fromkeys([said.rstrip('.'), *self._unread()]))
+
+    def _unread(self) -> Iterator[str]:
+        """Return which files openstacksdk passed over, and why."""
+        config = self._config
+        named = os.environ.get('OS_CLIENT_CONFIG_FILE')
+        for files, read in (
+            (_files('CONFIG'), config.config_filename),
+            (_files('SECURE'), config.secure_config_filename),
+        ):
+            # openstacksdk reads only the first file that it can read.
+            for file in files[: files.index(read) if read in files else None]:
+                try:
+                    with open(file, 'rb'):
+                        yield f'{file} is not YAML'
+                except FileNotFoundError:
+                    if file == named:
+                        yield f'there is no file {file}'
+                except OSError as error:
+                    if os.path.exists(file):
+                        yield f'cannot read {file} ({error.strerror})'
+                    else:
+                        yield f'cannot search {os.path.dirname(file)}'

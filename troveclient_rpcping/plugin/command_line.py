@@ -23,7 +23,6 @@ from troveclient_rpcping import version
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.plugin import thresholds
 from troveclient_rpcping.plugin.cloud import Cloud
-from troveclient_rpcping.plugin.cloud import without_empty
 
 #: The longest time for the plugin, in seconds. Nagios and Icinga end a plugin
 #: after 60 seconds; then Nagios reports CRITICAL.
@@ -74,8 +73,7 @@ def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
     :raises SystemExit: the parser has printed the help or the version.
     """
     parser = own_parser()
-    argv = without_empty(argv)
-    cloud.add_options(parser, argv)
+    cloud.add_options(parser)
     parsed = parser.parse_args(argv)
     mistake = arguments.mistake_in_targets(parsed)
     if mistake:
@@ -149,24 +147,16 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
             '%(default)s)'
         ),
     )
-    parser.add_argument(
-        '--rtt-warning',
-        metavar='<range>',
-        type=thresholds.parse_rtt,
-        help=(
-            'WARNING for this 95th percentile of the round-trip times, as in '
-            '500ms (default: none)'
-        ),
-    )
-    parser.add_argument(
-        '--rtt-critical',
-        metavar='<range>',
-        type=thresholds.parse_rtt,
-        help=(
-            'CRITICAL for this 95th percentile of the round-trip times, as '
-            'in 2s (default: none)'
-        ),
-    )
+    for state, example in (('warning', '500ms'), ('critical', '2s')):
+        parser.add_argument(
+            f'--rtt-{state}',
+            metavar='<range>',
+            type=thresholds.parse_rtt,
+            help=(
+                f'{state.upper()} for this 95th percentile of the round-trip '
+                f'times, as in {example} (default: none)'
+            ),
+        )
 
 
 def thresholds_of(options: argparse.Namespace) -> thresholds.Thresholds:
@@ -174,9 +164,9 @@ def thresholds_of(options: argparse.Namespace) -> thresholds.Thresholds:
 
     :param options: the parsed command line.
     """
-    names = dataclasses.fields(thresholds.Thresholds)
+    fields = dataclasses.fields(thresholds.Thresholds)
     return thresholds.Thresholds(
-        **{field.name: getattr(options, field.name) for field in names}
+        **{each.name: getattr(options, each.name) for each in fields}
     )
 
 

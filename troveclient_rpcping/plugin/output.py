@@ -91,42 +91,31 @@ class Report:
         """The number of guests with each verdict, and the reasons."""
         reachable = self._summary.verdicts[Verdict.REACHABLE]
         said = f'{reachable} of {self._summary.guests} guests reachable'
-        for name, among in (('bad', BAD), ('unknown', (Verdict.UNKNOWN,))):
-            some = [each for each in self._results if each.verdict in among]
+        for name, verdicts in (('bad', BAD), ('unknown', [Verdict.UNKNOWN])):
+            some = self._with(*verdicts)
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
-        remarks = [*self._why_slow(), *self.thresholds.mistakes]
-        return '; '.join([said + self._why_unknown(), *remarks])
+        if self.state is State.UNKNOWN:
+            said += f': {self._why_unknown()}'
+        return '; '.join([said, *self._why_slow(), *self.thresholds.mistakes])
 
     @property
     def performance(self) -> str:
         """The performance data: counts of guests, and durations."""
         summary, limits = self._summary, self.thresholds
-        counts = {
-            'bad': summary.bad,
-            **{
-                verdict.value: summary.verdicts[verdict]
-                for verdict in reversed(Verdict)
-            },
-        }
-        data = []
-        for label, count in counts.items():
-            # A threshold has the unit of its value, so not percent.
-            ends = (
-                _both(self._of(limits.warning), self._of(limits.critical))
-                if label == 'bad'
-                else ';'
-            )
-            data.append(f'{label}={count};{ends};0;{summary.guests}')
-        if summary.rtts:
-            for label, percent in PERCENTILES:
-                ends = (
-                    _both(limits.rtt_warning, limits.rtt_critical)
-                    if label == _WATCHED
-                    else ';'
-                )
-                seconds = summary.percentile(percent)
-                data.append(f'rtt_{label}={seconds:.6f}s;{ends};0')
+        # A threshold has the unit of its value, so not percent.
+        ends = _both(self._of(limits.warning), self._of(limits.critical))
+        data = [f'bad={summary.bad};{ends};0;{summary.guests}']
+        data += [
+            f'{verdict}={summary.verdicts[verdict]};;;0;{summary.guests}'
+            for verdict in reversed(Verdict)
+        ]
+        for label, percent in PERCENTILES if summary.rtts else ():
+            ends = ';'
+            if label == _WATCHED:
+                ends = _both(limits.rtt_warning, limits.rtt_critical)
+            seconds = summary.percentile(percent)
+            data.append(f'rtt_{label}={seconds:.6f}s;{ends};0')
         data.append(f'duration={self.seconds:.3f}s;;;0')
         return ' '.join(data)
 
@@ -146,9 +135,13 @@ class Report:
     def _summary(self) -> Summary:
         return self.findings.summary
 
-    @property
-    def _results(self) -> list[PingResult]:
-        return [each.result for each in self.findings.outcomes]
+    def _with(self, *verdicts: Verdict) -> list[PingResult]:
+        """Return the results with these verdicts."""
+        return [
+            each.result
+            for each in self.findings.outcomes
+            if each.result.verdict in verdicts
+        ]
 
     @property
     def _rtt(self) -> float | None:
@@ -196,15 +189,13 @@ class Report:
         return []
 
     def _why_unknown(self) -> str:
-        """Return the detail of one unknown guest, if the state is UNKNOWN."""
-        if self.state is not State.UNKNOWN:
-            return ''
-        unknown = [
-            each for each in self._results if each.verdict is Verdict.UNKNOWN
-        ]
+        """Return the detail of one unknown guest."""
         # The reason why the pings ended early explains the other details.
-        unknown.sort(key=lambda result: result.reason is not Reason.NOT_ASKED)
-        return f': {unknown[0].detail}'
+        first = min(
+            self._with(Verdict.UNKNOWN),
+            key=lambda result: result.reason is not Reason.NOT_ASKED,
+        )
+        return first.detail
 
 
 def first_line(state: State, sentence: str, performance: str = '') -> str:

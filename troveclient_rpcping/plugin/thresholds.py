@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import contextlib
 import dataclasses
 from decimal import Decimal
 import enum
@@ -45,9 +46,8 @@ class State(enum.IntEnum):
 
 _INFINITY = Decimal('inf')
 
-# The smallest difference between two percentages, or two durations, in the
-# search for a useless threshold.
-_STEP = Decimal('1e-6')
+# A difference between two percentages, or two durations, that nobody sees.
+_FINE = Decimal('1e-6')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Range:
         values outside do.
     :param percent: whether the values are percentages of the guests of the
         check.
+    :param step: the smallest difference between two values.
     """
 
     text: str
@@ -68,6 +69,7 @@ class Range:
     end: Decimal
     inside: bool = False
     percent: bool = False
+    step: Decimal = _FINE
 
     def alerts(self, value: float | Decimal) -> bool:
         """Whether a value raises the alert."""
@@ -119,15 +121,11 @@ def parse(text: str) -> Range:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    percent = '%' in text
-    return dataclasses.replace(
-        _range(
-            text,
-            _percentage if percent else _number,
-            '5, 5:, ~:5, 5:10, @5:10, 20% or 5%:20%',
-        ),
-        percent=percent,
-    )
+    examples = '5, 5:, ~:5, 5:10, @5:10, 20% or 5%:20%'
+    if '%' in text:
+        return _range(text, _percentage, examples)
+    guests = _range(text, _number, examples)
+    return dataclasses.replace(guests, step=Decimal(1))
 
 
 def parse_rtt(text: str) -> Range:
@@ -135,11 +133,7 @@ def parse_rtt(text: str) -> Range:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    return _range(
-        text,
-        _seconds,
-        '2, 500ms, 1s:, ~:2s or @1s:5s',
-    )
+    return _range(text, _seconds, '2, 500ms, 1s:, ~:2s or @1s:5s')
 
 
 def parse_tolerance(text: str) -> Range:
@@ -147,14 +141,12 @@ def parse_tolerance(text: str) -> Range:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    percent = '%' in text
-    try:
+    percent, least = '%' in text, Decimal(0)
+    with contextlib.suppress(ValueError):
         if percent:
             least = _percentage(text)
-        else:
-            least = Decimal(text if _WHOLE.fullmatch(text) else 0)
-    except ValueError:
-        least = Decimal(0)
+        elif _WHOLE.fullmatch(text):
+            least = Decimal(text)
     if not least:
         raise argparse.ArgumentTypeError(
             f'"{text}" is not a number of guests: give 1 or more, or a '
@@ -184,7 +176,8 @@ def _range(
         raise argparse.ArgumentTypeError(
             f'"{text}" is not a range: it ends before it starts'
         )
-    return Range(text, least, most, inside=bool(match['inside']))
+    inside, percent = bool(match['inside']), '%' in text
+    return Range(text, least, most, inside=inside, percent=percent)
 
 
 def _number(text: str) -> Decimal:
@@ -231,31 +224,25 @@ class Thresholds:
 
         The plugin makes the check all the same, and its line has this text.
         """
+        guests = ('-w', self.warning, '-c', self.critical)
+        rtts = (
+            *('--rtt-warning', self.rtt_warning),
+            *('--rtt-critical', self.rtt_critical),
+        )
         return [
             f'{less} {warning.text} never shows, since {more} '
             f'{critical.text} comes first'
-            for less, warning, more, critical, step in (
-                ('-w', self.warning, '-c', self.critical, Decimal(1)),
-                (
-                    *('--rtt-warning', self.rtt_warning),
-                    *('--rtt-critical', self.rtt_critical),
-                    _STEP,
-                ),
-            )
-            if warning
-            and critical
-            and _hides(critical, warning, _STEP if warning.percent else step)
+            for less, warning, more, critical in (guests, rtts)
+            if warning and critical and _hides(critical, warning)
         ]
 
 
-def _hides(critical: Range, warning: Range, step: Decimal) -> bool:
-    """Whether each value that is a warning is critical, too.
-
-    :param step: the smallest difference between two values.
-    """
+def _hides(critical: Range, warning: Range) -> bool:
+    """Whether each value that is a warning is critical, too."""
     # The number of guests decides how a number and a percentage compare.
     if critical.percent is not warning.percent:
         return False
+    step = warning.step
     # The state changes only at an end of a range, so the values beside the
     # ends suffice.
     ends = [

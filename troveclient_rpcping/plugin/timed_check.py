@@ -35,11 +35,10 @@ from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.plugin import cloud
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import endings
 from troveclient_rpcping.plugin import output
-from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 
 # The first two stages of the work. A login may fail in both.
@@ -67,7 +66,7 @@ class Check:
         started: float,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._argv = list(argv)
+        self._argv = cloud.without_empty(argv)
         self._clock = clock
         self._started = started
         # These count until the command line is parsed.
@@ -77,7 +76,8 @@ class Check:
         )
         self._help = io.StringIO()
         self._stage = _LOGIN[0]
-        self._cloud: Cloud | None = None
+        # None until the command line is parsed.
+        self._cloud: cloud.Cloud | None = None
         # None until the guests are chosen.
         self._survey: Survey | None = None
         self._failure: BaseException | None = None
@@ -94,8 +94,10 @@ class Check:
             line = output.first_line(State.UNKNOWN, sentence)
             return State.UNKNOWN, [line, *self._traceback()]
         why = 'the check ended before an answer came'
-        report = self._report(
-            self._survey.findings(why if trouble else self._out_of_time())
+        report = output.Report(
+            self._survey.findings(why if trouble else self._out_of_time()),
+            command_line.thresholds_of(self._options),
+            self._clock() - self._started,
         )
         state = report.state
         sentence = '; '.join([report.sentence, *self._survey.left_out])
@@ -134,14 +136,6 @@ class Check:
             return text
         return f'{kind.__name__}: {text}'
 
-    def _report(self, findings: Findings) -> output.Report:
-        options = self._options
-        return output.Report(
-            findings,
-            command_line.thresholds_of(options),
-            self._clock() - self._started,
-        )
-
     @property
     def _left(self) -> float:
         end = self._started + float(self._options.deadline)
@@ -156,23 +150,24 @@ class Check:
             self._done.set()
 
     def _check(self) -> None:
-        cloud = self._cloud = Cloud()
+        chosen = cloud.Cloud(self._argv)
         with (
             contextlib.redirect_stdout(self._help),
             # The parser of keystoneauth prints there.
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            options = self._options = command_line.parse(cloud, self._argv)
+            options = self._options = command_line.parse(chosen, self._argv)
+        self._cloud = chosen
         exclusions = Exclusions(options.exclude, options.exclude_status)
-        cloud.choose(options)
+        chosen.choose(options)
         self._stage = _LOGIN[1]
-        manager = cloud.client().mgmt_instances
+        manager = chosen.client().mgmt_instances
         self._stage = 'choosing the guests'
         survey = Survey(
             arguments.selection(options),
             arguments.plan(options),
             stdin=sys.stdin,
-            project_id=cloud.project_id,
+            project_id=chosen.project_id,
             # Two tenants may give their instances the same name.
             strict=False,
             exclusions=exclusions,

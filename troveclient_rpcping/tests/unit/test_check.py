@@ -838,14 +838,11 @@ class CloudTest(TestCase):
     """The usual options, the environment and clouds.yaml have their effect."""
 
     def choose(self, *argv: str) -> Cloud:
-        cloud = Cloud()
-        cloud.choose(self.parsed(cloud, *argv))
-        return cloud
-
-    def parsed(self, cloud: Cloud, *argv: str) -> argparse.Namespace:
+        cloud = Cloud(argv)
         parser = argparse.ArgumentParser()
-        cloud.add_options(parser, argv)
-        return parser.parse_args(argv)
+        cloud.add_options(parser)
+        cloud.choose(parser.parse_args(argv))
+        return cloud
 
     def set(self, name: str, value: str) -> None:
         self.useFixture(fixtures.EnvironmentVariable(name, value))

@@ -111,7 +111,7 @@ class OptionsTest(testtools.TestCase):
 
     def plugin(self) -> argparse.ArgumentParser:
         parser = command_line.own_parser()
-        Cloud().add_options(parser, [])
+        Cloud([]).add_options(parser)
         return parser
 
     def test_a_page_explains_every_option_of_the_commands(self) -> None:
