@@ -45,10 +45,7 @@ _SETTINGS = (
 
 
 def _files(kind: str) -> list[str]:
-    """Return the files that openstacksdk looks for, in its order.
-
-    :param kind: ``CONFIG`` or ``SECURE``.
-    """
+    """Return the files of a kind that openstacksdk looks for, in its order."""
     named = os.environ.get(f'OS_CLIENT_{kind}_FILE')
     files: list[str] = getattr(loader, f'{kind}_FILES')
     return [named, *files] if named else files
@@ -65,10 +62,7 @@ def _forget_empty_variables() -> None:
 
 
 def without_empty(argv: Sequence[str]) -> list[str]:
-    """Return a command line without the options of a cloud that are empty.
-
-    :param argv: the command line.
-    """
+    """Return a command line without the options of a cloud that are empty."""
     kept: list[str] = []
     for text in argv:
         if not text and kept and re.fullmatch(r'--os-[\w-]+', kept[-1]):
@@ -112,7 +106,6 @@ class Cloud:
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options that name the cloud, and those of its login.
 
-        :param parser: the parser to add them to.
         :raises keystoneauth1.exceptions.NoMatchingPlugin: there is no such
             kind of login.
         """
@@ -178,9 +171,8 @@ class Cloud:
         return client.of_cloud(self.region, self.region.get_session())
 
     def project_id(self, project: str) -> str:
-        """Return the ID of a project.
+        """Return the ID of a project, by its name or its ID.
 
-        :param project: its name or its ID.
         :raises openstack.exceptions.SDKException: no project, or more than
             one, has this name.
         """
@@ -189,11 +181,7 @@ class Cloud:
         return str(identity.find_project(project, ignore_missing=False).id)
 
     def explained(self, error: BaseException) -> str | None:
-        """Return why a login failed, and what to do.
-
-        :param error: the error of the login.
-        :returns: None if the cause is not known.
-        """
+        """Return why a login failed, and what to do; None if unknown."""
         failure = login_failure.explained(error, *self._login())
         if failure is None:
             return None

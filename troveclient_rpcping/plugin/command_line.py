@@ -65,10 +65,8 @@ def verbosity(argv: Sequence[str]) -> int:
 
 
 def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line.
+    """Parse the command line; the cloud adds options of its own.
 
-    :param cloud: the cloud, which adds options of its own.
-    :param argv: the command line, without the name of the program.
     :raises UsageError: the command line is wrong.
     :raises SystemExit: the parser has printed the help or the version.
     """
@@ -119,6 +117,7 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         '--warning',
         metavar='<range>',
         type=thresholds.parse,
+        default=thresholds.NEVER,
         help=(
             'WARNING for this number of bad guests, or for this percentage '
             'of the guests asked for (default: none)'
@@ -152,6 +151,7 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
             f'--rtt-{state}',
             metavar='<range>',
             type=thresholds.parse_rtt,
+            default=thresholds.NEVER,
             help=(
                 f'{state.upper()} for this 95th percentile of the round-trip '
                 f'times, as in {example} (default: none)'
@@ -160,10 +160,7 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
 
 
 def thresholds_of(options: argparse.Namespace) -> thresholds.Thresholds:
-    """Return the thresholds that a command line names.
-
-    :param options: the parsed command line.
-    """
+    """Return the thresholds that a parsed command line names."""
     fields = dataclasses.fields(thresholds.Thresholds)
     return thresholds.Thresholds(
         **{each.name: getattr(options, each.name) for each in fields}

@@ -58,12 +58,7 @@ _SHOWN_FROM = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """The report on the guests of a check.
-
-    :param findings: the outcomes of the guests.
-    :param thresholds: the thresholds of the check.
-    :param seconds: how long the plugin took, in all.
-    """
+    """The report on the guests of a check that took *seconds* in all."""
 
     findings: Findings
     thresholds: Thresholds
@@ -78,11 +73,11 @@ class Report:
         would say that the state is not CRITICAL.
         """
         limits = self.thresholds
-        if self._alerts(limits.critical) or self._is_slow(limits.rtt_critical):
+        if self._is_bad(limits.critical) or self._is_slow(limits.rtt_critical):
             return State.CRITICAL
         if self._is_unknown:
             return State.UNKNOWN
-        if self._alerts(limits.warning) or self._is_slow(limits.rtt_warning):
+        if self._is_bad(limits.warning) or self._is_slow(limits.rtt_warning):
             return State.WARNING
         return State.OK
 
@@ -104,8 +99,8 @@ class Report:
         """The performance data: counts of guests, and durations."""
         summary, limits = self._summary, self.thresholds
         # A threshold has the unit of its value, so not percent.
-        ends = _both(self._of(limits.warning), self._of(limits.critical))
-        data = [f'bad={summary.bad};{ends};0;{summary.guests}']
+        warning, critical = map(self._of, (limits.warning, limits.critical))
+        data = [f'bad={summary.bad};{warning};{critical};0;{summary.guests}']
         data += [
             f'{verdict}={summary.verdicts[verdict]};;;0;{summary.guests}'
             for verdict in reversed(Verdict)
@@ -113,18 +108,14 @@ class Report:
         for label, percent in PERCENTILES if summary.rtts else ():
             ends = ';'
             if label == _WATCHED:
-                ends = _both(limits.rtt_warning, limits.rtt_critical)
+                ends = f'{limits.rtt_warning};{limits.rtt_critical}'
             seconds = summary.percentile(percent)
             data.append(f'rtt_{label}={seconds:.6f}s;{ends};0')
         data.append(f'duration={self.seconds:.3f}s;;;0')
         return ' '.join(data)
 
     def guests(self, verbosity: int) -> list[str]:
-        """Return a line for each guest that this verbosity shows.
-
-        :param verbosity: how many times -v was given: the bad guests from 1
-            on, the unknown ones from 2 on, all from 3 on.
-        """
+        """Return a line for each guest that this number of -v shows."""
         return [
             _guest(each)
             for each in self.findings.outcomes
@@ -150,26 +141,24 @@ class Report:
             return None
         return self._summary.percentile(dict(PERCENTILES)[_WATCHED])
 
-    def _of(self, threshold: Range | None) -> Range | None:
+    def _of(self, threshold: Range) -> Range:
         """Return a threshold in numbers of guests."""
-        return threshold and threshold.of(self._summary.guests)
+        return threshold.of(self._summary.guests)
 
-    def _alerts(self, threshold: Range | None) -> bool:
-        in_guests = self._of(threshold)
-        return in_guests is not None and in_guests.alerts(self._summary.bad)
+    def _is_bad(self, threshold: Range) -> bool:
+        return self._of(threshold).alerts(self._summary.bad)
 
-    def _is_slow(self, threshold: Range | None) -> bool:
+    def _is_slow(self, threshold: Range) -> bool:
         rtt = self._rtt
-        return bool(threshold and rtt is not None and threshold.alerts(rtt))
+        return rtt is not None and threshold.alerts(rtt)
 
     @property
     def _is_unknown(self) -> bool:
         summary = self._summary
         unknown = summary.verdicts[Verdict.UNKNOWN]
-        tolerance = self.thresholds.unknown.of(summary.guests)
         off = summary.reasons[Reason.SERVER_OFF]
         return (
-            tolerance.alerts(unknown - off)
+            self._of(self.thresholds.unknown).alerts(unknown - off)
             # Some unknown guests may be tolerable. But a check that left a
             # guest out, or that knows nothing about any guest, is not made.
             or summary.reasons[Reason.NOT_ASKED] > 0
@@ -178,13 +167,12 @@ class Report:
 
     def _why_slow(self) -> list[str]:
         """Return which threshold the round-trip times reach, if any."""
-        limits, rtt = self.thresholds, self._rtt
         for option, threshold in (
-            ('--rtt-critical', limits.rtt_critical),
-            ('--rtt-warning', limits.rtt_warning),
+            ('--rtt-critical', self.thresholds.rtt_critical),
+            ('--rtt-warning', self.thresholds.rtt_warning),
         ):
-            if rtt is not None and threshold and self._is_slow(threshold):
-                shown = durations.human(rtt)
+            if self._is_slow(threshold):
+                shown = durations.human(self._rtt or 0.0)
                 return [f'RTT {_WATCHED} {shown} ({option} {threshold.text})']
         return []
 
@@ -201,30 +189,20 @@ class Report:
 def first_line(state: State, sentence: str, performance: str = '') -> str:
     """Return the line that the monitoring system shows.
 
-    :param state: the state.
     :param sentence: the reason for the state. It is cleaned here.
-    :param performance: the performance data, if there are any.
     """
     said = f'{_SERVICE} {state.name} - {clean(sentence, _SENTENCE_LIMIT)}'
     return f'{said} | {performance}' if performance else said
 
 
 def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
-    """Return *text* as one clean line without performance data.
-
-    :param limit: the longest line to return, in characters.
-    """
+    """Return *text* as one clean line of so many characters at the most."""
     return _without_pipe(plaintext.one_line(text, limit))
 
 
 def _without_pipe(text: str) -> str:
     # Performance data begin behind a pipe.
     return text.replace('|', '¦')
-
-
-def _both(warning: Range | None, critical: Range | None) -> str:
-    """Return two thresholds as they stand in the performance data."""
-    return f'{warning or ""};{critical or ""}'
 
 
 def _reasons(results: Sequence[PingResult]) -> str:

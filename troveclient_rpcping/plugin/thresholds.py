@@ -76,36 +76,30 @@ class Range:
         return (self.start <= value <= self.end) is self.inside
 
     def of(self, guests: int) -> Range:
-        """Return the range in numbers of guests.
-
-        :param guests: how many guests are 100 %.
-        """
+        """Return the range in numbers of guests, of which 100 % are all."""
         if not self.percent:
             return self
+        # Decimals are exact here: 0.1 % of 3,000 guests are 3 guests.
         return dataclasses.replace(
             self,
-            start=_share(self.start, guests),
-            end=_share(self.end, guests),
+            start=self.start * guests / 100,
+            end=self.end * guests / 100,
             percent=False,
         )
 
     def __str__(self) -> str:
         """Return the range for the performance data: without a unit."""
-        start = '~' if self.start.is_infinite() else _plain(self.start)
-        end = '' if self.end.is_infinite() else _plain(self.end)
+        if self is NEVER:
+            return ''
+        least, most = self.start.normalize(), self.end.normalize()
+        start = '~' if least.is_infinite() else f'{least:f}'
+        end = '' if most.is_infinite() else f'{most:f}'
         shown = end if start == '0' and end else f'{start}:{end}'
         return f'@{shown}' if self.inside else shown
 
 
-def _share(percent: Decimal, guests: int) -> Decimal:
-    # Decimals are exact here: 0.1 % of 3,000 guests are 3 guests.
-    return percent if percent.is_infinite() else percent * guests / 100
-
-
-def _plain(number: Decimal) -> str:
-    text = f'{number:f}'
-    return text.rstrip('0').rstrip('.') if '.' in text else text
-
+#: The threshold that raises no alert, because the user set none.
+NEVER = Range('', -_INFINITY, _INFINITY)
 
 _RANGE = re.compile(r'(?P<inside>@?)(?:(?P<start>[^:]*):)?(?P<end>[^:]*)')
 _NUMBER = re.compile(r'-?[0-9]{1,20}(\.[0-9]{1,20})?')
@@ -129,18 +123,12 @@ def parse(text: str) -> Range:
 
 
 def parse_rtt(text: str) -> Range:
-    """Parse a range of durations; its ends are in seconds.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse a range of durations, in the same form; its ends are seconds."""
     return _range(text, _seconds, '2, 500ms, 1s:, ~:2s or @1s:5s')
 
 
 def parse_tolerance(text: str) -> Range:
-    """Parse the least number or percentage of guests that raises an alert.
-
-    :raises argparse.ArgumentTypeError: with what to do instead.
-    """
+    """Parse the least number or percentage of guests that raises an alert."""
     percent, least = '%' in text, Decimal(0)
     with contextlib.suppress(ValueError):
         if percent:
@@ -204,19 +192,19 @@ def _percentage(text: str) -> Decimal:
 class Thresholds:
     """The thresholds of one check.
 
-    :param critical: the numbers of bad guests that are critical.
+    :param warning: the numbers of bad guests that are a warning.
+    :param critical: those that are critical.
     :param unknown: the numbers of unknown guests that make the state unknown.
-    :param warning: the numbers of bad guests that are a warning; None: none.
     :param rtt_warning: the 95th percentiles of the round-trip times, in
-        seconds, that are a warning; None: none.
-    :param rtt_critical: those that are critical; None: none.
+        seconds, that are a warning.
+    :param rtt_critical: those that are critical.
     """
 
+    warning: Range
     critical: Range
     unknown: Range
-    warning: Range | None = None
-    rtt_warning: Range | None = None
-    rtt_critical: Range | None = None
+    rtt_warning: Range
+    rtt_critical: Range
 
     @property
     def mistakes(self) -> list[str]:
@@ -233,7 +221,7 @@ class Thresholds:
             f'{less} {warning.text} never shows, since {more} '
             f'{critical.text} comes first'
             for less, warning, more, critical in (guests, rtts)
-            if warning and critical and _hides(critical, warning)
+            if _hides(critical, warning)
         ]
 
 

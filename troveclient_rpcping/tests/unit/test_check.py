@@ -45,6 +45,7 @@ from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests.base import GUEST
@@ -59,17 +60,10 @@ PROGRAM = (
     'from troveclient_rpcping.plugin import main; main.main()',
 )
 
-NOT_READY = base.fault(
-    '422 Unprocessable Entity',
-    'unprocessableEntity',
-    f'Instance {GUEST} is not ready.',
-)
-BROKEN = base.bad_request(
-    'An error occurred communicating with the guest: disk is full'
-)
-
-# A server that reads a request, and sends nothing.
-HANGING = b''
+UP = fixture.reachable()
+SILENT = fixture.agent_timeout()
+NOT_READY = fixture.not_ready()
+BROKEN = fixture.agent_error('disk is full')
 
 # Seconds within which a busy machine gets the answer to its first ping.
 TIME = '8'
@@ -210,49 +204,40 @@ class RangeTest(testtools.TestCase):
 
 
 class MistakeTest(testtools.TestCase):
+    def assert_hidden(self, hidden: bool, **options: str) -> None:
+        """Expect the sentence to name a useless warning, or not to."""
+        said = report(up(), **options).sentence
+        self.assertEqual(
+            hidden, said != '1 of 1 guests reachable', str(options)
+        )
+
     def test_the_line_names_a_warning_that_can_never_show(self) -> None:
         """Each number of guests that is a warning is critical, too."""
+        self.assertEqual(
+            '1 of 1 guests reachable; -w 5 never shows, since -c 2 comes '
+            'first',
+            report(up(), warning='5', critical='2').sentence,
+        )
         for warning, critical in (
-            ('5', '2'),
-            ('5', '5'),
-            ('0', '0'),
-            ('@3:5', '2'),
-            ('3:', '@0:2'),
-            ('3:', '5:'),
-            ('0.5', '0'),
+            *(('5', '5'), ('0', '0'), ('@3:5', '2'), ('3:', '@0:2')),
+            *(('3:', '5:'), ('0.5', '0'), ('20%', '5%'), ('5%', '5%')),
             # No number of guests is in between.
             ('2', '2.9999'),
-            ('20%', '5%'),
-            ('5%', '5%'),
         ):
-            made = report(up(), warning=warning, critical=critical)
-            self.assertEqual(
-                f'1 of 1 guests reachable; -w {warning} never shows, since '
-                f'-c {critical} comes first',
-                made.sentence,
-            )
+            self.assert_hidden(True, warning=warning, critical=critical)
 
     def test_a_warning_that_can_show_is_left_alone(self) -> None:
         """The same holds without a warning, and for one that never alerts."""
+        self.assert_hidden(False)
         for warning, critical in (
-            ('0', '5'),
+            *(('0', '5'), ('1', '@3:5'), ('@2:2', '2'), ('~:', '0')),
+            *(('0', '~:'), ('@0:0', '0'), ('5:', '3:'), ('4', '@0:1000000')),
             # In a cloud of two guests both alert from the first bad guest on.
-            ('1%', '20%'),
-            ('100%', '20%'),
+            *(('1%', '20%'), ('100%', '20%')),
             # The order of these two depends on the cloud.
-            ('20%', '0'),
-            ('5', '1%'),
-            ('1', '@3:5'),
-            ('@2:2', '2'),
-            ('~:', '0'),
-            ('0', '~:'),
-            ('@0:0', '0'),
-            ('5:', '3:'),
-            ('4', '@0:1000000'),
+            *(('20%', '0'), ('5', '1%')),
         ):
-            made = report(up(), warning=warning, critical=critical)
-            self.assertEqual('1 of 1 guests reachable', made.sentence)
-        self.assertEqual('1 of 1 guests reachable', report(up()).sentence)
+            self.assert_hidden(False, warning=warning, critical=critical)
 
     def test_the_line_names_an_rtt_warning_that_can_never_show(self) -> None:
         """The critical threshold is the lower one."""
@@ -261,8 +246,7 @@ class MistakeTest(testtools.TestCase):
             '--rtt-critical 500ms comes first',
             report(up(), rtt_warning='2', rtt_critical='500ms').sentence,
         )
-        made = report(up(), rtt_warning='500ms', rtt_critical='2')
-        self.assertEqual('1 of 1 guests reachable', made.sentence)
+        self.assert_hidden(False, rtt_warning='500ms', rtt_critical='2')
 
 
 class StateTest(testtools.TestCase):
@@ -332,17 +316,15 @@ class StateTest(testtools.TestCase):
     def test_unknown_outranks_a_warning(self) -> None:
         """A warning would also say that nothing is worse."""
         results = [up(), LOST, DEAD]
-        made = report(*results, warning='0', critical='1')
-        self.assertIs(State.UNKNOWN, made.state)
-        made = report(*results, warning='0', critical='1', unknown='2')
-        self.assertIs(State.WARNING, made.state)
+        for unknown, state in (('1', State.UNKNOWN), ('2', State.WARNING)):
+            made = report(*results, warning='0', critical='1', unknown=unknown)
+            self.assertIs(state, made.state)
 
     def test_a_check_that_was_not_made_is_never_ok(self) -> None:
         """The threshold for unknown guests does not apply to such a check."""
-        self.assertIs(
-            State.UNKNOWN, report(up(), NOT_ASKED, unknown='1000').state
-        )
-        self.assertIs(State.UNKNOWN, report(LOST, LOST, unknown='1000').state)
+        for results in ([up(), NOT_ASKED], [LOST, LOST]):
+            made = report(*results, unknown='1000')
+            self.assertIs(State.UNKNOWN, made.state)
 
 
 class LineTest(testtools.TestCase):
@@ -470,17 +452,6 @@ class LineTest(testtools.TestCase):
             self.assertTrue(line.isprintable(), repr(line))
             self.assertNotIn('|', line)
 
-    def test_a_hostile_guest_forges_no_performance_data(self) -> None:
-        """A guest forges neither a line nor a colour."""
-        evil = 'x | bad=0;;;; \n\x1b[32mTROVE GUEST RPC OK\r\x00'
-        result = not_up(Verdict.ERROR, Reason.AGENT_ERROR, evil)
-        (line,) = report(result, name=evil).guests(1)
-        self.assertEqual(
-            f'{GUEST} error: agent-error: "x ¦ bad=0;;;;" '
-            '"x ¦ bad=0;;;; TROVE GUEST RPC OK"',
-            line,
-        )
-
 
 class TestCase(base.TestCase):
     """A test with clouds and a Trove of its own."""
@@ -534,23 +505,33 @@ class TestCase(base.TestCase):
         server = self.serve(answer)
         return server
 
-    def check_trove(self, answer: Any, *argv: str) -> tuple[int, list[str]]:
-        """Run the plugin against a Trove that answers by *answer*."""
-        self.server = self.serve(answer)
-        return self.check(*self.options(self.server.url), *argv)
+    def trove(self, **guests: Reply) -> fixture.Trove:
+        """Start a Trove with guests of these names and answers."""
+        cloud = self.enterContext(fixture.Trove())
+        for number, (name, answer) in enumerate(guests.items()):
+            guest = Instance(
+                id=str(uuid.UUID(int=number)),
+                name=name,
+                project_id=base.PROJECT,
+                datastore='mysql 8.0',
+                status='ACTIVE',
+            )
+            cloud.add(guest, answer)
+        return cloud
 
-    def serve_one_and_hang(self, reply: bytes) -> base.Server:
+    def check_trove(
+        self, cloud: fixture.Trove, *argv: str
+    ) -> tuple[int, list[str]]:
+        """Run the plugin against a Trove."""
+        return self.check(*self.options(cloud.url), *argv)
+
+    def one_and_silence(self, reply: Reply) -> fixture.Trove:
         """Start a Trove that answers pings of one guest only."""
-        server = self.serve(HANGING)
-
-        def answer(request: base.Request) -> bytes | None:
-            if GUEST in request[0]:
-                return reply
-            server.done.wait()
-            return None
-
-        server.answer = answer
-        return server
+        cloud = self.trove()
+        cloud.add(GUEST, reply)
+        cloud.add(OTHER, fixture.silence())
+        cloud.listing = fixture.silence()
+        return cloud
 
     def assert_unknown(self, words: str, *argv: str) -> None:
         """Run the plugin, and expect one line that says why."""
@@ -560,40 +541,10 @@ class TestCase(base.TestCase):
         self.assertRegex(line, f'^TROVE GUEST RPC UNKNOWN - .*{words}')
 
 
-def trove(**guests: bytes) -> Any:
-    """Return the function by which a Trove with these guests answers.
-
-    :param guests: the names of the guests, and the answer to their pings.
-    """
-    ids = {name: str(uuid.UUID(int=n)) for n, name in enumerate(guests)}
-    rows = [
-        {
-            'id': ids[name],
-            'name': name,
-            'status': 'ACTIVE',
-            'tenant_id': base.PROJECT,
-            'datastore': {'type': 'mysql', 'version': '8.0'},
-        }
-        for name in guests
-    ]
-    listing = base.raw('200 OK', json.dumps({'instances': rows}).encode())
-    pings = {f'/{ids[name]}/': answer for name, answer in guests.items()}
-
-    def answer(request: base.Request) -> bytes:
-        for path, reply in pings.items():
-            if path in request[0]:
-                return reply
-        return listing
-
-    return answer
-
-
 class CheckTest(TestCase):
     def test_reachable_guests_are_ok(self) -> None:
         """The plugin prints one line, and its exit status is 0."""
-        status, lines = self.check_trove(
-            trove(a=base.PONG, b=base.PONG), '--all'
-        )
+        status, lines = self.check_trove(self.trove(a=UP, b=UP), '--all')
         self.assertEqual(0, status)
         (line,) = lines
         said, _, _ = line.partition(' | ')
@@ -603,7 +554,7 @@ class CheckTest(TestCase):
     def test_a_dead_guest_is_critical(self) -> None:
         """The exit status is 2, and -v names the guest."""
         status, lines = self.check_trove(
-            trove(a=base.PONG, b=base.DEAD), 'a', 'b', '-v'
+            self.trove(a=UP, b=SILENT), 'a', 'b', '-v'
         )
         self.assertEqual(2, status)
         self.assertTrue(
@@ -617,7 +568,7 @@ class CheckTest(TestCase):
 
     def test_thresholds_are_taken_from_the_command_line(self) -> None:
         """-w, -c and --unknown each have their effect."""
-        fleet = trove(a=base.PONG, b=base.DEAD, c=NOT_READY)
+        fleet = self.trove(a=UP, b=SILENT, c=NOT_READY)
         for argv, expected in (
             ((), 2),
             (('-c', '1'), 3),
@@ -629,31 +580,24 @@ class CheckTest(TestCase):
             status, _ = self.check_trove(fleet, '--all', *argv)
             self.assertEqual(expected, status, str(argv))
 
-    def test_the_filters_narrow_the_choice(self) -> None:
-        """There are filters for project, datastore and status."""
-        fleet = trove(a=base.PONG)
-        for argv in (
-            ('--project', base.PROJECT),
-            ('--datastore', 'mysql'),
-            ('--status', 'active'),
-        ):
-            self.assertEqual(0, self.check_trove(fleet, '--all', *argv)[0])
-
     def test_guests_can_be_read_from_a_file(self) -> None:
-        """The file has their names."""
+        """The file has their names; without any, the check pings no guest."""
         file = self.folder / 'guests'
-        file.write_text('b  # the second\n')
-        status, lines = self.check_trove(
-            trove(a=base.DEAD, b=base.PONG), '--from-file', str(file)
-        )
-        self.assertEqual(0, status)
-        self.assertIn('1 of 1 guests reachable', lines[0])
+        for text, expected, said in (
+            ('b  # the second\n', 0, '1 of 1 guests reachable'),
+            ('# none\n', 3, 'guests names no instance'),
+        ):
+            file.write_text(text)
+            status, lines = self.check_trove(
+                self.trove(a=SILENT, b=UP), '--from-file', str(file)
+            )
+            self.assertEqual(expected, status)
+            self.assertIn(said, lines[0])
 
     def test_results_before_the_deadline_count(self) -> None:
         """A guest in error is critical while another is unanswered."""
-        server = self.serve_one_and_hang(BROKEN)
-        status, lines = self.check(
-            *self.options(server.url), GUEST, OTHER, '-t', TIME, '-vv'
+        status, lines = self.check_trove(
+            self.one_and_silence(BROKEN), GUEST, OTHER, '-t', TIME, '-vv'
         )
         self.assertIn(
             'CRITICAL - 0 of 2 guests reachable, 1 bad (1 agent-error), '
@@ -665,9 +609,8 @@ class CheckTest(TestCase):
 
     def test_a_timeout_that_nothing_proves_is_not_critical(self) -> None:
         """One timeout at the deadline proves nothing."""
-        server = self.serve_one_and_hang(base.DEAD)
-        status, lines = self.check(
-            *self.options(server.url), GUEST, OTHER, '-t', '4', '-vv'
+        status, lines = self.check_trove(
+            self.one_and_silence(SILENT), GUEST, OTHER, '-t', '4', '-vv'
         )
         self.assertIn(
             'UNKNOWN - 0 of 2 guests reachable, 2 unknown (', lines[0]
@@ -720,66 +663,72 @@ class UnknownTest(TestCase):
         """The error is one line; -vvv prints the traceback below it."""
         self.write_clouds({'x': 5})
         argv = ('--os-cloud', 'x', '--os-auth-type', 'password', '--all')
-        self.assert_unknown('failed: [A-Za-z]+Error: ', *argv)
         self.assert_unknown('failed: [A-Za-z]+Error: ', *argv, '-vv')
         status, lines = self.check(*argv, '-vvv')
         self.assertEqual(3, status)
         self.assertEqual('Traceback (most recent call last):', lines[1])
 
     def test_a_keystone_that_is_gone_is_unknown(self) -> None:
-        """The line says that the login failed."""
+        """Neither the line nor a traceback has the password of a URL."""
         server = self.serve(base.PONG)
         server.stop()
-        self.assert_unknown(
+        url = server.url.replace('://', '://joe:secret@')
+        status, lines = self.check(
+            *('--os-auth-url', url, '--os-username', 'x', GUEST, '-vvv'),
+            *('--os-password', 'hunter2', '--os-project-name', 'x'),
+        )
+        self.assertEqual(3, status)
+        self.assertIn(
             f'logging in failed: Keystone at {server.url} cannot be reached: '
-            'Connection refused. Check that Keystone runs, .*',
-            *('--os-auth-url', server.url, '--os-project-name', 'x'),
-            *('--os-username', 'x', '--os-password', 'x', GUEST),
+            'Connection refused. Check that Keystone runs, ',
+            lines[0],
         )
+        self.assertEqual('Traceback (most recent call last):', lines[1])
+        for line in lines:
+            self.assertNotIn('secret', line)
+            self.assertNotIn('hunter2', line)
 
-    def test_a_keystone_that_hangs_ends_with_the_deadline(self) -> None:
-        """The line says that the login took too long."""
-        server = self.serve_until_too_late()
-        self.assert_unknown(
-            'the time of 1 min was up while logging in$',
-            *('--os-auth-url', server.url, '--os-project-name', 'x'),
-            *('--os-username', 'x', '--os-password', 'x', GUEST, '-t', '60'),
-        )
-
-    def test_a_listing_that_hangs_ends_with_the_deadline(self) -> None:
-        """The line says that the listing took too long."""
-        server = self.serve_until_too_late()
-        self.assert_unknown(
-            'the time of 1 min was up while choosing the guests$',
-            *(*self.options(server.url), '-t', '60', '--all'),
-        )
+    def test_a_server_that_hangs_ends_with_the_deadline(self) -> None:
+        """The line says which stage took too long."""
+        keystone, api = (self.serve_until_too_late() for _ in range(2))
+        for stage, argv in (
+            (
+                'logging in',
+                (
+                    *('--os-auth-url', keystone.url, '--os-username', 'x'),
+                    *('--os-password', 'x', '--os-project-name', 'x', GUEST),
+                ),
+            ),
+            ('choosing the guests', (*self.options(api.url), '--all')),
+        ):
+            self.assert_unknown(
+                f'the time of 1 min was up while {stage}$', *argv, '-t', '60'
+            )
 
     def test_a_listing_that_fits_nothing_is_unknown(self) -> None:
         """An empty selection is never a silent OK."""
         for argv in (('--status', 'ERROR'), ('--datastore', 'redis')):
             status, (line,) = self.check_trove(
-                trove(a=base.PONG), '--all', *argv
+                self.trove(a=UP), '--all', *argv
             )
             self.assertEqual(3, status)
             self.assertIn('No instance fits', line)
-        status, (line,) = self.check_trove(trove(), '--all')
+        status, (line,) = self.check_trove(self.trove(), '--all')
         self.assertEqual(3, status)
         self.assertIn('There is no instance in this cloud', line)
 
     def test_a_name_without_an_instance_is_unknown(self) -> None:
         """The other guests are still pinged."""
-        status, (line,) = self.check_trove(trove(a=base.PONG), 'a', 'b')
+        status, (line,) = self.check_trove(self.trove(a=UP), 'a', 'b')
         self.assertEqual(3, status)
         self.assertIn('1 of 2 guests reachable, 1 unknown', line)
 
     def test_a_name_that_a_tenant_takes_costs_only_itself(self) -> None:
         """That name is unknown, and a dead guest stays critical."""
-        with fixture.Trove() as cloud:
-            for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
-                cloud.add(Instance(id=id_, name=name), fixture.agent_error())
-            status, lines = self.check(
-                *self.options(cloud.url), 'a', 'b', '-vv'
-            )
+        cloud = self.trove()
+        for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
+            cloud.add(Instance(id=id_, name=name), BROKEN)
+        status, lines = self.check_trove(cloud, 'a', 'b', '-vv')
         self.assertEqual(2, status)
         self.assertIn('1 bad (1 agent-error), 1 unknown', lines[0])
         self.assertEqual(
@@ -789,49 +738,15 @@ class UnknownTest(TestCase):
         )
         self.assertEqual({'3'}, set(cloud.pinged))
 
-    def test_a_user_without_the_role_is_unknown(self) -> None:
-        """Every guest is unknown, and none is bad."""
-        status, (line,) = self.check_trove(base.NOT_ADMIN, GUEST, OTHER)
-        self.assertEqual(3, status)
-        self.assertIn('2 unknown', line)
-        self.assertRegex(line, 'User does not have admin|refuses this user')
-
-    def test_an_api_that_is_gone_is_unknown(self) -> None:
-        """Its guests are not bad."""
-        server = self.serve(base.PONG)
-        server.stop()
-        status, (line,) = self.check(*self.options(server.url), GUEST)
-        self.assertEqual(3, status)
-        self.assertIn('1 unknown (1 connection)', line)
-        self.assertEqual('0', performance(line)['bad']['value'])
-
     def test_hostile_words_of_a_server_stay_in_the_line(self) -> None:
         """An answer to the listing forges neither a line nor a value."""
-        status, lines = self.check_trove(
-            base.fault('404 Not Found', 'x', 'a | bad=0\n\x1b[31mb'), '--all'
-        )
+        cloud = self.trove()
+        cloud.listing = fixture.fault(404, 'x', 'a | bad=0\n\x1b[31mb')
+        status, lines = self.check_trove(cloud, '--all')
         self.assertEqual(3, status)
         (line,) = lines
         self.assertTrue(line.isprintable())
         self.assertNotIn('|', line)
-
-    def test_a_file_without_a_name_is_unknown(self) -> None:
-        """The check has pinged no guest."""
-        file = self.folder / 'names'
-        file.write_text('# none\n')
-        self.assert_unknown(
-            'names names no instance',
-            *self.options(self.serve(base.PONG).url),
-            *('--from-file', str(file)),
-        )
-
-    def test_a_missing_file_is_unknown(self) -> None:
-        """The line names the file."""
-        self.assert_unknown(
-            'Cannot read /nonexistent: No such file',
-            *self.options(self.serve(base.PONG).url),
-            *('--from-file', '/nonexistent'),
-        )
 
 
 class CloudTest(TestCase):
@@ -862,11 +777,12 @@ class CloudTest(TestCase):
         self.assertEqual('North', region.get_region_name('database'))
 
     def test_options_override_clouds_yaml(self) -> None:
-        """Each option replaces its setting."""
+        """Those of the login replace only the settings under auth."""
         self.write_cloud(interface='internal', cacert='/a', cert='/b')
+        cloud = ('--os-cloud', 'a')
         region = self.choose(
-            *('--os-cloud', 'a', '--os-interface', 'admin'),
-            *('--os-region-name', 'South', '--os-cacert', '/ca'),
+            *(*cloud, '--os-interface', 'admin', '--os-cacert', '/ca'),
+            *('--os-region-name', 'South', '--os-username', 'y'),
             *('--os-cert', '/cert', '--os-key', '/key'),
         ).region
         session = region.get_session()
@@ -874,25 +790,12 @@ class CloudTest(TestCase):
         self.assertEqual('South', region.get_region_name('database'))
         self.assertEqual('/ca', session.verify)
         self.assertEqual(('/cert', '/key'), session.cert)
-
-    def test_options_of_the_login_override_clouds_yaml(self) -> None:
-        """The options of the login replace only the settings under auth."""
-        self.write_cloud()
-        region = self.choose(
-            *('--os-cloud', 'a', '--os-username', 'y'),
-            *('--os-password', 'secret'),
-        ).region
         auth = region.config['auth']
         self.assertEqual(
-            ('http://keystone', 'y', 'secret'),
-            (auth['auth_url'], auth['username'], auth['password']),
+            ('http://keystone', 'y'), (auth['auth_url'], auth['username'])
         )
-
-    def test_insecure_overrides_a_ca(self) -> None:
-        """``--insecure`` of ``openstack`` does the same."""
-        self.write_cloud(cacert='/a')
-        region = self.choose('--os-cloud', 'a', '--insecure').region
-        self.assertIs(False, region.get_session().verify)
+        insecure = self.choose(*cloud, '--insecure').region
+        self.assertIs(False, insecure.get_session().verify)
 
     def test_the_environment_is_read(self) -> None:
         """OS_CLOUD works, and so does a cloud of variables alone."""
@@ -1024,22 +927,6 @@ class CloudTest(TestCase):
             self.skipTest('this machine has a clouds.yaml of its own')
         self.assertIn('there is no clouds.yaml in ', self.not_found())
 
-    def test_no_password_in_a_url_is_printed(self) -> None:
-        """Neither the line nor a traceback has it."""
-        server = self.serve(base.PONG)
-        server.stop()
-        url = server.url.replace('://', '://joe:secret@')
-        for argv in ((), ('-vvv',)):
-            _, lines = self.check(
-                *('--os-auth-url', url, '--os-username', 'x', GUEST),
-                *('--os-password', 'hunter2', '--os-project-name', 'x'),
-                *argv,
-            )
-            self.assertIn('Keystone at http://127.0.0.1', lines[0])
-            for line in lines:
-                self.assertNotIn('secret', line)
-                self.assertNotIn('hunter2', line)
-
     def test_tls_is_verified_unless_insecure(self) -> None:
         """--os-cacert names the CA; --insecure ends the verification."""
         ca = trustme.CA()
@@ -1092,7 +979,7 @@ class ProcessTest(TestCase):
         self, *argv: str, program: tuple[str, ...] = PROGRAM
     ) -> subprocess.Popen[str]:
         """Start the plugin, and wait until one of two guests has answered."""
-        server = self.serve_one_and_hang(base.PONG)
+        server = self.one_and_silence(UP)
         process = self.start(
             *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
             *argv,
@@ -1234,10 +1121,6 @@ class ProcessTest(TestCase):
         self.assertEqual(3, status)
         self.assertEqual(1, stdout.count('\n'))
 
-    def test_wrong_usage_ends_the_process_with_3(self) -> None:
-        """argparse's own status is 2."""
-        self.assertEqual(3, self.finish(self.start('--bogus'))[0])
-
     def test_an_output_without_a_reader_is_unknown(self) -> None:
         """The output may be closed at the start, closed later, or full."""
         options = [*self.options(self.serve(base.PONG).url), GUEST]
@@ -1274,7 +1157,7 @@ class ProcessTest(TestCase):
 
     def test_a_name_is_printed_in_every_encoding(self) -> None:
         """Letters that the encoding lacks are escaped."""
-        server = self.serve(trove(**{'db-🐘': base.PONG}))
+        server = self.trove(**{'db-🐘': UP})
         process = self.start(
             *(*self.options(server.url), '--all', '-vvv'),
             PYTHONIOENCODING='ascii',
