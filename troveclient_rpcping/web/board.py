@@ -56,10 +56,7 @@ _STALE_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """A guest that is not reachable. All texts are clean lines.
-
-    :param since: since when it has its verdict.
-    """
+    """A guest that is not reachable, and since when. All texts are clean."""
 
     instance_id: str
     name: str
@@ -75,17 +72,12 @@ class Guest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A change of a guest, of many, or of the control plane.
+    """A change in a sweep that ended *when*. All texts are clean lines.
 
-    All texts are clean lines.
+    A change of a guest has an ID, and verdicts from *before* (or ``new``) and
+    *after* (or ``gone``). One of the control plane has no ID, and ``ok`` and
+    ``failing`` for verdicts. One of many guests has only a text.
 
-    :param when: the end of the sweep.
-    :param instance_id: which guest; None for the control plane, or for many
-        guests.
-    :param name: its name; empty if it is unknown.
-    :param before: its verdict until then, or ``new``; ``ok`` or ``failing``
-        for the control plane; empty for many guests.
-    :param after: its verdict from then on, or ``gone``; ``ok`` or ``failing``.
     :param seconds: how long *before* had lasted; None for a new guest.
     :param why: what the verdict does not say; empty for nothing.
     """
@@ -109,10 +101,8 @@ class RoundTrips:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Failing:
-    """The control plane fails.
+    """The control plane fails, since when and why (a clean line).
 
-    :param since: since when.
-    :param why: a clean line.
     :param widespread: whether most guests are unknown for it, or all.
     """
 
@@ -123,37 +113,26 @@ class Failing:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of the guests after a sweep.
+    """The state of the guests after a sweep, as last known."""
 
-    :param interval: seconds from the start of a sweep to that of the next.
-    :param labels: the labels of the monitor, as in ``cloud`` and ``north``.
-    :param swept: the end of the last sweep that brought results; None before.
-    :param seconds: how long that sweep took.
-    :param failing: how the control plane fails; None if it does not.
-    :param verdicts: guests by verdict, as last known.
-    :param off: how many of the unknown ones are in a server that is off.
-    :param guests: guests that are not reachable, as last known: those that
-        are down first, those that are off last, and the latest of each first.
-        :data:`GUESTS` at the most.
-    :param more: how many more there are.
-    :param common: what the guests that are down have in common; empty if
-        nothing stands out.
-    :param events: the latest changes, the latest first.
-    :param round_trips: those of the last sweeps, the latest last.
-    """
-
+    # Seconds from the start of a sweep to that of the next.
     interval: float
     labels: Mapping[str, str]
+    # The end of the last sweep that brought results, and how long it took.
     swept: datetime.datetime | None = None
     seconds: float = 0.0
     failing: Failing | None = None
     verdicts: Mapping[Verdict, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(Verdict, 0)
     )
+    # How many of the unknown guests are in a server that is off.
     off: int = 0
+    # Some guests that are not reachable, and how many more there are.
     guests: Sequence[Guest] = ()
     more: int = 0
+    # What the guests that are down have in common.
     common: str = ''
+    # The latest change first, and the latest sweep last.
     events: Sequence[Event] = ()
     round_trips: Sequence[RoundTrips] = ()
 
@@ -163,19 +142,13 @@ class Status:
         return sum(self.verdicts[each] for each in BAD)
 
     def age(self, now: datetime.datetime) -> float | None:
-        """Return how many seconds ago the last good sweep ended, if any did.
-
-        :param now: the time, in UTC.
-        """
+        """Return how many seconds ago the last good sweep ended, if any."""
         if self.swept is None:
             return None
         return max(0.0, (now - self.swept).total_seconds())
 
     def is_stale(self, now: datetime.datetime) -> bool:
-        """Whether there should have been another good sweep long ago.
-
-        :param now: the time, in UTC.
-        """
+        """Whether there should have been another good sweep long ago."""
         age = self.age(now)
         usual = max(self.interval, self.seconds)
         return age is None or age > max(
@@ -185,9 +158,6 @@ class Status:
 
 class Board:
     """Keeps the :class:`Status`.
-
-    Times on the clock of :class:`Watch` are seconds; *when* is the same
-    moment, in UTC.
 
     :param interval: seconds from the start of a sweep to that of the next.
     :param labels: the labels of the monitor.
@@ -211,7 +181,7 @@ class Board:
     ) -> None:
         """Record a sweep that brought results.
 
-        :param watch: what is known of each guest now.
+        :param watch: what is known of each guest after it.
         :param findings: the outcomes of the sweep.
         :param changes: what the sweep changed.
         :param seconds: how long it took.
@@ -257,9 +227,7 @@ class Board:
     ) -> None:
         """Record a sweep that brought nothing: the guests stay as they were.
 
-        :param watch: what is known of each guest.
-        :param changes: what the sweep changed.
-        :param when: its end, in UTC.
+        The parameters are those of :meth:`swept`.
         """
         self._show(self.status, watch, changes, when)
 

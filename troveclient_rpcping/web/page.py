@@ -74,11 +74,7 @@ _MORE = (
 def pages(
     board: Board, clock: Callable[[], datetime.datetime]
 ) -> dict[str, server.Page]:
-    """Return the page of each path.
-
-    :param board: has the state of the guests.
-    :param clock: returns the time, in UTC.
-    """
+    """Return the page of each path; the clock returns the time in UTC."""
 
     def page(
         make: Callable[[Status, datetime.datetime], server.Answer],
@@ -125,11 +121,9 @@ def _stamp(when: datetime.datetime) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Headline:
-    """What to know at first sight.
+    """What to know at first sight: a few words, and perhaps a note.
 
     :param tone: ``good``, ``warn``, ``bad``, or empty for none.
-    :param text: a few words.
-    :param note: a sentence or two more; may be empty.
     """
 
     tone: str
@@ -138,11 +132,7 @@ class Headline:
 
 
 def headline(status: Status, now: datetime.datetime) -> Headline:
-    """Return what to know at first sight.
-
-    :param status: the state of the guests.
-    :param now: the time, in UTC.
-    """
+    """Return what to know at first sight."""
     known = 'Nothing is known of the guests yet.'
     if status.swept is not None:
         swept = _clock(status.swept, now)

@@ -73,18 +73,13 @@ def parse_listen(text: str) -> tuple[str, int]:
         write.
     """
     match = _LISTEN.fullmatch(text)
-    if match is None:
+    if match is None or int(match['port']) > 65535:
         raise ValueError(
             f'"{plaintext.one_line(text)}" is not an address to listen on: '
-            f'write ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}'
+            f'write ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}, '
+            'with a port from 1 to 65535'
         )
-    port = int(match['port'])
-    if port > 65535:
-        raise ValueError(
-            f'There is no port {port}: write one from 1 to 65535, as in '
-            f'{_LOOPBACK}:{PORT}'
-        )
-    return match['v6'] or match['name'] or _LOOPBACK, port
+    return match['v6'] or match['name'] or _LOOPBACK, int(match['port'])
 
 
 def tls(
@@ -125,11 +120,8 @@ def _why(error: OSError) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request.
+    """The answer to a request: its content, content type and status.
 
-    :param body: its content.
-    :param kind: the content type.
-    :param status: the status.
     :param headers: further headers.
     """
 
@@ -171,10 +163,9 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     ):
         self._pages = pages
         self._address = address
-        self._room = threading.BoundedSemaphore(CONNECTIONS)
         # The open connections, the oldest one first.
         self._open: dict[Any, None] = {}
-        self._closing = threading.Lock()
+        self._one_ended = threading.Condition()
         try:
             found = socket.getaddrinfo(
                 address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -206,24 +197,23 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection; if there are too many, end the oldest one."""
-        if not self._room.acquire(blocking=False):
-            self._end_oldest()
-            self._room.acquire()
-        self._open[request] = None
+        with self._one_ended:
+            if len(self._open) == CONNECTIONS:
+                # The client may have gone by itself.
+                with contextlib.suppress(OSError):
+                    # Not by the method of TLS, which would wait for the
+                    # client. Under the lock, the socket is not closed.
+                    oldest = next(iter(self._open))
+                    socket.socket.shutdown(oldest, socket.SHUT_RDWR)
+                self._one_ended.wait_for(lambda: len(self._open) < CONNECTIONS)
+            self._open[request] = None
         super().process_request(request, client_address)
-
-    def _end_oldest(self) -> None:
-        # Under the lock, shutdown_request() closes no socket meanwhile. The
-        # client may have gone by itself.
-        with self._closing, contextlib.suppress(OSError, StopIteration):
-            # Not by the method of TLS, which would wait for the client.
-            socket.socket.shutdown(next(iter(self._open)), socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
-        with self._closing:
+        with self._one_ended:
             del self._open[request]
-        self._room.release()
+            self._one_ended.notify()
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
