@@ -13,14 +13,16 @@
 """The status page of the monitor: HTML without scripts, JSON, and health.
 
 The texts of tenants, guests and servers are on the page. So each text is
-escaped, and the Content-Security-Policy forbids everything but the one style
-sheet below, and the icon.
+escaped, and the Content-Security-Policy forbids everything but the icon and
+the style sheet in ``page.css``. ``page.html`` has the parts of the page. Its
+``bdi`` isolates a name: a right-to-left name must not turn the text beside it.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
 import datetime
@@ -29,6 +31,7 @@ import html
 import http
 import json
 import pathlib
+import re
 import string
 
 from troveclient_rpcping import durations
@@ -41,9 +44,17 @@ from troveclient_rpcping.web.board import RoundTrips
 from troveclient_rpcping.web.board import Status
 
 _FOLDER = pathlib.Path(__file__).parent
-_PAGE = string.Template((_FOLDER / 'page.html').read_text('utf-8'))
 _STYLE = (_FOLDER / 'page.css').read_text('utf-8')
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+# The name of each part stands in a comment above the part.
+_, *_PIECES = re.split(
+    r'<!-- (\w+) -->\n', (_FOLDER / 'page.html').read_text('utf-8')
+)
+_PARTS = {
+    name: string.Template(text)
+    for name, text in zip(_PIECES[::2], _PIECES[1::2], strict=True)
+}
 
 # The colour of the icon in the tab of the browser.
 _ICONS = {'good': '14804a', 'bad': 'c5221f', 'warn': 'd29922', '': '80868b'}
@@ -62,13 +73,25 @@ _HEADERS = (
 # The least and the most seconds until a browser loads the page anew.
 _REFRESH = (5, 60)
 
-# The drawing of the round-trip times, in its own units.
+# The drawing of the round-trip times in page.html, in its own units.
 _WIDTH, _HEIGHT = 600, 100
 
-_MORE = (
-    '<p>and {} more: <code>openstack database instance rpc ping --all '
-    '--failed-only --long</code> lists all</p>'
-)
+
+class _Html(str):
+    """HTML, which stands on the page as it is."""
+
+
+def _fill(part: str, **values: object) -> _Html:
+    """Return a part of the page. Each text that is not HTML is escaped."""
+    texts = {
+        name: value if isinstance(value, _Html) else html.escape(str(value))
+        for name, value in values.items()
+    }
+    return _Html(_PARTS[part].substitute(texts))
+
+
+def _joined(parts: Iterable[_Html]) -> _Html:
+    return _Html(''.join(parts))
 
 
 def pages(
@@ -185,19 +208,17 @@ def _html(status: Status, now: datetime.datetime) -> server.Answer:
     )
     shortest, longest = _REFRESH
     labels = ', '.join(f'{k} {v}' for k, v in status.labels.items())
-    text = _PAGE.substitute(
-        headline=_text(head.text),
+    notes = filter(None, (head.note, status.common))
+    text = _fill(
+        'page',
+        headline=head.text,
         tone=head.tone,
         icon=_ICONS[head.tone],
-        notes=''.join(
-            f'<p>{_text(each)}</p>'
-            for each in (head.note, status.common)
-            if each
-        ),
-        labels=_text(f': {labels}' if labels else ''),
-        old=' class=old' if is_old else '',
+        notes=_joined(_fill('note', text=each) for each in notes),
+        labels=f': {labels}' if labels else '',
+        old='old' if is_old else '',
         refresh=round(min(max(status.interval, shortest), longest)),
-        style=_STYLE,
+        style=_Html(_STYLE),
         time=f'{now:%Y-%m-%d %H:%M:%S}',
         swept=_swept(status, now),
         counts=_counts(status),
@@ -210,123 +231,102 @@ def _html(status: Status, now: datetime.datetime) -> server.Answer:
     )
 
 
-def _text(text: str) -> str:
-    return html.escape(text)
-
-
 def _swept(status: Status, now: datetime.datetime) -> str:
     age = status.age(now)
     if age is None:
         return 'no sweep yet'
-    stale = ' class="stale"' if status.is_stale(now) else ''
-    return (
-        f'swept <span{stale}>{durations.compact(age)} ago</span>, in '
-        f'{durations.human(status.seconds)}'
+    return _fill(
+        'swept',
+        stale='stale' if status.is_stale(now) else '',
+        age=durations.compact(age),
+        seconds=durations.human(status.seconds),
     )
 
 
 def _counts(status: Status) -> str:
     if status.swept is None:
         return ''
-    counts = ''.join(
-        f'<div><dt>{each}</dt><dd class="{each if count else "zero"}">'
-        f'{count:,}</dd></div>'
-        for each, count in status.verdicts.items()
+    counts = _joined(
+        _fill(
+            'count',
+            verdict=verdict,
+            color=verdict if count else 'zero',
+            count=f'{count:,}',
+        )
+        for verdict, count in status.verdicts.items()
     )
-    return f'<dl class="counts">{counts}</dl>'
+    return _fill('counts', counts=counts)
 
 
 def _list(status: Status, now: datetime.datetime) -> str:
     if not status.guests:
         return ''
-    rows = ''.join(_row(guest, now) for guest in status.guests)
-    more = _MORE.format(_guests(status.more)) if status.more else ''
-    return (
-        '<section><h2>Guests that are not reachable</h2><table><thead><tr>'
-        '<th>Guest<th>Why<th>Since<th>Where<th>Project</thead>'
-        f'<tbody>{rows}</tbody></table>{more}</section>'
-    )
+    rows = _joined(_row(guest, now) for guest in status.guests)
+    more = _fill('more', guests=_guests(status.more)) if status.more else ''
+    return _fill('guests', rows=rows, more=more)
 
 
-def _row(guest: Guest, now: datetime.datetime) -> str:
+def _row(guest: Guest, now: datetime.datetime) -> _Html:
     lasts = max(0.0, (now - guest.since).total_seconds())
-    request = f'<small class="id">{_text(guest.request_id)}</small>'
-    return (
-        f'<tr><td><b><bdi>{_text(guest.name)}</bdi></b>'
-        f'<small class="id">{_text(guest.instance_id)}</small>'
-        f'<td><b class="{guest.verdict}">{guest.verdict}</b> '
-        f'{_text(guest.reason or "")}'
-        f'<small>{_text(guest.detail)}</small>{request}'
-        f'<td data-label="since"><time>{_clock(guest.since, now)}</time> '
-        f'<small>for {durations.compact(lasts)}</small>'
-        f'{_cell("on", guest.host)} <small>{_text(guest.datastore)}</small>'
-        f'{_cell("project", guest.project_id)}'
-    )
-
-
-def _cell(label: str, text: str) -> str:
-    """Begin a cell, with a label for a narrow page, unless it is empty."""
-    return f'<td data-label="{label}">{_text(text)}' if text else '<td>'
+    values = dataclasses.asdict(guest) | {
+        'reason': guest.reason or '',
+        'since': _clock(guest.since, now),
+        'lasts': durations.compact(lasts),
+        # On a narrow page, a cell with a text has a label.
+        'on': 'on' if guest.host else '',
+        'project': 'project' if guest.project_id else '',
+    }
+    return _fill('guest', **values)
 
 
 def _round_trips(times: Sequence[RoundTrips]) -> str:
     if not times:
         return ''
     top = max(each.p95 for each in times) or 1.0
-    grid = ''.join(
-        f'<path class="grid" d="M0 {y}H{_WIDTH}"/>'
-        for y in (1, _HEIGHT // 2, _HEIGHT - 1)
-    )
-    last = times[-1]
-    sweeps = 'sweep' if len(times) == 1 else f'{len(times)} sweeps'
-    return (
-        '<section><h2>Round-trip times</h2><figure><figcaption>'
-        f'<b class="p50">p50 {durations.human(last.p50)}</b>, '
-        f'<b class="p95">p95 {durations.human(last.p95)}</b> in the last '
-        f'sweep; below, the last {sweeps}, up to {durations.human(top)}'
-        f'</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        'preserveAspectRatio="none" role="img" aria-label="Round-trip times">'
-        f'{grid}{_line("p95", [each.p95 for each in times], top)}'
-        f'{_line("p50", [each.p50 for each in times], top)}</svg></figure>'
-        '</section>'
+    return _fill(
+        'round_trips',
+        p50=durations.human(times[-1].p50),
+        p95=durations.human(times[-1].p95),
+        sweeps='sweep' if len(times) == 1 else f'{len(times)} sweeps',
+        top=durations.human(top),
+        p50_line=_line([each.p50 for each in times], top),
+        p95_line=_line([each.p95 for each in times], top),
     )
 
 
-def _line(name: str, values: Sequence[float], top: float) -> str:
+def _line(values: Sequence[float], top: float) -> str:
     # A single sweep is a line, too.
     values = [*values, *values] if len(values) == 1 else values
     step = _WIDTH / (len(values) - 1)
-    points = 'L'.join(
+    return 'L'.join(
         f'{number * step:.1f} {(1 - value / top) * (_HEIGHT - 4) + 2:.1f}'
         for number, value in enumerate(values)
     )
-    return f'<path class="{name}" d="M{points}"/>'
 
 
 def _events(events: Sequence[Event], now: datetime.datetime) -> str:
     if not events:
         return ''
-    items = ''.join(_event(each, now) for each in events)
-    return f'<section><h2>Last changes</h2><ol>{items}</ol></section>'
+    items = _joined(_event(each, now) for each in events)
+    return _fill('events', events=items)
 
 
-def _event(event: Event, now: datetime.datetime) -> str:
-    when = f'<li><time>{_clock(event.when, now)}</time> '
-    why = _text(event.why)
+def _event(event: Event, now: datetime.datetime) -> _Html:
+    when = _clock(event.when, now)
     if not event.after:
-        return f'{when}{why}'
-    after = ''
+        return _fill('wave', when=when, why=event.why)
+    lasted = ''
     if event.seconds is not None:
-        after = f' after {durations.compact(event.seconds)}'
-    subject, id_ = 'control plane', ''
-    if event.instance_id is not None:
-        subject = event.name or event.instance_id
-        id_ = f'<small class="id">{_text(event.instance_id)}</small>'
-    return (
-        # Isolated: a right-to-left name must not turn the text beside it.
-        f'{when}<bdi><b>{_text(subject)}</b></bdi> {event.before} → '
-        f'<b class="{event.after}">{event.after}</b>{after}'
-        f'{why and f"<small>{why}</small>"}{id_}'
+        lasted = f' after {durations.compact(event.seconds)}'
+    return _fill(
+        'event',
+        when=when,
+        subject=event.name or event.instance_id or 'control plane',
+        before=event.before,
+        after=event.after,
+        lasted=lasted,
+        why=event.why,
+        instance_id=event.instance_id or '',
     )
 
 
