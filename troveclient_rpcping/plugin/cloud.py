@@ -31,17 +31,16 @@ from troveclient_rpcping import client
 from troveclient_rpcping import version
 from troveclient_rpcping.cli import login_failure
 
-# The options of the cloud; all others are of the login.
-_SETTINGS = (
-    'cloud',
-    'region_name',
-    'interface',
-    'cacert',
-    'cert',
-    'key',
-    'insecure',
-    'auth_type',
-)
+# The settings of a cloud that an option and a variable give.
+_OPTIONS = {
+    'cloud': 'Cloud in clouds.yaml',
+    'region_name': 'Region',
+    'interface': 'Interface: public, internal or admin',
+    'cacert': 'File of the CA certificates',
+    'cert': 'File of the client certificate',
+    'key': 'File of the key of the client certificate',
+}
+_SETTINGS = (*_OPTIONS, 'insecure', 'auth_type')
 
 
 def _files(kind: str) -> list[str]:
@@ -110,17 +109,10 @@ class Cloud:
             kind of login.
         """
         group = parser.add_argument_group('which cloud')
-        for option, what in (
-            ('cloud', 'Cloud in clouds.yaml'),
-            ('region-name', 'Region'),
-            ('interface', 'Interface: public, internal or admin'),
-            ('cacert', 'File of the CA certificates'),
-            ('cert', 'File of the client certificate'),
-            ('key', 'File of the key of the client certificate'),
-        ):
-            variable = f'OS_{option.replace("-", "_").upper()}'
+        for name, what in _OPTIONS.items():
+            variable = f'OS_{name.upper()}'
             group.add_argument(
-                f'--os-{option}',
+                f'--os-{name.replace("_", "-")}',
                 metavar='<file>' if 'File' in what else '<name>',
                 default=os.environ.get(variable),
                 help=f'{what} (environment: {variable})',
