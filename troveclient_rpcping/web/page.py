@@ -23,6 +23,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
 import datetime
@@ -90,8 +91,10 @@ def _fill(part: str, **values: object) -> _Html:
     return _Html(_PARTS[part].substitute(texts))
 
 
-def _joined(parts: Iterable[_Html]) -> _Html:
-    return _Html(''.join(parts))
+def _section(part: str, items: Iterable[_Html], **values: object) -> str:
+    """Return a part of the page around items; nothing without items."""
+    joined = _Html(''.join(items))
+    return _fill(part, items=joined, **values) if joined else ''
 
 
 def pages(
@@ -214,17 +217,23 @@ def _html(status: Status, now: datetime.datetime) -> server.Answer:
         headline=head.text,
         tone=head.tone,
         icon=_ICONS[head.tone],
-        notes=_joined(_fill('note', text=each) for each in notes),
+        notes=_section('notes', (_fill('note', text=each) for each in notes)),
         labels=f': {labels}' if labels else '',
         old='old' if is_old else '',
         refresh=round(min(max(status.interval, shortest), longest)),
         style=_Html(_STYLE),
         time=f'{now:%Y-%m-%d %H:%M:%S}',
         swept=_swept(status, now),
-        counts=_counts(status),
-        guests=_list(status, now),
+        counts=_section('counts', _counts(status)),
+        guests=_section(
+            'guests',
+            (_guest(each, now) for each in status.guests),
+            more=_more(status.more),
+        ),
         round_trips=_round_trips(status.round_trips),
-        events=_events(status.events, now),
+        events=_section(
+            'events', (_event(each, now) for each in status.events)
+        ),
     )
     return server.Answer(
         text.encode(), 'text/html; charset=utf-8', headers=_HEADERS
@@ -243,30 +252,20 @@ def _swept(status: Status, now: datetime.datetime) -> str:
     )
 
 
-def _counts(status: Status) -> str:
-    if status.swept is None:
-        return ''
-    counts = _joined(
-        _fill(
-            'count',
-            verdict=verdict,
-            color=verdict if count else 'zero',
-            count=f'{count:,}',
-        )
-        for verdict, count in status.verdicts.items()
-    )
-    return _fill('counts', counts=counts)
+def _counts(status: Status) -> Iterator[_Html]:
+    if status.swept is not None:
+        for verdict, count in status.verdicts.items():
+            color = verdict if count else 'zero'
+            yield _fill(
+                'count', verdict=verdict, color=color, count=f'{count:,}'
+            )
 
 
-def _list(status: Status, now: datetime.datetime) -> str:
-    if not status.guests:
-        return ''
-    rows = _joined(_row(guest, now) for guest in status.guests)
-    more = _fill('more', guests=_guests(status.more)) if status.more else ''
-    return _fill('guests', rows=rows, more=more)
+def _more(count: int) -> str:
+    return _fill('more', guests=_guests(count)) if count else ''
 
 
-def _row(guest: Guest, now: datetime.datetime) -> _Html:
+def _guest(guest: Guest, now: datetime.datetime) -> _Html:
     lasts = max(0.0, (now - guest.since).total_seconds())
     values = dataclasses.asdict(guest) | {
         'reason': guest.reason or '',
@@ -302,13 +301,6 @@ def _line(values: Sequence[float], top: float) -> str:
         f'{number * step:.1f} {(1 - value / top) * (_HEIGHT - 4) + 2:.1f}'
         for number, value in enumerate(values)
     )
-
-
-def _events(events: Sequence[Event], now: datetime.datetime) -> str:
-    if not events:
-        return ''
-    items = _joined(_event(each, now) for each in events)
-    return _fill('events', events=items)
 
 
 def _event(event: Event, now: datetime.datetime) -> _Html:
