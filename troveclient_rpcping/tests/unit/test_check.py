@@ -23,6 +23,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 from typing import IO
@@ -464,6 +465,8 @@ class TestCase(base.TestCase):
         # The process itself silences both: see ProcessTest.
         self.useFixture(fixtures.FakeLogger())
         self.useFixture(fixtures.WarningsCapture())
+        # A login that hangs logs its failure when its server stops.
+        self.addCleanup(self._wait_for_threads, set(threading.enumerate()))
         for name in list(os.environ):
             if name.startswith('OS_'):
                 self.useFixture(fixtures.EnvironmentVariable(name))
