@@ -79,9 +79,9 @@ _UNANSWERED = 2
 _UNANSWERED_PAUSE = 1.0
 _MOST_UNANSWERED = 4
 
-#: Seconds that Trove waits for an agent, unless it was seen to wait for less
-#: or more (agent_call_low_timeout).
-TROVE_WAITS = 15.0
+# Seconds that Trove waits for an agent (agent_call_low_timeout), until it was
+# seen to wait for less or more.
+_TROVE_WAITS = 15.0
 
 
 class Capacity:
@@ -95,7 +95,8 @@ class Capacity:
 
     def __init__(self, most: int):
         self.most = most
-        self._usual: float | None = None
+        #: The usual round-trip time in seconds; None if it is not known.
+        self.usual: float | None = None
         self._calm: list[float] = []
         self._places = min(_CALM, most)
         self._doubling = True
@@ -110,7 +111,7 @@ class Capacity:
         self._wary = False
         self._sweeps_since_block = 0
         self._luck = self._slow_pairs = 0
-        self._trove_waits = TROVE_WAITS
+        self._trove_waits = _TROVE_WAITS
         #: Guests that timed out when they were pinged last.
         self.suspects: set[str] = set()
         self.begin(0.0)
@@ -210,8 +211,9 @@ class Capacity:
         if risky:
             return burden < self._holds
         if burden or self._wary:
-            # Each of them may turn out to be held.
-            return max(burden, self._guests) < self._holds
+            # Each guest may turn out to keep Trove waiting.
+            guests = flight - len(self._controls) + len(self._abandoned)
+            return max(burden, guests) < self._holds
         if len(self._calm) < _FIRST:
             return flight < min(_CALM, self.most)
         if flight < self._places:
@@ -275,30 +277,15 @@ class Capacity:
             self._sweeps_since_block = 0
             self._luck = 0
 
-    def is_held(self, sent: float, now: float) -> bool:
-        """Whether a request that was sent then keeps Trove waiting."""
-        return now - sent > self._held_after
-
-    @property
-    def usual(self) -> float | None:
-        """The usual round-trip time in seconds; None if it is not known."""
-        return self._usual
-
     @property
     def _held_after(self) -> float:
-        return max(_HELD, _HELD_ROUND_TRIPS * (self._usual or 0.0))
-
-    @property
-    def _guests(self) -> int:
-        """How many pings of guests may hold a worker."""
-        in_flight = len(self._flight) - len(self._controls)
-        return in_flight + len(self._abandoned)
+        return max(_HELD, _HELD_ROUND_TRIPS * (self.usual or 0.0))
 
     def _is_quick(self, one: float, other: float) -> bool:
         """Whether two controls side by side had a worker each."""
         slower = max(one, other)
         return slower < min(
-            _APART * min(one, other), _SLOW_PAIR * (self._usual or 0.0)
+            _APART * min(one, other), _SLOW_PAIR * (self.usual or 0.0)
         )
 
     def _burden(self, now: float) -> int:
@@ -307,7 +294,7 @@ class Capacity:
             self._abandoned = [end for end in self._abandoned if end > now]
         held = self._risky
         for sent, risky in self._flight.values():
-            if not self.is_held(sent, now):
+            if now - sent <= self._held_after:
                 break
             held += not risky
         return held + len(self._abandoned)
@@ -316,10 +303,10 @@ class Capacity:
         """Learn from the answer to a ping, with *beside* pings in flight."""
         if beside <= _CALM and len(self._calm) < _CALM_ROUND_TRIPS:
             self._calm.append(rtt)
-            self._usual = statistics.median(self._calm)
+            self.usual = statistics.median(self._calm)
             if len(self._calm) == _FIRST:
                 self._places = max(self._places, min(2 * _CALM, self.most))
-        if len(self._calm) < _FIRST or self._usual is None:
+        if len(self._calm) < _FIRST or self.usual is None:
             return
         if self._late:
             self._late -= 1
@@ -341,9 +328,9 @@ class Capacity:
 
         :param took: the median of the round-trip times in a full window.
         """
-        if self._usual is None or took < _WOKEN * self._usual:
-            self._usual = took
-        usual = self._usual
+        if self.usual is None or took < _WOKEN * self.usual:
+            self.usual = took
+        usual = self.usual
         quick = max(_QUICK * usual, min(_SHORT * usual, usual + _WAIT))
         if took > quick:
             self._doubling = False

@@ -39,14 +39,19 @@ class Guest:
     instance_id: str
     row: Instance | None = None
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether its heartbeat is stale in the listing."""
+        return self.row is not None and self.row.is_stale
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One ping of a guest that is to be sent.
+    """One ping of a guest.
 
     :param guest: the guest.
-    :param extra: whether it is sent for more evidence only: a further ping of
-        a guest that is silent.
+    :param extra: whether the ping only adds to the evidence that the guest is
+        dead.
     :param first: whether the guest was not pinged before.
     """
 
@@ -75,9 +80,7 @@ class Queue:
         self._todo: list[Guest] = []
         self._more: Iterator[Guest] = iter(())
         if isinstance(guests, Sequence):
-            self._todo = list(guests)
-            self._todo.sort(key=_age)
-            self._todo.reverse()
+            self._todo = sorted(guests, key=_age)[::-1]
         else:
             self._more = iter(guests)
         self._suspects: collections.deque[Task] = collections.deque()
@@ -95,8 +98,7 @@ class Queue:
         :param has_room: tells whether one more ping may be in flight, of a
             suspect (True) or of another guest.
         """
-        task = self._due(now, has_room)
-        if task is not None:
+        if task := self._due(now, has_room):
             return task
         while (guest := self._peek()) is not None:
             if self._is_suspect(guest):

@@ -44,16 +44,6 @@ class Repeat(Protocol):
         """
 
 
-class Once:
-    """One ping for each guest."""
-
-    patient = repeats = False
-
-    def due(self, result: PingResult, sent: float, now: float) -> float | None:
-        """See :meth:`Repeat.due`."""
-        return None
-
-
 class Times:
     """A number of pings for each guest; slow answers do not delay them.
 

@@ -206,7 +206,6 @@ class _Simulation:
     def pump(self) -> None:
         while (question := self.sweep.next(self.now)) is not None:
             self.requests[question.purpose] += 1
-            self.sweep.sent(question, self.now)
             self.submit(question)
 
     def tenant(self) -> None:

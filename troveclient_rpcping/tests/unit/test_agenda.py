@@ -70,7 +70,6 @@ class Play:
         """Send the requests that are due."""
         sent = []
         while (question := self.sweep.next(self.now)) is not None:
-            self.sweep.sent(question, self.now)
             sent.append(question)
         self.flight += sent
         return sent

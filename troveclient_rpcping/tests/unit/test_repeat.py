@@ -20,7 +20,6 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping.outcomes.series import Series
-from troveclient_rpcping.sweep.repeat import Once
 from troveclient_rpcping.sweep.repeat import Times
 from troveclient_rpcping.sweep.repeat import UntilReachable
 from troveclient_rpcping.tests import base
@@ -83,20 +82,6 @@ class TimesTest(testtools.TestCase):
         self.assertEqual(6.0, times.due(other, 5.0, 5.1))
         self.assertIsNone(times.due(result(), 1.0, 1.1))
         self.assertIsNone(times.due(other, 6.0, 6.1))
-
-    def test_only_a_wait_is_patient(self) -> None:
-        """A number of pings does not outlast a failing control plane."""
-        self.assertTrue(UntilReachable(1, 1.0).patient)
-        self.assertFalse(Times(1, 1.0).patient)
-        self.assertFalse(Once().patient)
-        self.assertIsNone(Once().due(DEAD, 0.0, 0.1))
-
-    def test_only_several_pings_are_several_results(self) -> None:
-        """One ping of a guest has one result."""
-        self.assertTrue(Times(2, 1.0).repeats)
-        self.assertFalse(Times(1, 1.0).repeats)
-        self.assertFalse(Once().repeats)
-        self.assertTrue(UntilReachable(1, 1.0).repeats)
 
     def test_numbers_that_are_not_positive_are_refused(self) -> None:
         """The error comes before any ping."""
