@@ -27,6 +27,7 @@ import math
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
+from troveclient_rpcping import transport
 from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
@@ -109,7 +110,7 @@ class Witnesses:
         others = [
             row
             for row in rows
-            if not (self._is_asked(row.id) or row.is_off or row.is_busy)
+            if _may_answer(row) and not self._is_asked(row.id)
         ]
         others.sort(key=lambda row: (not row.is_fresh, row.heartbeat_age or 0))
         self._candidates.extend(Guest(row.id, row) for row in others[:_MOST])
@@ -155,6 +156,15 @@ def listing_page(path: str) -> Question:
         timeout=inventory.TIMEOUT,
         limit=inventory.PAGE_LIMIT,
     )
+
+
+def _may_answer(row: Instance) -> bool:
+    """Whether Trove would ask the agent of an instance, if it has an ID."""
+    try:
+        transport.ping_path(row.id)
+    except exceptions.InvalidInstanceID:
+        return False
+    return not (row.is_off or row.is_busy)
 
 
 def _has_no_listing(reply: Reply | NoReply) -> bool:

@@ -139,6 +139,11 @@ class TurnsTest(testtools.TestCase):
         )
         self.assertCountEqual('ac', self.called(found))
 
+    def test_an_impossible_id_of_the_listing_is_not_a_witness(self) -> None:
+        """Its ping could not be sent, and would end the sweep."""
+        found = self.witnesses(row('..'), row('a/b'), row('c'))
+        self.assertEqual(['c'], self.called(found))
+
     def test_the_freshest_heartbeat_comes_first(self) -> None:
         """A guest with a heartbeat in the future, or none, comes late."""
         found = self.witnesses(
