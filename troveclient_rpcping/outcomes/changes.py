@@ -125,7 +125,8 @@ class KnownGuest:
 class Watch:
     """Remembers what is known of each guest that still exists.
 
-    Times are seconds on a clock that the caller reads.
+    Times are seconds on a clock that the caller reads. *now* is the end of a
+    sweep.
     """
 
     def __init__(self) -> None:
@@ -158,7 +159,6 @@ class Watch:
         was not there in the first sweep.
 
         :param findings: the outcome of every guest that is watched now.
-        :param now: when the sweep ended.
         """
         outcomes = {
             each.target.instance_id: each
@@ -181,7 +181,6 @@ class Watch:
         """Record a sweep that brought nothing, and return what it changes.
 
         :param why: a clean line.
-        :param now: when the sweep ended.
         """
         return self._fail(Failure(reason=None, detail=why), now)
 
@@ -221,7 +220,13 @@ class Watch:
             since=known.since if known and stays else now,
             result=result,
         )
-        if stays or (known is None and self._is_expected(id_, result)):
+        # A reachable guest of the first sweep is expected.
+        expected = (
+            known is None
+            and result.verdict is Verdict.REACHABLE
+            and (self._first is None or id_ in self._first)
+        )
+        if stays or expected:
             return []
         return [
             GuestChange(
@@ -234,11 +239,6 @@ class Watch:
             )
         ]
 
-    def _is_expected(self, id_: str, result: PingResult) -> bool:
-        """Whether a guest without a verdict so far was expected to be well."""
-        from_the_first = self._first is None or id_ in self._first
-        return from_the_first and result.verdict is Verdict.REACHABLE
-
     def _fail(
         self, failure: Failure | None, now: float
     ) -> list[ControlPlaneChange]:
@@ -249,11 +249,9 @@ class Watch:
         self._since = now
         if before is None:
             self._failing_since = now
-            return [ControlPlaneChange(before=None, after=failure)]
+        seconds = now - since if before else None
         return [
-            ControlPlaneChange(
-                before=before, after=failure, seconds=now - since
-            )
+            ControlPlaneChange(before=before, after=failure, seconds=seconds)
         ]
 
 

@@ -73,10 +73,9 @@ _FORGOTTEN = 20
 _BLOCKED = 2.0
 
 # Before the first answer of an agent, the sweep begins with few requests in
-# flight, and adds one after each pause, up to a limit. If the message bus is
-# dead, each of them holds a worker.
+# flight, and adds one a second up to a limit. If the message bus is dead, each
+# of them holds a worker.
 _UNANSWERED = 2
-_UNANSWERED_PAUSE = 1.0
 _MOST_UNANSWERED = 4
 
 # Seconds that Trove waits for an agent (agent_call_low_timeout), until it was
@@ -97,14 +96,12 @@ class Capacity:
         self.most = most
         #: The usual round-trip time in seconds; None if it is not known.
         self.usual: float | None = None
-        self._calm: list[float] = []
+        #: Guests that timed out when they were pinged last.
+        self.suspects: set[str] = set()
         self._places = min(_CALM, most)
         self._doubling = True
+        self._calm: list[float] = []
         self._window: list[float] = []
-        # Whether a guest had to wait for a place during this window.
-        self._is_full = False
-        # How many answers to pings of the last window will still arrive.
-        self._late = 0
         # How many pings may be held at once, and how many blocked the API.
         self._holds = 1
         self._never = most + 1
@@ -112,14 +109,12 @@ class Capacity:
         self._sweeps_since_block = 0
         self._luck = self._slow_pairs = 0
         self._trove_waits = _TROVE_WAITS
-        #: Guests that timed out when they were pinged last.
-        self.suspects: set[str] = set()
         self.begin(0.0)
 
     def begin(self, now: float) -> None:
         """Start a sweep, with what earlier ones learnt."""
         # When each request in flight was sent, the oldest first, and whether
-        # it is likely to be held.
+        # it is risky.
         self._flight: dict[Hashable, tuple[float, bool]] = {}
         self._risky = 0
         self._controls: set[Hashable] = set()
@@ -137,6 +132,8 @@ class Capacity:
         # The usual time may have changed since: measure it again.
         self._calm.clear()
         self._window.clear()
+        # Whether a guest had to wait for a place during this window, and how
+        # many answers to pings of the last window will still arrive.
         self._is_full = False
         self._late = 0
 
@@ -150,11 +147,9 @@ class Capacity:
     ) -> None:
         """Record a request.
 
-        :param ping: the request, as :meth:`ended` will name it.
         :param risky: whether it is likely to be held: its guest was silent
             before, or has a stale heartbeat.
-        :param control: whether it is not the ping of a guest, and takes no
-            place of a guest.
+        :param control: whether it takes no place of a guest.
         """
         if not self._flight:
             self._quiet_since = now
@@ -167,7 +162,6 @@ class Capacity:
     def ended(self, ping: Hashable, now: float, rtt: float | None) -> None:
         """Record the end of a request.
 
-        :param ping: the request, as in :meth:`sent`.
         :param rtt: the round-trip time in seconds if an agent answered; None
             for any other end.
         """
@@ -205,8 +199,8 @@ class Capacity:
             self._is_full = True
             return False
         if not self._answered:
-            waited = int((now - self._began) / _UNANSWERED_PAUSE)
-            return flight < min(_UNANSWERED + waited, _MOST_UNANSWERED)
+            seconds = int(now - self._began)
+            return flight < min(_UNANSWERED + seconds, _MOST_UNANSWERED)
         burden = self._burden(now)
         if risky:
             return burden < self._holds
@@ -283,8 +277,7 @@ class Capacity:
 
     def _is_quick(self, one: float, other: float) -> bool:
         """Whether two controls side by side had a worker each."""
-        slower = max(one, other)
-        return slower < min(
+        return max(one, other) < min(
             _APART * min(one, other), _SLOW_PAIR * (self.usual or 0.0)
         )
 
@@ -315,22 +308,20 @@ class Capacity:
         enough = _WINDOW if self._doubling else max(_WINDOW, self._places)
         if len(self._window) < enough:
             return
-        took = statistics.median(self._window)
-        is_full, self._is_full = self._is_full, False
+        if self._is_full:
+            self._resize(statistics.median(self._window), self.usual)
+        self._is_full = False
         self._window.clear()
-        if is_full:
-            self._resize(took)
         # The next window begins with what is sent beside a full one.
         self._late = max(self._places, len(self._flight))
 
-    def _resize(self, took: float) -> None:
+    def _resize(self, took: float, usual: float) -> None:
         """Use more or fewer places.
 
         :param took: the median of the round-trip times in a full window.
         """
-        if self.usual is None or took < _WOKEN * self.usual:
-            self.usual = took
-        usual = self.usual
+        if took < _WOKEN * usual:
+            self.usual = usual = took
         quick = max(_QUICK * usual, min(_SHORT * usual, usual + _WAIT))
         if took > quick:
             self._doubling = False

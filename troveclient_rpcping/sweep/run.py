@@ -56,14 +56,9 @@ def ping(
 ) -> Generator[PingResult]:
     """Ping each guest, and yield the results as they come.
 
-    :param api: a ``troveclient.v1.client.Client`` with a session.
-    :param guests: which guests.
-    :param limits: how to go about it.
-    :param repeat: whether to ping a guest more than once.
-    :param capacity: what earlier sweeps learnt of the API.
-    :param on_throttle: is called when the rate limit of the server refuses a
-        ping.
-    :param listing: the instances of the cloud, if the caller has listed them.
+    The parameters are those of
+    :meth:`~troveclient_rpcping.management.Management.rpc_ping_each`.
+
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
@@ -108,9 +103,8 @@ def _results(engine: Engine, sweep: Sweep) -> Generator[PingResult]:
 def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
     """Return what sends the GETs of a listing.
 
-    :param api: a ``troveclient.v1.client.Client`` with a session.
     :param deadline: seconds for all of them; None for no limit.
-    :raises SessionRequired: if it was made without a session.
+    :raises SessionRequired: if the client was made without a session.
     """
     access = Access(api)
     end = None if deadline is None else time.monotonic() + deadline
