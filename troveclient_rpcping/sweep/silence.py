@@ -248,14 +248,12 @@ class SilentGuests:
         *,
         has_controls: bool,
         is_asking: bool,
-        is_stalled: bool,
         is_alone: bool,
     ) -> bool:
         """Decide about each guest, as far as that is possible now.
 
         :param has_controls: whether there are guests for controls.
         :param is_asking: whether pings of guests are under way, or wait.
-        :param is_stalled: whether agents answered before, and none does now.
         :param is_alone: whether no other guest can be asked.
         :returns: whether controls would help.
         """
@@ -265,11 +263,6 @@ class SilentGuests:
                 for silent in waiting:
                     alone = silent.needs_alone() if is_alone else Next.NOBODY
                     self._act(silent, alone)
-            return False
-        if is_stalled:
-            if not has_controls and self._witnesses.exhausted:
-                for silent in waiting:
-                    self._act(silent, Next.NOT_STEADY)
             return False
         undecided: list[tuple[Silent, Next]] = []
         for silent in waiting:

@@ -268,8 +268,7 @@ class Sweep:
 
     def _guest(self, now: float) -> Question | None:
         """Ping the next guest; report an ID that cannot be one."""
-        # Without controls, only a guest can show that agents answer again.
-        if self._controls and self._is_stalled(now):
+        if self._is_stalled(now):
             return None
         while task := self._queue.next(
             now, lambda risky: self._capacity.has_room(now, risky=risky)
@@ -277,8 +276,7 @@ class Sweep:
             id_ = task.guest.instance_id
             # All kept connections may lead to a worker that lost the bus.
             fresh = (
-                task.extra
-                or id_ in self._silent
+                id_ in self._silent
                 or CONTROL < self.evidence.silent_for(now) < math.inf
             )
             try:
@@ -310,7 +308,6 @@ class Sweep:
         return (
             # A lost control holds a worker until it ends.
             not self.evidence.overdue
-            and not self._is_stalled(now)
             and bool(self._queue)
             and self._controls.begin_pair(now)
         )
@@ -388,10 +385,9 @@ class Sweep:
     def _is_stalled(self, now: float) -> bool:
         """Whether agents answered before, and no agent answers now."""
         return (
-            self.evidence.last is not None
+            bool(self.evidence.overdue)
             and not self._repeat.patient
             and not self.evidence.hopeless
-            and bool(self.evidence.overdue)
             and self.evidence.silent_for(now)
             > max(_STALLED, 4 * self.evidence.spacing)
         )
@@ -496,12 +492,13 @@ class Sweep:
             self._look_for_an_answer(now)
         elif evidence.silent_for(now) > _LOST:
             self._give_up(Next.NOT_STEADY, now)
-        self._wants_controls = not patient and self._silent.decide(
-            has_controls=bool(self._controls),
-            is_asking=self._is_asking,
-            is_stalled=self._is_stalled(now),
-            is_alone=self._is_alone,
-        )
+        self._wants_controls = False
+        if not patient and not self._is_stalled(now):
+            self._wants_controls = self._silent.decide(
+                has_controls=bool(self._controls),
+                is_asking=self._is_asking,
+                is_alone=self._is_alone,
+            )
 
     def _look_for_an_answer(self, now: float) -> None:
         """Look for other guests, or give up, before the first answer."""
