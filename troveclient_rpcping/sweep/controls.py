@@ -42,7 +42,8 @@ _PAUSE = 0.1
 class Controls:
     """Decides when a control goes out, and which guest it pings.
 
-    Two controls side by side, a pair, show whether two workers are free.
+    The first guest that answers is added before the first control is due. Two
+    controls side by side, a pair, show whether two workers are free.
 
     :param capacity: learns from each pair.
     """
@@ -84,8 +85,7 @@ class Controls:
         """
         pause = max(CONTROL, 2 * spacing)
         return (
-            bool(self._guests)
-            and len(self._flight) < _IN_FLIGHT
+            len(self._flight) < _IN_FLIGHT
             and now >= max(last, self._sent) + pause
         )
 
@@ -95,7 +95,7 @@ class Controls:
         Further controls go out one at a time, with pauses, so that they take
         two thirds of the time of one worker.
         """
-        return bool(self._guests) and not self._flight and now >= self._free
+        return not self._flight and now >= self._free
 
     def wakes(self) -> float:
         """Return when :meth:`is_free` may be true again."""
@@ -103,11 +103,7 @@ class Controls:
 
     def begin_pair(self, now: float) -> bool:
         """Prepare a pair if it helps: see :meth:`Capacity.wants_pair`."""
-        if not (
-            self._guests
-            and not self._has_pair
-            and self._capacity.wants_pair(now)
-        ):
+        if self._has_pair or not self._capacity.wants_pair(now):
             return False
         self._capacity.pair_sent(now)
         self.unpaired = 2

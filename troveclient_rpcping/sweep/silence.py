@@ -108,8 +108,11 @@ class Silent:
     timeouts: int = 0
     queued: bool = False
 
-    def needs(self, evidence: Evidence, *, has_controls: bool) -> Next:
-        """Return what comes next if agents answered in this sweep."""
+    def needs(self, evidence: Evidence, *, may_control: bool = True) -> Next:
+        """Return what comes next if agents answered in this sweep.
+
+        :param may_control: whether controls may add to the evidence.
+        """
         if not_ready := self._not_ready():
             return not_ready
         stale = self.guest.is_stale
@@ -122,7 +125,7 @@ class Silent:
         for timeouts in (self.timeouts, self.timeouts + may_ping):
             # Controls may be enough, and take less time than a timeout. And
             # they come before a ping, which may hide a worker from them.
-            if has_controls and evidence.wants_controls(
+            if may_control and evidence.wants_controls(
                 max(least, timeouts), stale=stale
             ):
                 return Next.CONTROLS
@@ -204,7 +207,7 @@ class SilentGuests:
 
         :param is_alone: whether no other guest can be asked.
         """
-        needs = silent.needs(self._evidence, has_controls=False)
+        needs = silent.needs(self._evidence, may_control=False)
         if self._evidence.last is None:
             needs = Next.NOT_STEADY
             if self._witnesses.exhausted and is_alone:
@@ -243,16 +246,9 @@ class SilentGuests:
         for silent in list(self._silent.values()):
             self._act(silent, needs)
 
-    def decide(
-        self,
-        *,
-        has_controls: bool,
-        is_asking: bool,
-        is_alone: bool,
-    ) -> bool:
+    def decide(self, *, is_asking: bool, is_alone: bool) -> bool:
         """Decide about each guest, as far as that is possible now.
 
-        :param has_controls: whether there are guests for controls.
         :param is_asking: whether pings of guests are under way, or wait.
         :param is_alone: whether no other guest can be asked.
         :returns: whether controls would help.
@@ -268,7 +264,7 @@ class SilentGuests:
         for silent in waiting:
             if silent.guest.row is None and self._witnesses.is_reading:
                 continue
-            needs = silent.needs(self._evidence, has_controls=has_controls)
+            needs = silent.needs(self._evidence)
             if needs in _NOT_READY or (
                 needs is Next.DEAD and self._is_settled(silent)
             ):

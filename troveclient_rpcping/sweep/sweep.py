@@ -495,9 +495,7 @@ class Sweep:
         self._wants_controls = False
         if not patient and not self._is_stalled(now):
             self._wants_controls = self._silent.decide(
-                has_controls=bool(self._controls),
-                is_asking=self._is_asking,
-                is_alone=self._is_alone,
+                is_asking=self._is_asking, is_alone=self._is_alone
             )
 
     def _look_for_an_answer(self, now: float) -> None:

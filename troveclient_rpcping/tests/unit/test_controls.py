@@ -97,12 +97,6 @@ class DueTest(testtools.TestCase):
             self.assertFalse(found.is_due(10.0 + pause - 0.01, 10.0, spacing))
             self.assertTrue(found.is_due(10.0 + pause, 10.0, spacing))
 
-    def test_without_a_reachable_guest_no_control_is_due(self) -> None:
-        """There is no free control either."""
-        found = controls()
-        self.assertFalse(found.is_due(99.0, 1.0, 0.0))
-        self.assertFalse(found.is_free(99.0))
-
     def test_the_next_is_due_a_second_after_the_one_before(self) -> None:
         """The one before may be lost, so its answer is not needed."""
         found = controls('a')
