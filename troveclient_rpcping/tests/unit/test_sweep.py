@@ -464,46 +464,36 @@ class ProofTest(base.TestCase):
             self.assertEqual((Verdict.REACHABLE, None), results.pop(GUEST))
             self.assertEqual(expected, set(results.values()))
 
-    def test_a_silent_guest_that_trove_would_not_ask_is_not_ready(
-        self,
-    ) -> None:
-        """Its status in the listing explains the timeout."""
-        trove = self.enterContext(fixture.Trove())
-        trove.add(GUEST)
-        trove.add(Instance(OTHER, status='REBOOT'), fixture.agent_timeout())
-        manager = trove.client().mgmt_instances
-        for instances in ([GUEST, OTHER], manager.list_all()):
-            results = {
-                each.instance_id: each
-                for each in manager.rpc_ping_each(instances)
-            }
-            self.assertEqual(
-                (Verdict.UNKNOWN, Reason.NOT_READY),
-                (results[OTHER].verdict, results[OTHER].reason),
-            )
-            self.assertIn('REBOOT', results[OTHER].detail)
+    def test_a_listing_explains_why_a_guest_is_silent(self) -> None:
+        """Trove would not ask the agent, or the server is off in Nova.
 
-    def test_a_silent_guest_whose_server_is_off_is_not_dead(self) -> None:
-        """Nova's status explains the timeout; an answer outweighs it."""
+        An answer outweighs the listing, which the caller or the sweep reads.
+        """
         off = Server('s', 'compute-1', 'PAUSED')
-        trove = self.enterContext(fixture.Trove())
-        trove.add(Instance(GUEST, status='ACTIVE', server=off))
-        trove.add(
-            Instance(OTHER, status='ACTIVE', heartbeat_age=3600.0, server=off),
-            fixture.agent_timeout(),
+        rows: tuple[tuple[dict[str, Any], Reason, str], ...] = (
+            ({'status': 'REBOOT'}, Reason.NOT_READY, 'REBOOT'),
+            (
+                {'status': 'ACTIVE', 'heartbeat_age': 3600.0, 'server': off},
+                Reason.SERVER_OFF,
+                'is PAUSED in Nova',
+            ),
         )
-        manager = trove.client().mgmt_instances
-        for instances in ([GUEST, OTHER], manager.list_all()):
-            results = {
-                each.instance_id: each
-                for each in manager.rpc_ping_each(instances)
-            }
-            self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
-            self.assertEqual(
-                (Verdict.UNKNOWN, Reason.SERVER_OFF),
-                (results[OTHER].verdict, results[OTHER].reason),
-            )
-            self.assertIn('is PAUSED in Nova', results[OTHER].detail)
+        for row, reason, words in rows:
+            trove = self.enterContext(fixture.Trove())
+            trove.add(Instance(GUEST, **row))
+            trove.add(Instance(OTHER, **row), fixture.agent_timeout())
+            manager = trove.client().mgmt_instances
+            for instances in ([GUEST, OTHER], manager.list_all()):
+                results = {
+                    each.instance_id: each
+                    for each in manager.rpc_ping_each(instances)
+                }
+                self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
+                self.assertEqual(
+                    (Verdict.UNKNOWN, reason),
+                    (results[OTHER].verdict, results[OTHER].reason),
+                )
+                self.assertIn(words, results[OTHER].detail)
 
     def test_a_timeout_of_our_own_is_not_a_death(self) -> None:
         """The detail depends on whether other guests answer."""
