@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What changes from sweep to sweep, of guests and of the control plane.
+"""The changes from sweep to sweep, of guests and of the control plane.
 
 A guest keeps its last known verdict while the control plane fails. The failure
 is reported once, as one of the control plane.
@@ -108,7 +108,7 @@ Change = GuestChange | ControlPlaneChange | Wave
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KnownGuest:
-    """What is known of a guest.
+    """The last known verdict of a guest.
 
     :param instance_id: which guest.
     :param name: its name, if known.
@@ -135,8 +135,7 @@ class Watch:
         self._first: set[str] | None = None
         #: Why the control plane fails; None if it does not.
         self.failure: Failure | None = None
-        #: What the bad guests of the last sweep have in common; None for
-        #: nothing.
+        #: The common trait of the bad guests of the last sweep; None for none.
         self.common: CommonTrait | None = None
         self._reported_common: CommonTrait | None = None
         # The start of the present failure, and of the first one in a row.

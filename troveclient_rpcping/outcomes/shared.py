@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the bad guests of a sweep have in common: a host, for example.
+"""The common trait of the bad guests of a sweep: a host, for example.
 
 A common trait is reported only if it is far from chance. Deal the bad verdicts
 out at random: how likely is it that one host gets at least that many of them
@@ -52,7 +52,7 @@ _WORDS = {
 
 
 class Trait(enum.StrEnum):
-    """What guests can have in common, the closest to a cause first."""
+    """A trait that guests can share, the closest to a cause first."""
 
     HOST = 'host'
     DATASTORE = 'datastore'
@@ -103,7 +103,7 @@ class CommonTrait:
 
     @property
     def kind(self) -> tuple[Verdict, Trait, str]:
-        """What stays the same while more guests become bad, or fewer."""
+        """The part that stays while more guests become bad, or fewer."""
         return self.verdict, self.trait, self.value
 
 

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Guests whose pings timed out: what each needs next, and its result."""
+"""Guests whose ping timed out: the next step for each, and its result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from troveclient_rpcping.verdict import Verdict
 
 
 class Next(enum.Enum):
-    """What a silent guest needs next: more evidence, or a certain result."""
+    """The need of a silent guest: more evidence, or a certain result."""
 
     #: A further ping.
     PING = enum.auto()

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The sweep: which request comes next, and what the answers mean.
+"""The sweep: the next request, and the result of each guest.
 
 It sends nothing: the engine sends what :meth:`Sweep.next` returns, and reports
 what comes back. Times are handed in, so that a model can run millions of
@@ -155,7 +155,7 @@ class Sweep:
         self._ended = False
         capacity.begin(now)
 
-    # What the engine asks for, and reports.
+    # The agenda.
 
     @property
     def done(self) -> bool:
@@ -411,7 +411,7 @@ class Sweep:
             for sent in self._flight.values()
         )
 
-    # What came back.
+    # The answers.
 
     def _agent_answered(
         self, result: PingResult, task: Task | None, now: float
@@ -476,7 +476,7 @@ class Sweep:
         if not task.extra and id_ not in self._seen:
             self._emit(judge(reply, id_, None))
 
-    # What becomes of silent guests.
+    # The silent guests.
 
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that is possible now."""
