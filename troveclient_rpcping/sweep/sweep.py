@@ -133,9 +133,9 @@ class Sweep:
         self._witnesses = Witnesses(listing, self._is_asked)
         self._breaker = Breaker(timeout)
         self._silent = SilentGuests(
-            self.evidence, self._witnesses, self._queue, self._emit
+            self.evidence, self._witnesses, self._queue, self._results.append
         )
-        self._unanswered = held.Unanswered(self._emit)
+        self._unanswered = held.Unanswered(self._results.append)
         self._errors: list[PingResult] = []
         # The IDs that the caller asked for: of a list, or else those that were
         # pinged before the first answer.
@@ -145,9 +145,7 @@ class Sweep:
             self._asked.update(guest.instance_id for guest in guests)
         # How many guests were pinged, and how many of them answered.
         self._pinged = self._answers = 0
-        # The guests that have a result, and those that answered, if there may
-        # be a second time.
-        self._seen: set[str] = set()
+        # The guests that answered, if they may answer again.
         self._heard: set[str] = set()
         self._mixed = False
         self._wants_controls = False
@@ -260,11 +258,10 @@ class Sweep:
         self._ended = True
         self._silent.end(Next.UNPROVEN)
         self._unanswered.release(None)
-        for result in held.explain_errors(self._errors, self._answers):
-            self._emit(result)
+        self._results += held.explain_errors(self._errors, self._answers)
         self._errors.clear()
 
-    # Which request comes next.
+    # The next request.
 
     def _guest(self, now: float) -> Question | None:
         """Ping the next guest; report an ID that cannot be one."""
@@ -284,7 +281,9 @@ class Sweep:
                     Purpose.GUEST, id_, now, task, fresh=fresh
                 )
             except exceptions.InvalidInstanceID as error:
-                self._emit(unknown(id_, Reason.NOT_FOUND, str(error)))
+                self._results.append(
+                    unknown(id_, Reason.NOT_FOUND, str(error))
+                )
                 continue
             self._pinged += task.first
             if self.evidence.last is None:
@@ -464,17 +463,13 @@ class Sweep:
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
             self._errors.append(result)
         else:
-            self._emit(result)
-
-    def _emit(self, result: PingResult) -> None:
-        if self._repeat.repeats:
-            self._seen.add(result.instance_id)
-        self._results.append(result)
+            self._results.append(result)
 
     def _report(self, reply: NoReply, task: Task) -> None:
-        id_ = task.guest.instance_id
-        if not task.extra and id_ not in self._seen:
-            self._emit(judge(reply, id_, None))
+        # After its first ping, a guest has a result.
+        if task.first:
+            result = judge(reply, task.guest.instance_id, None)
+            self._results.append(result)
 
     # The silent guests.
 
