@@ -308,7 +308,9 @@ class InstanceTest(testtools.TestCase):
                 'x', status=status, heartbeat_age=age
             )
             self.assertEqual(
-                (stale, fresh), (instance.is_stale, instance.is_fresh), age
+                (stale, fresh),
+                (instance.is_stale, instance.is_fresh),
+                str(age),
             )
 
     def test_trove_does_not_ask_a_busy_guest(self) -> None:
