@@ -57,7 +57,7 @@ class Witnesses:
     """Reads the listing, and chooses the witnesses.
 
     :param rows: the listing, if it was read already.
-    :param is_asked: tells whether the caller asked for a guest, by its ID.
+    :param is_asked: returns whether the caller asked for an ID.
     """
 
     def __init__(
