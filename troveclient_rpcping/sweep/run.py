@@ -134,7 +134,7 @@ class _Page:
         return self.reply is not None
 
     def next(self, now: float) -> Question | None:
-        if now < self._due:
+        if self.done or now < self._due:
             return None
         self._due = math.inf
         return self._question
