@@ -84,14 +84,9 @@ def compact(seconds: float) -> str:
     :param seconds: how long; 0 or more.
     """
     left = round(seconds)
-    for larger, size, smaller, part in (
-        ('d', 86_400, 'h', 3_600),
-        ('h', 3_600, 'm', 60),
-        ('m', 60, 's', 1),
-    ):
-        if left >= size:
-            rest = left % size // part
-            return f'{left // size}{larger}' + (
-                f'{rest}{smaller}' if rest else ''
-            )
-    return f'{left}s'
+    parts = []
+    for unit, size in (('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)):
+        number, left = divmod(left, size)
+        parts.append(f'{number}{unit}' if number else '')
+    first = next((at for at, part in enumerate(parts) if part), 0)
+    return ''.join(parts[first : first + 2]) or '0s'

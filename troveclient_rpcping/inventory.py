@@ -30,25 +30,26 @@ from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import judge_listing
 from troveclient_rpcping.verdict import Reason
 
-#: Instances a page, from the first try on. For each page Trove lists its
-#: servers in Nova anew, so few large pages are best. But Trove puts the ID of
-#: each instance of the page into the URL of its request to Nova (55 bytes
-#: each; trove/extensions/mgmt/instances/models.py), and web servers in front
-#: of Nova may refuse a URL of more than 8 KiB.
-PAGE_SIZES = (1000, 100)
-
 #: The longest page, in bytes. An instance takes about 700.
 PAGE_LIMIT = 16 * 1024 * 1024
 
-#: More instances than any cloud has: a longer listing has no end.
-MOST = 200_000
-
-#: More pages than any cloud has, even with 20 rows a page, all read twice. A
-#: longer listing brings the same pages again and again.
-MOST_PAGES = 20_000
-
 #: Seconds for one page, in all.
 TIMEOUT = 120.0
+
+# Instances a page. For each page Trove lists its servers in Nova anew, so few
+# large pages are best. But Trove puts the ID of each instance of the page into
+# the URL of its request to Nova (55 bytes each;
+# trove/extensions/mgmt/instances/models.py), and web servers in front of Nova
+# may refuse a URL of more than 8 KiB.
+_LARGE_PAGE = 1000
+_SMALL_PAGE = 100
+
+# More instances than any cloud has: a longer listing has no end.
+_MOST = 200_000
+
+# More pages than any cloud has, even with 20 rows a page, all read twice. A
+# longer listing brings the same pages again and again.
+_MOST_PAGES = 20_000
 
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}', re.IGNORECASE
@@ -110,9 +111,8 @@ class Server:
 class Instance:
     """One row of the management listing.
 
-    A value is None if the listing lacks it.
-
-    Tenants and servers chose these texts. So each one is made a clean line.
+    A value is None if the listing lacks it. Tenants and servers chose these
+    texts. So each one is made a clean line.
 
     :param id: the ID.
     :param name: the name, as the tenant chose it. It need not be unique.
@@ -203,13 +203,10 @@ def read_listing() -> Reading:
         on, takes the reply, and returns the instances.
     :raises ListingFailed: as :func:`list_instances`.
     """
-    *large, small = PAGE_SIZES
-    for size in large:
-        try:
-            return (yield from _read(size))
-        except _PageRefused:
-            continue
-    return (yield from _read(small))
+    try:
+        return (yield from _read(_LARGE_PAGE))
+    except _PageRefused:
+        return (yield from _read(_SMALL_PAGE))
 
 
 class _PageRefused(ListingFailed):
@@ -229,24 +226,18 @@ def _read(size: int) -> Reading:
             pages += 1
             if not page:
                 break
-            if len(found) > MOST or pages > MOST_PAGES:
+            if len(found) > _MOST or pages > _MOST_PAGES:
                 raise _malformed(
-                    f'it goes on beyond {MOST:,} instances, or '
-                    f'{MOST_PAGES:,} pages'
+                    f'it goes on beyond {_MOST:,} instances, or '
+                    f'{_MOST_PAGES:,} pages'
                 )
         if pages == begun + 1 or len(found) == known:
             return list(found.values())
 
 
 def _page_path(size: int, marker: int) -> str:
-    query: dict[str, Any] = {
-        'deleted': 'false',
-        'include_clustered': 'true',
-        'limit': size,
-    }
-    if marker:
-        query['marker'] = marker
-    return f'/mgmt/instances?{urllib.parse.urlencode(query)}'
+    path = '/mgmt/instances?deleted=false&include_clustered=true'
+    return f'{path}&limit={size}' + (f'&marker={marker}' if marker else '')
 
 
 def _parse(

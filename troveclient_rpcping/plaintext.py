@@ -87,7 +87,6 @@ def _printable(text: str) -> str:
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """Return *text* as one clean line.
 
-    :param text: any text.
     :param limit: the longest line to return, in characters; a longer one is
         cut, and ends in an ellipsis.
     """
@@ -103,11 +102,7 @@ def one_line(text: str, limit: int = LINE_LIMIT) -> str:
 
 
 def clean_fields(value: object, *names: str) -> None:
-    """Make texts of a dataclass clean lines, frozen or not.
-
-    :param value: a dataclass that is being made.
-    :param names: its fields that may be texts.
-    """
+    """Make the texts in these fields of a frozen dataclass clean lines."""
     for name in names:
         text = getattr(value, name)
         if isinstance(text, str):
@@ -147,11 +142,7 @@ def word(text: str) -> str:
 
 
 def guest(id_: str | None, name: str | None) -> str:
-    """Return the beginning of a line about a guest: its ID, not its name.
-
-    :param id_: its ID; None for a name that no instance bears.
-    :param name: its name. It stands for the ID, quoted, if there is none.
-    """
+    """Return the ID of a guest as one word, or else its quoted name."""
     return word(id_) if id_ else quoted(name or '')
 
 

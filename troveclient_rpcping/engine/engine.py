@@ -155,7 +155,6 @@ class Engine:
         )
         generation = self._gate.sent(now)
         self._under_way[handle] = _Sent(question, headers, generation)
-        self._agenda.sent(question, now)
         LOG.debug('GET %s', url)
         self._loop.start(handle)
 

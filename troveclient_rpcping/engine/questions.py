@@ -84,13 +84,13 @@ class Agenda(Protocol):
         """Whether no request is left, and :meth:`next` returns none."""
 
     def next(self, now: float) -> Question | None:
-        """Return the next request; None if it is not time for it yet."""
+        """Return the next request; None if it is not time for it yet.
+
+        The engine sends it at once.
+        """
 
     def wakes(self, now: float) -> float:
         """Return when to call :meth:`next` again if no request ends before."""
-
-    def sent(self, question: Question, now: float) -> None:
-        """Record that a request was sent."""
 
     def unsent(self, question: Question, now: float, pause: float) -> None:
         """Record that the API refused a request unprocessed.

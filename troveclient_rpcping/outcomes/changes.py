@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What changes from sweep to sweep, of guests and of the control plane.
+"""The changes from sweep to sweep, of guests and of the control plane.
 
 A guest keeps its last known verdict while the control plane fails. The failure
 is reported once, as one of the control plane.
@@ -108,7 +108,7 @@ Change = GuestChange | ControlPlaneChange | Wave
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KnownGuest:
-    """What is known of a guest.
+    """The last known verdict of a guest.
 
     :param instance_id: which guest.
     :param name: its name, if known.
@@ -125,7 +125,8 @@ class KnownGuest:
 class Watch:
     """Remembers what is known of each guest that still exists.
 
-    Times are seconds on a clock that the caller reads.
+    Times are seconds on a clock that the caller reads. *now* is the end of a
+    sweep.
     """
 
     def __init__(self) -> None:
@@ -134,8 +135,7 @@ class Watch:
         self._first: set[str] | None = None
         #: Why the control plane fails; None if it does not.
         self.failure: Failure | None = None
-        #: What the bad guests of the last sweep have in common; None for
-        #: nothing.
+        #: The common trait of the bad guests of the last sweep; None for none.
         self.common: CommonTrait | None = None
         self._reported_common: CommonTrait | None = None
         # The start of the present failure, and of the first one in a row.
@@ -158,7 +158,6 @@ class Watch:
         was not there in the first sweep.
 
         :param findings: the outcome of every guest that is watched now.
-        :param now: when the sweep ended.
         """
         outcomes = {
             each.target.instance_id: each
@@ -181,7 +180,6 @@ class Watch:
         """Record a sweep that brought nothing, and return what it changes.
 
         :param why: a clean line.
-        :param now: when the sweep ended.
         """
         return self._fail(Failure(reason=None, detail=why), now)
 
@@ -221,7 +219,13 @@ class Watch:
             since=known.since if known and stays else now,
             result=result,
         )
-        if stays or (known is None and self._is_expected(id_, result)):
+        # A reachable guest of the first sweep is expected.
+        expected = (
+            known is None
+            and result.verdict is Verdict.REACHABLE
+            and (self._first is None or id_ in self._first)
+        )
+        if stays or expected:
             return []
         return [
             GuestChange(
@@ -234,11 +238,6 @@ class Watch:
             )
         ]
 
-    def _is_expected(self, id_: str, result: PingResult) -> bool:
-        """Whether a guest without a verdict so far was expected to be well."""
-        from_the_first = self._first is None or id_ in self._first
-        return from_the_first and result.verdict is Verdict.REACHABLE
-
     def _fail(
         self, failure: Failure | None, now: float
     ) -> list[ControlPlaneChange]:
@@ -249,11 +248,9 @@ class Watch:
         self._since = now
         if before is None:
             self._failing_since = now
-            return [ControlPlaneChange(before=None, after=failure)]
+        seconds = now - since if before else None
         return [
-            ControlPlaneChange(
-                before=before, after=failure, seconds=now - since
-            )
+            ControlPlaneChange(before=before, after=failure, seconds=seconds)
         ]
 
 

@@ -91,10 +91,9 @@ class Summary:
         reasons: collections.Counter[Reason] = collections.Counter()
         rtts = []
         for result in results:
-            verdict, reason = result.verdict, result.reason
-            verdicts[verdict] += 1
-            if verdict is not Verdict.REACHABLE:
-                reasons.update([reason] if reason else [])
+            verdicts[result.verdict] += 1
+            if result.verdict is not Verdict.REACHABLE:
+                reasons.update([result.reason] if result.reason else [])
             elif result.rtt is not None:
                 rtts.append(result.rtt)
         return cls(verdicts, reasons, tuple(sorted(rtts)))

@@ -41,7 +41,7 @@ class Series:
         seconds; None before the first one.
     :param longest: the longest round-trip time; None before the first one.
     :param total: the sum of the round-trip times.
-    :param last: the latest result.
+    :param last: the latest result; None before the first one.
     :param stable: in a wait, how many times in a row the guest must be
         reachable; None outside a wait.
     """
@@ -78,8 +78,7 @@ class Series:
         rtt = result.rtt or 0.0
         if self.shortest is None or rtt < self.shortest:
             self.shortest = rtt
-        if self.longest is None or rtt > self.longest:
-            self.longest = rtt
+        self.longest = max(rtt, self.longest or 0.0)
         self.total += rtt
 
     @property
@@ -94,12 +93,22 @@ class Series:
         In a wait it is the latest result. Otherwise it is the result with
         the worst verdict, with the mean RTT.
         """
-        if self.stable is not None:
-            return self.last and self._unless_unstable(self.last, self.stable)
-        worst = self.worst
-        if worst and self.received and self.sent > 1:
-            return dataclasses.replace(worst, rtt=self.average)
-        return worst
+        last, worst = self.last, self.worst
+        if self.stable is None:
+            if worst and self.received and self.sent > 1:
+                return dataclasses.replace(worst, rtt=self.average)
+            return worst
+        if (
+            last is None
+            or last.verdict is not Verdict.REACHABLE
+            or self.in_a_row >= self.stable
+        ):
+            return last
+        return last.as_unknown(
+            Reason.TIMEOUT,
+            f'Reachable {self.in_a_row} of {self.stable} times in a row by '
+            'the end',
+        )
 
     @property
     def worst(self) -> PingResult | None:
@@ -107,17 +116,7 @@ class Series:
 
         A lost ping says nothing of a guest that answered later.
         """
-        if self._missed is None:
-            return self._worst
         return _worse(self._missed, self._worst)
-
-    def _unless_unstable(self, result: PingResult, stable: int) -> PingResult:
-        if result.verdict is not Verdict.REACHABLE or self.in_a_row >= stable:
-            return result
-        why = (
-            f'Reachable {self.in_a_row} of {stable} times in a row by the end'
-        )
-        return result.as_unknown(Reason.TIMEOUT, why)
 
     @property
     def lost(self) -> int:
@@ -130,14 +129,13 @@ class Series:
         return self.total / self.received if self.received else None
 
 
-def _worse(result: PingResult, other: PingResult | None) -> PingResult:
-    if other is None or _rank(result) <= _rank(other):
-        return result
-    return other
-
-
-def _rank(result: PingResult) -> int:
-    return _WORST_FIRST.index(result.verdict)
+def _worse(*results: PingResult | None) -> PingResult | None:
+    """Return the worst result, the first of several; None for none."""
+    return min(
+        (result for result in results if result),
+        key=lambda result: _WORST_FIRST.index(result.verdict),
+        default=None,
+    )
 
 
 def _was_sent(result: PingResult) -> bool:

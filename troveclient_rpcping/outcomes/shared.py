@@ -10,13 +10,13 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the bad guests of a sweep have in common: a host, for example.
+"""The common trait of the bad guests of a sweep: a host, for example.
 
 A common trait is reported only if it is far from chance. Deal the bad verdicts
 out at random: how likely is it that one host gets at least that many of them
 (the upper tail of the hypergeometric distribution)? Multiply the answer by the
 number of hosts, datastores and projects, because one of many always stands out
-(Bonferroni). Only a result below :data:`CHANCE` is reported.
+(Bonferroni). Only a small result is reported.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import Verdict
 
-#: A common trait is reported if chance alone causes one with a probability
-#: below this.
-CHANCE = 0.001
+# A common trait is reported if chance alone causes one with a probability
+# below this.
+_CHANCE = 0.001
 
-#: Fewer bad guests than this are no pattern.
-LEAST = 3
+# Fewer bad guests than this are not a pattern.
+_LEAST = 3
 
 # The longest value that stands in a line, in characters: Nova's hostId, which
 # hides the name of a host, has 56.
@@ -52,7 +52,7 @@ _WORDS = {
 
 
 class Trait(enum.StrEnum):
-    """What guests can have in common, the closest to a cause first."""
+    """A trait that guests can share, the closest to a cause first."""
 
     HOST = 'host'
     DATASTORE = 'datastore'
@@ -64,7 +64,6 @@ _PHRASES = {
     Trait.DATASTORE: 'run {}',
     Trait.PROJECT: 'belong to project {}',
 }
-
 
 _VALUES: dict[Trait, Callable[[Instance], str | None]] = {
     Trait.HOST: lambda row: row.server.host if row.server else None,
@@ -102,19 +101,9 @@ class CommonTrait:
             f'({self.bad_here} of its {self.here})'
         )
 
-    def chance(self, guests: int) -> float:
-        """Return how likely it is that many bad guests have it by chance.
-
-        :param guests: guests in all.
-        :returns: a probability; 1.0 for fewer bad guests than :data:`LEAST`.
-        """
-        if self.bad_here < LEAST:
-            return 1.0
-        return tail(self.bad_here, self.here, self.bad, guests)
-
     @property
     def kind(self) -> tuple[Verdict, Trait, str]:
-        """What stays the same while more guests become bad, or fewer."""
+        """The part that stays while more guests become bad, or fewer."""
         return self.verdict, self.trait, self.value
 
 
@@ -123,7 +112,6 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
 
     Guests whose verdict is unknown do not count: they may be bad, or not.
 
-    :param outcomes: the outcomes of one sweep.
     :returns: the trait that is furthest from chance; None for none.
     """
     known = [
@@ -145,7 +133,7 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
     chance, best = min(
         candidates, key=lambda each: each[0], default=(1.0, None)
     )
-    return best if chance * len(candidates) < CHANCE else None
+    return best if chance * len(candidates) < _CHANCE else None
 
 
 def _candidates(
@@ -154,8 +142,6 @@ def _candidates(
     """Return the common trait for each value, and how likely it is by chance.
 
     :param guests: the value of each guest, and whether it is bad.
-    :param trait: which trait.
-    :param verdict: the verdict of the bad guests.
     """
     all_here: collections.Counter[str] = collections.Counter()
     bad_here: collections.Counter[str] = collections.Counter()
@@ -163,49 +149,38 @@ def _candidates(
         if value:
             all_here[value] += 1
             bad_here[value] += is_bad
-    if bad_here.total() < LEAST:
-        return
+    guests_in_all, bad = all_here.total(), bad_here.total()
     for value, here in all_here.items():
-        if here >= LEAST:
-            found = CommonTrait(
-                verdict=verdict,
-                trait=trait,
-                value=plaintext.one_line(value, _VALUE_LIMIT),
-                bad_here=bad_here[value],
-                bad=bad_here.total(),
-                here=here,
-            )
-            yield found.chance(all_here.total()), found
+        if here < _LEAST or bad < _LEAST:
+            continue
+        hits = bad_here[value]
+        found = CommonTrait(
+            verdict=verdict,
+            trait=trait,
+            value=plaintext.one_line(value, _VALUE_LIMIT),
+            bad_here=hits,
+            bad=bad,
+            here=here,
+        )
+        chance = tail(hits, here, bad, guests_in_all)
+        yield (chance if hits >= _LEAST else 1.0), found
 
 
 def tail(hits: int, drawn: int, bad: int, guests: int) -> float:
-    """Return how likely at least that many bad guests are by chance.
+    """Return the upper tail of the hypergeometric distribution.
 
-    :param hits: bad guests among those drawn.
+    :param hits: bad guests, at the least, among those drawn.
     :param drawn: guests that are drawn, without putting any back.
     :param bad: bad guests in all.
     :param guests: guests in all.
-    :returns: a probability. The upper tail of the hypergeometric
-        distribution; 1.0 for the expected number of hits, or fewer.
+    :returns: a probability; 1.0 for the expected number of hits, or fewer.
     """
     if hits * guests <= drawn * bad:
         return 1.0
-    term = math.exp(
-        _log_choose(bad, hits)
-        + _log_choose(guests - bad, drawn - hits)
-        - _log_choose(guests, drawn)
-    )
-    total = 0.0
+    term = math.comb(bad, hits) * math.comb(guests - bad, drawn - hits)
+    total = 0
     for hit in range(hits, min(drawn, bad) + 1):
         total += term
         term *= (bad - hit) * (drawn - hit)
-        term /= (hit + 1) * (guests - bad - drawn + hit + 1)
-    return min(total, 1.0)
-
-
-def _log_choose(most: int, some: int) -> float:
-    return (
-        math.lgamma(most + 1)
-        - math.lgamma(some + 1)
-        - math.lgamma(most - some + 1)
-    )
+        term //= (hit + 1) * (guests - bad - drawn + hit + 1)
+    return total / math.comb(guests, drawn)

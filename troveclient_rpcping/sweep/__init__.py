@@ -10,4 +10,4 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What a sweep decides: which ping comes next, and what it proves."""
+"""The decisions of a sweep: the next ping, and the proof of a death."""

@@ -28,8 +28,8 @@ _PATTERN = 16
 # The fewest timeouts in a row that end it.
 _TIMEOUTS = 8
 
-# Trove answers for a dead guest after 15 s (agent_call_low_timeout). If there
-# is no answer for longer than this, in seconds, it is not Trove that waits.
+# Trove answers for a dead guest after 15 s (agent_call_low_timeout). If no
+# answer comes for longer than this, in seconds, the API itself is silent.
 _LONGER_THAN_TROVE = 20.0
 
 
@@ -54,22 +54,20 @@ class Breaker:
         :param peak: the most pings that were in flight together. When a
             server dies, all of them fail at once. That alone may be a
             restart: some more must fail after it.
-        :returns: why it makes no sense to go on; None if it does.
+        :returns: why the sweep must end; None to go on.
         """
         if result.reason not in _FAILURES:
             self.heard()
             return None
         self._in_a_row += 1
-        if result.reason is Reason.TIMEOUT:
-            self._timeouts_in_a_row += 1
-        else:
+        self._timeouts_in_a_row += 1
+        if result.reason is not Reason.TIMEOUT:
             self._timeouts_in_a_row = 0
         # After a long timeout of silence no more proof is needed.
         enough = max(_TIMEOUTS, min(peak, _PATTERN))
-        if self._in_a_row < peak + _PATTERN and not (
+        if self._in_a_row >= peak + _PATTERN or (
             self._is_long and self._timeouts_in_a_row >= enough
         ):
-            return None
-        return (
-            f'The {self._in_a_row} pings before it all failed: {result.detail}'
-        )
+            count = self._in_a_row
+            return f'The {count} pings before it all failed: {result.detail}'
+        return None

@@ -73,15 +73,14 @@ _FORGOTTEN = 20
 _BLOCKED = 2.0
 
 # Before the first answer of an agent, the sweep begins with few requests in
-# flight, and adds one after each pause, up to a limit. If the message bus is
-# dead, each of them holds a worker.
+# flight, and adds one a second up to a limit. If the message bus is dead, each
+# of them holds a worker.
 _UNANSWERED = 2
-_UNANSWERED_PAUSE = 1.0
 _MOST_UNANSWERED = 4
 
-#: Seconds that Trove waits for an agent, unless it was seen to wait for less
-#: or more (agent_call_low_timeout).
-TROVE_WAITS = 15.0
+# Seconds that Trove waits for an agent (agent_call_low_timeout), until it was
+# seen to wait for less or more.
+_TROVE_WAITS = 15.0
 
 
 class Capacity:
@@ -95,30 +94,27 @@ class Capacity:
 
     def __init__(self, most: int):
         self.most = most
-        self._usual: float | None = None
-        self._calm: list[float] = []
+        #: The usual round-trip time in seconds; None if it is not known.
+        self.usual: float | None = None
+        #: Guests that timed out when they were pinged last.
+        self.suspects: set[str] = set()
         self._places = min(_CALM, most)
         self._doubling = True
+        self._calm: list[float] = []
         self._window: list[float] = []
-        # Whether a guest had to wait for a place during this window.
-        self._is_full = False
-        # How many answers to pings of the last window will still arrive.
-        self._late = 0
         # How many pings may be held at once, and how many blocked the API.
         self._holds = 1
         self._never = most + 1
         self._wary = False
         self._sweeps_since_block = 0
         self._luck = self._slow_pairs = 0
-        self._trove_waits = TROVE_WAITS
-        #: Guests that timed out when they were pinged last.
-        self.suspects: set[str] = set()
+        self._trove_waits = _TROVE_WAITS
         self.begin(0.0)
 
     def begin(self, now: float) -> None:
         """Start a sweep, with what earlier ones learnt."""
         # When each request in flight was sent, the oldest first, and whether
-        # it is likely to be held.
+        # it is risky.
         self._flight: dict[Hashable, tuple[float, bool]] = {}
         self._risky = 0
         self._controls: set[Hashable] = set()
@@ -136,6 +132,8 @@ class Capacity:
         # The usual time may have changed since: measure it again.
         self._calm.clear()
         self._window.clear()
+        # Whether a guest had to wait for a place during this window, and how
+        # many answers to pings of the last window will still arrive.
         self._is_full = False
         self._late = 0
 
@@ -149,11 +147,9 @@ class Capacity:
     ) -> None:
         """Record a request.
 
-        :param ping: the request, as :meth:`ended` will name it.
         :param risky: whether it is likely to be held: its guest was silent
             before, or has a stale heartbeat.
-        :param control: whether it is not the ping of a guest, and takes no
-            place of a guest.
+        :param control: whether it takes no place of a guest.
         """
         if not self._flight:
             self._quiet_since = now
@@ -166,7 +162,6 @@ class Capacity:
     def ended(self, ping: Hashable, now: float, rtt: float | None) -> None:
         """Record the end of a request.
 
-        :param ping: the request, as in :meth:`sent`.
         :param rtt: the round-trip time in seconds if an agent answered; None
             for any other end.
         """
@@ -204,14 +199,15 @@ class Capacity:
             self._is_full = True
             return False
         if not self._answered:
-            waited = int((now - self._began) / _UNANSWERED_PAUSE)
-            return flight < min(_UNANSWERED + waited, _MOST_UNANSWERED)
+            seconds = int(now - self._began)
+            return flight < min(_UNANSWERED + seconds, _MOST_UNANSWERED)
         burden = self._burden(now)
         if risky:
             return burden < self._holds
         if burden or self._wary:
-            # Each of them may turn out to be held.
-            return max(burden, self._guests) < self._holds
+            # Each guest may turn out to keep Trove waiting.
+            guests = flight - len(self._controls) + len(self._abandoned)
+            return max(burden, guests) < self._holds
         if len(self._calm) < _FIRST:
             return flight < min(_CALM, self.most)
         if flight < self._places:
@@ -275,30 +271,14 @@ class Capacity:
             self._sweeps_since_block = 0
             self._luck = 0
 
-    def is_held(self, sent: float, now: float) -> bool:
-        """Whether a request that was sent then keeps Trove waiting."""
-        return now - sent > self._held_after
-
-    @property
-    def usual(self) -> float | None:
-        """The usual round-trip time in seconds; None if it is not known."""
-        return self._usual
-
     @property
     def _held_after(self) -> float:
-        return max(_HELD, _HELD_ROUND_TRIPS * (self._usual or 0.0))
-
-    @property
-    def _guests(self) -> int:
-        """How many pings of guests may hold a worker."""
-        in_flight = len(self._flight) - len(self._controls)
-        return in_flight + len(self._abandoned)
+        return max(_HELD, _HELD_ROUND_TRIPS * (self.usual or 0.0))
 
     def _is_quick(self, one: float, other: float) -> bool:
         """Whether two controls side by side had a worker each."""
-        slower = max(one, other)
-        return slower < min(
-            _APART * min(one, other), _SLOW_PAIR * (self._usual or 0.0)
+        return max(one, other) < min(
+            _APART * min(one, other), _SLOW_PAIR * (self.usual or 0.0)
         )
 
     def _burden(self, now: float) -> int:
@@ -307,7 +287,7 @@ class Capacity:
             self._abandoned = [end for end in self._abandoned if end > now]
         held = self._risky
         for sent, risky in self._flight.values():
-            if not self.is_held(sent, now):
+            if now - sent <= self._held_after:
                 break
             held += not risky
         return held + len(self._abandoned)
@@ -316,10 +296,10 @@ class Capacity:
         """Learn from the answer to a ping, with *beside* pings in flight."""
         if beside <= _CALM and len(self._calm) < _CALM_ROUND_TRIPS:
             self._calm.append(rtt)
-            self._usual = statistics.median(self._calm)
+            self.usual = statistics.median(self._calm)
             if len(self._calm) == _FIRST:
                 self._places = max(self._places, min(2 * _CALM, self.most))
-        if len(self._calm) < _FIRST or self._usual is None:
+        if len(self._calm) < _FIRST or self.usual is None:
             return
         if self._late:
             self._late -= 1
@@ -328,22 +308,20 @@ class Capacity:
         enough = _WINDOW if self._doubling else max(_WINDOW, self._places)
         if len(self._window) < enough:
             return
-        took = statistics.median(self._window)
-        is_full, self._is_full = self._is_full, False
+        if self._is_full:
+            self._resize(statistics.median(self._window), self.usual)
+        self._is_full = False
         self._window.clear()
-        if is_full:
-            self._resize(took)
         # The next window begins with what is sent beside a full one.
         self._late = max(self._places, len(self._flight))
 
-    def _resize(self, took: float) -> None:
+    def _resize(self, took: float, usual: float) -> None:
         """Use more or fewer places.
 
         :param took: the median of the round-trip times in a full window.
         """
-        if self._usual is None or took < _WOKEN * self._usual:
-            self._usual = took
-        usual = self._usual
+        if took < _WOKEN * usual:
+            self.usual = usual = took
         quick = max(_QUICK * usual, min(_SHORT * usual, usual + _WAIT))
         if took > quick:
             self._doubling = False

@@ -20,9 +20,10 @@ trove-api. A control is never a result.
 from __future__ import annotations
 
 import collections
-from collections.abc import Hashable
 import math
 
+from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.evidence import CONTROL
 
 # The most guests that take turns, and the most controls under way at once.
@@ -33,25 +34,33 @@ _IN_FLIGHT = 3
 _OVERDUE = 1.0
 _OVERDUE_ROUND_TRIPS = 4
 
-# Two controls side by side show whether two workers are free.
-_PAIR = 2
+# Seconds until the next control may follow one that was lost. Otherwise it is
+# half of the round-trip time.
+_PAUSE = 0.1
 
 
 class Controls:
-    """Decides when a control goes out, and which guest it pings."""
+    """Decides when a control goes out, and which guest it pings.
 
-    def __init__(self) -> None:
+    The first guest that answers is added before the first control is due. Two
+    controls side by side, a pair, show whether two workers are free.
+
+    :param capacity: learns from each pair.
+    """
+
+    def __init__(self, capacity: Capacity):
+        self._capacity = capacity
         self._guests: collections.deque[str] = collections.deque(
             maxlen=_GUESTS
         )
         # The guests that missed their last turn.
         self._missed: set[str] = set()
         # Controls under way, and when each was sent.
-        self._flight: dict[Hashable, float] = {}
+        self._flight: dict[Question, float] = {}
         self._sent = self._free = -math.inf
-        # Controls of a pair that are to be sent, and that are under way.
-        self._unpaired = 0
-        self._pair: set[Hashable] = set()
+        # Controls of a pair that are not sent yet, and those under way.
+        self.unpaired = 0
+        self._pair: set[Question] = set()
         self._rtts: list[float] = []
 
     def __len__(self) -> int:
@@ -61,19 +70,6 @@ class Controls:
         """Add a guest that answered quickly."""
         if instance_id not in self._guests:
             self._guests.append(instance_id)
-
-    def heard(self, instance_id: str, *, answered: bool) -> None:
-        """Record whether a guest answered as a control.
-
-        A guest that misses two in a row may be dead: it takes no more turns.
-        The last one goes on: it shows when the message bus works again.
-        """
-        if answered:
-            self._missed.discard(instance_id)
-        elif instance_id not in self._missed:
-            self._missed.add(instance_id)
-        elif instance_id in self._guests and len(self._guests) > 1:
-            self._guests.remove(instance_id)
 
     def turn(self) -> str:
         """Return the guest whose turn it is."""
@@ -89,8 +85,7 @@ class Controls:
         """
         pause = max(CONTROL, 2 * spacing)
         return (
-            bool(self._guests)
-            and len(self._flight) < _IN_FLIGHT
+            len(self._flight) < _IN_FLIGHT
             and now >= max(last, self._sent) + pause
         )
 
@@ -100,74 +95,80 @@ class Controls:
         Further controls go out one at a time, with pauses, so that they take
         two thirds of the time of one worker.
         """
-        return bool(self._guests) and not self._flight and now >= self._free
+        return not self._flight and now >= self._free
 
     def wakes(self) -> float:
         """Return when :meth:`is_free` may be true again."""
         return self._free if not self._flight else math.inf
 
-    def begin_pair(self) -> None:
-        """Send two controls side by side."""
-        self._unpaired = _PAIR
-        self._pair.clear()
-        self._rtts.clear()
-
-    @property
-    def has_pair(self) -> bool:
-        """Whether a pair is under way, or about to be sent."""
-        return bool(self._unpaired or self._pair)
-
-    def give_up_pair(self, now: float, usual: float) -> bool:
-        """Stop waiting for a pair if one of its controls may be lost.
-
-        :param usual: the usual round-trip time in seconds.
-        :returns: whether there was such a pair.
-        """
-        late = self._late(usual)
-        if not any(now - self._flight[each] > late for each in self._pair):
+    def begin_pair(self, now: float) -> bool:
+        """Prepare a pair if it helps: see :meth:`Capacity.wants_pair`."""
+        if self._has_pair or not self._capacity.wants_pair(now):
             return False
-        self._unpaired = 0
-        self._pair.clear()
+        self._capacity.pair_sent(now)
+        self.unpaired = 2
+        self._rtts.clear()
         return True
 
-    @property
-    def is_unpaired(self) -> bool:
-        """Whether a control of the pair is still to be sent."""
-        return self._unpaired > 0
-
-    def sent(self, control: Hashable, now: float) -> None:
+    def sent(self, control: Question, now: float) -> None:
         """Record that a control was sent."""
         self._flight[control] = self._sent = now
-        if self._unpaired:
-            self._unpaired -= 1
+        if self.unpaired:
+            self.unpaired -= 1
             self._pair.add(control)
 
-    def ended(
-        self, control: Hashable, now: float, rtt: float | None, pause: float
-    ) -> tuple[float, ...] | None:
+    def answered(
+        self, control: Question, now: float, rtt: float | None
+    ) -> None:
         """Record the end of a control.
 
+        A guest that misses two in a row may be dead: it takes no more turns.
+        The last one goes on: it shows when the message bus works again.
+
         :param rtt: its round-trip time; None if no agent answered.
-        :param pause: seconds until the next one may follow.
-        :returns: the round-trip times of the pair that it completes, of those
-            that were answered; None if it completes none.
         """
-        self._flight.pop(control, None)
+        id_ = control.instance_id
+        if rtt is not None:
+            self._missed.discard(id_)
+        elif id_ not in self._missed:
+            self._missed.add(id_)
+        elif id_ in self._guests and len(self._guests) > 1:
+            self._guests.remove(id_)
+        self.ended(control, now, rtt, rtt / 2 if rtt else _PAUSE)
+
+    def ended(
+        self, control: Question, now: float, rtt: float | None, pause: float
+    ) -> None:
+        """Record the end of a control; see :meth:`answered`.
+
+        :param pause: seconds until the next one may follow.
+        """
+        del self._flight[control]
         self._free = now + pause
         if control not in self._pair:
-            return None
+            return
         self._pair.discard(control)
         if rtt is not None:
             self._rtts.append(rtt)
-        return None if self.has_pair else tuple(self._rtts)
+        if not self._has_pair:
+            self._capacity.pair_ended(now, tuple(self._rtts))
 
-    def overdue(self, now: float, usual: float) -> int:
+    def overdue(self, now: float) -> int:
         """Return how many controls under way may be lost.
 
-        :param usual: the usual round-trip time in seconds.
+        A pair with such a control brings nothing.
         """
-        late = self._late(usual)
-        return sum(now - sent > late for sent in self._flight.values())
+        usual = self._capacity.usual or 0.0
+        late = max(_OVERDUE, _OVERDUE_ROUND_TRIPS * usual)
+        lost = {
+            each for each in self._flight if now - self._flight[each] > late
+        }
+        if lost & self._pair:
+            self.unpaired = 0
+            self._pair.clear()
+            self._capacity.pair_ended(now, ())
+        return len(lost)
 
-    def _late(self, usual: float) -> float:
-        return max(_OVERDUE, _OVERDUE_ROUND_TRIPS * usual)
+    @property
+    def _has_pair(self) -> bool:
+        return bool(self.unpaired or self._pair)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from collections.abc import Iterator
 import dataclasses
 
 from troveclient_rpcping.verdict import PingResult
@@ -74,34 +75,21 @@ class Unanswered:
         self._held.clear()
 
 
-class Errors:
-    """Holds guests in error until the end of the sweep.
+def explain_errors(
+    results: list[PingResult], answers: int
+) -> Iterator[PingResult]:
+    """Return the results of the guests in error, at the end of the sweep.
 
     Trove reports an error of the message bus as an error of the guest. If many
     guests fail with the same text, the error is one of the bus.
 
-    :param emit: takes each result.
+    :param answers: how many guests answered without an error.
     """
-
-    def __init__(self, emit: Callable[[PingResult], None]):
-        self._emit = emit
-        self._held: list[PingResult] = []
-
-    def add(self, result: PingResult) -> None:
-        """Hold a result."""
-        self._held.append(result)
-
-    def release(self, answers: int) -> None:
-        """Report all results.
-
-        :param answers: how many guests answered without an error.
-        """
-        texts = collections.Counter(each.message for each in self._held)
-        most = max(_SAME_ERRORS, _SAME_SHARE * (answers + len(self._held)))
-        for result in self._held:
-            count = texts[result.message]
-            if count >= most:
-                text = _SAME.format(count=count, text=result.detail)
-                result = result.as_unknown(Reason.MESSAGE_BUS, text)
-            self._emit(result)
-        self._held.clear()
+    texts = collections.Counter(each.message for each in results)
+    most = max(_SAME_ERRORS, _SAME_SHARE * (answers + len(results)))
+    for result in results:
+        count = texts[result.message]
+        if count >= most:
+            text = _SAME.format(count=count, text=result.detail)
+            result = result.as_unknown(Reason.MESSAGE_BUS, text)
+        yield result

@@ -39,14 +39,19 @@ class Guest:
     instance_id: str
     row: Instance | None = None
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether its heartbeat is stale in the listing."""
+        return self.row is not None and self.row.is_stale
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One ping of a guest that is to be sent.
+    """One ping of a guest.
 
     :param guest: the guest.
-    :param extra: whether it is sent for more evidence only: a further ping of
-        a guest that is silent.
+    :param extra: whether the ping only adds to the evidence that the guest is
+        dead.
     :param first: whether the guest was not pinged before.
     """
 
@@ -62,22 +67,19 @@ class Queue:
 
     :param guests: all guests. A sequence is sorted: the freshest heartbeat
         comes first. Anything else is read as the pings go out.
-    :param is_suspect: tells whether a guest is one.
+    :param is_suspect: returns whether a guest is a suspect.
     """
 
     def __init__(
         self, guests: Iterable[Guest], is_suspect: Callable[[Guest], bool]
     ):
         self._is_suspect = is_suspect
-        self._dice = random.Random(0)  # noqa: S311 -- it guards no secret
         self._numbers = itertools.count()
         # The guests that were not pinged yet, the next one last.
         self._todo: list[Guest] = []
         self._more: Iterator[Guest] = iter(())
         if isinstance(guests, Sequence):
-            self._todo = list(guests)
-            self._todo.sort(key=_age)
-            self._todo.reverse()
+            self._todo = sorted(guests, key=_age)[::-1]
         else:
             self._more = iter(guests)
         self._suspects: collections.deque[Task] = collections.deque()
@@ -92,11 +94,10 @@ class Queue:
     ) -> Task | None:
         """Remove and return the next ping to send now; None for none.
 
-        :param has_room: tells whether one more ping may be in flight, of a
+        :param has_room: returns whether one more ping may be in flight, of a
             suspect (True) or of another guest.
         """
-        task = self._due(now, has_room)
-        if task is not None:
+        if task := self._due(now, has_room):
             return task
         while (guest := self._peek()) is not None:
             if self._is_suspect(guest):
@@ -113,15 +114,13 @@ class Queue:
         self, now: float, has_room: Callable[[bool], bool]
     ) -> Task | None:
         while self._later and self._later[0][0] <= now:
-            task = self._later[0][2]
-            if self._is_suspect(task.guest):
-                self._suspects.append(task)
-            elif has_room(False):
-                heapq.heappop(self._later)
-                return task
-            else:
+            is_suspect = self._is_suspect(self._later[0][2].guest)
+            if not is_suspect and not has_room(False):
                 return None
-            heapq.heappop(self._later)
+            _, _, task = heapq.heappop(self._later)
+            if not is_suspect:
+                return task
+            self._suspects.append(task)
         return None
 
     def put(self, task: Task, due: float | None = None) -> None:
@@ -141,9 +140,10 @@ class Queue:
     def mix(self) -> None:
         """Shuffle the guests that were not pinged yet, the fresh ones first.
 
-        Guests that fail together, those of one host say, may stand together.
+        Neighbours in the list may be on one host, and fail together.
         """
-        self._dice.shuffle(self._todo)
+        dice = random.Random(0)  # noqa: S311 -- it guards no secret
+        dice.shuffle(self._todo)
         self._todo.sort(
             key=lambda guest: bool(guest.row and guest.row.is_fresh)
         )

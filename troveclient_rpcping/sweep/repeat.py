@@ -14,44 +14,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from troveclient_rpcping.limits import positive
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
-
-
-class Repeat(Protocol):
-    """Decides when a guest is pinged again."""
-
-    @property
-    def patient(self) -> bool:
-        """Whether to go on while the control plane fails."""
-
-    @property
-    def repeats(self) -> bool:
-        """Whether a guest may have more than one result."""
-
-    def due(self, result: PingResult, sent: float, now: float) -> float | None:
-        """Record the result of one ping.
-
-        :param result: the result.
-        :param sent: when the ping was sent, on the clock of
-            ``time.monotonic``.
-        :param now: the time on that clock.
-        :returns: when to ping the guest again; None for never.
-        """
-
-
-class Once:
-    """One ping for each guest."""
-
-    patient = repeats = False
-
-    def due(self, result: PingResult, sent: float, now: float) -> float | None:
-        """See :meth:`Repeat.due`."""
-        return None
 
 
 class Times:
@@ -63,18 +29,24 @@ class Times:
     :raises ValueError: for what is not positive.
     """
 
+    #: Whether to go on while the control plane fails.
     patient = False
 
     def __init__(self, count: int, interval: float):
-        self._count = count
+        self._count = positive('count', count)
+        #: Whether a guest may have more than one result.
         self.repeats = count > 1
         self._interval = positive('interval', interval)
-        positive('count', count)
         # When each guest was pinged first, and how often since.
         self._begun: dict[str, tuple[float, int]] = {}
 
     def due(self, result: PingResult, sent: float, now: float) -> float | None:
-        """See :meth:`Repeat.due`."""
+        """Record the result of one ping.
+
+        :param sent: when the ping was sent, in seconds on any clock.
+        :param now: the time on that clock.
+        :returns: when to ping the guest again; None for never.
+        """
         guest = result.instance_id
         first, times = self._begun.get(guest, (sent, 0))
         times += 1
@@ -104,7 +76,7 @@ class UntilReachable:
         self._in_a_row: dict[str, int] = {}
 
     def due(self, result: PingResult, sent: float, now: float) -> float | None:
-        """See :meth:`Repeat.due`."""
+        """See :meth:`Times.due`."""
         guest = result.instance_id
         if result.reason is Reason.NOT_FOUND:
             return None
@@ -117,3 +89,6 @@ class UntilReachable:
         else:
             self._in_a_row.pop(guest, None)
         return max(now, sent + self._interval)
+
+
+Repeat = Times | UntilReachable

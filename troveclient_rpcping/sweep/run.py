@@ -19,7 +19,7 @@ from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterable
 import contextlib
-import dataclasses
+import math
 import time
 from typing import Any
 
@@ -29,7 +29,6 @@ from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.engine import Engine
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.engine.questions import Answer
-from troveclient_rpcping.engine.questions import Purpose
 from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.limits import Limits
@@ -41,6 +40,7 @@ from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.sweep.repeat import Repeat
 from troveclient_rpcping.sweep.sweep import Sweep
+from troveclient_rpcping.sweep.witnesses import listing_page
 from troveclient_rpcping.verdict import PingResult
 
 
@@ -56,21 +56,15 @@ def ping(
 ) -> Generator[PingResult]:
     """Ping each guest, and yield the results as they come.
 
-    :param api: a ``troveclient.v1.client.Client`` with a session.
-    :param guests: which guests.
-    :param limits: how to go about it.
-    :param repeat: whether to ping a guest more than once.
-    :param capacity: what earlier sweeps learnt of the API.
-    :param on_throttle: is called when the rate limit of the server refuses a
-        ping.
-    :param listing: the instances of the cloud, if the caller has listed them.
+    The parameters are those of
+    :meth:`~troveclient_rpcping.management.Management.rpc_ping_each`.
+
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
     access = Access(api)
     gate = Gate(limits.rate, on_throttle)
     now = time.monotonic()
-    deadline = None if limits.deadline is None else now + limits.deadline
     sweep = Sweep(
         guests,
         repeat,
@@ -84,7 +78,7 @@ def ping(
         access,
         sweep,
         gate=gate,
-        deadline=deadline,
+        deadline=None if limits.deadline is None else now + limits.deadline,
         login_may_fail=repeat.patient,
     )
     return _results(engine, sweep)
@@ -95,7 +89,6 @@ def _results(engine: Engine, sweep: Sweep) -> Generator[PingResult]:
         with contextlib.closing(engine.run()) as turns:
             for _ in turns:
                 yield from sweep.take()
-        sweep.finish()
     except GeneratorExit:
         raise
     except BaseException:
@@ -103,15 +96,15 @@ def _results(engine: Engine, sweep: Sweep) -> Generator[PingResult]:
         sweep.finish()
         yield from sweep.take()
         raise
+    sweep.finish()
     yield from sweep.take()
 
 
 def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
     """Return what sends the GETs of a listing.
 
-    :param api: a ``troveclient.v1.client.Client`` with a session.
     :param deadline: seconds for all of them; None for no limit.
-    :raises SessionRequired: if it was made without a session.
+    :raises SessionRequired: if the client was made without a session.
     """
     access = Access(api)
     end = None if deadline is None else time.monotonic() + deadline
@@ -127,37 +120,29 @@ def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
     return fetch
 
 
-@dataclasses.dataclass(slots=True)
 class _Page:
     """The agenda of one GET."""
 
-    path: str
-    reply: Reply | NoReply | None = None
-    _sent: bool = False
-    _due: float = 0.0
+    def __init__(self, path: str):
+        self.reply: Reply | NoReply | None = None
+        self._question = listing_page(path)
+        # When to send the request; infinite while it is under way.
+        self._due = -math.inf
 
     @property
     def done(self) -> bool:
         return self.reply is not None
 
     def next(self, now: float) -> Question | None:
-        if self._sent or now < self._due:
+        if self.done or now < self._due:
             return None
-        return Question(
-            Purpose.LISTING,
-            self.path,
-            timeout=inventory.TIMEOUT,
-            limit=inventory.PAGE_LIMIT,
-        )
+        self._due = math.inf
+        return self._question
 
     def wakes(self, now: float) -> float:
-        return now + inventory.TIMEOUT if self._sent else self._due
-
-    def sent(self, question: Question, now: float) -> None:
-        self._sent = True
+        return min(self._due, now + inventory.TIMEOUT)
 
     def unsent(self, question: Question, now: float, pause: float) -> None:
-        self._sent = False
         self._due = now + pause
 
     def answered(self, answer: Answer) -> None:

@@ -10,56 +10,83 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Guests that timed out and have not answered since, and what comes next."""
+"""Guests whose ping timed out: the next step for each, and its result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import enum
 
 from troveclient_rpcping.sweep.evidence import Evidence
 from troveclient_rpcping.sweep.evidence import MOST_TIMEOUTS
 from troveclient_rpcping.sweep.queue import Guest
+from troveclient_rpcping.sweep.queue import Queue
+from troveclient_rpcping.sweep.queue import Task
+from troveclient_rpcping.sweep.witnesses import Witnesses
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
-
-_UNPROVEN = (
-    "Trove's call timed out, and the sweep ended before that could be proven"
-)
-_LOSSES = (
-    "Trove's call timed out, but so did {lost} of {pings} pings of guests "
-    'that answer'
-)
-_NOT_STEADY = (
-    "Trove's call timed out, but meanwhile the agents of other guests did not "
-    'answer either'
-)
-_NOBODY = "Trove's call timed out, and the agent of no guest answers"
-_BUSY = 'The agent does not answer while the guest has status {status}'
-_OFF = (
-    'The server of the guest is {status} in Nova, so no agent can answer in it'
-)
+from troveclient_rpcping.verdict import Verdict
 
 
 class Next(enum.Enum):
-    """What a silent guest needs."""
+    """The need of a silent guest: more evidence, or a certain result."""
 
-    #: It is dead.
-    DEAD = enum.auto()
-    #: It is dead on Trove's word alone: no other guest can be asked.
-    DEAD_UNCONFIRMED = enum.auto()
     #: A further ping.
     PING = enum.auto()
     #: Further controls.
     CONTROLS = enum.auto()
-    #: Its server is off, or Trove itself would not ask its agent now.
-    NOT_READY = enum.auto()
-    #: Too many pings get lost for a verdict.
+    #: It is dead.
+    DEAD = enum.auto()
+    #: It is dead on Trove's word alone: no other guest can be asked.
+    DEAD_UNCONFIRMED = enum.auto()
+    # Results that are unknown.
+    SERVER_OFF = enum.auto()
+    BUSY = enum.auto()
     LOSSES = enum.auto()
-    #: No agent answered while Trove waited.
+    LOST = enum.auto()
     NOT_STEADY = enum.auto()
-    #: There is too little evidence.
+    NOBODY = enum.auto()
     UNPROVEN = enum.auto()
+
+
+_NOT_READY = (Next.SERVER_OFF, Next.BUSY)
+
+# The reason and the message of each result that is unknown.
+_UNKNOWN = {
+    Next.SERVER_OFF: (
+        Reason.SERVER_OFF,
+        'The server of the guest is {server} in Nova, so no agent can answer '
+        'in it',
+    ),
+    Next.BUSY: (
+        Reason.NOT_READY,
+        'The agent does not answer while the guest has status {status}',
+    ),
+    Next.LOSSES: (
+        Reason.MESSAGE_BUS,
+        "Trove's call timed out, but so did {lost} of {pings} pings of guests "
+        'that answer',
+    ),
+    Next.LOST: (
+        Reason.MESSAGE_BUS,
+        "Trove's call timed out, but the agent answered another ping",
+    ),
+    Next.NOT_STEADY: (
+        Reason.MESSAGE_BUS,
+        "Trove's call timed out, but meanwhile the agents of other guests did "
+        'not answer either',
+    ),
+    Next.NOBODY: (
+        Reason.MESSAGE_BUS,
+        "Trove's call timed out, and the agent of no guest answers",
+    ),
+    Next.UNPROVEN: (
+        Reason.TIMEOUT,
+        "Trove's call timed out, and the sweep ended before that could be "
+        'proven',
+    ),
+}
 
 
 @dataclasses.dataclass(slots=True)
@@ -81,21 +108,14 @@ class Silent:
     timeouts: int = 0
     queued: bool = False
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether its heartbeat is stale in the listing."""
-        return self.guest.row is not None and self.guest.row.is_stale
+    def needs(self, evidence: Evidence, *, may_control: bool = True) -> Next:
+        """Return what comes next if agents answered in this sweep.
 
-    def needs(self, evidence: Evidence, *, has_controls: bool) -> Next:
-        """Return what comes next, if agents answered in this sweep.
-
-        :param evidence: what the sweep has seen.
-        :param has_controls: whether there are guests for controls.
+        :param may_control: whether controls may add to the evidence.
         """
-        stale = self.is_stale
-        row = self.guest.row
-        if row is not None and (row.is_off or row.is_busy):
-            return Next.NOT_READY
+        if not_ready := self._not_ready():
+            return not_ready
+        stale = self.guest.is_stale
         if evidence.proves(self.timeouts, stale=stale):
             return Next.DEAD
         may_ping = self.asked < MOST_TIMEOUTS and not (
@@ -105,7 +125,7 @@ class Silent:
         for timeouts in (self.timeouts, self.timeouts + may_ping):
             # Controls may be enough, and take less time than a timeout. And
             # they come before a ping, which may hide a worker from them.
-            if has_controls and evidence.wants_controls(
+            if may_control and evidence.wants_controls(
                 max(least, timeouts), stale=stale
             ):
                 return Next.CONTROLS
@@ -117,65 +137,212 @@ class Silent:
 
     def needs_alone(self) -> Next:
         """Return what comes next if there is no other guest to ask."""
-        row = self.guest.row
-        if row is not None and (row.is_off or row.is_busy):
-            return Next.NOT_READY
+        if not_ready := self._not_ready():
+            return not_ready
         return Next.PING if self.asked < 2 else Next.DEAD_UNCONFIRMED
 
+    def _not_ready(self) -> Next | None:
+        row = self.guest.row
+        if row is not None and row.is_off:
+            return Next.SERVER_OFF
+        return Next.BUSY if row is not None and row.is_busy else None
 
-def dead(result: PingResult, *, confirmed: bool) -> PingResult:
-    """Return the result of a guest that is dead.
 
-    :param result: its latest timeout.
-    :param confirmed: whether other guests answered meanwhile.
+class SilentGuests:
+    """Holds each guest that timed out until it answers or has a verdict.
+
+    :param evidence: what the sweep has seen of the message bus.
+    :param witnesses: has the rows of the listing.
+    :param queue: takes the further pings that a guest needs.
+    :param emit: takes each result.
     """
-    if confirmed:
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        witnesses: Witnesses,
+        queue: Queue,
+        emit: Callable[[PingResult], None],
+    ):
+        self._evidence = evidence
+        self._witnesses = witnesses
+        self._queue = queue
+        self._emit = emit
+        self._silent: dict[str, Silent] = {}
+
+    def __len__(self) -> int:
+        return len(self._silent)
+
+    def __contains__(self, instance_id: str) -> bool:
+        return instance_id in self._silent
+
+    @property
+    def lacks_row(self) -> bool:
+        """Whether the listing has not been read for one of them."""
+        return any(each.guest.row is None for each in self._silent.values())
+
+    def timed_out(
+        self, task: Task, result: PingResult, sent: float, now: float
+    ) -> Silent:
+        """Record a ping that timed out.
+
+        :param sent: when it was sent.
+        """
+        silent = self._silent.get(result.instance_id)
+        if silent is None:
+            silent = Silent(task.guest, result)
+            self._silent[result.instance_id] = silent
+            self._fill_in_row(silent)
+        silent.result = result
+        silent.asked += 1
+        silent.timeouts += self._evidence.steady(
+            sent, now, stale=silent.guest.is_stale
+        )
+        if not task.extra:
+            silent.held.append(result)
+        return silent
+
+    def report(self, silent: Silent, *, is_alone: bool) -> None:
+        """Report a guest as it looks now, and keep it.
+
+        :param is_alone: whether no other guest can be asked.
+        """
+        needs = silent.needs(self._evidence, may_control=False)
+        if self._evidence.last is None:
+            needs = Next.NOT_STEADY
+            if self._witnesses.exhausted and is_alone:
+                needs = silent.needs_alone()
+        self._emit(self._result(silent.result, needs, silent))
+        silent.held.clear()
+
+    def end_silence(self, task: Task, result: PingResult) -> PingResult:
+        """Report the earlier timeouts of a guest that has another result now.
+
+        :returns: that result, with the number of lost pings.
+        """
+        silent = self._silent.pop(result.instance_id, None)
+        if silent is None:
+            return result
+        # A ping for more evidence stands for the last one of the caller.
+        held = silent.held[:-1] if task.extra else silent.held
+        ending = Next.UNPROVEN
+        if result.verdict is Verdict.REACHABLE:
+            ending = Next.LOST
+            # A timeout while no agent answered is not a loss.
+            self._evidence.lose(silent.timeouts)
+            lost = silent.asked - len(held)
+            result = dataclasses.replace(result, lost=lost)
+        for each in held:
+            self._emit(self._result(each, ending, silent))
         return result
-    text = result.message.rstrip('.')
-    return dataclasses.replace(
-        result, message=f'{text}; no other guest confirms it'
-    )
 
+    def fill_in_rows(self) -> None:
+        """Give each guest its row, if the listing has been read."""
+        for silent in self._silent.values():
+            self._fill_in_row(silent)
 
-def not_ready(silent: Silent) -> PingResult:
-    """Return the result of a silent guest that cannot be expected to answer.
+    def end(self, needs: Next) -> None:
+        """Give every guest this result."""
+        for silent in list(self._silent.values()):
+            self._act(silent, needs)
 
-    Its server is off, or Trove itself would not ask its agent now.
-    """
-    row = silent.guest.row
-    if row is not None and row.server is not None and row.is_off:
-        text = _OFF.format(status=row.server.status)
-        return silent.result.as_unknown(Reason.SERVER_OFF, text)
-    text = _BUSY.format(status=row.status if row else None)
-    return silent.result.as_unknown(Reason.NOT_READY, text)
+    def decide(self, *, is_asking: bool, is_alone: bool) -> bool:
+        """Decide about each guest, as far as that is possible now.
 
+        :param is_asking: whether pings of guests are under way, or wait.
+        :param is_alone: whether no other guest can be asked.
+        :returns: whether controls would help.
+        """
+        waiting = [each for each in self._silent.values() if not each.queued]
+        if self._evidence.last is None:
+            if not is_asking and self._witnesses.exhausted:
+                for silent in waiting:
+                    alone = silent.needs_alone() if is_alone else Next.NOBODY
+                    self._act(silent, alone)
+            return False
+        undecided: list[tuple[Silent, Next]] = []
+        for silent in waiting:
+            if silent.guest.row is None and self._witnesses.is_reading:
+                continue
+            needs = silent.needs(self._evidence)
+            if needs in _NOT_READY or (
+                needs is Next.DEAD and self._is_settled(silent)
+            ):
+                self._act(silent, needs)
+            else:
+                undecided.append((silent, needs))
+        # A round ends when no ping of a guest holds a worker.
+        return not is_asking and self._end_round(undecided)
 
-def losses(result: PingResult, evidence: Evidence) -> PingResult:
-    """Return the result of a guest whose pings may have got lost."""
-    text = _LOSSES.format(
-        lost=evidence.lost, pings=evidence.lost + evidence.answered
-    )
-    return result.as_unknown(Reason.MESSAGE_BUS, text)
+    def _end_round(self, undecided: list[tuple[Silent, Next]]) -> bool:
+        """Ping silent guests again, unless controls have to come first.
 
+        :returns: whether controls have to come first.
+        """
+        kinds = {needs for _, needs in undecided}
+        if Next.CONTROLS in kinds:
+            return True
+        for silent, needs in undecided:
+            # Another guest that answers its next ping may speak against a
+            # death.
+            if needs is not Next.DEAD or kinds == {Next.DEAD}:
+                self._act(silent, needs)
+        return False
 
-def not_steady(result: PingResult) -> PingResult:
-    """Return the result of a guest during whose wait no agent answered."""
-    return result.as_unknown(Reason.MESSAGE_BUS, _NOT_STEADY)
+    def _is_settled(self, silent: Silent) -> bool:
+        """Whether nothing else may still speak against a death.
 
+        A guest with a fresh heartbeat that timed out may turn out to be a
+        lost ping.
+        """
+        return not silent.guest.is_stale or all(
+            each.guest.is_stale for each in self._silent.values()
+        )
 
-def nobody(result: PingResult) -> PingResult:
-    """Return the result of a guest that is silent like all the others."""
-    return result.as_unknown(Reason.MESSAGE_BUS, _NOBODY)
+    def _act(self, silent: Silent, needs: Next) -> None:
+        """Queue a further ping, or give all timeouts of a guest a verdict."""
+        if needs is Next.PING:
+            silent.queued = True
+            self._queue.put(Task(silent.guest, extra=True))
+            return
+        del self._silent[silent.guest.instance_id]
+        if not silent.held:
+            # They were reported when they came.
+            return
+        result = self._result(silent.result, needs, silent)
+        for each in silent.held[:-1]:
+            self._emit(
+                dataclasses.replace(
+                    each,
+                    verdict=result.verdict,
+                    reason=result.reason,
+                    message=result.message,
+                )
+            )
+        self._emit(dataclasses.replace(result, lost=silent.asked - 1))
 
+    def _result(
+        self, timeout: PingResult, needs: Next, silent: Silent
+    ) -> PingResult:
+        """Return a timeout as the result of a guest that needs this."""
+        if needs is Next.DEAD:
+            return timeout
+        if needs is Next.DEAD_UNCONFIRMED:
+            text = timeout.message.rstrip('.')
+            return dataclasses.replace(
+                timeout, message=f'{text}; no other guest confirms it'
+            )
+        reason, text = _UNKNOWN.get(needs, _UNKNOWN[Next.UNPROVEN])
+        row, evidence = silent.guest.row, self._evidence
+        message = text.format(
+            server=row.server.status if row and row.server else None,
+            status=row.status if row else None,
+            lost=evidence.lost,
+            pings=evidence.lost + evidence.answered,
+        )
+        return timeout.as_unknown(reason, message)
 
-def unproven(result: PingResult) -> PingResult:
-    """Return the result of a guest that there was no time to prove dead."""
-    return result.as_unknown(Reason.TIMEOUT, _UNPROVEN)
-
-
-def lost(result: PingResult) -> PingResult:
-    """Return the result of a ping whose guest answered another one."""
-    return result.as_unknown(
-        Reason.MESSAGE_BUS,
-        "Trove's call timed out, but the agent answered another ping",
-    )
+    def _fill_in_row(self, silent: Silent) -> None:
+        id_ = silent.guest.instance_id
+        if silent.guest.row is None and (row := self._witnesses.row(id_)):
+            silent.guest = Guest(id_, row)

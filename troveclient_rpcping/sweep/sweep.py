@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The sweep: which request comes next, and what the answers mean.
+"""The sweep: the next request, and the result of each guest.
 
 It sends nothing: the engine sends what :meth:`Sweep.next` returns, and reports
 what comes back. Times are handed in, so that a model can run millions of
@@ -24,11 +24,11 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import math
 
 from troveclient_rpcping import exceptions
-from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
 from troveclient_rpcping.engine.questions import Answer
 from troveclient_rpcping.engine.questions import Purpose
@@ -36,20 +36,18 @@ from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.sweep import silence
+from troveclient_rpcping.sweep import held
 from troveclient_rpcping.sweep.breaker import Breaker
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.controls import Controls
 from troveclient_rpcping.sweep.evidence import CONTROL
 from troveclient_rpcping.sweep.evidence import Evidence
-from troveclient_rpcping.sweep.held import Errors
-from troveclient_rpcping.sweep.held import Unanswered
-from troveclient_rpcping.sweep.pending import Pending
-from troveclient_rpcping.sweep.pending import Scene
 from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.sweep.queue import Queue
 from troveclient_rpcping.sweep.queue import Task
 from troveclient_rpcping.sweep.repeat import Repeat
+from troveclient_rpcping.sweep.silence import Next
+from troveclient_rpcping.sweep.silence import SilentGuests
 from troveclient_rpcping.sweep.witnesses import Listing
 from troveclient_rpcping.sweep.witnesses import Witnesses
 from troveclient_rpcping.verdict import judge
@@ -91,7 +89,7 @@ _NOBODY = 'No guest answers: check the message bus (RabbitMQ) and trove-api'
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request under way."""
+    """A request under way; only the ping of a guest or witness has a task."""
 
     now: float
     task: Task | None
@@ -123,55 +121,46 @@ class Sweep:
         listing: Collection[Instance] | None = None,
     ):
         self.evidence = Evidence()
-        # A guest of a list is never a witness.
-        if isinstance(guests, Collection):
-            guests = list(guests)
-            listed = {guest.instance_id for guest in guests}
-        else:
-            listed = set()
-        self._listed = frozenset(listed)
-        self._queue = Queue(guests, self._is_suspect)
         self._repeat = repeat
         self._capacity = capacity
         self._timeout = timeout
         self._spacing = spacing
-        self._controls = Controls()
-        self._witnesses = Witnesses(listing)
-        self._breaker = Breaker(timeout)
         self._results: collections.deque[PingResult] = collections.deque()
-        # The requests under way, and how many of them are pings of guests.
+        # The requests under way, in the order of their times.
         self._flight: dict[Question, _Sent] = {}
-        self._guests_in_flight = 0
-        self._next_task: Task | None = None
-        self._pending = Pending(
-            self.evidence, self._witnesses, self._queue, self._emit
+        self._queue = Queue(guests, self._is_suspect)
+        self._controls = Controls(capacity)
+        self._witnesses = Witnesses(listing, self._is_asked)
+        self._breaker = Breaker(timeout)
+        self._silent = SilentGuests(
+            self.evidence, self._witnesses, self._queue, self._results.append
         )
-        # The IDs of the guests that were pinged before the first answer, and
-        # how many guests were pinged at all.
+        self._unanswered = held.Unanswered(self._results.append)
+        self._errors: list[PingResult] = []
+        # The IDs that the caller asked for: of a list, or else those that were
+        # pinged before the first answer.
         self._asked: set[str] = set()
-        self._pinged = 0
-        # The guests that have a result, and those that answered, if there may
-        # be a second time.
-        self._seen: set[str] = set()
+        self._is_list = isinstance(guests, Sequence)
+        if isinstance(guests, Sequence):
+            self._asked.update(guest.instance_id for guest in guests)
+        # How many guests were pinged, and how many of them answered.
+        self._pinged = self._answers = 0
+        # The guests that answered, if they may answer again.
         self._heard: set[str] = set()
-        self._unanswered = Unanswered(self._emit)
-        self._errors = Errors(self._emit)
-        self._answers = 0
         self._mixed = False
         self._wants_controls = False
         self._look_next = now
         self._ended = False
         capacity.begin(now)
 
-    # What the engine asks for, and reports.
+    # The agenda.
 
     @property
     def done(self) -> bool:
         """See :class:`Agenda`."""
         return self._ended or not (
-            self._guests_in_flight
-            or self._pending
-            or self._queue
+            self._is_asking
+            or self._silent
             # A witness may show that only --timeout was too short.
             or (self._unanswered and not self._witnesses.exhausted)
         )
@@ -184,14 +173,17 @@ class Sweep:
             self._look(now)
         if self.done:
             return None
-        return (
-            self._needed_control(now)
-            or self._page(now)
-            or self._witness(now)
-            or self._guest(now)
-            or self._pair(now)
-            or self._further_control(now)
-        )
+        if self._controls.unpaired or self._needs_control(now):
+            return self._control(now)
+        question = self._page(now) or self._witness(now) or self._guest(now)
+        if question is not None:
+            return question
+        if self._begins_pair(now) or (
+            # It adds to the evidence.
+            self._wants_controls and self._controls.is_free(now)
+        ):
+            return self._control(now)
+        return None
 
     def wakes(self, now: float) -> float:
         """See :class:`Agenda`."""
@@ -201,26 +193,6 @@ class Sweep:
         # A request that is due waits for room, and so for an answer.
         return min((when for when in wakes if when > now), default=now + _LOOK)
 
-    def sent(self, question: Question, now: float) -> None:
-        """See :class:`Agenda`."""
-        task, self._next_task = self._next_task, None
-        self._flight[question] = _Sent(now, task)
-        risky = False
-        if question.purpose is Purpose.CONTROL:
-            self._controls.sent(question, now)
-        elif question.purpose is Purpose.GUEST and task is not None:
-            self._guests_in_flight += 1
-            risky = self._is_suspect(task.guest)
-            self._pinged += task.first
-            if self.evidence.last is None:
-                self._asked.add(question.instance_id)
-        self._capacity.sent(
-            question,
-            now,
-            risky=risky,
-            control=question.purpose is not Purpose.GUEST,
-        )
-
     def unsent(self, question: Question, now: float, pause: float) -> None:
         """See :class:`Agenda`."""
         task = self._flight.pop(question).task
@@ -228,11 +200,10 @@ class Sweep:
         if question.purpose is Purpose.LISTING:
             self._witnesses.again(question.path)
         elif question.purpose is Purpose.CONTROL:
-            self._control_ended(question, now, None, pause)
+            self._controls.ended(question, now, None, pause)
         elif task is not None and question.purpose is Purpose.WITNESS:
             self._witnesses.refused(task.guest, now + pause)
         elif task is not None:
-            self._guests_in_flight -= 1
             self._pinged -= task.first
             self._queue.put(task, now + pause)
 
@@ -242,24 +213,26 @@ class Sweep:
         sent = self._flight.pop(question)
         if question.purpose is Purpose.LISTING:
             self._capacity.ended(question, now, None)
-            self._witnesses.read(answer.reply, self._no_witnesses())
+            self._witnesses.read(answer.reply)
             return
         result = judge(answer.reply, question.instance_id, answer.rtt)
         heard = result.verdict is Verdict.REACHABLE
-        self._capacity.ended(question, now, result.rtt if heard else None)
+        rtt = result.rtt if heard else None
+        self._capacity.ended(question, now, rtt)
         if result.reason is Reason.AGENT_TIMEOUT:
             self._capacity.timed_out(now - sent.now)
             self.evidence.timeout(sent.now)
         elif result.reason is Reason.TIMEOUT:
             self._capacity.gave_up(sent.now, now)
         if heard:
-            self._agent_answered(result, sent, now)
+            self._agent_answered(result, sent.task, now)
         if question.purpose is Purpose.CONTROL:
-            self._control_answered(question, result, now)
+            if result.reason in (Reason.AGENT_TIMEOUT, Reason.TIMEOUT):
+                self.evidence.lose()
+            self._controls.answered(question, now, rtt)
         elif question.purpose is Purpose.WITNESS:
             self._witnesses.mute += not heard
         elif sent.task is not None:
-            self._guests_in_flight -= 1
             self._guest_answered(sent.task, result, sent.now, now)
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
@@ -271,9 +244,9 @@ class Sweep:
         unanswered = NoReply(Failure.TIMEOUT, why) if late else not_asked
         for question, sent in self._flight.items():
             if sent.task is not None and question.purpose is Purpose.GUEST:
-                self._give_up_task(sent.task, unanswered)
+                self._report(unanswered, sent.task)
         for task in self._queue.rest():
-            self._give_up_task(task, not_asked)
+            self._report(not_asked, task)
 
     def take(self) -> Iterator[PingResult]:
         """Return each result once, as soon as it is certain."""
@@ -283,181 +256,173 @@ class Sweep:
     def finish(self) -> None:
         """End the sweep: report what is known of each guest that was asked."""
         self._ended = True
-        self._pending.settle_all(silence.unproven)
+        self._silent.end(Next.UNPROVEN)
         self._unanswered.release(None)
-        self._errors.release(self._answers)
+        self._results += held.explain_errors(self._errors, self._answers)
+        self._errors.clear()
 
-    # Which request comes next.
+    # The next request.
 
     def _guest(self, now: float) -> Question | None:
-        """Return the ping of the next guest."""
-        # Without controls, only a guest can show that agents answer again.
-        if self._controls and self._is_stalled(now):
+        """Ping the next guest; report an ID that cannot be one."""
+        if self._is_stalled(now):
             return None
-        while True:
-            task = self._queue.next(
-                now, lambda risky: self._capacity.has_room(now, risky=risky)
-            )
-            if task is None or not self._is_impossible(task.guest):
-                break
-        if task is None:
-            return None
-        return self._ping(
-            Purpose.GUEST, task, fresh=self._needs_connection(task, now)
-        )
-
-    def _needs_connection(self, task: Task, now: float) -> bool:
-        """Whether a ping needs a new connection.
-
-        All kept connections may lead to a worker that lost the bus.
-        """
-        return (
-            task.extra
-            or task.guest.instance_id in self._pending
-            or CONTROL < self.evidence.silent_for(now) < math.inf
-        )
-
-    def _needed_control(self, now: float) -> Question | None:
-        """Return a control if no agent has answered for a while."""
-        if self._controls.is_unpaired:
-            return self._control()
-        last, spacing = self.evidence.last, self.evidence.spacing
-        if last is None or not self._controls.is_due(now, last, spacing):
-            return None
-        if self.evidence.hopeless and not self._repeat.patient:
-            # A control would prove nothing, and would hold a worker if lost.
-            return None
-        return self._control() if self._keeps_waiting(now) else None
-
-    def _pair(self, now: float) -> Question | None:
-        """Return the first of two controls, if guests wait for a place."""
-        if (
-            not self._controls
-            or self._controls.has_pair
-            # A lost control holds a worker until it ends.
-            or self.evidence.overdue
-            or self._is_stalled(now)
-            or not self._capacity.wants_pair(now)
-            or not self._queue
+        while task := self._queue.next(
+            now, lambda risky: self._capacity.has_room(now, risky=risky)
         ):
-            return None
-        self._controls.begin_pair()
-        self._capacity.pair_sent(now)
-        return self._control()
-
-    def _further_control(self, now: float) -> Question | None:
-        """Return a control that adds to the evidence."""
-        if self._wants_controls and self._controls.is_free(now):
-            return self._control()
+            id_ = task.guest.instance_id
+            # All kept connections may lead to a worker that lost the bus.
+            fresh = (
+                id_ in self._silent
+                or CONTROL < self.evidence.silent_for(now) < math.inf
+            )
+            try:
+                question = self._ping(
+                    Purpose.GUEST, id_, now, task, fresh=fresh
+                )
+            except exceptions.InvalidInstanceID as error:
+                self._results.append(
+                    unknown(id_, Reason.NOT_FOUND, str(error))
+                )
+                continue
+            self._pinged += task.first
+            if self.evidence.last is None:
+                self._asked.add(id_)
+            return question
         return None
 
-    def _control(self) -> Question:
-        return self._ping(
-            Purpose.CONTROL, None, self._controls.turn(), fresh=True
+    def _needs_control(self, now: float) -> bool:
+        """Whether no agent has answered for a while."""
+        evidence = self.evidence
+        return (
+            evidence.last is not None
+            and self._controls.is_due(now, evidence.last, evidence.spacing)
+            # Else a control proves nothing, and holds a worker if it is lost.
+            and (self._repeat.patient or not evidence.hopeless)
+            and self._oldest_wait(now) > _LONG
         )
+
+    def _begins_pair(self, now: float) -> bool:
+        """Whether guests wait for a place that two controls may gain."""
+        return (
+            # A lost control holds a worker until it ends.
+            not self.evidence.overdue
+            and bool(self._queue)
+            and self._controls.begin_pair(now)
+        )
+
+    def _control(self, now: float) -> Question:
+        question = self._ping(Purpose.CONTROL, self._controls.turn(), now)
+        self._controls.sent(question, now)
+        return question
 
     def _witness(self, now: float) -> Question | None:
         guest = self._witnesses.next(now)
         if guest is None:
             return None
-        return self._ping(Purpose.WITNESS, Task(guest), fresh=True)
+        return self._ping(Purpose.WITNESS, guest.instance_id, now, Task(guest))
 
     def _page(self, now: float) -> Question | None:
-        """Return the request for the next page of the listing."""
+        """Get the next page of the listing, if it is needed."""
         unread = self._witnesses.listing is Listing.UNREAD
         if unread and not self._wants_rows(now):
             return None
-        path = self._witnesses.page(self._no_witnesses())
-        if path is None:
-            return None
-        return Question(
-            Purpose.LISTING,
-            path,
-            timeout=inventory.TIMEOUT,
-            limit=inventory.PAGE_LIMIT,
-        )
+        question = self._witnesses.page()
+        return question and self._send(question, now, None)
 
     def _ping(
         self,
         purpose: Purpose,
-        task: Task | None,
-        instance_id: str = '',
+        id_: str,
+        now: float,
+        task: Task | None = None,
         *,
-        fresh: bool = False,
+        fresh: bool = True,
     ) -> Question:
-        self._next_task = task
-        id_ = task.guest.instance_id if task else instance_id
-        return Question(
+        question = Question(
             purpose,
             transport.ping_path(id_),
             id_,
             fresh=fresh,
             timeout=self._timeout,
         )
+        return self._send(question, now, task)
 
-    def _no_witnesses(self) -> frozenset[str]:
-        """Return the IDs of guests that cannot be witnesses."""
-        return self._listed.union(self._asked, self._pending.ids)
+    def _send(
+        self, question: Question, now: float, task: Task | None
+    ) -> Question:
+        self._flight[question] = _Sent(now, task)
+        is_guest = question.purpose is Purpose.GUEST
+        risky = is_guest and task is not None and self._is_suspect(task.guest)
+        self._capacity.sent(question, now, risky=risky, control=not is_guest)
+        return question
+
+    def _is_asked(self, id_: str) -> bool:
+        """Whether the caller asked for a guest, as far as is known."""
+        return id_ in self._asked or id_ in self._silent
 
     def _is_suspect(self, guest: Guest) -> bool:
         """Whether a guest is likely to keep Trove waiting."""
-        row = guest.row
         return (
-            (row is not None and row.is_stale)
-            or guest.instance_id in self._pending
+            guest.is_stale
+            or guest.instance_id in self._silent
             or guest.instance_id in self._capacity.suspects
         )
 
-    def _is_impossible(self, guest: Guest) -> bool:
-        """Whether the text cannot be an ID; report that as its result."""
-        try:
-            transport.ping_path(guest.instance_id)
-        except exceptions.InvalidInstanceID as error:
-            self._emit(
-                unknown(guest.instance_id, Reason.NOT_FOUND, str(error))
-            )
-            return True
-        return False
-
-    def _keeps_waiting(self, now: float) -> bool:
-        """Whether a guest keeps Trove waiting."""
-        return self._oldest_wait(now) > _LONG
+    @property
+    def _is_asking(self) -> bool:
+        """Whether pings of guests are under way, or wait."""
+        return any(
+            question.purpose is Purpose.GUEST for question in self._flight
+        ) or bool(self._queue)
 
     def _oldest_wait(self, now: float) -> float:
         """Return how long the oldest ping of a guest is under way."""
-        for sent in self._flight.values():
-            if sent.task is not None:
-                return now - sent.now
-        return 0.0
+        waits = (now - sent.now for sent in self._flight.values() if sent.task)
+        return next(waits, 0.0)
 
     def _is_stalled(self, now: float) -> bool:
         """Whether agents answered before, and no agent answers now."""
         return (
-            self.evidence.last is not None
+            bool(self.evidence.overdue)
             and not self._repeat.patient
             and not self.evidence.hopeless
-            and bool(self.evidence.overdue)
             and self.evidence.silent_for(now)
             > max(_STALLED, 4 * self.evidence.spacing)
         )
 
-    # What came back.
+    def _wants_rows(self, now: float) -> bool:
+        """Whether the listing is needed."""
+        if self._silent.lacks_row:
+            return True
+        if self.evidence.last is None:
+            return bool(
+                self._unanswered
+                or self._silent
+                or self._oldest_wait(now) > _FIRST_ANSWER
+            )
+        if self.evidence.silent_for(now) > _NEXT_ANSWER:
+            return self._oldest_wait(now) > _LONG
+        return any(
+            sent.task is not None
+            and sent.task.guest.row is None
+            and now - sent.now > _NO_ROW
+            for sent in self._flight.values()
+        )
+
+    # The answers.
 
     def _agent_answered(
-        self, result: PingResult, sent: _Sent, now: float
+        self, result: PingResult, task: Task | None, now: float
     ) -> None:
         id_ = result.instance_id
-        task = sent.task
         new = task is not None and id_ not in self._heard
         if task is not None and (self._repeat.repeats or not task.first):
             self._heard.add(id_)
-        stale = (
-            task is not None
-            and task.guest.row is not None
-            and task.guest.row.is_stale
-        )
+        stale = task is not None and task.guest.is_stale
         self.evidence.answer(now, new=new, stale=stale)
-        self._asked.clear()
+        if not self._is_list:
+            self._asked.clear()
         self._breaker.heard()
         self._witnesses.dismiss()
         self._capacity.suspects.discard(id_)
@@ -468,39 +433,19 @@ class Sweep:
             self._controls.add(id_)
         self._unanswered.release(now)
 
-    def _control_answered(
-        self, question: Question, result: PingResult, now: float
-    ) -> None:
-        heard = result.verdict is Verdict.REACHABLE
-        if result.reason in (Reason.AGENT_TIMEOUT, Reason.TIMEOUT):
-            self.evidence.lose()
-        self._controls.heard(question.instance_id, answered=heard)
-        rtt = result.rtt if heard else None
-        self._control_ended(question, now, rtt, (rtt or 0.2) / 2)
-
-    def _control_ended(
-        self, question: Question, now: float, rtt: float | None, pause: float
-    ) -> None:
-        pair = self._controls.ended(question, now, rtt, pause)
-        if pair is not None:
-            self._capacity.pair_ended(now, pair)
-
     def _guest_answered(
         self, task: Task, result: PingResult, sent: float, now: float
     ) -> None:
-        guest = task.guest
-        due = None
-        if not task.extra:
-            due = self._repeat.due(result, sent, now)
+        due = None if task.extra else self._repeat.due(result, sent, now)
         if due is not None:
-            self._queue.put(Task(guest), due)
+            self._queue.put(Task(task.guest), due)
         if result.reason is Reason.AGENT_TIMEOUT:
-            silent = self._pending.timed_out(task, result, sent, now)
+            silent = self._silent.timed_out(task, result, sent, now)
             silent.queued = due is not None
-            self._capacity.suspects.add(guest.instance_id)
+            self._capacity.suspects.add(result.instance_id)
             self._look_next = now
             if self._repeat.patient:
-                self._pending.report(silent, is_alone=self._is_alone)
+                self._silent.report(silent, is_alone=self._is_alone)
         else:
             self._not_timed_out(task, result, now)
         why = self._breaker.saw(result, self._capacity.peak)
@@ -510,94 +455,57 @@ class Sweep:
     def _not_timed_out(
         self, task: Task, result: PingResult, now: float
     ) -> None:
-        result = self._pending.end_silence(task, result)
+        result = self._silent.end_silence(task, result)
         if result.reason is Reason.TIMEOUT:
             self._unanswered.add(result, now)
             if self.evidence.last is not None or self._repeat.patient:
                 self._unanswered.release(self.evidence.last)
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
-            self._errors.add(result)
+            self._errors.append(result)
         else:
-            self._emit(result)
+            self._results.append(result)
 
-    def _emit(self, result: PingResult) -> None:
-        if self._repeat.repeats:
-            self._seen.add(result.instance_id)
-        self._results.append(result)
+    def _report(self, reply: NoReply, task: Task) -> None:
+        # After its first ping, a guest has a result.
+        if task.first:
+            result = judge(reply, task.guest.instance_id, None)
+            self._results.append(result)
 
-    def _give_up_task(self, task: Task, reply: NoReply) -> None:
-        id_ = task.guest.instance_id
-        if not task.extra and id_ not in self._seen:
-            self._emit(judge(reply, id_, None))
-
-    # What becomes of silent guests.
-
-    def _wants_rows(self, now: float) -> bool:
-        """Whether the listing is needed."""
-        if self._pending.lacks_row:
-            return True
-        if self.evidence.last is None:
-            return bool(
-                self._unanswered
-                or self._pending
-                or self._oldest_wait(now) > _FIRST_ANSWER
-            )
-        if self.evidence.silent_for(now) > _NEXT_ANSWER:
-            return self._keeps_waiting(now)
-        return any(
-            sent.task is not None
-            and sent.task.guest.row is None
-            and now - sent.now > _NO_ROW
-            for sent in self._flight.values()
-        )
+    # The silent guests.
 
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that is possible now."""
-        self._pending.fill_in_rows()
-        evidence = self.evidence
+        self._silent.fill_in_rows()
+        evidence, patient = self.evidence, self._repeat.patient
         evidence.spacing = self._spacing()
         evidence.waits_since = min(
             (sent.now for sent in self._flight.values()), default=math.inf
         )
-        usual = self._capacity.usual or 0.0
-        evidence.overdue = self._controls.overdue(now, usual)
+        evidence.overdue = self._controls.overdue(now)
         self._unanswered.expire(now)
-        if self._controls.give_up_pair(now, usual):
-            self._capacity.pair_ended(now, ())
         if evidence.last is None:
             self._look_for_an_answer(now)
-        elif evidence.silent_for(now) > _LOST and not self._repeat.patient:
-            self._give_up(now)
+        elif evidence.silent_for(now) > _LOST:
+            self._give_up(Next.NOT_STEADY, now)
         self._wants_controls = False
-        if self._repeat.patient:
-            return
-        scene = Scene(
-            has_controls=bool(self._controls),
-            is_asking=bool(self._guests_in_flight or self._queue),
-            is_stalled=self._is_stalled(now),
-            is_alone=self._is_alone,
-        )
-        self._wants_controls = self._pending.decide(scene)
+        if not patient and not self._is_stalled(now):
+            self._wants_controls = self._silent.decide(
+                is_asking=self._is_asking, is_alone=self._is_alone
+            )
 
     def _look_for_an_answer(self, now: float) -> None:
         """Look for other guests, or give up, before the first answer."""
         if not self._mixed and self._oldest_wait(now) > _FIRST_ANSWER:
             self._mixed = True
             self._queue.mix()
-        mute = len(self._pending) + self._witnesses.mute
-        if (
-            mute >= _MUTE
-            and self._witnesses.exhausted
-            and not self._repeat.patient
-        ):
-            self._give_up(now)
+        mute = len(self._silent) + self._witnesses.mute
+        if mute >= _MUTE and self._witnesses.exhausted:
+            self._give_up(Next.NOBODY, now)
 
-    def _give_up(self, now: float) -> None:
-        explain = silence.not_steady
-        if self.evidence.last is None:
-            explain = silence.nobody
-        self._pending.settle_all(explain)
-        self.end(_NOBODY, now)
+    def _give_up(self, ending: Next, now: float) -> None:
+        if not self._repeat.patient:
+            self._silent.end(ending)
+            self.end(_NOBODY, now)
 
     @property
     def _is_alone(self) -> bool:

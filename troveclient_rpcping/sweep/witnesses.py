@@ -20,12 +20,16 @@ heartbeat. The sweep reads it once at the most.
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from collections.abc import Collection
 import enum
 import math
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
+from troveclient_rpcping import transport
+from troveclient_rpcping.engine.questions import Purpose
+from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
@@ -43,93 +47,90 @@ class Listing(enum.Enum):
 
     UNREAD = enum.auto()
     READING = enum.auto()
-    READ = enum.auto()
-    #: It could not be read.
-    FAILED = enum.auto()
+    #: It was read, or could not be read.
+    ENDED = enum.auto()
     #: This API has none.
     MISSING = enum.auto()
 
 
 class Witnesses:
-    """Reads the listing, and says which guest to ask as a witness.
+    """Reads the listing, and chooses the witnesses.
 
     :param rows: the listing, if it was read already.
+    :param is_asked: returns whether the caller asked for an ID.
     """
 
-    def __init__(self, rows: Collection[Instance] | None = None):
+    def __init__(
+        self,
+        rows: Collection[Instance] | None,
+        is_asked: Callable[[str], bool],
+    ):
         self.listing = Listing.UNREAD
         self._given = rows
-        self._reading: inventory.Reading | None = None
+        self._is_asked = is_asked
+        self._reading = inventory.read_listing()
         self._path: str | None = None
         self._rows: dict[str, Instance] = {}
         self._candidates: collections.deque[Guest] = collections.deque()
         self._next = -math.inf
-        #: Witnesses that were asked, and those of them that kept silent.
+        #: Witnesses that were pinged, and those of them that kept silent.
         self.asked = self.mute = 0
 
     def row(self, instance_id: str) -> Instance | None:
         """Return the row of an instance, if the listing was read."""
         return self._rows.get(instance_id)
 
-    def page(self, asked: Collection[str]) -> str | None:
-        """Return the path of the next page to get, once; begin if need be.
-
-        :param asked: the IDs that were asked for: no witnesses.
-        """
+    def page(self) -> Question | None:
+        """Return the request for the next page, once; begin if need be."""
         if self.listing is Listing.UNREAD and self._given is not None:
-            self.listing = Listing.READ
-            self._list(self._given, asked)
+            self._end(self._given)
         elif self.listing is Listing.UNREAD:
             self.listing = Listing.READING
-            self._reading = inventory.read_listing()
             self._path = next(self._reading)
         path, self._path = self._path, None
-        return path
+        return None if path is None else listing_page(path)
 
     def again(self, path: str) -> None:
         """Get a page once more: the API refused to work on it."""
         self._path = path
 
-    def read(self, reply: Reply | NoReply, asked: Collection[str]) -> None:
-        """Record what came for a page.
-
-        :param asked: the IDs that were asked for: no witnesses.
-        """
-        if self._reading is None:
-            return
+    def read(self, reply: Reply | NoReply) -> None:
+        """Record the reply to the request for a page."""
         try:
             self._path = self._reading.send(reply)
         except StopIteration as end:
-            self.listing = Listing.READ
-            self._list(end.value, asked)
+            self._end(end.value)
         except exceptions.ListingFailed:
-            self.listing = (
-                Listing.MISSING if _has_no_listing(reply) else Listing.FAILED
-            )
+            missing = _has_no_listing(reply)
+            self.listing = Listing.MISSING if missing else Listing.ENDED
 
-    def _list(
-        self, rows: Collection[Instance], asked: Collection[str]
-    ) -> None:
+    def _end(self, rows: Collection[Instance]) -> None:
+        self.listing = Listing.ENDED
         self._rows = {row.id: row for row in rows}
         others = [
             row
             for row in rows
-            if row.id not in asked and not (row.is_off or row.is_busy)
+            if _may_answer(row) and not self._is_asked(row.id)
         ]
         others.sort(key=lambda row: (not row.is_fresh, row.heartbeat_age or 0))
         self._candidates.extend(Guest(row.id, row) for row in others[:_MOST])
 
     @property
+    def is_reading(self) -> bool:
+        """Whether the rows of the listing may still come."""
+        return self.listing in (Listing.UNREAD, Listing.READING)
+
+    @property
     def exhausted(self) -> bool:
         """Whether no further witness will come."""
         return (
-            self.listing in (Listing.READ, Listing.FAILED, Listing.MISSING)
+            not self.is_reading
             and not self._candidates
             and self.mute >= self.asked
         )
 
     def next(self, now: float) -> Guest | None:
-        """Return the next witness to ask, if it is time."""
+        """Return the next witness to ping, if it is time."""
         if not self._candidates or now < self._next:
             return None
         self._next = now + _PAUSE
@@ -137,18 +138,37 @@ class Witnesses:
         return self._candidates.popleft()
 
     def refused(self, guest: Guest, until: float) -> None:
-        """Ask a witness again: the API refused to work on it."""
+        """Ping a witness again: the API refused to work on it."""
         self.asked -= 1
         self._next = until
         self._candidates.appendleft(guest)
 
     def dismiss(self) -> None:
-        """Ask no further witness: an agent answered."""
+        """Ping no further witness: an agent answered."""
         self._candidates.clear()
 
 
+def listing_page(path: str) -> Question:
+    """Return the request for a page of the listing."""
+    return Question(
+        Purpose.LISTING,
+        path,
+        timeout=inventory.TIMEOUT,
+        limit=inventory.PAGE_LIMIT,
+    )
+
+
+def _may_answer(row: Instance) -> bool:
+    """Whether Trove would ask the agent of an instance, if it has an ID."""
+    try:
+        transport.ping_path(row.id)
+    except exceptions.InvalidInstanceID:
+        return False
+    return not (row.is_off or row.is_busy)
+
+
 def _has_no_listing(reply: Reply | NoReply) -> bool:
-    """Whether this is a mere stub of the ping's route, and no Trove."""
+    """Whether a stub that only has the route of the ping stands for Trove."""
     return isinstance(reply, Reply) and (
         reply.status in (204, 404, 405, 501)
         or judge(reply, '').reason is Reason.AGENT_TIMEOUT

@@ -92,7 +92,7 @@ class Fleet:
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """What the model simulates.
+    """The cloud that the model simulates.
 
     :param guests: the guests that are asked for.
     :param others: further guests of the cloud.
@@ -125,7 +125,7 @@ class Cloud:
 
 @dataclasses.dataclass
 class Outcome:
-    """What a simulated sweep brought.
+    """The outcome of a simulated sweep.
 
     :param results: the results of each guest.
     :param seconds: how long it took.
@@ -206,7 +206,6 @@ class _Simulation:
     def pump(self) -> None:
         while (question := self.sweep.next(self.now)) is not None:
             self.requests[question.purpose] += 1
-            self.sweep.sent(question, self.now)
             self.submit(question)
 
     def tenant(self) -> None:
@@ -393,7 +392,7 @@ def fleet(
 
 
 class Trouble(enum.StrEnum):
-    """What is wrong with a cloud of the model."""
+    """A trouble of a cloud of the model."""
 
     NONE = 'nothing is wrong'
     CUT_2 = 'one worker of 2 lost the bus'
@@ -445,7 +444,7 @@ def cloud_in(trouble: Trouble, dice: random.Random) -> Cloud:
 
 @dataclasses.dataclass
 class Tally:
-    """What many sweeps came to.
+    """The sums of many sweeps.
 
     :param sweeps: how many.
     :param false: sweeps that called a live guest dead.
@@ -506,7 +505,7 @@ def _tally_many(job: tuple[Trouble, range]) -> tuple[Trouble, Tally]:
 
 
 def main() -> None:
-    """Simulate many sweeps in each trouble, and print what came of them."""
+    """Simulate many sweeps in each trouble, and print the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--sweeps', type=int, default=1000, help='of each')
     parser.add_argument('--first', type=int, default=0, help='first seed')

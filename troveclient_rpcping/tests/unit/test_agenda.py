@@ -70,7 +70,6 @@ class Play:
         """Send the requests that are due."""
         sent = []
         while (question := self.sweep.next(self.now)) is not None:
-            self.sweep.sent(question, self.now)
             sent.append(question)
         self.flight += sent
         return sent
@@ -190,18 +189,6 @@ class EndTest(testtools.TestCase):
         self.assertTrue(play.sweep.done)
         self.assertEqual([], play.ask())
 
-    def test_the_breaker_ends_the_sweep(self) -> None:
-        """The other guests are not pinged."""
-        play = Play(map(str, range(1000)))
-        refused = NoReply(Failure.CONNECTION, 'refused')
-        while play.ask() or play.flight:
-            if play.sweep.done:
-                break
-            play.answer(play.flight[0], refused)
-        self.assertEqual(1000, len(play.results))
-        reasons = [each.reason for each in play.results]
-        self.assertLess(reasons.count(Reason.CONNECTION), 50)
-
 
 class RefusedTest(testtools.TestCase):
     def test_a_refused_ping_is_sent_again_after_its_pause(self) -> None:
@@ -255,17 +242,8 @@ class RefusedTest(testtools.TestCase):
 
 
 class QuestionTest(testtools.TestCase):
-    def test_an_invalid_id_has_a_result_and_is_not_sent(self) -> None:
-        """The other guests are pinged."""
-        play = Play(['..', 'a', 'x/y'])
-        self.assertEqual('a', names(play.ask()))
-        play.take()
-        self.assertEqual(
-            {'..': Reason.NOT_FOUND, 'x/y': Reason.NOT_FOUND}, play.reasons()
-        )
-
     def test_only_first_pings_share_connections(self) -> None:
-        """A control, a witness and a further ping need new connections."""
+        """A witness needs a new connection, to reach any worker."""
         rows = json.dumps({'instances': [{'id': 'x'}, {'id': 'a'}]}).encode()
         play = Play('a', listing=None)
         (ping,) = play.ask()
@@ -278,6 +256,22 @@ class QuestionTest(testtools.TestCase):
         self.assertEqual(
             (Purpose.WITNESS, 'x', True),
             (witness.purpose, witness.instance_id, witness.fresh),
+        )
+
+    def test_kept_connections_are_avoided_while_no_agent_answers(
+        self,
+    ) -> None:
+        """All kept connections may lead to a worker without the bus."""
+        play = Play(map(str, range(20)), most=2)
+        first, second = play.ask()
+        play.answer(first, PONG)
+        (third,) = play.ask()
+        self.assertFalse(third.fresh)
+        play.answer(third, PONG)
+        play.answer(second, DEAD, 3.0)
+        self.assertEqual(
+            {(Purpose.GUEST, True)},
+            {(each.purpose, each.fresh) for each in play.ask()},
         )
 
     def test_the_timeout_is_that_of_the_caller(self) -> None:
@@ -334,18 +328,6 @@ class QuestionTest(testtools.TestCase):
         self.assertTrue(play.sweep.done)
         self.assertEqual([control], play.flight)
         self.assertEqual('ab', ''.join(play.reasons()))
-
-    def test_no_control_goes_out_while_no_guest_keeps_trove_waiting(
-        self,
-    ) -> None:
-        """A healthy fleet costs one ping for each guest."""
-        play = Play('abcdefgh', most=2)
-        asked = []
-        while questions := play.ask() or play.flight:
-            asked += [each.purpose for each in questions[:1]]
-            play.answer(play.flight[0], PONG)
-        self.assertEqual(8, len(play.results))
-        self.assertEqual({Purpose.GUEST}, set(asked))
 
     def test_in_a_wait_each_ping_has_a_result(
         self,

@@ -35,10 +35,6 @@ def fleet(
     return model.fleet(random.Random(seed), live, dead, deaf=deaf)
 
 
-def quantile(waits: list[float], share: float) -> float:
-    return sorted(waits)[int(share * len(waits)) - 1]
-
-
 class RulesTest(testtools.TestCase):
     def flying(self, count: int, *, answered: bool = True) -> Capacity:
         """Return a capacity with pings that were sent at 0."""

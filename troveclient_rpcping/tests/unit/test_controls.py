@@ -16,15 +16,38 @@ import math
 
 import testtools
 
+from troveclient_rpcping.engine.questions import Purpose
+from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.controls import Controls
 from troveclient_rpcping.sweep.evidence import CONTROL
 
 
-def controls(*guests: str) -> Controls:
-    found = Controls()
+class Pairs(Capacity):
+    """A capacity that always wants a pair, and records the pairs."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+        self.ended_pairs: list[tuple[float, ...]] = []
+
+    def wants_pair(self, now: float) -> bool:
+        return True
+
+    def pair_ended(self, now: float, rtts: tuple[float, ...]) -> None:
+        self.ended_pairs.append(rtts)
+
+
+def controls(*guests: str, capacity: Capacity | None = None) -> Controls:
+    found = Controls(capacity or Capacity(64))
     for each in guests:
         found.add(each)
     return found
+
+
+def send(found: Controls, now: float, guest: str = 'a') -> Question:
+    question = Question(Purpose.CONTROL, '', guest)
+    found.sent(question, now)
+    return question
 
 
 class TurnsTest(testtools.TestCase):
@@ -40,18 +63,17 @@ class TurnsTest(testtools.TestCase):
     ) -> None:
         """One ping may be lost; a guest that misses two may be dead."""
         found = controls('a', 'b')
-        found.heard('a', answered=False)
-        found.heard('a', answered=True)
-        found.heard('a', answered=False)
+        for rtt in (None, 0.03, None):
+            found.answered(send(found, 1.0), 2.0, rtt)
         self.assertCountEqual('ab', [found.turn(), found.turn()])
-        found.heard('a', answered=False)
+        found.answered(send(found, 1.0), 2.0, None)
         self.assertEqual(['b', 'b'], [found.turn(), found.turn()])
 
     def test_the_last_guest_goes_on(self) -> None:
         """The last guest shows when the message bus works again."""
         found = controls('a')
         for _ in range(3):
-            found.heard('a', answered=False)
+            found.answered(send(found, 1.0), 2.0, None)
         self.assertEqual('a', found.turn())
 
     def test_only_the_latest_of_many_guests_take_turns(self) -> None:
@@ -75,89 +97,99 @@ class DueTest(testtools.TestCase):
             self.assertFalse(found.is_due(10.0 + pause - 0.01, 10.0, spacing))
             self.assertTrue(found.is_due(10.0 + pause, 10.0, spacing))
 
-    def test_without_a_reachable_guest_no_control_is_due(self) -> None:
-        """There is no free control either."""
-        found = controls()
-        self.assertFalse(found.is_due(99.0, 1.0, 0.0))
-        self.assertFalse(found.is_free(99.0))
-
     def test_the_next_is_due_a_second_after_the_one_before(self) -> None:
         """The one before may be lost, so its answer is not needed."""
         found = controls('a')
-        found.sent('first', 11.0)
+        send(found, 11.0)
         self.assertFalse(found.is_due(11.9, 10.0, 0.0))
         self.assertTrue(found.is_due(12.0, 10.0, 0.0))
 
     def test_three_are_under_way_at_the_most(self) -> None:
         """A worker without the bus would hold all controls."""
         found = controls('a')
-        for number in range(3):
-            now = 11.0 + number
+        for now in (11.0, 12.0, 13.0):
             self.assertTrue(found.is_due(now, 10.0, 0.0))
-            found.sent(number, now)
+            control = send(found, now)
         self.assertFalse(found.is_due(60.0, 10.0, 0.0))
-        found.ended(1, 60.0, None, 0.0)
+        found.answered(control, 60.0, None)
         self.assertTrue(found.is_due(60.0, 10.0, 0.0))
 
     def test_free_controls_go_one_by_one_with_pauses(self) -> None:
-        """They take half of the time of one worker."""
+        """They take two thirds of the time of one worker."""
         found = controls('a')
         self.assertTrue(found.is_free(1.0))
-        found.sent('first', 1.0)
+        control = send(found, 1.0)
         self.assertFalse(found.is_free(5.0))
         self.assertEqual(math.inf, found.wakes())
-        found.ended('first', 5.0, 4.0, 2.0)
+        found.answered(control, 5.0, 4.0)
         self.assertEqual(7.0, found.wakes())
         self.assertFalse(found.is_free(6.9))
         self.assertTrue(found.is_free(7.0))
 
     def test_a_slow_control_may_be_lost(self) -> None:
         """Slow is longer than a second or a few usual round trips."""
-        found = controls('a')
-        found.sent('first', 1.0)
-        found.sent('second', 3.0)
-        self.assertEqual(0, found.overdue(2.0, 0.03))
-        self.assertEqual(1, found.overdue(2.1, 0.03))
-        self.assertEqual(2, found.overdue(4.1, 0.03))
-        self.assertEqual(1, found.overdue(4.1, 0.5))
-        self.assertEqual(0, found.overdue(4.1, 2.0))
-        found.ended('first', 4.1, 3.1, 0.0)
-        self.assertEqual(1, found.overdue(4.1, 0.03))
+        capacity = Capacity(64)
+        found = controls('a', capacity=capacity)
+        first = send(found, 1.0)
+        send(found, 3.0)
+        for now, usual, overdue in (
+            *((2.0, 0.03, 0), (2.1, 0.03, 1), (4.1, 0.03, 2)),
+            *((4.1, 0.5, 1), (4.1, 2.0, 0)),
+        ):
+            capacity.usual = usual
+            self.assertEqual(overdue, found.overdue(now), f'{now} {usual}')
+        found.answered(first, 4.1, 3.1)
+        capacity.usual = 0.03
+        self.assertEqual(1, found.overdue(4.1))
 
 
 class PairTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.capacity = Pairs()
+        self.controls = controls('a', capacity=self.capacity)
+
+    def pair(self, now: float = 1.0) -> list[Question]:
+        """Send a pair."""
+        self.assertTrue(self.controls.begin_pair(now))
+        pair = []
+        while self.controls.unpaired:
+            self.assertFalse(self.controls.begin_pair(now))
+            pair.append(send(self.controls, now))
+        return pair
+
     def test_a_pair_is_two_controls_side_by_side(self) -> None:
         """Both are sent at once; the second answer brings both times."""
-        found = controls('a')
-        self.assertFalse(found.has_pair)
-        found.begin_pair()
-        for number in range(2):
-            self.assertTrue(found.is_unpaired)
-            found.sent(number, 1.0)
-        self.assertFalse(found.is_unpaired)
-        self.assertTrue(found.has_pair)
-        self.assertIsNone(found.ended(0, 1.1, 0.1, 0.0))
-        self.assertEqual((0.1, 0.2), found.ended(1, 1.2, 0.2, 0.0))
-        self.assertFalse(found.has_pair)
+        first, second = self.pair()
+        self.controls.answered(first, 1.1, 0.1)
+        self.assertEqual([], self.capacity.ended_pairs)
+        self.assertFalse(self.controls.begin_pair(1.1))
+        self.controls.answered(second, 1.2, 0.2)
+        self.assertEqual([(0.1, 0.2)], self.capacity.ended_pairs)
+        self.assertTrue(self.controls.begin_pair(1.2))
 
     def test_a_lost_one_of_a_pair_has_no_time(self) -> None:
         """The number of times shows the loss."""
-        found = controls('a')
-        found.begin_pair()
-        found.sent(0, 1.0)
-        found.sent(1, 1.0)
-        self.assertIsNone(found.ended(0, 16.0, None, 0.0))
-        self.assertEqual((0.2,), found.ended(1, 16.1, 0.2, 0.0))
+        first, second = self.pair()
+        self.controls.answered(first, 16.0, None)
+        self.controls.answered(second, 16.1, 0.2)
+        self.assertEqual([(0.2,)], self.capacity.ended_pairs)
+
+    def test_a_pair_with_a_slow_control_ends_without_times(self) -> None:
+        """The answer that comes later does not count."""
+        first, _ = self.pair()
+        self.controls.overdue(2.1)
+        self.controls.answered(first, 2.2, 1.2)
+        self.assertEqual([()], self.capacity.ended_pairs)
+        self.assertTrue(self.controls.begin_pair(2.2))
 
     def test_other_controls_do_not_complete_a_pair(self) -> None:
         """They may have been sent before or after the pair."""
-        found = controls('a')
-        found.sent('before', 0.5)
-        found.begin_pair()
-        found.sent(0, 1.0)
-        found.sent(1, 1.0)
-        self.assertIsNone(found.ended('before', 1.1, 0.6, 0.0))
-        found.ended(0, 1.1, 0.1, 0.0)
-        found.ended(1, 1.1, 0.1, 0.0)
-        found.sent('after', 2.0)
-        self.assertIsNone(found.ended('after', 2.1, 0.1, 0.0))
+        before = send(self.controls, 0.5)
+        first, second = self.pair()
+        self.controls.answered(before, 1.1, 0.6)
+        self.assertEqual([], self.capacity.ended_pairs)
+        self.controls.answered(first, 1.1, 0.1)
+        self.controls.answered(second, 1.1, 0.1)
+        self.controls.answered(send(self.controls, 2.0), 2.1, 0.1)
+        self.assertEqual(1, len(self.capacity.ended_pairs))

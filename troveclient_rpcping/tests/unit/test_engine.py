@@ -82,19 +82,18 @@ class Script:
         if self.done or not self.todo or now < self.due or full:
             return None
         key = self.todo.popleft()
-        return Question(
+        question = Question(
             Purpose.GUEST,
             f'/{key}',
             key,
             fresh=key in self.fresh,
             **self.bounds,
         )
+        self.flight[question] = now
+        return question
 
     def wakes(self, now: float) -> float:
         return self.due if self.todo and self.due > now else math.inf
-
-    def sent(self, question: Question, now: float) -> None:
-        self.flight[question] = now
 
     def unsent(self, question: Question, now: float, pause: float) -> None:
         del self.flight[question]

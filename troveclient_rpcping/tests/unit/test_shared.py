@@ -12,6 +12,7 @@
 
 """The common trait of the bad guests of a sweep."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import datetime
 import io
@@ -19,6 +20,7 @@ import json
 import math
 import random
 import time
+from typing import Any
 
 import testtools
 
@@ -57,6 +59,23 @@ def swept(
     return [
         (row, verdict if int(row.id) in bad else Verdict.REACHABLE)
         for row in fleet(size, hosts)
+    ]
+
+
+def quarter(
+    fields: Callable[[bool], dict[str, Any]],
+) -> Guests:
+    """Return 40 guests of which every fourth is dead.
+
+    :param fields: returns the fields of a row, for a dead guest or another.
+    """
+    return [
+        (
+            Instance(str(number), **fields(dead)),
+            Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
+        )
+        for number in range(40)
+        for dead in [number % 4 == 0]
     ]
 
 
@@ -101,14 +120,9 @@ class CommonTraitTest(testtools.TestCase):
 
     def test_a_project_is_named(self) -> None:
         """The host and the datastore come first as causes."""
-        guests = [
-            (
-                Instance(str(number), project_id='web' if bad else 'shop'),
-                Verdict.UNREACHABLE if bad else Verdict.REACHABLE,
-            )
-            for number in range(40)
-            for bad in [number % 4 == 0]
-        ]
+        guests = quarter(
+            lambda dead: {'project_id': 'web' if dead else 'shop'}
+        )
         self.assertEqual(
             '10 of 10 unreachable guests belong to project web (10 of its 10)',
             text(guests),
@@ -116,19 +130,13 @@ class CommonTraitTest(testtools.TestCase):
 
     def test_the_host_comes_first_where_all_traits_say_the_same(self) -> None:
         """The host is the most likely cause."""
-        guests = [
-            (
-                Instance(
-                    str(number),
-                    datastore=f'mysql {bad}',
-                    project_id=f'p{bad}',
-                    server=Server('s', f'compute-{bad}'),
-                ),
-                Verdict.UNREACHABLE if bad else Verdict.REACHABLE,
-            )
-            for number in range(40)
-            for bad in [number % 4 == 0]
-        ]
+        guests = quarter(
+            lambda dead: {
+                'datastore': f'mysql {dead}',
+                'project_id': f'p{dead}',
+                'server': Server('s', f'compute-{dead}'),
+            }
+        )
         self.assertIn('on host compute-True', text(guests))
 
     def test_a_trait_that_chance_explains_is_not_reported(self) -> None:
@@ -161,28 +169,15 @@ class CommonTraitTest(testtools.TestCase):
 
     def test_a_guest_without_a_server_has_no_host(self) -> None:
         """A missing server is not a common trait."""
-        guests = [
-            (
-                Instance(str(number)),
-                Verdict.REACHABLE if number % 4 else Verdict.UNREACHABLE,
-            )
-            for number in range(40)
-        ]
-        self.assertEqual('', text(guests))
+        self.assertEqual('', text(quarter(lambda dead: {})))
 
     def test_a_hostile_value_is_one_clean_word(self) -> None:
         """A value forges no other part of the line."""
-        guests = [
-            (
-                Instance(
-                    str(number),
-                    server=Server('s', 'a\n\x1b[31mb' if bad else 'c'),
-                ),
-                Verdict.UNREACHABLE if bad else Verdict.REACHABLE,
-            )
-            for number in range(40)
-            for bad in [number % 4 == 0]
-        ]
+        guests = quarter(
+            lambda dead: {
+                'server': Server('s', 'a\n\x1b[31mb' if dead else 'c')
+            }
+        )
         said = text(guests)
         self.assertTrue(said.isprintable())
         self.assertIn('on host a b (10', said)

@@ -12,6 +12,7 @@
 
 """Guests outside the selection that may answer."""
 
+from collections.abc import Collection
 import json
 from typing import Any
 
@@ -25,8 +26,6 @@ from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.witnesses import Listing
 from troveclient_rpcping.sweep.witnesses import Witnesses
 
-NOBODY: set[str] = set()
-
 
 def row(name: str, age: float | None = 5.0, **fields: Any) -> Instance:
     return Instance(name, status='ACTIVE', heartbeat_age=age, **fields)
@@ -39,28 +38,34 @@ def page(*names: str, more: bool = False) -> Reply:
     return Reply(200, {}, json.dumps(body).encode())
 
 
+def witnesses(
+    rows: Collection[Instance] | None = None, asked: str = ''
+) -> Witnesses:
+    return Witnesses(rows, lambda id_: id_ in set(asked))
+
+
 class ReadingTest(testtools.TestCase):
     def test_the_listing_is_read_page_by_page(self) -> None:
         """Each page is requested once, after the reply to the last."""
-        found = Witnesses()
+        found = witnesses()
         self.assertIs(Listing.UNREAD, found.listing)
-        first = found.page(NOBODY)
+        first = found.page()
         self.assertIs(Listing.READING, found.listing)
-        self.assertIsNone(found.page(NOBODY))
-        found.read(page('a', more=True), NOBODY)
-        second = found.page(NOBODY)
+        self.assertIsNone(found.page())
+        found.read(page('a', more=True))
+        second = found.page()
         assert first is not None
         assert second is not None
-        self.assertIn('marker=5', second)
-        self.assertNotIn('marker', first)
+        self.assertIn('marker=5', second.path)
+        self.assertNotIn('marker', first.path)
 
     def test_the_listing_is_read_once(self) -> None:
         """Each listing makes Trove ask Nova."""
-        found = Witnesses()
-        found.page(NOBODY)
-        found.read(page('a'), NOBODY)
-        self.assertIs(Listing.READ, found.listing)
-        self.assertIsNone(found.page(NOBODY))
+        found = witnesses()
+        found.page()
+        found.read(page('a'))
+        self.assertIs(Listing.ENDED, found.listing)
+        self.assertIsNone(found.page())
         row = found.row('a')
         assert row is not None
         self.assertEqual('a', row.id)
@@ -68,43 +73,45 @@ class ReadingTest(testtools.TestCase):
 
     def test_a_page_that_the_api_refused_is_requested_again(self) -> None:
         """The rate limit rejected the request unprocessed."""
-        found = Witnesses()
-        path = found.page(NOBODY)
-        assert path is not None
-        found.again(path)
-        self.assertEqual(path, found.page(NOBODY))
+        found = witnesses()
+        first = found.page()
+        assert first is not None
+        found.again(first.path)
+        again = found.page()
+        assert again is not None
+        self.assertEqual(first.path, again.path)
 
     def test_a_listing_that_the_caller_has_is_not_read(self) -> None:
         """The caller's listing may be empty."""
         for rows in ([row('a'), row('b')], []):
-            found = Witnesses(rows)
-            self.assertIsNone(found.page({'a'}))
-            self.assertIs(Listing.READ, found.listing)
+            found = witnesses(rows, 'a')
+            self.assertIsNone(found.page())
+            self.assertIs(Listing.ENDED, found.listing)
             self.assertEqual(bool(rows), found.next(0.0) is not None)
 
     def test_a_listing_that_cannot_be_read_has_no_witness(self) -> None:
         """An API without a listing is a stub, which is another case."""
         for reply, state in (
-            (NoReply(Failure.TIMEOUT, 'x'), Listing.FAILED),
-            (NoReply(Failure.CONNECTION, 'x'), Listing.FAILED),
-            (fixture.api_error(), Listing.FAILED),
-            (fixture.denied(), Listing.FAILED),
-            (fixture.gateway(), Listing.FAILED),
-            (Reply(200, {}, b'{}'), Listing.FAILED),
-            (fixture.agent_error(), Listing.FAILED),
+            (NoReply(Failure.TIMEOUT, 'x'), Listing.ENDED),
+            (NoReply(Failure.CONNECTION, 'x'), Listing.ENDED),
+            (fixture.api_error(), Listing.ENDED),
+            (fixture.denied(), Listing.ENDED),
+            (fixture.gateway(), Listing.ENDED),
+            (Reply(200, {}, b'{}'), Listing.ENDED),
+            (fixture.agent_error(), Listing.ENDED),
             (Reply(404), Listing.MISSING),
             (Reply(405), Listing.MISSING),
             (Reply(501), Listing.MISSING),
             (fixture.reachable(), Listing.MISSING),
             (fixture.agent_timeout(), Listing.MISSING),
         ):
-            found = Witnesses()
-            found.page(NOBODY)
-            found.read(reply, NOBODY)
+            found = witnesses()
+            found.page()
+            found.read(reply)
             if found.listing is Listing.READING:
                 # A smaller page may do.
-                self.assertIsNotNone(found.page(NOBODY))
-                found.read(reply, NOBODY)
+                self.assertIsNotNone(found.page())
+                found.read(reply)
             self.assertIs(state, found.listing, str(reply))
             self.assertTrue(found.exhausted)
             self.assertIsNone(found.next(0.0))
@@ -112,8 +119,8 @@ class ReadingTest(testtools.TestCase):
 
 class TurnsTest(testtools.TestCase):
     def witnesses(self, *rows: Instance, asked: str = '') -> Witnesses:
-        found = Witnesses(rows)
-        found.page(set(asked))
+        found = witnesses(rows, asked)
+        found.page()
         return found
 
     def called(self, found: Witnesses) -> list[str]:
@@ -131,6 +138,11 @@ class TurnsTest(testtools.TestCase):
             *map(row, 'abcd'), Instance('e', status='BUILD'), asked='bd'
         )
         self.assertCountEqual('ac', self.called(found))
+
+    def test_an_impossible_id_of_the_listing_is_not_a_witness(self) -> None:
+        """Its ping could not be sent, and would end the sweep."""
+        found = self.witnesses(row('..'), row('a/b'), row('c'))
+        self.assertEqual(['c'], self.called(found))
 
     def test_the_freshest_heartbeat_comes_first(self) -> None:
         """A guest with a heartbeat in the future, or none, comes late."""
@@ -185,7 +197,7 @@ class TurnsTest(testtools.TestCase):
 
     def test_they_are_exhausted_when_the_last_one_kept_silent(self) -> None:
         """They are not exhausted while a ping is due or under way."""
-        found = Witnesses()
+        found = witnesses()
         self.assertFalse(found.exhausted)
         found = self.witnesses(row('a'))
         self.assertFalse(found.exhausted)
