@@ -13,7 +13,9 @@
 """The command line of ``python3 -m sandbox``."""
 
 import argparse
+import dataclasses
 import pathlib
+from typing import Any
 
 from sandbox import fleet
 from sandbox import plan
@@ -65,12 +67,14 @@ def parser() -> argparse.ArgumentParser:
         metavar='COMMAND',
         help='the command and its arguments, after "--"',
     )
-    sub = add('guest', 'change the behaviour of a guest', place)
-    sub.add_argument('name', metavar='NAME', help='name, NAME@PROJECT or ID')
+    sub = add('guest', 'change the behaviour of guests', place)
+    sub.add_argument(
+        'names', metavar='NAME', nargs='+', help='name, NAME@PROJECT or ID'
+    )
     sub.add_argument(
         'behaviour',
         metavar='BEHAVIOUR',
-        choices=[each.value for each in fleet.Behaviour],
+        choices=[*fleet.Behaviour],
         help=', '.join(fleet.Behaviour),
     )
     sub.add_argument(
@@ -88,31 +92,29 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         '--status',
-        choices=[each.value for each in fleet.Status],
+        choices=[*fleet.Status],
         default='ACTIVE',
         help='the status that Trove reports for the guest (default ACTIVE)',
     )
     sub.add_argument(
         '--server',
-        choices=[each.value for each in fleet.ServerStatus],
+        choices=[*fleet.ServerStatus],
         default='ACTIVE',
         help='the status that Nova reports for the server of the guest; with '
         'UNTAGGED the listing does not find the server (default ACTIVE)',
     )
-    sub = add('nova', 'break Nova, or repair it', place)
-    sub.add_argument(
-        'state',
-        metavar='STATE',
-        choices=[each.value for each in fleet.Nova],
-        help=', '.join(fleet.Nova),
-    )
-    sub = add('broker', 'make RabbitMQ refuse messages, or repair it', place)
-    sub.add_argument(
-        'state',
-        metavar='STATE',
-        choices=[each.value for each in fleet.Broker],
-        help=', '.join(fleet.Broker),
-    )
+    for name, help_, states in (
+        ('nova', 'break Nova, or repair it', fleet.Nova),
+        (
+            'broker',
+            'make RabbitMQ refuse messages, or repair it',
+            fleet.Broker,
+        ),
+    ):
+        sub = add(name, help_, place)
+        sub.add_argument(
+            'state', metavar='STATE', choices=[*states], help=', '.join(states)
+        )
     sub = add('loss', 'let the agents lose a share of all pings', place)
     sub.add_argument(
         'share',
@@ -137,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         'state',
         metavar='STATE',
-        choices=[each.value for each in fleet.Worker],
+        choices=[*fleet.Worker],
         help=f'{", ".join(fleet.Worker)}; lost: the connections that the '
         'worker has to RabbitMQ carry nothing; cut: new connections carry '
         'nothing either; frozen: SIGSTOP',
@@ -162,73 +164,15 @@ def parser() -> argparse.ArgumentParser:
 
 def _options_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
-    default = plan.Options()
-    for flag, metavar, value, help_ in (
-        (
-            '--workers',
-            'N',
-            default.workers,
-            'worker processes of trove-api; only with --transport rabbit',
-        ),
-        (
-            '--guests',
-            'N',
-            default.guests,
-            'guests to add to the default fleet: guest-0001 and so on',
-        ),
-        ('--dead', 'N', default.dead, 'dead guests among the added ones'),
-        (
-            '--agent-timeout',
-            'SECONDS',
-            default.agent_timeout,
-            'the time that Trove waits for an agent; 15 in Trove itself',
-        ),
-        (
-            '--rate-limit',
-            'N',
-            default.rate_limit,
-            'GET requests that a project may send in a minute',
-        ),
-        (
-            '--token-lifetime',
-            'SECONDS',
-            default.token_lifetime,
-            'the lifetime of a token',
-        ),
-    ):
+    for option in dataclasses.fields(plan.Options):
+        kind: Any = type(option.default)
+        number = kind is int
         parser.add_argument(
-            flag,
-            type=int,
-            metavar=metavar,
-            default=value,
-            help=f'{help_} (default {value})',
+            f'--{option.name.replace("_", "-")}',
+            type=int if number else str,
+            metavar='N' if number else None,
+            choices=None if number else [*kind],
+            default=option.default,
+            help=f'{option.metadata["help"]} (default {option.default})',
         )
-    parser.add_argument(
-        '--transport',
-        choices=[each.value for each in plan.Transport],
-        default=default.transport,
-        help='memory needs no broker; rabbit starts a RabbitMQ node '
-        '(default memory)',
-    )
-    parser.add_argument(
-        '--dead-order',
-        choices=[each.value for each in fleet.DeadOrder],
-        default=default.dead_order,
-        help='row: the last of the added guests are dead; random: guests at '
-        'random are dead, the same ones in each sandbox (default row)',
-    )
-    parser.add_argument(
-        '--dead-heartbeat',
-        choices=[each.value for each in fleet.Heartbeat],
-        default=default.dead_heartbeat,
-        help='the last heartbeat of the dead guests (default stale)',
-    )
-    parser.add_argument(
-        '--server',
-        choices=[each.value for each in plan.ApiServer],
-        default=default.server,
-        help='the server of trove-api; with wsgi, which needs --transport '
-        'rabbit, each worker serves one request at a time (default '
-        'eventlet)',
-    )
     return parser

@@ -12,44 +12,85 @@
 
 """A sandbox that lives as long as a ``with`` block."""
 
+import dataclasses
+import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import tempfile
 from types import TracebackType
+from typing import Any
+from typing import cast
+from typing import IO
 from typing import Self
 
 from sandbox import channel
 from sandbox import error
 from sandbox import fleet
 from sandbox import install
-from sandbox import owner
 from sandbox import plan as plan_
 from sandbox import rabbitmq
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Seconds until a supervisor that was told to end is killed.
+_STOP = 30
+
+
+class _Supervisor:
+    """The process that is the parent of every server. This process owns it."""
+
+    def __init__(
+        self, folder: pathlib.Path, venv: pathlib.Path, options: plan_.Options
+    ) -> None:
+        chosen = json.dumps(dataclasses.asdict(options))
+        argv = ['-m', 'sandbox.serve', str(folder), str(venv), chosen]
+        path = {'PYTHONPATH': str(_ROOT), 'PYTHONSAFEPATH': '1'}
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, *argv],
+            env=os.environ | path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Ctrl-C reaches this process only, which then ends it in order.
+            start_new_session=True,
+        )
+        self._to = cast(IO[bytes], self._process.stdin)
+        self._from = cast(IO[bytes], self._process.stdout)
+        self.pid = self._process.pid
+        self._log = folder / 'supervisor.log'
+
+    def started(self) -> str:
+        """Wait until every server runs, and return the control socket."""
+        line = self._from.readline()
+        if not line:
+            raise error.SandboxError(
+                f'the sandbox ended while it started; read {self._log}'
+            )
+        return str(channel.checked(channel.decode(line))['socket'])
+
+    def detach(self) -> None:
+        """Let it outlive this process."""
+        self._to.write(b'detach\n')
+        self._to.flush()
+
+    def end(self) -> None:
+        """End it, and wait until every process is gone."""
+        self._to.close()  # this tells it to end
+        try:
+            self._process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # its servers die with it
+            self._process.wait()
+        self._from.close()
 
 
 class Sandbox:
     """A control plane. It starts when the block begins, and ends with it.
 
-    :param transport: ``memory`` (no broker; trove-api and the guests share
-        a process) or ``rabbit`` (a RabbitMQ node of its own, one process for
-        the guests, and ``workers`` processes for trove-api).
-    :param server: the server of trove-api: ``eventlet`` (many requests at a
-        time in each worker) or, only with ``rabbit``, ``wsgi`` (one request
-        at a time in each worker, as with uWSGI).
-    :param workers: the number of worker processes of trove-api; only with
-        ``rabbit``.
-    :param guests: the number of guests to add to the default fleet:
-        ``guest-0001`` and so on.
-    :param dead: the number of dead guests among the added ones.
-    :param dead_order: which of them are dead: ``row`` (the last ones) or
-        ``random``.
-    :param dead_heartbeat: the last heartbeat of the dead guests: ``stale`` or
-        ``fresh``.
-    :param agent_timeout: whole seconds that Trove waits for an agent
-        (Trove's own default is 15).
-    :param rate_limit: GET requests a minute for each project, in each worker.
-    :param token_lifetime: seconds until a Keystone token expires.
+    :param transport: ``memory`` or ``rabbit``.
+    :param options: further fields of :class:`sandbox.plan.Options`.
     :param folder: the folder for configuration, databases and logs. It is
         kept. The default is a temporary folder, which is removed when the
         block ends, but not when the start fails.
@@ -65,33 +106,14 @@ class Sandbox:
         self,
         transport: str = 'memory',
         *,
-        server: str = 'eventlet',
-        workers: int = 2,
-        guests: int = 0,
-        dead: int = 0,
-        dead_order: str = 'row',
-        dead_heartbeat: str = 'stale',
-        agent_timeout: int = 3,
-        rate_limit: int = 200,
-        token_lifetime: int = 3600,
         folder: str | os.PathLike[str] | None = None,
+        **options: Any,
     ) -> None:
-        self.options = plan_.Options(
-            plan_.choice('transport', plan_.Transport, transport),
-            workers,
-            guests,
-            dead,
-            agent_timeout,
-            rate_limit,
-            token_lifetime,
-            plan_.choice('server', plan_.ApiServer, server),
-            plan_.choice('dead_order', fleet.DeadOrder, dead_order),
-            plan_.choice('dead_heartbeat', fleet.Heartbeat, dead_heartbeat),
-        )
+        self.options = plan_.Options(**{'transport': transport, **options})
         self._guests = fleet.by_name(self.options.fleet())
         self._folder = None if folder is None else pathlib.Path(folder)
         self._temporary: str | None = None
-        self._supervisor: owner.Supervisor | None = None
+        self._supervisor: _Supervisor | None = None
         self._plan: plan_.Plan | None = None
         self._socket = ''
         self._detached = False
@@ -106,7 +128,7 @@ class Sandbox:
             self._temporary = tempfile.mkdtemp(prefix='trove-sandbox-')
             folder = pathlib.Path(self._temporary)
         folder = folder.absolute()
-        self._supervisor = owner.Supervisor(folder, venv, self.options)
+        self._supervisor = _Supervisor(folder, venv, self.options)
         try:
             self._socket = self._supervisor.started()
         except error.SandboxError:
@@ -128,7 +150,7 @@ class Sandbox:
         if self._supervisor and not self._detached:
             self._clean_up(self._supervisor)
 
-    def _clean_up(self, supervisor: owner.Supervisor) -> None:
+    def _clean_up(self, supervisor: _Supervisor) -> None:
         supervisor.end()
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -138,7 +160,7 @@ class Sandbox:
         self._started().detach()
         self._detached = True
 
-    def _started(self) -> owner.Supervisor:
+    def _started(self) -> _Supervisor:
         if self._supervisor is None:
             raise error.SandboxError('the sandbox has not been started')
         return self._supervisor
@@ -159,11 +181,6 @@ class Sandbox:
     def socket(self) -> str:
         """The path of the control socket."""
         return self._socket
-
-    @property
-    def folder(self) -> pathlib.Path:
-        """The folder with the files of the sandbox."""
-        return self.plan.folder
 
     @property
     def auth_url(self) -> str:
@@ -195,20 +212,31 @@ class Sandbox:
 
         :param cloud: ``sandbox``, the administrator, or ``sandbox-member``.
         """
-        return client_env(self.clouds_yaml, self._socket, cloud)
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith('OS_')
+        }
+        for name in ('no_proxy', 'NO_PROXY'):
+            env[name] = ','.join(filter(None, [env.get(name), plan_.LOOPBACK]))
+        return env | {
+            'OS_CLIENT_CONFIG_FILE': str(self.clouds_yaml),
+            'OS_CLOUD': cloud,
+            'TROVE_SANDBOX_SOCKET': self._socket,
+        }
 
     def set_guest(
         self,
-        name: str,
+        names: str | list[str],
         behaviour: str,
         delay: float | None = None,
         heartbeat: str | float | None = None,
         status: str = 'ACTIVE',
         server: str = 'ACTIVE',
     ) -> None:
-        """Change the behaviour of a guest.
+        """Change the behaviour of a guest, or of several at once.
 
-        :param name: a key of :attr:`guests`, or an ID.
+        :param names: a key of :attr:`guests`, an ID, or a list of these.
         :param behaviour: a :class:`sandbox.Behaviour`.
         :param delay: seconds, for ``slow``; None keeps the last delay.
         :param heartbeat: ``fresh``, ``stale``, or the age of the last
@@ -222,7 +250,7 @@ class Sandbox:
         """
         self._order(
             'guest',
-            name=name,
+            names=[names] if isinstance(names, str) else names,
             behaviour=behaviour,
             delay=delay,
             heartbeat=heartbeat,
@@ -315,21 +343,3 @@ class Sandbox:
 
     def _order(self, order: str, **what: object) -> channel.Message:
         return channel.order(self._socket, {'order': order, **what})
-
-
-def client_env(
-    clouds_yaml: pathlib.Path, socket: str, cloud: str
-) -> dict[str, str]:
-    """Return this process's environment, with the sandbox as only cloud."""
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith('OS_')
-    }
-    for name in ('no_proxy', 'NO_PROXY'):
-        env[name] = ','.join(filter(None, [env.get(name), plan_.LOOPBACK]))
-    return env | {
-        'OS_CLIENT_CONFIG_FILE': str(clouds_yaml),
-        'OS_CLOUD': cloud,
-        'TROVE_SANDBOX_SOCKET': socket,
-    }

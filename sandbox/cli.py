@@ -21,10 +21,14 @@ status of its command.
 
 import argparse
 from collections.abc import Sequence
+import contextlib
+import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
 import sys
 from types import FrameType
 from typing import Any
@@ -34,7 +38,11 @@ from sandbox import box as box_
 from sandbox import channel
 from sandbox import error
 from sandbox import install
-from sandbox import run
+from sandbox import plan
+from sandbox import tether
+
+# Seconds that a command has to end after Ctrl-C or SIGTERM.
+_PATIENCE = 5
 
 _FOLDER = pathlib.Path(__file__).resolve().parent.parent / '.sandbox' / 'run'
 
@@ -42,19 +50,9 @@ _FOLDER = pathlib.Path(__file__).resolve().parent.parent / '.sandbox' / 'run'
 def _box(
     args: argparse.Namespace, folder: pathlib.Path | None
 ) -> box_.Sandbox:
-    return box_.Sandbox(
-        args.transport,
-        server=args.server,
-        workers=args.workers,
-        guests=args.guests,
-        dead=args.dead,
-        dead_order=args.dead_order,
-        dead_heartbeat=args.dead_heartbeat,
-        agent_timeout=args.agent_timeout,
-        rate_limit=args.rate_limit,
-        token_lifetime=args.token_lifetime,
-        folder=folder,
-    )
+    names = (option.name for option in dataclasses.fields(plan.Options))
+    options = {name: getattr(args, name) for name in names}
+    return box_.Sandbox(folder=folder, **options)
 
 
 def _folder(args: argparse.Namespace) -> pathlib.Path:
@@ -73,13 +71,13 @@ def _socket(args: argparse.Namespace) -> str | None:
     return path if channel.listening(path) else None
 
 
-def _order(args: argparse.Namespace, order: str, **what: Any) -> Any:
+def _order(args: argparse.Namespace, command: str, **what: Any) -> Any:
     path = _socket(args)
     if path is None:
         raise error.SandboxError(
             'no sandbox is up; start one with "python3 -m sandbox up"'
         )
-    return channel.order(path, {'order': order, **what})
+    return channel.order(path, {'order': command, **what})
 
 
 def _install(args: argparse.Namespace) -> int:
@@ -151,50 +149,45 @@ def _describe(status: channel.Message) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    return run.run(_box(args, args.dir), args.argv)
+    program = shutil.which(args.argv[0])
+    if program is None:
+        raise error.SandboxError(f'there is no command {args.argv[0]}')
+    with _box(args, args.dir) as box:
+        process = subprocess.Popen(  # noqa: S603
+            tether.tethered([program, *args.argv[1:]]),
+            env=box.env(),
+        )
+        try:
+            status = process.wait()
+        except BaseException as exc:
+            # A terminal also sends Ctrl-C to the command, but not SIGTERM.
+            _end(process, knows=isinstance(exc, KeyboardInterrupt))
+            raise
+    return status if status >= 0 else 128 - status
 
 
-def _guest(args: argparse.Namespace) -> int:
-    _order(
-        args,
-        'guest',
-        name=args.name,
-        behaviour=args.behaviour,
-        delay=args.delay,
-        heartbeat=args.heartbeat,
-        status=args.status,
-        server=args.server,
-    )
-    return 0
+def _end(process: subprocess.Popen[bytes], *, knows: bool) -> None:
+    """End the command.
+
+    :param knows: the command has got Ctrl-C already.
+    """
+    if knows and _ended(process):
+        return
+    process.terminate()
+    if not _ended(process):
+        process.kill()
+        process.wait()
 
 
-def _nova(args: argparse.Namespace) -> int:
-    _order(args, 'nova', state=args.state)
-    return 0
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_PATIENCE)
+    return process.returncode is not None
 
 
-def _broker(args: argparse.Namespace) -> int:
-    _order(args, 'broker', state=args.state)
-    return 0
-
-
-def _loss(args: argparse.Namespace) -> int:
-    _order(args, 'loss', share=args.share, seed=args.seed)
-    return 0
-
-
-def _worker(args: argparse.Namespace) -> int:
-    _order(args, 'worker', number=args.number, state=args.state)
-    return 0
-
-
-def _mend(args: argparse.Namespace) -> int:
-    _order(args, 'mend')
-    return 0
-
-
-def _server(args: argparse.Namespace) -> int:
-    _order(args, args.command, server=args.server)
+def _send(args: argparse.Namespace) -> int:
+    """Send the order of the same name."""
+    _order(args, **{k: v for k, v in vars(args).items() if k != 'dir'})
     return 0
 
 
@@ -204,17 +197,6 @@ _COMMANDS = {
     'down': _down,
     'status': _status,
     'run': _run,
-    'guest': _guest,
-    'nova': _nova,
-    'broker': _broker,
-    'loss': _loss,
-    'worker': _worker,
-    'mend': _mend,
-    'freeze': _server,
-    'thaw': _server,
-    'stop': _server,
-    'kill': _server,
-    'start': _server,
 }
 
 
@@ -231,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _COMMANDS[args.command](args)
+        return _COMMANDS.get(args.command, _send)(args)
     except error.SandboxError as exc:
         print(f'sandbox: error: {exc}', file=sys.stderr)
         return 1

@@ -107,11 +107,10 @@ class StandIn:
             for server in servers
         }
 
-    def replace(self, guest: fleet.Guest) -> None:
-        """Replace a guest by its new state."""
-        if guest.server is not self._guests[guest.id].server:
-            self._guests[guest.id] = guest
-            self._make()
+    def replace(self, guests: list[fleet.Guest]) -> None:
+        """Replace guests by their new states."""
+        self._guests |= {guest.id: guest for guest in guests}
+        self._make()
 
     def answer(self, target: str) -> bytes:
         """Return the whole HTTP reply to a GET."""
@@ -169,8 +168,10 @@ async def _serve(plan: plan_.Plan, orders: socket.socket) -> None:
     )
 
     def obey(message: channel.Message) -> channel.Message:
-        if 'guest' in message:
-            stand_in.replace(fleet.Guest.from_json(message['guest']))
+        if 'guests' in message:
+            stand_in.replace(
+                [fleet.Guest.from_json(guest) for guest in message['guests']]
+            )
         else:
             stand_in.nova = fleet.Nova(message['state'])
         return {}

@@ -112,7 +112,7 @@ def write(plan: plan_.Plan) -> None:
     plan_.write_private(plan.file('keystone.conf'), _KEYSTONE.format(**values))
     plan_.write_private(plan.file('trove.conf'), _TROVE.format(**values))
     plan_.write_private(plan.file('guests.conf'), _GUESTS.format(**values))
-    plan_.write_private(plan.file('clouds.yaml'), clouds_yaml(plan))
+    plan_.write_private(plan.file('clouds.yaml'), _clouds_yaml(plan))
     # The pipeline that the trove package ships.
     shutil.copy(
         plan.venv / 'etc' / 'trove' / 'api-paste.ini',
@@ -136,22 +136,20 @@ def _copy_database(plan: plan_.Plan, service: str) -> None:
     target.chmod(0o600)
 
 
-def clouds_yaml(plan: plan_.Plan) -> str:
+def _clouds_yaml(plan: plan_.Plan) -> str:
     """Return a clouds.yaml for an administrator and for a member."""
-    admin = _CLOUD.format(
-        name='sandbox',
-        region=plan_.REGION,
-        auth_url=plan.auth_url,
-        username='admin',
-        password=plan.passwords.admin,
-        project='admin',
+    clouds = ''.join(
+        _CLOUD.format(
+            name=name,
+            region=plan_.REGION,
+            auth_url=plan.auth_url,
+            username=username,
+            password=password,
+            project=project,
+        )
+        for name, username, password, project in (
+            ('sandbox', 'admin', plan.passwords.admin, 'admin'),
+            ('sandbox-member', 'member', plan.passwords.member, 'tenant-a'),
+        )
     )
-    member = _CLOUD.format(
-        name='sandbox-member',
-        region=plan_.REGION,
-        auth_url=plan.auth_url,
-        username='member',
-        password=plan.passwords.member,
-        project='tenant-a',
-    )
-    return f'clouds:\n{admin}{member}'
+    return f'clouds:\n{clouds}'

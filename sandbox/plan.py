@@ -73,28 +73,48 @@ def choice(option: str, kind: type[_Choice], name: str) -> _Choice:
         ) from None
 
 
+def _option(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={'help': text})
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """The choices of the user."""
+    """The choices of the user. Texts become members of enumerations.
 
-    transport: Transport = Transport.MEMORY
-    #: Worker processes of trove-api; more than one only with rabbit.
-    workers: int = 2
-    #: Guests beside the default fleet.
-    guests: int = 0
-    #: Dead guests among these.
-    dead: int = 0
-    #: Seconds: Trove's agent_call_low_timeout, which is 15 by default.
-    agent_timeout: int = 3
-    #: GET requests a minute for each project: Trove's http_get_rate.
-    rate_limit: int = 200
-    #: Seconds: Keystone's [token] expiration.
-    token_lifetime: int = 3600
-    #: The server of trove-api; wsgi only with rabbit.
-    server: ApiServer = ApiServer.EVENTLET
-    #: Which of the added guests are dead, and their last heartbeat.
-    dead_order: fleet.DeadOrder = fleet.DeadOrder.ROW
-    dead_heartbeat: fleet.Heartbeat = fleet.Heartbeat.STALE
+    :raises sandbox.SandboxError: if an option is absurd.
+    """
+
+    transport: Transport = _option(
+        Transport.MEMORY,
+        'memory needs no broker: trove-api and the guests share a process; '
+        'rabbit starts a RabbitMQ node, a process for the guests, and the '
+        'workers of trove-api',
+    )
+    server: ApiServer = _option(
+        ApiServer.EVENTLET,
+        'the server of trove-api; with wsgi, which needs rabbit, each worker '
+        'serves one request at a time',
+    )
+    workers: int = _option(2, 'worker processes of trove-api; only for rabbit')
+    guests: int = _option(
+        0, 'guests to add to the default fleet: guest-0001 and so on'
+    )
+    dead: int = _option(0, 'dead guests among the added ones')
+    dead_order: fleet.DeadOrder = _option(
+        fleet.DeadOrder.ROW,
+        'row: the last of the added guests are dead; random: guests at '
+        'random are dead, the same ones in each sandbox',
+    )
+    dead_heartbeat: fleet.Heartbeat = _option(
+        fleet.Heartbeat.STALE, 'the last heartbeat of the dead guests'
+    )
+    agent_timeout: int = _option(
+        3, 'seconds that Trove waits for an agent; 15 in Trove itself'
+    )
+    rate_limit: int = _option(
+        200, 'GET requests a minute for each project, in each worker'
+    )
+    token_lifetime: int = _option(3600, 'seconds until a token expires')
 
     def fleet(self) -> tuple[fleet.Guest, ...]:
         """Return the guests of the start."""
@@ -102,22 +122,14 @@ class Options:
             self.guests, self.dead, self.dead_order, self.dead_heartbeat
         )
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Self:
-        """Return the options that ``asdict`` and JSON describe."""
-        kinds = {
-            'transport': choice('transport', Transport, value['transport']),
-            'server': choice('server', ApiServer, value['server']),
-            'dead_order': choice(
-                'dead_order', fleet.DeadOrder, value['dead_order']
-            ),
-            'dead_heartbeat': choice(
-                'dead_heartbeat', fleet.Heartbeat, value['dead_heartbeat']
-            ),
-        }
-        return cls(**{**value, **kinds})
-
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            kind: Any = type(field.default)
+            if kind is not int:
+                member = choice(field.name, kind, getattr(self, field.name))
+                object.__setattr__(self, field.name, member)
+            elif field.default and getattr(self, field.name) < 1:
+                raise error.SandboxError(f'{field.name} must be at least 1')
         if (
             self.server is ApiServer.WSGI
             and self.transport is not Transport.RABBIT
@@ -126,14 +138,6 @@ class Options:
                 'server wsgi needs transport rabbit: in memory, trove-api '
                 'and the guests are one process'
             )
-        for name in (
-            'workers',
-            'agent_timeout',
-            'rate_limit',
-            'token_lifetime',
-        ):
-            if getattr(self, name) < 1:
-                raise error.SandboxError(f'{name} must be at least 1')
         if not 0 <= self.dead <= self.guests:
             raise error.SandboxError(
                 'dead must be between 0 and the number of guests'
@@ -256,7 +260,7 @@ class Plan:
         return cls(
             pathlib.Path(value['folder']),
             pathlib.Path(value['venv']),
-            Options.from_dict(value['options']),
+            Options(**value['options']),
             Ports(**value['ports']),
             Passwords(**value['passwords']),
         )

@@ -13,6 +13,7 @@
 """The programs of a sandbox, with their environments and arguments."""
 
 import asyncio
+import dataclasses
 import os
 import pathlib
 import sys
@@ -45,32 +46,30 @@ def _plane(plan: plan_.Plan, name: str, module: str) -> server.Program:
     )
 
 
-def keystone(plan: plan_.Plan) -> server.Program:
-    """Return the real Keystone."""
-    return _plane(plan, 'keystone', 'keystone_server')
+def programs(plan: plan_.Plan) -> list[server.Program]:
+    """Return the programs of a sandbox."""
+    made = [
+        _plane(plan, 'keystone', 'keystone_server'),
+        # The stand-in for Nova and Neutron.
+        server.Program(
+            'cloud',
+            [sys.executable, '-m', 'sandbox.cloud', str(plan.folder)],
+            _environment(plan),
+            plan.log('cloud'),
+        ),
+    ]
+    if plan.options.transport is plan_.Transport.MEMORY:
+        return [*made, _plane(plan, 'trove-api', 'memory')]
+    return [
+        *made,
+        _epmd(plan),
+        _broker(plan),
+        _plane(plan, 'guests', 'guests'),
+        _trove_api(plan),
+    ]
 
 
-def cloud(plan: plan_.Plan) -> server.Program:
-    """Return the stand-in for Nova and Neutron."""
-    return server.Program(
-        'cloud',
-        [sys.executable, '-m', 'sandbox.cloud', str(plan.folder)],
-        _environment(plan),
-        plan.log('cloud'),
-    )
-
-
-def memory(plan: plan_.Plan) -> server.Program:
-    """Return trove-api and the guests in one process."""
-    return _plane(plan, 'trove-api', 'memory')
-
-
-def guests(plan: plan_.Plan) -> server.Program:
-    """Return the guests on RabbitMQ."""
-    return _plane(plan, 'guests', 'guests')
-
-
-def trove_api(plan: plan_.Plan) -> server.Program:
+def _trove_api(plan: plan_.Plan) -> server.Program:
     """Return trove-api with its workers, on RabbitMQ."""
     if plan.options.server is plan_.ApiServer.WSGI:
         return _plane(plan, 'trove-api', 'trove_wsgi')
@@ -80,24 +79,14 @@ def trove_api(plan: plan_.Plan) -> server.Program:
             plan.ports.trove, b'GET / HTTP/1.0\r\n\r\n'
         )
 
-    python = plan.venv / 'bin' / 'python'
-    config = str(plan.file('trove.conf'))
-    return server.Program(
-        'trove-api',
-        [
-            str(python),
-            '-m',
-            'sandbox.plane.trove_api',
-            '--config-file',
-            config,
-        ],
-        _environment(plan),
-        plan.log('trove-api'),
-        answers,
+    program = _plane(plan, 'trove-api', 'trove_api')
+    config = ['--config-file', str(plan.file('trove.conf'))]
+    return dataclasses.replace(
+        program, argv=[*program.argv[:-1], *config], answers=answers
     )
 
 
-def epmd(plan: plan_.Plan) -> server.Program:
+def _epmd(plan: plan_.Plan) -> server.Program:
     """Return the port mapper of Erlang.
 
     Otherwise RabbitMQ starts one, which outlives the sandbox.
@@ -132,7 +121,7 @@ vm_memory_high_watermark.relative = 0.8
 """
 
 
-def broker(plan: plan_.Plan) -> server.Program:
+def _broker(plan: plan_.Plan) -> server.Program:
     """Return a RabbitMQ node that shares nothing with other nodes here."""
     home = plan.file('broker')
     plan_.write_private(

@@ -210,7 +210,7 @@ def main(folder: str, venv: str, options: str) -> int:
         plan = plan_.Plan.draw_up(
             path,
             pathlib.Path(venv),
-            plan_.Options.from_dict(json.loads(options)),
+            plan_.Options(**json.loads(options)),
         )
         asyncio.run(_main(plan))
         os.close(lock)

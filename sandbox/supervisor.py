@@ -35,8 +35,7 @@ class Supervisor:
 
     def __init__(self, plan: plan_.Plan) -> None:
         self.plan = plan
-        options = plan.options
-        self.guests = {guest.id: guest for guest in options.fleet()}
+        self.guests = {guest.id: guest for guest in plan.options.fleet()}
         self._original = dict(self.guests)
         self.nova = fleet.Nova.OK
         self.broker = fleet.Broker.OK
@@ -45,18 +44,9 @@ class Supervisor:
         self.down = asyncio.Event()
         self._stopping = threading.Event()
         self._wire = wire.Wire(plan.ports.wire, plan.ports.amqp)
-        made = [programs.keystone(plan), programs.cloud(plan)]
-        if options.transport is plan_.Transport.MEMORY:
-            made += [programs.memory(plan)]
-        else:
-            made += [
-                programs.epmd(plan),
-                programs.broker(plan),
-                programs.guests(plan),
-                programs.trove_api(plan),
-            ]
         self.servers = {
-            program.name: server.Server(program) for program in made
+            program.name: server.Server(program)
+            for program in programs.programs(plan)
         }
 
     @property
@@ -112,7 +102,7 @@ class Supervisor:
             case 'status':
                 return self._status()
             case 'guest':
-                await self._set_guest(order)
+                await self._set_guests(order)
             case 'nova':
                 await self._set_nova(fleet.Nova(order['state']))
             case 'mend':
@@ -152,19 +142,7 @@ class Supervisor:
             'nova': self.nova,
             'broker': self.broker,
             'loss': self.loss,
-            'guests': [
-                {
-                    'name': guest.name,
-                    'id': guest.id,
-                    'project': guest.project,
-                    'behaviour': guest.behaviour,
-                    'heartbeat': guest.heartbeat,
-                    'status': guest.status,
-                    'server': guest.server,
-                    'host': guest.host,
-                }
-                for guest in self.guests.values()
-            ],
+            'guests': [*map(dataclasses.asdict, self.guests.values())],
         }
 
     def _server(self, name: str) -> server.Server:
@@ -189,29 +167,32 @@ class Supervisor:
         ids = ', '.join(f'{guest.name}@{guest.project}' for guest in found)
         raise error.SandboxError(f'several guests are called {name}: {ids}')
 
-    async def _set_guest(self, order: channel.Message) -> None:
+    async def _set_guests(self, order: channel.Message) -> None:
         broker = self.servers.get('broker')
         if broker and broker.pid is None:
             # Without a broker, a guest can neither connect nor disconnect.
             raise error.SandboxError('start the broker first')
         heartbeat = order.get('heartbeat')
         await self._replace(
-            self._guest(order['name']).behaving(
-                fleet.Behaviour(order['behaviour']),
-                order.get('delay'),
-                None if heartbeat is None else fleet.heartbeat(heartbeat),
-                fleet.Status(order.get('status') or 'ACTIVE'),
-                fleet.ServerStatus(order.get('server') or 'ACTIVE'),
-            )
+            [
+                self._guest(name).behaving(
+                    fleet.Behaviour(order['behaviour']),
+                    order.get('delay'),
+                    None if heartbeat is None else fleet.heartbeat(heartbeat),
+                    fleet.Status(order.get('status') or 'ACTIVE'),
+                    fleet.ServerStatus(order.get('server') or 'ACTIVE'),
+                )
+                for name in order['names']
+            ]
         )
 
-    async def _replace(self, guest: fleet.Guest) -> None:
-        message = {'guest': dataclasses.asdict(guest)}
+    async def _replace(self, guests: list[fleet.Guest]) -> None:
+        message = {'guests': [dataclasses.asdict(guest) for guest in guests]}
         # A stopped host reads the guests when it starts.
         for host in (self._guests_host, self.servers['cloud']):
             if host.pid is not None:
                 await host.order(message)
-        self.guests[guest.id] = guest
+        self.guests |= {guest.id: guest for guest in guests}
         self.plan.save_fleet(self.guests)
 
     async def _set_nova(self, state: fleet.Nova) -> None:
@@ -251,9 +232,13 @@ class Supervisor:
             await self._set_broker(fleet.Broker.OK)
         await self._set_loss(0, 0)
         await self._set_nova(fleet.Nova.OK)
-        for id_, guest in self._original.items():
-            if guest != self.guests[id_]:
-                await self._replace(guest)
+        await self._replace(
+            [
+                guest
+                for guest in self._original.values()
+                if guest != self.guests[guest.id]
+            ]
+        )
         await self._prove()
 
     def _worker_state(self, pid: int) -> fleet.Worker:

@@ -36,7 +36,6 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any
 import uuid
 
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -204,13 +203,25 @@ class Trial:
             return reply
 
         instances = inventory.list_instances(fetch)
-        return Listing(instances, pages, time.monotonic() - began)
+        date = pages[0].headers.get('date', '')
+        return Listing(instances, date, time.monotonic() - began)
+
+    @property
+    def rows(self) -> list[inventory.Instance]:
+        """The rows of the live guests in the listing."""
+        rows = [
+            each for each in self.listing.instances if each.id in self.live
+        ]
+        if not rows:
+            raise NotTried('the listing has no guest that is well')
+        return rows
 
     def whole_listing(self) -> str:
         """The listing has every guest that was given."""
         listing = self.listing
         given = [*self.live, *([self.dead] if self.dead else [])]
-        missing = [guest for guest in given if guest not in listing.rows]
+        listed = {each.id for each in listing.instances}
+        missing = [guest for guest in given if guest not in listed]
         _hold(not missing, f'it lacks {" ".join(missing)}')
         return (
             f'{len(listing.instances)} instances in '
@@ -219,7 +230,7 @@ class Trial:
 
     def date(self) -> str:
         """The listing has a date, by which the age of heartbeats is known."""
-        date = self.listing.pages[0].headers.get('date', '')
+        date = self.listing.date
         now = datetime.datetime.now(datetime.UTC)
         try:
             off = now - email.utils.parsedate_to_datetime(date)
@@ -231,29 +242,26 @@ class Trial:
 
     def heartbeats(self) -> str:
         """Trove knows when it heard the agents of live guests last."""
-        rows = [
-            each for each in self.listing.instances if each.id in self.live
-        ]
-        if not rows:
-            raise NotTried('the listing has no guest that is well')
-        ages = [row.heartbeat_age for row in rows if row.is_fresh]
-        stale = [row.id for row in rows if not row.is_fresh]
+        ages = [row.heartbeat_age for row in self.rows if row.is_fresh]
+        stale = [row.id for row in self.rows if not row.is_fresh]
         _hold(not stale, f'no fresh one of {" ".join(stale)}')
         return f'at most {max(filter(None, [0.0, *ages])):.0f} s old'
 
     def fields(self) -> str:
         """The rows of live guests have what the output shows."""
-        rows = [self.listing.rows.get(guest, {}) for guest in self.live]
-        missing = {
-            '.'.join(keys)
-            for row in rows
-            for keys in (
-                *(('name',), ('status',), ('tenant_id',), ('server', 'id')),
-                *(('server', 'host'), ('server', 'status')),
-                *(('datastore', 'type'), ('datastore', 'version')),
-            )
-            if not isinstance(_field(row, keys), str)
-        }
+        missing = set()
+        for row in self.rows:
+            server = row.server or inventory.Server()
+            shown = {
+                'name': row.name,
+                'status': row.status,
+                'project': row.project_id,
+                'datastore': row.datastore,
+                'server': server.id,
+                'host': server.host,
+                'status of the server': server.status,
+            }
+            missing |= {name for name, value in shown.items() if not value}
         _hold(not missing, f'there is no {", ".join(sorted(missing))}')
         return 'name, status, project, datastore and version, server and host'
 
@@ -367,21 +375,11 @@ class Wait:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The instances, the pages that they stand in, and the seconds."""
+    """The instances, the Date of the first page, and the seconds."""
 
     instances: list[inventory.Instance]
-    pages: list[Reply]
+    date: str
     seconds: float
-
-    @functools.cached_property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The rows as Trove sends them, by ID."""
-        return {
-            row['id']: row
-            for page in self.pages
-            if page.status == 200
-            for row in page.json()['instances']
-        }
 
 
 CLAIMS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
@@ -412,13 +410,6 @@ def _hold(held: bool, seen: str) -> None:
 
 def _duration(seconds: float) -> str:
     return f'{seconds * 1e3:.0f} ms' if seconds < 1 else f'{seconds:.1f} s'
-
-
-def _field(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    value: Any = row
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _command(expected: int, guests: list[str]) -> str:

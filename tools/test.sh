@@ -41,12 +41,11 @@ check() {
     fi
 }
 
-# tests NAME: a suite of stestr, with its ten slowest tests.
+# tests NAME OPTION...: a suite of stestr, with its ten slowest tests.
 tests() {
     mkdir "$results/$1"
-    # Not all cores: each worker of the functional tests has a sandbox.
     stestr --test-path "./troveclient_rpcping/tests/$1" \
-        --repo-url "$results/$1" run --concurrency 2
+        --repo-url "$results/$1" run "${@:2}"
     stestr --repo-url "$results/$1" last --subunit >"$results/$1.subunit"
     stestr --repo-url "$results/$1" slowest
 }
@@ -71,7 +70,11 @@ for suite in "${suites[@]}"; do
             check docs sphinx-build -q -W -b html doc/source doc/build/html
             check man sphinx-build -q -W -b man doc/source doc/build/man
             ;;
-        unit | functional) tests "$suite" ;;
+        unit) tests unit ;;
+        functional)
+            tests functional \
+                --worker-file troveclient_rpcping/tests/functional/workers.yaml
+            ;;
     esac
     printf -- '-- %s: %s s\n' "$suite" $((SECONDS - started))
 done

@@ -15,6 +15,7 @@
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
 
 from collections.abc import Callable
+from collections.abc import Iterable
 import functools
 import random
 import sys
@@ -30,6 +31,7 @@ from trove.guestagent.datastore import manager
 
 from sandbox import channel
 from sandbox import fleet
+from sandbox import plan as plan_
 from sandbox.plane import instances
 
 # An agent runs in the machine of a tenant, and may attack the terminal of an
@@ -92,10 +94,25 @@ def _endpoint(guest: fleet.Guest) -> object:
             return _Answering()
 
 
+def _at_once(
+    act: Callable[[fleet.Guest], None], guests: Iterable[fleet.Guest]
+) -> None:
+    """Call a function for all guests: each call waits for the broker."""
+    for _ in eventlet.GreenPool(50).imap(act, list(guests)):
+        pass
+
+
 class Agents:
     """All agents of one sandbox, in this process."""
 
-    def __init__(self, guests: list[fleet.Guest]) -> None:
+    def __init__(self, plan: plan_.Plan) -> None:
+        guests = plan.load_fleet()
+        seeded = plan.file('trove.seeded')
+        if seeded.exists():
+            instances.update(guests)
+        else:
+            instances.create(guests)
+            seeded.touch()
         self._guests = {guest.id: guest for guest in guests}
         self._keys = instances.keys()
         self._servers: dict[str, oslo_messaging.RPCServer] = {}
@@ -105,22 +122,20 @@ class Agents:
 
     def start(self) -> None:
         """Start the agents that are alive, and the heartbeats."""
-        pool = eventlet.GreenPool(50)
-        for _ in pool.imap(self._start, list(self._guests.values())):
-            pass
+        _at_once(self._start, self._guests.values())
         eventlet.spawn(self._beat)
 
     def carry_out(self, order: channel.Message) -> channel.Message:
-        """Change the behaviour of one guest, or the share of lost pings."""
+        """Change the behaviour of guests, or the share of lost pings."""
         if 'loss' in order:
             self._loss = order['loss']
             self._random = random.Random(order['seed'])  # noqa: S311
             return {}
-        guest = fleet.Guest.from_json(order['guest'])
-        self._stop(guest)
-        self._guests[guest.id] = guest
-        instances.update([guest])
-        self._start(guest)
+        guests = [fleet.Guest.from_json(guest) for guest in order['guests']]
+        _at_once(self._stop, guests)
+        self._guests |= {guest.id: guest for guest in guests}
+        instances.update(guests)
+        _at_once(self._start, guests)
         return {}
 
     def _start(self, guest: fleet.Guest) -> None:

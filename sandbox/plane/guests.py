@@ -26,7 +26,6 @@ from trove.cmd import common
 from sandbox import channel
 from sandbox import plan as plan_
 from sandbox.plane import agents
-from sandbox.plane import instances
 
 
 def main(folder: str, orders: socket.socket) -> None:
@@ -36,14 +35,7 @@ def main(folder: str, orders: socket.socket) -> None:
     for name in ('trove.conf', 'guests.conf'):
         sys.argv += ['--config-file', str(plan.file(name))]
     common.initialize()
-    fleet = plan.load_fleet()
-    seeded = plan.file('trove.seeded')
-    if not seeded.exists():
-        instances.create(fleet)
-        seeded.touch()
-    else:
-        instances.update(fleet)
-    guests = agents.Agents(fleet)
+    guests = agents.Agents(plan)
     guests.start()
     orders.sendall(channel.encode({}))
     channel.serve(orders, guests.carry_out)

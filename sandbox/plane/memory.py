@@ -29,7 +29,6 @@ from trove.common import wsgi
 from sandbox import channel
 from sandbox import plan as plan_
 from sandbox.plane import agents
-from sandbox.plane import instances
 from sandbox.plane import memory_bus
 
 
@@ -43,14 +42,7 @@ def main(folder: str, orders: socket.socket) -> None:
     sys.argv = ['trove-api', '--config-file', str(plan.file('trove.conf'))]
     conf = common.initialize()
     cfg.set_api_config_defaults()
-    fleet = plan.load_fleet()
-    seeded = plan.file('trove.seeded')
-    if not seeded.exists():
-        instances.create(fleet)
-        seeded.touch()
-    else:
-        instances.update(fleet)
-    guests = agents.Agents(fleet)
+    guests = agents.Agents(plan)
     guests.start()
     launcher = wsgi.launch(
         'trove',

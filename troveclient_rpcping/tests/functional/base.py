@@ -10,60 +10,87 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The real ``openstack`` command against a real control plane."""
+"""The real ``openstack`` command against a real control plane.
+
+No test waits for a number of seconds: a busy machine would miss it. The tests
+wait for events, and pause a command that must not go on meanwhile.
+"""
 
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
+import enum
 import functools
 import json
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
 from typing import Any
-from typing import Self
+import unittest
+
+import fixtures
 
 from sandbox import rabbitmq
 from sandbox import Sandbox
 from troveclient_rpcping.tests import base
 
 PING = ('database', 'instance', 'rpc', 'ping')
+MONITOR = ('database', 'instance', 'rpc', 'monitor')
+PLUGIN = 'check_trove_guest_rpc'
+
+# Seconds after which a test gives up an event.
+LIMIT = 300
+
+needs_rabbitmq = unittest.skipUnless(
+    rabbitmq.installed(), 'RabbitMQ is not installed'
+)
 
 
-@functools.cache
-def shared_sandbox() -> Sandbox:
-    """Return the sandbox of this test process, and start it if needed.
+class Cloud(enum.Enum):
+    """The sandboxes of the tests, with their options.
 
-    Trove waits 2 s for an agent, not 15, and there is no rate limit in the
-    way. A test that breaks the sandbox repairs it at its end.
+    Trove waits 2 or 3 s for an agent, not 15.
     """
-    return _started(Sandbox(agent_timeout=2, rate_limit=1_000_000))
+
+    #: One guest of each kind, in memory.
+    SMALL = {'agent_timeout': 2}
+    #: 60 live guests beside these.
+    LARGE = {'agent_timeout': 2, 'guests': 60}
+    #: 40 live guests, on RabbitMQ.
+    BUS = {'transport': 'rabbit', 'guests': 40}
+    #: 24 live guests. Each worker serves one request at a time, as on most
+    #: clouds.
+    WSGI = {
+        'transport': 'rabbit',
+        'server': 'wsgi',
+        'workers': 3,
+        'guests': 24,
+    }
 
 
 @functools.cache
-def one_at_a_time_sandbox() -> Sandbox:
-    """Return the sandbox whose workers serve one request at a time."""
-    return _started(
-        Sandbox(
-            'rabbit',
-            server='wsgi',
-            workers=3,
-            agent_timeout=2,
-            rate_limit=1_000_000,
-        )
-    )
+def sandbox(cloud: Cloud) -> Sandbox:
+    """Return a sandbox of this test process, and start it if needed.
 
-
-def _started(sandbox: Sandbox) -> Sandbox:
-    sandbox.__enter__()
-    # If this process is killed, its sandboxes end with it.
-    atexit.register(sandbox.__exit__, None, None, None)
-    return sandbox
+    No rate limit is in the way. Each test undoes its faults. If this process
+    is killed, its sandboxes end with it.
+    """
+    options: dict[str, Any] = cloud.value
+    box = Sandbox(rate_limit=1_000_000, **options)
+    box.__enter__()
+    atexit.register(box.__exit__, None, None, None)
+    return box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,64 +101,150 @@ class Run:
     stdout: str
     stderr: str
 
-    @classmethod
-    def of(cls, process: subprocess.Popen[str]) -> Self:
-        """Wait for a command to end."""
-        stdout, stderr = process.communicate(timeout=300)
-        return cls(process.returncode, stdout, stderr)
-
     @property
     def rows(self) -> Any:
         """The output of ``-f json``."""
         return json.loads(self.stdout)
 
 
+def run(*command: str, **kwargs: Any) -> Run:
+    """Run a command to its end."""
+    kwargs = {'stdin': subprocess.DEVNULL, 'text': True, **kwargs}
+    done = subprocess.run(
+        command, capture_output=True, timeout=LIMIT, **kwargs
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def free_port() -> int:
+    """Return a port of loopback that was free a moment ago."""
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def program(name: str) -> str:
+    """Return the path of a program beside this Python, or on the PATH."""
+    beside = pathlib.Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    assert found, f'{name} is not installed'
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that runs. A test can read its output meanwhile.
+
+    :param process: the command.
+    :param out: the file with its stdout.
+    :param err: the file with its stderr.
+    :param asked: the number of pings that trove-api had got before the start.
+    """
+
+    process: subprocess.Popen[bytes]
+    out: pathlib.Path
+    err: pathlib.Path
+    asked: int
+
+    @property
+    def stdout(self) -> str:
+        """The stdout so far."""
+        return self.out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        """The stderr so far."""
+        return self.err.read_text()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Pause the command during the block."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
 class TestCase(base.TestCase):
-    """A test with the ``openstack`` command and a sandbox."""
+    """A test with the ``openstack`` command and a sandbox.
+
+    The end of the test undoes all faults of the sandbox.
+    """
+
+    cloud = Cloud.SMALL
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(self.sandbox.mend)
 
     @property
     def sandbox(self) -> Sandbox:
-        return shared_sandbox()
+        """The sandbox that all tests of this process with a cloud share."""
+        return sandbox(self.cloud)
 
     def id_of(self, name: str) -> str:
         """Return the ID of a guest of the sandbox."""
         return str(self.sandbox.guests[name].id)
 
-    def with_nova(self, state: str) -> None:
-        """Break Nova until the end of the test."""
-        self.sandbox.set_nova(state)
-        self.addCleanup(self.sandbox.set_nova, 'ok')
-
-    def with_guest(self, name: str, behaviour: str) -> None:
-        """Change the behaviour of a guest until the end of the test."""
-        before = self.sandbox.guests[name].behaviour
-        self.sandbox.set_guest(name, behaviour)
-        self.addCleanup(self.sandbox.set_guest, name, before)
-
-    def without(self, server: str) -> None:
-        """Kill a server, and start it at the end of the test."""
-        self.sandbox.kill(server)
-        self.addCleanup(self.sandbox.start, server)
+    def folder(self) -> pathlib.Path:
+        """Return a folder that is removed at the end."""
+        return pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
     def start(
-        self, *arguments: str, cloud: str = 'sandbox'
-    ) -> subprocess.Popen[str]:
-        """Start ``openstack``, and return while it runs."""
-        process = start_openstack(self.sandbox, *arguments, cloud=cloud)
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
+        self,
+        *arguments: str,
+        cloud: str = 'sandbox',
+        env: Mapping[str, str] | None = None,
+        name: str = 'openstack',
+    ) -> Command:
+        """Start ``openstack``, or another program, and return.
 
-    def finish(
-        self, process: subprocess.Popen[str], stderr: Sequence[str] = ()
-    ) -> Run:
-        """Wait for a command; an unexpected line on stderr fails the test.
-
-        :param stderr: a regular expression for each line, in order.
+        :param cloud: the user, as for :meth:`sandbox.Sandbox.env`.
         """
-        run = Run.of(process)
-        self.assert_lines(run.stderr.splitlines(), stderr)
+        folder = self.folder()
+        out, err = folder / 'stdout', folder / 'stderr'
+        asked = self.asked()
+        with out.open('wb') as stdout, err.open('wb') as stderr:
+            process = subprocess.Popen(
+                [program(name), *arguments],
+                env={**self.sandbox.env(cloud), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        self.addCleanup(process.wait)
+        # SIGKILL also ends a paused command.
+        self.addCleanup(process.kill)
+        return Command(process, out, err, asked)
+
+    def end(
+        self, command: Command, stderr: Sequence[str] | None = None
+    ) -> Run:
+        """Wait until a command ends. A traceback fails the test.
+
+        :param stderr: a regular expression for each line, in order. None
+            permits all lines.
+        """
+        status = command.process.wait(LIMIT)
+        run = Run(status, command.stdout, command.stderr)
+        self.assertNotIn('Traceback', run.stderr)
+        if stderr is not None:
+            self.assert_lines(run.stderr.splitlines(), stderr)
         return run
+
+    def openstack(
+        self, *arguments: str, stderr: Sequence[str] | None = (), **kwargs: Any
+    ) -> Run:
+        """Run ``openstack`` to its end; see :meth:`start` and :meth:`end`."""
+        return self.end(self.start(*arguments, **kwargs), stderr)
+
+    def sweep(self, *arguments: str, **kwargs: Any) -> Run:
+        """Run ``openstack`` to its end. The test looks at stderr itself."""
+        return self.openstack(*arguments, stderr=None, **kwargs)
+
+    def ping(self, *arguments: str, **kwargs: Any) -> Run:
+        """Run ``openstack database instance rpc ping -f json``."""
+        return self.openstack(*PING, '-f', 'json', *arguments, **kwargs)
 
     def assert_lines(
         self, lines: Sequence[str], expected: Sequence[str]
@@ -142,73 +255,48 @@ class TestCase(base.TestCase):
         ):
             self.fail(f'stderr is {lines}, and should match {list(expected)}')
 
-    def wait_until_asked(
-        self,
-        process: subprocess.Popen[str],
-        sandbox: Sandbox,
-        total: int,
-        instance_id: str = '',
-    ) -> None:
-        """Wait until :func:`asked` is ``total``, while a command runs."""
-        while asked(sandbox, instance_id) < total:
-            self.assertIsNone(process.poll(), 'the command has ended')
+    def assert_said(self, run: Run, expected: str) -> None:
+        """Check that a line on stderr matches a regular expression."""
+        if not any(
+            re.fullmatch(expected, line) for line in run.stderr.splitlines()
+        ):
+            self.fail(f'no line matches {expected}:\n{run.stderr[-4000:]}')
+
+    def assert_unknown(self, run: Run, advice: str) -> None:
+        """Check that the only guest is unknown, with this advice."""
+        self.assertEqual(['unknown'], [row['Verdict'] for row in run.rows])
+        self.assert_lines(
+            run.stderr.splitlines(), [f'Guest .* is unknown: {advice}']
+        )
+        self.assertEqual(1, run.status)
+
+    def assert_failed(self, run: Run, *stderr: str) -> None:
+        """Check that the command failed without a row."""
+        self.assertEqual((1, ''), (run.status, run.stdout))
+        self.assert_lines(run.stderr.splitlines(), stderr)
+
+    def wait_until(self, command: Command, true: Callable[[], bool]) -> None:
+        """Wait for an event while a command runs."""
+        end = time.monotonic() + LIMIT
+        while not true():
+            self.assertIsNone(command.process.poll(), command.stderr)
+            self.assertLess(time.monotonic(), end, command.stderr)
             time.sleep(0.05)
 
-    def openstack(
-        self,
-        *arguments: str,
-        stderr: Sequence[str] = (),
-        cloud: str = 'sandbox',
-    ) -> Run:
-        """Run ``openstack`` to its end."""
-        return self.finish(self.start(*arguments, cloud=cloud), stderr)
-
-    def ping(
-        self, *arguments: str, stderr: Sequence[str] = (), **kwargs: Any
-    ) -> Run:
-        """Run ``openstack database instance rpc ping -f json``."""
-        return self.openstack(
-            *PING, '-f', 'json', *arguments, stderr=stderr, **kwargs
+    def asked(self, instance_id: str = '') -> int:
+        """Return how many pings trove-api got, for one guest or for all."""
+        return self.sandbox.log('trove-api').count(
+            f'Sending RPC PING for a database instance {instance_id}'
         )
 
+    def wait_for_pings(self, command: Command, number: int) -> None:
+        """Wait until trove-api got N pings since the start of a command."""
+        total = command.asked + number
+        self.wait_until(command, lambda: self.asked() >= total)
 
-class OneAtATime(TestCase):
-    """Runs the tests of another class on :func:`one_at_a_time_sandbox`.
-
-    Put this before the other class.
-    """
-
-    @property
-    def sandbox(self) -> Sandbox:
-        if not rabbitmq.installed():
-            self.skipTest('RabbitMQ is not installed')
-        return one_at_a_time_sandbox()
-
-
-def asked(sandbox: Sandbox, instance_id: str = '') -> int:
-    """Return the number of pings that trove-api got, for one guest or all."""
-    return sandbox.log('trove-api').count(
-        f'Sending RPC PING for a database instance {instance_id}'
-    )
-
-
-def start_openstack(
-    sandbox: Sandbox, *arguments: str, cloud: str = 'sandbox'
-) -> subprocess.Popen[str]:
-    """Start ``openstack`` against a sandbox."""
-    return subprocess.Popen(
-        [program('openstack'), *arguments],
-        env=sandbox.env(cloud),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def program(name: str) -> str:
-    """Return the path of a program beside this Python, or on the PATH."""
-    beside = pathlib.Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    assert found, f'{name} is not installed'
-    return found
+    def wait_for_more_pings(
+        self, command: Command, number: int, instance_id: str = ''
+    ) -> None:
+        """Wait until trove-api got N pings more than now."""
+        total = self.asked(instance_id) + number
+        self.wait_until(command, lambda: self.asked(instance_id) >= total)

@@ -14,32 +14,15 @@
 
 import pathlib
 import re
-import subprocess
 
-from sandbox import rabbitmq
-from sandbox import Sandbox
 from troveclient_rpcping.tests.functional import base
 
 PROGRAM = pathlib.Path(__file__).parents[3] / 'tools' / 'acceptance.sh'
 
 
-class AcceptanceTest(base.TestCase):
-    def run_program(
-        self,
-        *argv: str,
-        sandbox: Sandbox | None = None,
-        cloud: str = 'sandbox',
-    ) -> base.Run:
-        process = subprocess.Popen(
-            [str(PROGRAM), *argv],
-            env=(sandbox or self.sandbox).env(cloud),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(process.kill)
-        return base.Run.of(process)
+class TestCase(base.TestCase):
+    def run_program(self, *argv: str) -> base.Run:
+        return base.run(str(PROGRAM), *argv, env=self.sandbox.env())
 
     def results(self, run: base.Run) -> dict[str, str]:
         """Return the result of each claim, by its text in the table."""
@@ -54,29 +37,24 @@ class AcceptanceTest(base.TestCase):
             )
         )
 
-    def assert_all_held(self, sandbox: Sandbox) -> None:
-        guests = sandbox.guests
+
+@base.needs_rabbitmq
+class AllHoldTest(TestCase):
+    cloud = base.Cloud.WSGI
+
+    def test_all_that_is_claimed_of_trove_holds(self) -> None:
+        """The dead guest holds one of three workers meanwhile."""
         run = self.run_program(
-            *(guests['db-healthy'].id, guests['db-clustered'].id),
-            *('--dead', guests['db-dead'].id),
+            *(self.id_of('db-healthy'), self.id_of('db-clustered')),
+            *('--dead', self.id_of('db-dead')),
             *('--member-cloud', 'sandbox-member'),
-            sandbox=sandbox,
         )
         self.assertEqual({'held'}, set(self.results(run).values()), run.stdout)
         self.assertEqual(17, len(self.results(run)))
         self.assertEqual(0, run.status)
 
-    def test_all_that_is_claimed_of_trove_holds_with_eventlet(self) -> None:
-        """The program gets a dead guest and the cloud of a member."""
-        self.assert_all_held(self.sandbox)
 
-    def test_all_that_is_claimed_of_trove_holds_with_wsgi(self) -> None:
-        """The dead guest holds one of two workers meanwhile."""
-        if not rabbitmq.installed():
-            self.skipTest('RabbitMQ is not installed')
-        with Sandbox('rabbit', server='wsgi', agent_timeout=3) as box:
-            self.assert_all_held(box)
-
+class FailureTest(TestCase):
     def test_what_does_not_hold_turns_the_row_and_the_exit_status(
         self,
     ) -> None:
@@ -108,7 +86,7 @@ class AcceptanceTest(base.TestCase):
     def test_without_a_login_nothing_is_tried(self) -> None:
         """The first row reports it, and the exit status is 1."""
         instance = self.id_of('db-healthy')
-        self.without('keystone')
+        self.sandbox.kill('keystone')
         run = self.run_program(instance)
         login, *others = self.results(run).values()
         self.assertEqual('DID NOT HOLD', login)
@@ -118,17 +96,14 @@ class AcceptanceTest(base.TestCase):
     def test_wrong_usage_is_a_line_that_says_what_is_wrong(self) -> None:
         """The exit status is 2, and there is no table."""
         guest = self.id_of('db-healthy')
-        for cloud, argv, words in (
-            ('sandbox', (), 'arguments are required: ID'),
-            ('sandbox', ('db-healthy',), 'is not the ID of an instance'),
-            ('sandbox', (guest, '--dead', guest), 'cannot be well and dead'),
-            ('nosuch', (guest,), 'Cloud nosuch was not found'),
+        for argv, words in (
+            (('db-healthy',), 'is not the ID of an instance'),
+            ((guest, '--dead', guest), 'cannot be well and dead'),
             (
-                'sandbox',
                 (guest, '--member-cloud', 'nosuch'),
                 'Cloud nosuch was not found',
             ),
         ):
-            run = self.run_program(*argv, cloud=cloud)
+            run = self.run_program(*argv)
             self.assertIn(words, run.stderr.splitlines()[-1])
             self.assertEqual((2, ''), (run.status, run.stdout))

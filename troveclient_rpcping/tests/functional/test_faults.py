@@ -16,14 +16,12 @@
 of these tests are in other modules.
 """
 
+import collections
 import os
 import re
 import signal
-import unittest
 
 from sandbox import probe
-from sandbox import rabbitmq
-from sandbox import Sandbox
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.functional import faults
 
@@ -34,43 +32,25 @@ UNREACHABLE_API = (
 )
 
 
-@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+@base.needs_rabbitmq
 class MiddleTest(faults.SweepTest):
     """A server fails in the middle of a sweep. Most of them come back."""
 
-    # Seconds that Trove waits for an agent, and that a slow agent takes. The
-    # tests break something between the ping and the answer of a slow agent.
-    agent_timeout = 6
-    delay = 5
-
-    @classmethod
-    def new_sandbox(cls) -> Sandbox:
-        return Sandbox(
-            'rabbit',
-            workers=3,
-            guests=60,
-            agent_timeout=cls.agent_timeout,
-            rate_limit=1_000_000,
-        )
-
-    def slow_guest(self) -> str:
-        """Make the first live guest slow, and return its ID."""
-        self.box.set_guest(self.live[0], 'slow', self.delay)
-        return self.live[0]
+    cloud = base.Cloud.BUS
 
     def test_a_broker_that_restarts_makes_no_live_guest_dead(self) -> None:
         """A guest whose answer was lost is pinged again."""
-        slow, dead = self.slow_guest(), self.id_of('db-dead')
-        before = self.asked(dead)
-        command = self.begin(
+        slow, dead = self.live[0], self.id_of('db-dead')
+        self.sandbox.set_guest(slow, 'slow', 2)
+        command = self.start(
             *(*base.PING, '-f', 'json', '--long'),
             *('--rate', '20', '--concurrency', '8', '--timeout', '600'),
             *(slow, dead, *self.live[1:]),
         )
         self.wait_for_pings(command, 10)
         with command.frozen():
-            self.box.kill('broker')
-            self.box.start('broker')
+            self.sandbox.kill('broker')
+            self.sandbox.start('broker')
             # Until an agent is connected again, nobody can reach it.
             self.wait_for_all_agents()
         run = self.end(command)
@@ -79,69 +59,53 @@ class MiddleTest(faults.SweepTest):
             | dict.fromkeys(self.live, 'reachable'),
             {row['ID']: row['Verdict'] for row in run.rows},
         )
-        self.assertGreater(self.asked(dead), before)
         # A line about lost pings may follow.
         self.assert_said(
             run,
-            '61 guests: 60 reachable, 1 unreachable, 0 error, 0 unknown .*',
+            '41 guests: 40 reachable, 1 unreachable, 0 error, 0 unknown .*',
         )
         self.assertEqual(3, run.status)
-
-    def test_a_broker_that_stops_ends_the_sweep(self) -> None:
-        """trove-api hangs; one timeout later the sweep ends."""
-        run = self.sweep_until(
-            lambda: self.box.kill('broker'),
-            # More than 20 s: Trove itself would have answered by then.
-            *('--concurrency', '8', '--timeout', '21'),
-        )
-        self.assert_ended_early(
-            run, 'timeout', 'check the message bus (RabbitMQ)'
-        )
-
-    def worker_of(self, instance_id: str) -> int:
-        """Return the PID of the worker that got the last ping of a guest."""
-        found = re.findall(
-            r'^\S+ \S+ (\d+) INFO .* Sending RPC PING for a database '
-            f'instance {instance_id}',
-            self.box.log('trove-api'),
-            re.MULTILINE,
-        )
-        return int(found[-1])
 
     def test_a_killed_worker_of_several_costs_what_it_had_in_hand(
         self,
     ) -> None:
         """Its guests are unknown; the other workers answer for the rest."""
-        slow = self.slow_guest()
-        before = self.asked(slow)
-        command = self.begin(
+        # The agents answer nothing, so each worker has pings in hand.
+        self.sandbox.freeze('guests')
+        begin = len(self.sandbox.log('trove-api'))
+        command = self.start(
             *(*base.PING, '-f', 'json', '--long'),
             *('--rate', '20', '--concurrency', '16', *self.live),
         )
-        self.wait_until(command, lambda: self.asked(slow) > before)
-        # At once: the slow agent answers soon.
-        os.kill(self.worker_of(slow), signal.SIGKILL)
+        self.wait_until(command, lambda: self.busiest(begin)[1] > 6)
+        os.kill(self.busiest(begin)[0], signal.SIGKILL)
+        self.sandbox.thaw('guests')
         run = self.end(command)
         self.assertEqual(self.live, [row['ID'] for row in run.rows])
-        first, *others = ((row['Verdict'], row['Reason']) for row in run.rows)
-        self.assertEqual(('unknown', 'connection'), first)
-        lost = [other for other in others if other != ('reachable', '')]
-        self.assertLess(len(lost), 16)
-        self.assertEqual(set(), set(lost) - {('unknown', 'connection')})
-        self.assert_lines(
-            run.stderr.splitlines(),
-            [
-                f'60 guests: {59 - len(lost)} reachable, .*',
-                f'{1 + len(lost)} of 60 guests: {UNREACHABLE_API}',
-            ],
-        )
+        found = [(row['Verdict'], row['Reason']) for row in run.rows]
+        lost = found.count(('unknown', 'connection'))
+        self.assertIn(lost, range(1, 17))
+        self.assertEqual(40 - lost, found.count(('reachable', '')))
+        self.assert_said(run, f'{lost} of 40 guests: {UNREACHABLE_API}')
         self.assertEqual(1, run.status)
+
+    def busiest(self, begin: int) -> tuple[int, int]:
+        """Return the PID of the worker with the most pings, and their number.
+
+        :param begin: the position in the log of trove-api to begin at.
+        """
+        pids = re.findall(
+            r' (\d+) INFO .* Sending RPC PING ',
+            self.sandbox.log('trove-api')[begin:],
+        )
+        found = collections.Counter(map(int, pids)).most_common(1)
+        return found[0] if found else (0, 0)
 
     def test_an_api_that_restarts_costs_who_was_asked_meanwhile(self) -> None:
         """The sweep goes on, and the other guests are reachable."""
         run = self.sweep_across(
-            lambda: self.box.kill('trove-api'),
-            lambda: self.box.start('trove-api'),
+            lambda: self.sandbox.kill('trove-api'),
+            lambda: self.sandbox.start('trove-api'),
             '(?!HTTP)',
         )
         self.assert_gap(run, 'connection', UNREACHABLE_API)
@@ -149,8 +113,8 @@ class MiddleTest(faults.SweepTest):
     def test_a_nova_that_breaks_for_a_while_blames_no_guest(self) -> None:
         """Trove answers 400, as for a dead guest."""
         run = self.sweep_across(
-            lambda: self.box.set_nova('broken'),
-            lambda: self.box.set_nova('ok'),
+            lambda: self.sandbox.set_nova('broken'),
+            lambda: self.sandbox.set_nova('ok'),
             'HTTP 400',
         )
         self.assert_gap(
@@ -163,8 +127,8 @@ class MiddleTest(faults.SweepTest):
     def test_a_nova_that_is_gone_for_a_while_blames_no_guest(self) -> None:
         """Trove answers 500 when it cannot connect."""
         run = self.sweep_across(
-            lambda: self.box.kill('cloud'),
-            lambda: self.box.start('cloud'),
+            lambda: self.sandbox.kill('cloud'),
+            lambda: self.sandbox.start('cloud'),
             'HTTP 500',
         )
         self.assert_gap(
@@ -176,7 +140,7 @@ class MiddleTest(faults.SweepTest):
 
     def test_without_keystone_a_sweep_goes_on(self) -> None:
         """trove-api knows the token, and does not ask Keystone again."""
-        command = self.begin(
+        command = self.start(
             *(*base.PING, '-f', 'json', '--rate', '20'),
             # One connection has one worker, which has seen the token by then.
             # A worker that has not seen the token answers 503.
@@ -184,7 +148,7 @@ class MiddleTest(faults.SweepTest):
         )
         self.wait_for_pings(command, 30)
         with command.frozen():
-            self.box.kill('keystone')
+            self.sandbox.kill('keystone')
         run = self.end(command)
         self.assertEqual(
             dict.fromkeys(self.live, 'reachable'),
@@ -194,24 +158,25 @@ class MiddleTest(faults.SweepTest):
 
     def test_the_monitor_outlives_a_broker(self) -> None:
         """It reports the control plane, and no guest."""
-        command = self.begin(
-            *('database', 'instance', 'rpc', 'monitor'),
+        self.addCleanup(self.wait_for_all_agents)
+        command = self.start(
+            *base.MONITOR,
             # Trove waits longer for an agent that is not back yet.
             *('--interval', '0.5', '--timeout', '3', '-q', *self.live[:6]),
         )
         self.wait_for_pings(command, 12)
-        self.box.kill('broker')
+        self.sandbox.kill('broker')
         self.wait_until(command, lambda: 'ok -> failing' in command.stdout)
-        self.box.start('broker')
+        self.sandbox.start('broker')
         self.wait_until(
             command,
             lambda: bool(re.search(r'failing -> ok.*\n\Z', command.stdout)),
         )
         command.process.terminate()
-        run = self.end(command)
+        run = self.end(command, [])
         for line in run.stdout.splitlines():
             self.assertRegex(line, r'^\S+ control plane (ok|failing) -> ')
-        self.assertEqual((143, ''), (run.status, run.stderr))
+        self.assertEqual(143, run.status)
 
 
 class BeginningTest(base.TestCase):
@@ -225,7 +190,7 @@ class BeginningTest(base.TestCase):
         token, project = probe.login(
             plan.auth_url, 'admin', plan.passwords.admin, 'admin'
         )
-        self.without('keystone')
+        self.sandbox.kill('keystone')
         # A restart clears its cache of tokens.
         self.sandbox.kill('trove-api')
         self.sandbox.start('trove-api')
@@ -267,7 +232,7 @@ class BeginningTest(base.TestCase):
 
     def test_a_broken_nova_leaves_no_listing(self) -> None:
         """The error names Nova."""
-        self.with_nova('broken')
+        self.sandbox.set_nova('broken')
         run = self.ping(
             '--all',
             stderr=[

@@ -73,14 +73,14 @@ class FixtureTest(base.TestCase):
 
     def test_a_broken_nova(self) -> None:
         """The reply has the words of Nova."""
-        self.with_nova('broken')
+        self.sandbox.set_nova('broken')
         real = self.real('db-healthy')
         self.assertRegex(real.fault or '', r'\(HTTP 500\)')
         self.assert_alike(fixture.compute_error(real.fault or ''), real)
 
     def test_something_unforeseen(self) -> None:
         """Only the number in the text differs."""
-        self.without('cloud')
+        self.sandbox.kill('cloud')
         real, expected = self.real('db-healthy'), fixture.api_error()
         self.assertEqual(expected.status, real.status)
         self.assertEqual(

@@ -12,16 +12,13 @@
 
 """Faults between the client and the control plane: TLS, HAProxy, proxies."""
 
-import pathlib
 import re
 from typing import Any
 import unittest
 import urllib.parse
 
-import fixtures
 import trustme
 
-from sandbox import Sandbox
 from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.functional import faults
@@ -35,7 +32,7 @@ ANSWERED_IN_ITS_PLACE = (
 )
 
 
-def assert_fleet(test: faults.FaultTest, run: base.Run) -> None:
+def assert_fleet(test: base.TestCase, run: base.Run) -> None:
     """Check the verdicts of the default fleet."""
     test.assertEqual(
         test_sweep.FLEET, {row['Name']: row['Verdict'] for row in run.rows}
@@ -49,15 +46,11 @@ def assert_fleet(test: faults.FaultTest, run: base.Run) -> None:
 class HAProxyTest(faults.SweepTest):
     """HAProxy is in front of Trove, and has its own replies."""
 
-    @classmethod
-    def new_sandbox(cls) -> Sandbox:
-        return Sandbox(guests=60, agent_timeout=2, rate_limit=1_000_000)
-
     def front(self, **kwargs: Any) -> gateways.HAProxy:
         """Start HAProxy, and name it in the catalog."""
-        servers = {'trove': self.box.plan.ports.trove}
+        servers = {'trove': self.sandbox.plan.ports.trove}
         proxy = self.useFixture(gateways.HAProxy(servers, **kwargs))
-        self.useFixture(gateways.Catalog(self.box, proxy.urls['trove']))
+        self.useFixture(gateways.Catalog(self.sandbox, proxy.urls['trove']))
         return proxy
 
     def test_its_error_pages_say_nothing_of_a_guest(self) -> None:
@@ -81,7 +74,7 @@ class HAProxyTest(faults.SweepTest):
                 'backend nobody',
                 f'    server x 127.0.0.1:{nothing.port}',
                 'backend hasty',
-                f'    server x 127.0.0.1:{self.box.plan.ports.trove}',
+                f'    server x 127.0.0.1:{self.sandbox.plan.ports.trove}',
                 # Trove waits longer for a dead guest.
                 '    timeout server 100ms',
             ],
@@ -145,8 +138,8 @@ class HAProxyTest(faults.SweepTest):
         """HAProxy answers 503 meanwhile; the sweep goes on."""
         self.front()
         run = self.sweep_across(
-            lambda: self.box.kill('trove-api'),
-            lambda: self.box.start('trove-api'),
+            lambda: self.sandbox.kill('trove-api'),
+            lambda: self.sandbox.start('trove-api'),
             'HTTP 503',
         )
         self.assert_gap(run, 'gateway', ANSWERED_IN_ITS_PLACE)
@@ -154,7 +147,7 @@ class HAProxyTest(faults.SweepTest):
     def test_without_an_api_behind_it_nothing_is_listed(self) -> None:
         """The command pings no guest."""
         self.front()
-        self.without('trove-api')
+        self.sandbox.kill('trove-api')
         self.assert_failed(
             self.sweep(*base.PING, '--all'),
             'The instances could not be listed: HTTP 503.*',
@@ -162,12 +155,12 @@ class HAProxyTest(faults.SweepTest):
 
 
 @unittest.skipUnless(gateways.haproxy(), 'HAProxy is not installed')
-class TLSTest(faults.FaultTest):
+class TLSTest(base.TestCase):
     """The control plane speaks TLS, with certificates of a private CA."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.files = self.folder()
         self.authority = trustme.CA()
         self.bundle = self.file('ca.pem', self.authority.cert_pem)
         server = self.authority.issue_cert(gateways.LOOPBACK)
@@ -176,7 +169,7 @@ class TLSTest(faults.FaultTest):
         )
 
     def file(self, name: str, blob: trustme.Blob) -> str:
-        path = self.folder / name
+        path = self.files / name
         blob.write_to_path(str(path))
         return str(path)
 
@@ -313,7 +306,7 @@ class TLSTest(faults.FaultTest):
         )
 
 
-class ForwardProxyTest(faults.FaultTest):
+class ForwardProxyTest(base.TestCase):
     """An HTTP proxy is between the client and the control plane."""
 
     def test_a_proxy_that_fetches_changes_no_verdict(self) -> None:

@@ -28,36 +28,35 @@ import fixtures
 
 from troveclient_rpcping.tests.functional import base
 
-MONITOR = ('database', 'instance', 'rpc', 'monitor')
+MONITOR = base.MONITOR
 # Seconds after which a monitor without output is broken.
-LONG = 180.0
+LONG = float(base.LIMIT)
 WATCHING = 'Watching 9 guests: 6 reachable, 1 unreachable, 1 error, 1 unknown'
 
 
 class TestCase(base.TestCase):
     def watch(self, *arguments: str, interval: str = '1') -> None:
         """Start the monitor."""
-        self.process = self.start(*MONITOR, '--interval', interval, *arguments)
-        # Without this, the read of a line might never end.
-        timer = threading.Timer(LONG, self.process.kill)
-        timer.start()
-        self.addCleanup(timer.cancel)
+        self.command = self.start(*MONITOR, '--interval', interval, *arguments)
+        self.read = 0
 
     def line(self) -> str:
         """Return the next line that the monitor prints."""
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        self.assertNotEqual('', line, 'the monitor has ended')
-        return line.rstrip('\n')
+        self.wait_until(
+            self.command,
+            lambda: self.command.stdout.count('\n') > self.read,
+        )
+        self.read += 1
+        return self.command.stdout.split('\n')[self.read - 1]
 
     def first_lines(self) -> list[str]:
         """Return the first lines about the fleet."""
         return [self.line() for _ in range(3)]
 
-    def end(self, *stderr: str) -> None:
+    def terminate(self, *stderr: str) -> base.Run:
         """Terminate the monitor."""
-        self.process.send_signal(signal.SIGTERM)
-        run = base.Run.of(self.process)
+        self.command.process.terminate()
+        run = self.end(self.command)
         lines = [
             line
             for line in run.stderr.splitlines()
@@ -66,10 +65,7 @@ class TestCase(base.TestCase):
         ]
         self.assert_lines(lines, stderr)
         self.assertEqual(143, run.status)
-
-    def wait_for_pings(self, number: int) -> None:
-        total = base.asked(self.sandbox) + number
-        self.wait_until_asked(self.process, self.sandbox, total)
+        return run
 
 
 class ChangeTest(TestCase):
@@ -87,7 +83,7 @@ class ChangeTest(TestCase):
             self.assertRegex(
                 line, rf'{stamp} \S+ new -> (un\w+|error)( \(.+\))? "{name}"'
             )
-        self.with_guest('db-healthy', 'dead')
+        self.sandbox.set_guest('db-healthy', 'dead')
         self.assertRegex(
             self.line(),
             rf'{stamp} {self.id_of("db-healthy")} reachable -> unreachable '
@@ -98,29 +94,21 @@ class ChangeTest(TestCase):
             self.line(),
             rf'{stamp} \S+ unreachable -> reachable after \w+ "db-healthy"',
         )
-        self.end(WATCHING)
+        self.terminate(WATCHING)
 
     def test_a_guest_is_not_down_because_the_api_was(self) -> None:
         """The monitor reports the fault of the control plane, and its end."""
         self.watch('--all')
         self.first_lines()
         self.sandbox.kill('trove-api')
-        try:
-            self.assertRegex(
-                self.line(), r'\S+ control plane ok -> failing \(.*'
-            )
-        finally:
-            self.sandbox.start('trove-api')
+        self.assertRegex(self.line(), r'\S+ control plane ok -> failing \(.*')
+        self.sandbox.start('trove-api')
         self.assertRegex(
             self.line(), r'\S+ control plane failing -> ok after \w+'
         )
-        self.wait_for_pings(9)
-        self.process.send_signal(signal.SIGTERM)
-        self.assertEqual('', base.Run.of(self.process).stdout)
-
-
-class OneAtATimeTest(base.OneAtATime, ChangeTest):
-    """The same where each worker serves one request at a time."""
+        self.wait_for_more_pings(self.command, 9)
+        run = self.terminate(WATCHING)
+        self.assertEqual(self.read, run.stdout.count('\n'))
 
 
 class MonitorTest(TestCase):
@@ -131,11 +119,10 @@ class MonitorTest(TestCase):
         # The dead guest takes 2 s.
         self.watch('db-dead', 'db-healthy')
         self.line()
-        self.wait_for_pings(6)
-        self.process.send_signal(signal.SIGTERM)
-        run = base.Run.of(self.process)
-        self.assert_lines(
-            run.stderr.splitlines(),
+        self.wait_for_more_pings(self.command, 6)
+        self.command.process.terminate()
+        self.end(
+            self.command,
             [
                 'Watching 2 guests: .*',
                 'A sweep took .*, longer than --interval 1: the next one .*',
@@ -148,37 +135,36 @@ class MonitorTest(TestCase):
             'db-healthy', 'db-clustered', '--json', '-q', interval='0.2'
         )
         # Wait until the monitor is between its sweeps.
-        self.wait_for_pings(4)
-        self.with_guest('db-healthy', 'dead')
+        self.wait_for_more_pings(self.command, 4)
+        self.sandbox.set_guest('db-healthy', 'dead')
         event = json.loads(self.line())
         self.assertEqual(
             ('guest', 'db-healthy', 'reachable', 'unreachable'),
             tuple(event[key] for key in ('event', 'name', 'from', 'to')),
         )
         self.assertEqual('agent-timeout', event['reason'])
-        self.end()
+        self.terminate()
 
     def test_neither_a_hangup_nor_a_broken_nova_ends_it(self) -> None:
         """The monitor goes on, and reports the control plane."""
         self.watch('db-healthy', interval='0.2')
-        self.wait_for_pings(1)
-        self.process.send_signal(signal.SIGHUP)
-        self.with_nova('broken')
+        self.wait_for_more_pings(self.command, 1)
+        self.command.process.send_signal(signal.SIGHUP)
+        self.sandbox.set_nova('broken')
         self.assertRegex(
             self.line(), r'ok -> failing \((no sweep|.*compute-error).*'
         )
         self.sandbox.set_nova('ok')
         self.assertIn('failing -> ok', self.line())
-        self.end('Watching 1 guest: .*')
+        self.terminate('Watching 1 guest: .*')
 
     def test_the_metrics_are_served_and_written(self) -> None:
         """The port and the file have the same metrics."""
-        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        file = folder / 'trove.prom'
-        port = free_port()
+        file = self.folder() / 'trove.prom'
+        port = base.free_port()
         self.watch('--all', '--listen', str(port), '--textfile', str(file))
         self.first_lines()
-        self.wait_for_pings(9)
+        self.wait_for_more_pings(self.command, 9)
         with urllib.request.urlopen(
             f'http://127.0.0.1:{port}/metrics', timeout=LONG
         ) as reply:
@@ -190,11 +176,11 @@ class MonitorTest(TestCase):
                 text,
             )
             self.assertIn('trove_guest_rpc_guests{verdict="error"} 1.0', text)
-        self.process.terminate()
 
     def test_what_keeps_it_from_beginning_ends_it(self) -> None:
         """The error is one line, and the exit status is 1."""
-        port = self.useFixture(Listener()).port
+        taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
+        port = taken.getsockname()[1]
         for arguments, words in (
             (('--all', '--listen', str(port)), 'Cannot listen .*'),
             (
@@ -203,10 +189,8 @@ class MonitorTest(TestCase):
             ),
             (('--all', '--status', 'NONE'), r'No instance fits\. .*'),
         ):
-            run = base.Run.of(self.start(*MONITOR, *arguments))
-            self.assert_lines(run.stderr.splitlines(), [words])
+            run = self.openstack(*MONITOR, *arguments, stderr=[words])
             self.assertEqual(1, run.status)
-            self.assertNotIn('Traceback', run.stderr)
 
     def test_systemd_learns_when_the_first_sweep_ended(self) -> None:
         """READY has the result; later the monitor reports its end."""
@@ -217,21 +201,19 @@ class MonitorTest(TestCase):
         self.assertRegex(
             reports[1], r'\AREADY=1\nWATCHDOG=1\nSTATUS=9 guests: .*\Z'
         )
-        self.process.send_signal(signal.SIGTERM)
+        self.command.process.terminate()
         while (report := socket_.recv(4096)) != b'STOPPING=1':
             self.assertIn(b'WATCHDOG=1', report)
 
     def test_refused_credentials_end_it_with_one_line(self) -> None:
         """The monitor ends after the third refusal."""
         socket_ = self.systemd()
-        process = self.start(
+        run = self.openstack(
             *('--os-password', 'old', *MONITOR, '--all', '-q'),
-            *('--listen', str(free_port()), '--interval', '0.1'),
-        )
-        run = base.Run.of(process)
-        self.assert_lines(
-            run.stderr.splitlines(),
-            [r'No login: .* refuses these credentials \(HTTP 401\)\. .*'],
+            *('--listen', str(base.free_port()), '--interval', '0.1'),
+            stderr=[
+                r'No login: .* refuses these credentials \(HTTP 401\)\. .*'
+            ],
         )
         self.assertEqual(1, run.status)
         socket_.setblocking(False)
@@ -243,8 +225,7 @@ class MonitorTest(TestCase):
 
     def systemd(self) -> socket.socket:
         """Listen as systemd does, for all commands of this test."""
-        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        address = str(folder / 'notify')
+        address = str(self.folder() / 'notify')
         ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(ours.close)
         ours.bind(address)
@@ -281,22 +262,12 @@ class MonitorTest(TestCase):
             shown += os.read(ours, 65536)
         self.assertEqual(130, process.wait(LONG))
 
-    def test_a_reader_that_ends_ends_it_quietly(self) -> None:
-        """``| head`` is such a reader."""
-        process = self.start(*MONITOR, 'db-dead')
-        assert process.stdout
-        process.stdout.close()
-        assert process.stderr
-        self.assertEqual('', process.stderr.read())
-        self.assertEqual(141, process.wait(LONG))
-
     def test_it_outlives_its_terminal_for_its_metrics(self) -> None:
         """Without metrics it ends with its terminal."""
-        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        metrics = ('--textfile', str(folder / 'trove.prom'))
+        metrics = ('--textfile', str(self.folder() / 'trove.prom'))
         for arguments, status in ((metrics, 143), ((), 1)):
             ours, theirs = pty.openpty()
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *(base.program('openstack'), *MONITOR, 'db-healthy'),
                     *('--interval', '0.2', *arguments),
@@ -305,32 +276,33 @@ class MonitorTest(TestCase):
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,
-                text=True,
             )
             os.close(theirs)
-            self.addCleanup(self.process.wait)
-            self.addCleanup(self.process.kill)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
             ended = threading.Event()
             reader = threading.Thread(target=drain, args=(ours, ended))
             reader.start()
-            self.wait_for_pings(2)
+            nothing = pathlib.Path(os.devnull)
+            command = base.Command(process, nothing, nothing, 0)
+            self.wait_for_more_pings(command, 2)
             # A terminal does not close while it is read.
             ended.set()
             reader.join()
             os.close(ours)
             if arguments:
-                self.wait_for_pings(5)
-                self.process.terminate()
-            self.assertEqual(status, self.process.wait(LONG))
+                self.wait_for_more_pings(command, 5)
+                process.terminate()
+            self.assertEqual(status, process.wait(LONG))
 
-
-class Listener(fixtures.Fixture):
-    """A port on loopback on which somebody listens."""
-
-    def _setUp(self) -> None:
-        listener = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listener.close)
-        self.port = listener.getsockname()[1]
+    def test_a_reader_that_ends_ends_it_quietly(self) -> None:
+        """``| head`` is such a reader."""
+        monitor = ' '.join([base.program('openstack'), *MONITOR])
+        run = base.run(
+            *('bash', '-c', f'{monitor} db-dead | :; exit ${{PIPESTATUS[0]}}'),
+            env=self.sandbox.env(),
+        )
+        self.assertEqual((141, ''), (run.status, run.stderr))
 
 
 def drain(terminal: int, ended: threading.Event) -> None:
@@ -338,8 +310,3 @@ def drain(terminal: int, ended: threading.Event) -> None:
     while not ended.is_set():
         if select.select([terminal], [], [], 0.05)[0]:
             os.read(terminal, 65536)
-
-
-def free_port() -> int:
-    with Listener() as listener:
-        return int(listener.port)

@@ -22,7 +22,6 @@ import json
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -45,8 +44,6 @@ RULES_TEST = ROOT / 'contrib/prometheus/alerts_test.yaml'
 CONFIG = ROOT / 'contrib/prometheus/prometheus.yaml'
 DASHBOARD = ROOT / 'contrib/grafana/trove-guest-rpc.json'
 UNIT = ROOT / 'contrib/systemd/trove-guest-rpc-monitor.service'
-
-MONITOR = ('database', 'instance', 'rpc', 'monitor')
 
 # Seconds after which a test gives up an event.
 LONG = 120.0
@@ -81,11 +78,6 @@ def run(*command: str, text: str | None = None) -> str:
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=LONG) as reply:  # noqa: S310
         return str(reply.read().decode())
-
-
-def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def dashboard_queries() -> dict[str, str]:
@@ -194,7 +186,7 @@ class NodeExporterTest(testtools.TestCase):
             metrics.failed(ended=1.0, seconds=1.0)
             metrics.write(file)
             written |= series(file.read_text())
-        port = free_port()
+        port = base.free_port()
         process = subprocess.Popen(
             [
                 'prometheus-node-exporter',
@@ -250,9 +242,9 @@ class TestCase(base.TestCase):
 
     def start_monitor(self) -> int:
         """Start the monitor; return its port after the first sweep."""
-        port = free_port()
+        port = base.free_port()
         self.start(
-            *(*MONITOR, '--all', '--interval', '1'),
+            *(*base.MONITOR, '--all', '--interval', '1'),
             *('--listen', f'127.0.0.1:{port}'),
         )
         self.wait_for(
@@ -271,7 +263,7 @@ class PrometheusTest(TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.files = self.folder()
 
     def start_prometheus(self, target: int) -> str:
         """Start Prometheus with the files that users copy; return its URL.
@@ -279,18 +271,18 @@ class PrometheusTest(TestCase):
         Only the intervals differ.
         """
         rules = re.sub(r'for: \d+m', 'for: 3s', RULES.read_text())
-        (self.folder / RULES.name).write_text(rules)
+        (self.files / RULES.name).write_text(rules)
         config = CONFIG.read_text().replace('9877', str(target))
         config = config.replace('scrape_interval: 30s', 'scrape_interval: 1s')
         config += 'global:\n  evaluation_interval: 1s\n'
-        (self.folder / CONFIG.name).write_text(config)
-        port = free_port()
-        with (self.folder / 'log').open('wb') as log:
+        (self.files / CONFIG.name).write_text(config)
+        port = base.free_port()
+        with (self.files / 'log').open('wb') as log:
             process = subprocess.Popen(
                 [
                     'prometheus',
-                    f'--config.file={self.folder / CONFIG.name}',
-                    f'--storage.tsdb.path={self.folder / "data"}',
+                    f'--config.file={self.files / CONFIG.name}',
+                    f'--storage.tsdb.path={self.files / "data"}',
                     f'--web.listen-address=127.0.0.1:{port}',
                     '--log.level=warn',
                 ],
@@ -329,7 +321,6 @@ class PrometheusTest(TestCase):
         bad = {'db-dead', 'db-failing'}
         self.wait_for('alerts', lambda: self.firing() == bad)
 
-        self.addCleanup(self.sandbox.set_guest, 'db-healthy', 'answering')
         self.sandbox.set_guest('db-healthy', 'dead')
         self.wait_for('alert', lambda: self.firing() == bad | {'db-healthy'})
         self.sandbox.set_guest('db-healthy', 'answering')
@@ -340,7 +331,7 @@ class PrometheusTest(TestCase):
         self.url = self.start_prometheus(self.start_monitor())
         self.wait_for('scrape', lambda: self.query('trove_guest_rpc_up == 0'))
         # Without Nova, Trove lists no instances.
-        self.with_nova('broken')
+        self.sandbox.set_nova('broken')
         failed = 'trove_guest_rpc_sweeps_total{outcome="failed"} > 0'
         self.wait_for('failed sweep', lambda: self.query(failed))
         self.assertEqual([], self.query('trove_guest_rpc_up'))

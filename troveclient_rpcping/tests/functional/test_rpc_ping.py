@@ -17,27 +17,19 @@ import csv
 import io
 import json
 import signal
-import subprocess
 import sys
-import time
 from typing import Any
 import urllib.parse
 import uuid
 
 import yaml
 
-from sandbox import Sandbox
 from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
-from troveclient_rpcping.tests.functional import faults
 
 UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 REQUEST = rf' \(request ID req-{UUID}(, name "[\w-]+")?\)'
 NOBODY = '00000000-0000-0000-0000-000000000000'
-ONE_UP_ONE_DOWN = (
-    r'2 guests: 1 reachable, 1 unreachable, 0 error, 0 unknown in .* s '
-    r'\(RTT p50 .*, p95 .*, max .*\)'
-)
 
 
 class TableOfFactsTest(base.TestCase):
@@ -67,7 +59,6 @@ class TableOfFactsTest(base.TestCase):
 
     def test_a_guest_that_is_stopped_turns_unreachable_and_back(self) -> None:
         """Each ping reports the present state of the guest."""
-        self.addCleanup(self.sandbox.set_guest, 'db-healthy', 'answering')
         self.sandbox.set_guest('db-healthy', 'dead')
         self.assert_pinged(
             'db-healthy',
@@ -105,7 +96,7 @@ class TableOfFactsTest(base.TestCase):
 
     def test_a_broken_nova_leaves_the_guest_unknown(self) -> None:
         """400: Trove did not ask the guest, and the exit status is 1."""
-        self.with_nova('broken')
+        self.sandbox.set_nova('broken')
         self.assert_pinged(
             self.id_of('db-healthy'),
             1,
@@ -128,7 +119,7 @@ class TableOfFactsTest(base.TestCase):
         self,
     ) -> None:
         """422: the guest was well a moment ago."""
-        self.with_nova('missing')
+        self.sandbox.set_nova('missing')
         self.assert_pinged(
             self.id_of('db-healthy'),
             1,
@@ -138,7 +129,7 @@ class TableOfFactsTest(base.TestCase):
 
     def test_a_failing_api_leaves_the_guest_unknown(self) -> None:
         """500: Trove cannot even connect to Nova."""
-        self.without('cloud')
+        self.sandbox.kill('cloud')
         self.assert_pinged(
             self.id_of('db-healthy'),
             1,
@@ -196,7 +187,7 @@ class TableOfFactsTest(base.TestCase):
     def test_a_killed_api_leaves_the_guest_unknown(self) -> None:
         """A refused connection proves nothing about the guest."""
         instance = self.id_of('db-healthy')
-        self.without('trove-api')
+        self.sandbox.kill('trove-api')
         self.assert_pinged(
             instance,
             1,
@@ -206,44 +197,12 @@ class TableOfFactsTest(base.TestCase):
 
     def test_a_keystone_that_is_gone_is_said(self) -> None:
         """Without a login there are no rows, and the exit status is 1."""
-        self.without('keystone')
+        self.sandbox.kill('keystone')
         run = self.ping(
             self.id_of('db-healthy'),
             stderr=['No login: .* cannot be reached: Connection refused.*'],
         )
         self.assertEqual((1, ''), (run.status, run.stdout))
-
-
-class ListingInterruptedTest(base.TestCase):
-    """A signal before the first ping: no rows, and no traceback."""
-
-    def interrupt(self, number: int) -> base.Run:
-        def silent(request: http.Request) -> None:
-            server.done.wait()
-
-        server = self.serve(silent)
-        process = self.start(
-            *('--os-auth-type', 'admin_token', '--os-token', 'secret'),
-            *('--os-endpoint', server.url),
-            *base.PING,
-            '--all',
-            cloud='',
-        )
-        while not server.requests:
-            self.assertIsNone(process.poll())
-            time.sleep(0.01)
-        process.send_signal(number)
-        return self.finish(process)
-
-    def test_ctrl_c_while_listing_is_quiet(self) -> None:
-        """The exit status is 130."""
-        run = self.interrupt(signal.SIGINT)
-        self.assertEqual((130, ''), (run.status, run.stdout))
-
-    def test_sigterm_while_listing_is_quiet(self) -> None:
-        """The exit status is 143."""
-        run = self.interrupt(signal.SIGTERM)
-        self.assertEqual((143, ''), (run.status, run.stdout))
 
 
 class LookupTest(base.TestCase):
@@ -270,20 +229,6 @@ class LookupTest(base.TestCase):
         for twin in twins:
             self.assertIn(twin, run.stderr)
 
-    def test_names_cost_one_listing_together_and_ids_none(self) -> None:
-        """The log of trove-api shows the listings."""
-
-        def listings() -> int:
-            log = self.sandbox.log('trove-api')
-            return log.count('Indexing a database instance')
-
-        before = listings()
-        summary = ['3 guests: 3 reachable, .*']
-        self.ping('db-healthy', 'db-slow', 'db-clustered', stderr=summary)
-        self.assertEqual(before + 1, listings())
-        self.ping(self.id_of('db-healthy'))
-        self.assertEqual(before + 1, listings())
-
     def test_an_unknown_name_does_not_hold_up_the_others(self) -> None:
         """It is an unknown row, and the exit status is 1."""
         run = self.ping('nosuch', 'db-healthy', stderr=['2 guests: 1 rea.*'])
@@ -293,74 +238,42 @@ class LookupTest(base.TestCase):
         )
         self.assertEqual(1, run.status)
 
-    def test_hostile_arguments_reach_no_other_route(self) -> None:
-        """The command takes them for names, which no guest has."""
-        hostile = ['../x', 'a/b?c', '..', '🐘', "'", '"', 'ä%2f']
-        run = self.ping(*hostile, stderr=['7 guests: .* 7 unknown .*'])
-        self.assertEqual(1, run.status)
-        self.assertEqual(
-            {'No instance bears this name'},
-            {row['Detail'] for row in run.rows},
-        )
-
 
 class OutputTest(base.TestCase):
-    def run_pair(self, *arguments: str) -> base.Run:
-        return self.openstack(
-            *base.PING,
-            'db-dead',
-            'db-healthy',
-            *arguments,
-            stderr=[ONE_UP_ONE_DOWN],
-        )
+    def formatted(self, formatter: str, *arguments: str) -> str:
+        """Return the rows of an unknown and of a reachable guest."""
+        return self.sweep(
+            *(*base.PING, '-f', formatter, 'nosuch', 'db-healthy', *arguments)
+        ).stdout
 
-    def test_json_has_numbers_and_null(self) -> None:
-        """The RTT is in seconds; a missing RTT is null."""
-        run = self.ping('db-healthy', 'nosuch', stderr=['2 guests: .*'])
+    def test_programs_get_numbers(self) -> None:
+        """The RTT is in seconds; without one the field is null, or empty."""
+        unknown, reachable = json.loads(self.formatted('json'))
         self.assertEqual(
-            ['ID', 'Name', 'Verdict', 'RTT', 'Detail'], list(run.rows[0])
+            ['ID', 'Name', 'Verdict', 'RTT', 'Detail'], list(reachable)
         )
-        self.assertIsInstance(run.rows[0]['RTT'], float)
-        self.assertIsNone(run.rows[1]['RTT'])
-
-    def test_yaml_has_numbers(self) -> None:
-        """The rows have the order of the arguments."""
-        rows = yaml.safe_load(self.run_pair('-f', 'yaml').stdout)
-        self.assertEqual(
-            ['db-dead', 'db-healthy'], [row['Name'] for row in rows]
-        )
+        self.assertIsInstance(reachable['RTT'], float)
+        self.assertIsNone(unknown['RTT'])
+        rows = yaml.safe_load(self.formatted('yaml'))
         self.assertIsInstance(rows[1]['RTT'], float)
-
-    def test_csv_has_numbers(self) -> None:
-        """The numbers have no quotes, and no field is None."""
-        text = self.run_pair('-f', 'csv', '--long').stdout
+        text = self.formatted('csv', '--long')
+        self.assertNotIn('None', text)
         rows = list(csv.DictReader(io.StringIO(text)))
         self.assertGreater(float(rows[1]['RTT']), 0)
-        self.assertNotIn('None', text)
 
-    def test_value_has_numbers(self) -> None:
-        """Each guest is a line, and no field is None."""
-        run = self.run_pair('-f', 'value', '-c', 'Name', '-c', 'RTT')
-        dead, healthy = run.stdout.splitlines()
-        self.assertGreater(float(healthy.split()[1]), 0)
-        self.assertNotIn('None', run.stdout)
+    def test_rows_can_be_sorted_by_rtt(self) -> None:
+        """Rows without an RTT come last, and no field is None."""
+        columns = ('-c', 'Name', '-c', 'RTT', '--sort-column', 'RTT')
+        text = self.formatted('value', *columns)
+        self.assertNotIn('None', text)
+        healthy, rtt, nosuch = text.split()
+        self.assertEqual(('db-healthy', 'nosuch'), (healthy, nosuch))
+        self.assertGreater(float(rtt), 0)
 
     def test_the_table_has_units(self) -> None:
         """People read the table."""
         self.assertRegex(
-            self.run_pair().stdout, r'\| reachable   \| +[0-9.]+ m?s \|'
-        )
-
-    def test_rows_can_be_sorted_by_rtt(self) -> None:
-        """Rows without an RTT come last."""
-        run = self.openstack(
-            *base.PING,
-            *('db-dead', 'nosuch', 'db-healthy'),
-            *('-f', 'value', '-c', 'Name', '--sort-column', 'RTT'),
-            stderr=['3 guests: .*'],
-        )
-        self.assertEqual(
-            ['db-healthy', 'db-dead', 'nosuch'], run.stdout.split()
+            self.formatted('table'), r'\| reachable \| +[0-9.]+ m?s \|'
         )
 
     def test_long_shows_what_the_listing_knows(self) -> None:
@@ -375,8 +288,8 @@ class OutputTest(base.TestCase):
 
     def test_quiet_leaves_the_rows_and_the_exit_status(self) -> None:
         """There is no summary and no advice."""
-        run = self.openstack('-q', *base.PING, '-f', 'json', 'db-dead')
-        self.assertEqual('unreachable', run.rows[0]['Verdict'])
+        run = self.openstack('-q', *base.PING, '-f', 'json', 'db-failing')
+        self.assertEqual('error', run.rows[0]['Verdict'])
         self.assertEqual(3, run.status)
 
     def test_a_guest_asked_for_twice_is_one_row(self) -> None:
@@ -388,8 +301,11 @@ class OutputTest(base.TestCase):
         self,
     ) -> None:
         """The whole text of the guest is there, without escapes."""
-        process = self.start('--debug', *base.PING, 'db-failing')
-        _, log = process.communicate(timeout=120)
+        # Not by start(): the traceback of the guest is expected.
+        log = base.run(
+            *(base.program('openstack'), '--debug', *base.PING, 'db-failing'),
+            env=self.sandbox.env(),
+        ).stderr
         self.assertRegex(log, rf'GET http.*/mgmt/instances/{UUID}/rpc_ping')
         self.assertIn('| Traceback', log)
         token = self.openstack('token', 'issue', '-f', 'value', '-c', 'id')
@@ -402,30 +318,26 @@ class OutputTest(base.TestCase):
         run = self.openstack('--timing', *base.PING, 'db-healthy')
         self.assertRegex(run.stdout, rf'GET http.*{UUID}/rpc_ping +\|')
 
-    def shell(self, line: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a line of sh, in which $PING is the command."""
+    def shell(self, line: str, **env: str) -> base.Run:
+        """Run a line of bash, in which $PING is the command."""
         ping = ' '.join([base.program('openstack'), *base.PING])
-        return subprocess.run(
-            ['sh', '-c', line],
+        return base.run(
+            *('bash', '-c', line),
             env={**self.sandbox.env(), 'PING': ping, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
             errors='replace',
-            timeout=120,
         )
 
     def test_a_closed_stderr_does_not_change_the_exit_status(self) -> None:
         """The exit status is a contract."""
         for guest, status in (('db-healthy', 0), ('db-failing', 3)):
             run = self.shell(f'$PING -f value -c Verdict {guest} 2>&-')
-            self.assertEqual(status, run.returncode, run.stdout)
+            self.assertEqual(status, run.status, run.stdout)
             self.assertEqual(1, len(run.stdout.split()))
 
     def test_a_closed_stdin_is_said(self) -> None:
         """The error is one line."""
         run = self.shell('$PING --from-file - <&-')
-        self.assertEqual(1, run.returncode)
+        self.assertEqual(1, run.status)
         self.assertEqual('Standard input is closed\n', run.stderr)
 
     def test_letters_that_stdout_lacks_do_not_hide_the_rows(self) -> None:
@@ -437,54 +349,40 @@ class OutputTest(base.TestCase):
             PYTHONCOERCECLOCALE='0',
             PYTHONIOENCODING='ascii',
         )
-        self.assertEqual(1, run.returncode)
+        self.assertEqual(1, run.status)
         self.assertIn('db-healthy reachable', run.stdout)
 
     def test_a_usage_error_does_not_end_the_interactive_shell(self) -> None:
         """The shell runs the next command."""
-        process = subprocess.run(
-            [base.program('openstack')],
+        run = base.run(
+            base.program('openstack'),
             env=self.sandbox.env(),
+            stdin=None,
             input=f'{" ".join(base.PING)}\n'
             f'{" ".join(base.PING)} -f value -c Verdict db-healthy\n',
-            capture_output=True,
-            text=True,
-            timeout=120,
         )
-        self.assertIn('name an instance', process.stderr)
-        self.assertIn('reachable', process.stdout)
+        self.assertIn('name an instance', run.stderr)
+        self.assertIn('reachable', run.stdout)
 
     def test_a_closed_pipe_ends_it_quietly(self) -> None:
         """``| head`` closes the pipe early, and there is no traceback."""
-        process = self.start(*base.PING, 'db-healthy')
-        assert process.stdout
-        process.stdout.close()
-        assert process.stderr
-        self.assertEqual('', process.stderr.read())
-        self.assertEqual(141, process.wait(120))
+        run = self.shell('$PING db-healthy | :; exit ${PIPESTATUS[0]}')
+        self.assertEqual((141, ''), (run.status, run.stderr))
 
     def test_a_disk_that_is_full_is_said_in_a_line(self) -> None:
         """The exit status is 1, because the row could not be written."""
-        with open('/dev/full', 'w') as full:
-            process = subprocess.run(
-                [base.program('openstack'), *base.PING, 'db-healthy'],
-                env=self.sandbox.env(),
-                stdout=full,
-                stderr=subprocess.PIPE,
-                text=True,
-                timeout=120,
-            )
-        self.assertRegex(process.stderr, r'\A.*No space left on device\n\Z')
-        self.assertEqual(1, process.returncode)
+        run = self.shell('$PING db-healthy >/dev/full')
+        self.assertRegex(run.stderr, r'\A.*No space left on device\n\Z')
+        self.assertEqual(1, run.status)
 
     def test_a_summary_that_nobody_reads_changes_no_exit_status(self) -> None:
         """``2>&1 | head`` closes stderr like this."""
-        process = self.start(*base.PING, '-f', 'json', 'db-dead')
-        assert process.stderr
-        process.stderr.close()
-        assert process.stdout
-        self.assertIn('unreachable', process.stdout.read())
-        self.assertEqual(3, process.wait(120))
+        run = self.shell(
+            '{ $PING -f json db-failing 2>&1 >&3 | :; '
+            'exit ${PIPESTATUS[0]}; } 3>&1'
+        )
+        self.assertIn('disk is full', run.stdout)
+        self.assertEqual(3, run.status)
 
 
 class UsageTest(base.TestCase):
@@ -493,14 +391,17 @@ class UsageTest(base.TestCase):
         for arguments in (
             (),
             ('--timeout', '0', 'x'),
-            ('--timeout', 'x', 'x'),
-            ('--concurrency', '0', 'x'),
             ('--nosuch', 'x'),
+            ('--all', 'x'),
+            ('--project', 'x', 'x'),
+            ('--wait', 'x'),
+            ('--wait', '--count', '2', 'x'),
+            ('--stable', '2', 'x'),
+            ('--interval', '1', 'x'),
         ):
-            process = self.start(*base.PING, *arguments)
-            stdout, stderr = process.communicate(timeout=120)
-            self.assertEqual(2, process.returncode, str(arguments))
-            (line,) = stderr.splitlines()
+            run = self.sweep(*base.PING, *arguments)
+            self.assertEqual(2, run.status, str(arguments))
+            (line,) = run.stderr.splitlines()
             self.assertRegex(line, r'\A.* error: .* \(see --help\)\Z')
 
     def test_the_help_says_what_the_exit_statuses_mean(self) -> None:
@@ -517,13 +418,8 @@ class UsageTest(base.TestCase):
             'shell.main(["database", "instance", "list", "-f", "json"])\n'
             'print(*sys.modules, file=sys.stderr)\n'
         )
-        loaded = subprocess.run(
-            [sys.executable, '-c', program],
-            env=self.sandbox.env(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        ).stderr.split()
+        run = base.run(sys.executable, '-c', program, env=self.sandbox.env())
+        loaded = run.stderr.split()
         self.assertEqual(
             [
                 'troveclient_rpcping',
@@ -536,25 +432,60 @@ class UsageTest(base.TestCase):
         self.assertNotIn('pycurl', loaded)
 
 
-class EndTest(faults.SweepTest):
-    """A signal in the middle of a sweep."""
+class OtherServerTest(base.TestCase):
+    """The command and a server that is not Trove."""
 
-    @classmethod
-    def new_sandbox(cls) -> Sandbox:
-        # Trove waits so long that the slow guest is in flight at the signal.
-        return Sandbox(agent_timeout=60, rate_limit=1_000_000)
+    def begin(
+        self,
+        answer: Any,
+        *arguments: str,
+        path: str = '',
+        token: str = 'secret',  # noqa: S107 -- not a token
+    ) -> base.Command:
+        self.server = self.serve(answer)
+        return self.start(
+            *('--os-auth-type', 'admin_token', '--os-token', token),
+            *('--os-endpoint', f'{self.server.url}{path}'),
+            *(*base.PING, '-f', 'json', *arguments),
+            cloud='',
+        )
+
+    def ask(self, answer: Any, *arguments: str, stderr: str) -> base.Run:
+        return self.end(self.begin(answer, *arguments), stderr.splitlines())
+
+    def silent(self, request: http.Request) -> None:
+        """Answer nothing until the end of the test."""
+        self.server.done.wait()
+
+    def interrupt(
+        self, number: int, requests: int, answer: Any, *arguments: str
+    ) -> base.Run:
+        """Send a signal when the server has got N requests."""
+        command = self.begin(answer, *arguments)
+        self.wait_until(command, lambda: len(self.server.requests) >= requests)
+        command.process.send_signal(number)
+        return self.end(command)
+
+    def test_a_signal_while_listing_is_quiet(self) -> None:
+        """The exit status names the signal."""
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            run = self.interrupt(number, 1, self.silent, '--all')
+            self.assertEqual(base.Run(status, '', ''), run)
 
     def test_a_signal_prints_what_is_known(self) -> None:
         """The other guests are unknown; the exit status names the signal."""
-        self.box.set_guest('db-slow', 'slow', 60)
-        # IDs keep this order; names are sorted by the age of the heartbeat.
-        guests = map(self.id_of, ('db-healthy', 'db-slow', 'db-old'))
-        arguments = ('-f', 'json', '--concurrency', '1', *guests)
+        guests = [str(uuid.UUID(int=n)) for n in range(3)]
+
+        def answer(request: http.Request) -> bytes | None:
+            if guests[0] in request[0]:
+                return http.PONG
+            self.silent(request)
+            return None
+
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-            command = self.begin(*base.PING, *arguments)
-            self.wait_for_pings(command, 2)
-            command.process.send_signal(number)
-            run = self.end(command)
+            run = self.interrupt(
+                number, 2, answer, '--concurrency', '1', *guests
+            )
             self.assert_lines(
                 run.stderr.splitlines(),
                 [
@@ -567,21 +498,6 @@ class EndTest(faults.SweepTest):
                 [row['Verdict'] for row in run.rows],
             )
             self.assertEqual(status, run.status)
-
-
-class OtherServerTest(base.TestCase):
-    """The command and a server that is not Trove."""
-
-    def ask(self, answer: Any, *arguments: str, stderr: str) -> base.Run:
-        self.server = self.serve(answer)
-        return self.openstack(
-            *('--os-auth-type', 'admin_token', '--os-token', 'secret'),
-            *('--os-endpoint', self.server.url),
-            *base.PING,
-            *('-f', 'json', *arguments),
-            stderr=[stderr],
-            cloud='',
-        )
 
     def test_ten_thousand_guests_are_listed_and_swept(self) -> None:
         """The listing has ten pages, and the output is valid JSON."""
@@ -609,6 +525,37 @@ class OtherServerTest(base.TestCase):
         self.assertEqual(10_000, len({row['ID'] for row in run.rows}))
         self.assertEqual(0, run.status)
 
+    def test_hostile_names_are_rows(self) -> None:
+        """So are names in another encoding, and names with a dash."""
+        listing = {'instances': [{'id': http.GUEST, 'name': '-x'}]}
+
+        def answer(request: http.Request) -> bytes:
+            if request.target.endswith('/rpc_ping'):
+                return http.PONG
+            return http.raw('200 OK', json.dumps(listing).encode())
+
+        names = ['\udcff\udc80', '\x1b[31m\n', '../x', '\u202ex', '🐘']
+        run = self.end(self.begin(answer, '--', *names, '-x'))
+        self.assertEqual(
+            ['unknown'] * 5 + ['reachable'],
+            [row['Verdict'] for row in run.rows],
+        )
+        self.assertNotRegex(run.stdout, '[\x1b\u202e]')
+        self.assertEqual(1, run.status)
+        # One listing for all names, and the ping of the one that exists.
+        self.assertEqual(2, len(self.server.requests))
+
+    def test_what_cannot_be_sent_says_what_to_do(self) -> None:
+        """The endpoint or the token is not ASCII: the exit status is 1."""
+        for words, kwargs in (
+            ('%C3%A4', {'path': '/ä'}),
+            ('--os-token, OS_TOKEN', {'token': 'tökén'}),
+        ):
+            command = self.begin(http.PONG, http.GUEST, **kwargs)
+            run = self.end(command, [f'.*{words}.*'])
+            self.assertEqual((1, ''), (run.status, run.stdout))
+            self.assertEqual([], self.server.requests)
+
     def test_a_trickling_server_ends_with_the_timeout(self) -> None:
         """The timeout is for the whole reply."""
 
@@ -629,18 +576,25 @@ class OtherServerTest(base.TestCase):
 
     def test_the_deadline_is_for_the_listing_too(self) -> None:
         """The listing cannot hold the command longer."""
-
-        def silent(request: http.Request) -> None:
-            self.server.done.wait()
-
         for arguments in (('--all',), ('db-1',)):
             run = self.ask(
-                silent,
+                self.silent,
                 *arguments,
                 *('--deadline', '1'),
                 stderr='The instances could not be listed: The deadline .*',
             )
             self.assertEqual((1, ''), (run.status, run.stdout))
+
+    def test_after_the_deadline_the_rest_is_not_asked(self) -> None:
+        """A ping that runs at the deadline has no answer."""
+        run = self.ask(
+            self.silent,
+            *('--concurrency', '1', '--deadline', '2', NOBODY, http.GUEST),
+            stderr='2 guests: 0 reachable, .* 2 unknown .*\n'
+            '1 of 2 guests: The deadline passed before an answer came.*\n'
+            '1 of 2 guests: Not asked to the end: "The deadline .*',
+        )
+        self.assertEqual(1, run.status)
 
     def test_a_proxys_error_page_is_unknown(self) -> None:
         """The advice is one line, without the page."""
@@ -650,5 +604,7 @@ class OtherServerTest(base.TestCase):
             NOBODY,
             stderr='Guest .* is unknown: What stands in front of .*',
         )
+        # For an ID there is no listing.
+        self.assertEqual(1, len(self.server.requests))
         self.assertEqual('unknown', run.rows[0]['Verdict'])
         self.assertEqual(1, run.status)

@@ -13,38 +13,27 @@
 """A dead compute host, servers that are off, and exclusions."""
 
 import json
-import unittest
 
-from sandbox import rabbitmq
+from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.functional import test_evidence
 
 HOST = 'compute-02'
 
 
-@unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
+@base.needs_rabbitmq
 class CommonTraitTest(test_evidence.EvidenceTest):
-    """40 guests on five hosts; each worker serves one request at a time."""
-
-    server = 'wsgi'
-    workers = 5
-    guests = 40
-
-    def kill_host(self) -> list[str]:
-        """Kill the guests of one host until the end; return their IDs."""
-        ids = [
-            guest.id
-            for guest in self.box.guests.values()
-            if guest.host == HOST
-        ]
-        for id_ in ids:
-            self.box.set_guest(id_, 'dead')
-        return ids
+    """40 guests on five hosts."""
 
     def test_the_dead_host_is_named(self) -> None:
         """The summary, the monitor and ``--long`` name the host."""
         monitor = self.monitor('guest-*')
         self.wait_for_pings(monitor, 2 * len(self.live))
-        dead = self.kill_host()
+        dead = [
+            guest.id
+            for guest in self.sandbox.guests.values()
+            if guest.host == HOST
+        ]
+        self.sandbox.set_guest(dead, 'dead')
         said = f'8 of 8 unreachable guests are on host {HOST} (8 of its 8)'
         run = self.ping('guest-*')
         self.assertIn(f'{said}.', run.stderr.splitlines())
@@ -64,8 +53,9 @@ class CommonTraitTest(test_evidence.EvidenceTest):
     def test_a_server_that_is_off_explains_the_silence(self) -> None:
         """The guest is unknown, so a runbook does not repair it."""
         states = ('SHUTOFF', 'PAUSED', 'SUSPENDED', 'SHELVED_OFFLOADED')
+        self.sandbox.set_guest(self.live[:4], 'dead')
         for id_, status in zip(self.live, states, strict=False):
-            self.box.set_guest(id_, 'dead', server=status)
+            self.sandbox.set_guest(id_, 'dead', server=status)
         run = self.ping(*self.live[:5])
         *off, well = run.rows
         self.assertEqual('reachable', well['Verdict'])
@@ -84,9 +74,9 @@ class CommonTraitTest(test_evidence.EvidenceTest):
 
     def test_exclusions_leave_guests_out(self) -> None:
         """Each program obeys the file; an expired entry has no effect."""
-        dead = self.kill_guests(3)
-        names = {guest.id: guest.name for guest in self.box.guests.values()}
-        first, second, third = (names[id_] for id_ in dead)
+        dead = self.live[-3:]
+        self.sandbox.set_guest(dead, 'dead')
+        first, second, third = 'guest-0038', 'guest-0039', 'guest-0040'
         file = self.folder() / 'left-out'
         file.write_text(
             f'{first}  # its disk is replaced\n{dead[1]} until=9999-12-31\n'

@@ -80,7 +80,10 @@ NOBODY = Reply(200, {}, json.dumps({'instances': []}).encode())
 
 
 class Script(io.StringIO):
-    """Does the next thing whenever a line is written to it."""
+    """Does the next thing whenever a line is written to it.
+
+    It ignores a remark: on a busy machine, a sweep outlasts its interval.
+    """
 
     def __init__(self, *acts: Callable[[], None]) -> None:
         super().__init__()
@@ -89,7 +92,9 @@ class Script(io.StringIO):
     def write(self, text: str) -> int:
         written = super().write(text)
         if '\n' in text:
-            next(self._acts)()
+            last = self.getvalue().splitlines()[-1]
+            if not last.startswith('A sweep took '):
+                next(self._acts)()
         return written
 
 
@@ -542,11 +547,8 @@ class MonitorTest(TestCase):
         self.stderr = Script(nothing, nothing, interrupt)
         status = self.watch('--all', '--textfile', str(self.textfile))
         self.assertEqual(exits.INTERRUPTED, status)
-        self.assertRegex(
-            self.stderr.getvalue(),
-            r'\AWatching 1 guest: .*\n'
-            r'(Cannot print what changes: No space left on device\n){2}\Z',
-        )
+        said = 'Cannot print what changes: No space left on device\n'
+        self.assertEqual(2, self.stderr.getvalue().count(said))
         self.assertIn(
             'trove_guest_rpc_sweeps_total{outcome="done"} 2.0',
             self.textfile.read_text(),
