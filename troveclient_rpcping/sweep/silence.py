@@ -274,6 +274,18 @@ class SilentGuests:
         # A round ends when no ping of a guest holds a worker.
         return not is_asking and self._end_round(undecided)
 
+    def want_controls(self) -> bool:
+        """Whether controls would add to the evidence about one of them."""
+        evidence = self._evidence
+        return (
+            evidence.last is not None
+            and not evidence.overdue
+            and any(
+                each.needs(evidence) is Next.CONTROLS
+                for each in self._silent.values()
+            )
+        )
+
     def _end_round(self, undecided: list[tuple[Silent, Next]]) -> bool:
         """Ping silent guests again, unless controls have to come first.
 

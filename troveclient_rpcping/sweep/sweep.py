@@ -265,7 +265,10 @@ class Sweep:
 
     def _guest(self, now: float) -> Question | None:
         """Ping the next guest; report an ID that cannot be one."""
-        if self._is_stalled(now):
+        if self._is_stalled(now) or (
+            # Beside a ping that may wait for long, controls prove nothing.
+            self._repeat.patient and self._wants_controls
+        ):
             return None
         while task := self._queue.next(
             now, lambda risky: self._capacity.has_room(now, risky=risky)
@@ -487,8 +490,11 @@ class Sweep:
             self._look_for_an_answer(now)
         elif evidence.silent_for(now) > _LOST:
             self._give_up(Next.NOT_STEADY, now)
-        self._wants_controls = False
-        if not patient and not self._is_stalled(now):
+        if self._is_stalled(now):
+            self._wants_controls = False
+        elif patient:
+            self._wants_controls = self._silent.want_controls()
+        else:
             self._wants_controls = self._silent.decide(
                 is_asking=self._is_asking, is_alone=self._is_alone
             )

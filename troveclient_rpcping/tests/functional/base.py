@@ -69,8 +69,15 @@ class Cloud(enum.Enum):
     LARGE = {'agent_timeout': 2, 'guests': 60}
     #: 40 live guests, on RabbitMQ.
     BUS = {'transport': 'rabbit', 'guests': 40}
-    #: 24 live guests. Each worker serves one request at a time, as on most
-    #: clouds.
+    #: One guest of each kind. Each worker serves one request at a time, as on
+    #: most clouds.
+    WSGI_SMALL = {
+        'transport': 'rabbit',
+        'server': 'wsgi',
+        'workers': 3,
+        'agent_timeout': 2,
+    }
+    #: The same with 24 live guests.
     WSGI = {
         'transport': 'rabbit',
         'server': 'wsgi',

@@ -27,6 +27,7 @@ from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.sweep.evidence import ENOUGH
 from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.sweep.repeat import Repeat
 from troveclient_rpcping.sweep.repeat import Times
@@ -340,3 +341,32 @@ class QuestionTest(testtools.TestCase):
         self.assertEqual(2, len(play.results))
         self.assertIs(Verdict.UNKNOWN, play.results[-1].verdict)
         self.assertFalse(play.sweep.done)
+
+    def test_in_a_wait_controls_come_before_the_next_ping(self) -> None:
+        """Else no ping would ever be answered while no request waits."""
+        play = Play('ab', UntilReachable(1, 1.0))
+        first, second = play.ask()
+        play.answer(first, PONG)
+        # One control a second shows that the message bus works.
+        for _ in range(15):
+            play.now += 1.0
+            (control,) = play.ask()
+            self.assertEqual('a', control.instance_id)
+            play.answer(control, PONG)
+        play.answer(second, DEAD, 0.0)
+        asked = play.ask()
+        controls = 0
+        while names(asked) != 'b' and controls < 1000:
+            for control in asked:
+                self.assertIs(Purpose.CONTROL, control.purpose)
+                play.answer(control, PONG)
+                controls += 1
+            play.now += 0.1
+            asked = play.ask()
+        self.assertGreaterEqual(controls, ENOUGH)
+        for _ in range(15):
+            play.now += 1.0
+            (control,) = play.ask()
+            play.answer(control, PONG)
+        play.answer(asked[0], DEAD, 0.0)
+        self.assertIs(Verdict.UNREACHABLE, play.results[-1].verdict)
