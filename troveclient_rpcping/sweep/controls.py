@@ -103,7 +103,13 @@ class Controls:
 
     def begin_pair(self, now: float) -> bool:
         """Prepare a pair if it helps: see :meth:`Capacity.wants_pair`."""
-        if self._has_pair or not self._capacity.wants_pair(now):
+        # If a worker of Trove 26 looks up one guest twice at a time, it may
+        # answer 500 to a later ping of another guest.
+        if (
+            self._has_pair
+            or len(self._guests) < 2
+            or not self._capacity.wants_pair(now)
+        ):
             return False
         self._capacity.pair_sent(now)
         self.unpaired = 2

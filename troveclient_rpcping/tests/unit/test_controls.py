@@ -147,7 +147,7 @@ class PairTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.capacity = Pairs()
-        self.controls = controls('a', capacity=self.capacity)
+        self.controls = controls('a', 'b', capacity=self.capacity)
 
     def pair(self, now: float = 1.0) -> list[Question]:
         """Send a pair."""
@@ -157,6 +157,13 @@ class PairTest(testtools.TestCase):
             self.assertFalse(self.controls.begin_pair(now))
             pair.append(send(self.controls, now))
         return pair
+
+    def test_a_pair_needs_two_guests(self) -> None:
+        """Trove may fail if one guest is pinged twice at a time."""
+        alone = controls('a', capacity=self.capacity)
+        self.assertFalse(alone.begin_pair(1.0))
+        alone.add('b')
+        self.assertTrue(alone.begin_pair(1.0))
 
     def test_a_pair_is_two_controls_side_by_side(self) -> None:
         """Both are sent at once; the second answer brings both times."""
