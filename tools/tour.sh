@@ -45,9 +45,9 @@ show "${ping[@]}" db-healthy --wait 60 --stable 2
 wait
 
 chapter 'The monitor prints a line for each change of a verdict.'
-monitor=(openstack database instance rpc monitor --all --interval 2)
-{ sleep 4; python3 -m sandbox guest db-clustered dead; } &
-show timeout --foreground 15 "${monitor[@]}"
+monitor=(openstack database instance rpc monitor --all --interval 10)
+{ sleep 9; python3 -m sandbox guest db-clustered dead; } &
+show timeout --foreground 40 "${monitor[@]}"
 wait
 python3 -m sandbox guest db-clustered answering
 
