@@ -327,7 +327,7 @@ class GuestTest(EvidenceTest):
             metrics.read_text(), rf'rpc_up{{instance_id="{old}"}} 1\.0'
         )
 
-    def test_who_waits_less_than_trove_is_told_so(self) -> None:
+    def test_a_timeout_shorter_than_troves_is_named(self) -> None:
         """Other guests answered, so the advice does not blame the bus."""
         guests = [self.id_of(DEAD), *self.live[:2]]
         run = self.ping('--timeout', '2', *guests)

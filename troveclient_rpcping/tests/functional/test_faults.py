@@ -99,7 +99,7 @@ class MiddleTest(faults.SweepTest):
         )
         return int(found[-1])
 
-    def test_an_api_that_restarts_costs_who_was_asked_meanwhile(self) -> None:
+    def test_an_api_that_restarts_costs_what_it_had_in_hand(self) -> None:
         """The sweep goes on, and the other guests are reachable."""
         run = self.sweep_across(
             lambda: self.sandbox.kill('trove-api'),

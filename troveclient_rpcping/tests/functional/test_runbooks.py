@@ -134,7 +134,9 @@ class RunbookTest(base.TestCase):
                 self.assertNotEqual(0, run.status)
                 self.assertEqual([], self.rebooted())
 
-    def test_a_maintenance_waits_for_who_was_there_before(self) -> None:
+    def test_a_maintenance_waits_for_the_guests_that_answered_before(
+        self,
+    ) -> None:
         """It does not wait for the guests that were dead before."""
         self.follow('maintenance-before')
         ids = (self.here / 'before').read_text().split()
