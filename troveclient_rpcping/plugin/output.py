@@ -196,7 +196,7 @@ def first_line(state: State, sentence: str, performance: str = '') -> str:
 
 
 def clean(text: str, limit: int = plaintext.LINE_LIMIT) -> str:
-    """Return *text* as one clean line of so many characters at the most."""
+    """Return *text* as one clean line of at most *limit* characters."""
     return _without_pipe(plaintext.one_line(text, limit))
 
 

@@ -325,7 +325,7 @@ class Capacity:
         quick = max(_QUICK * usual, min(_SHORT * usual, usual + _WAIT))
         if took > quick:
             self._doubling = False
-            # By Little's law, the round trips of so many requests are quick.
+            # By Little's law, the round trips are quick with this number.
             self._places = max(_CALM, round(self._places * quick / took))
         else:
             step = self._places if self._doubling else 1

@@ -50,8 +50,8 @@ MOST_TIMEOUTS = 5
 # Only a guest that --wait waits for has this many timeouts in a row.
 _MANY_TIMEOUTS = 10
 
-#: Without so many answers, no row of timeouts proves anything. One worker of
-#: five that is cut off hides from 50 pings once in 70,000 times.
+#: No row of timeouts proves anything before this number of answers. One worker
+#: of five that is cut off hides from 50 pings once in 70,000 times.
 ENOUGH = 50
 
 # The most controls that are reasonable for one verdict.
@@ -143,7 +143,7 @@ class Evidence:
         )
 
     def proves(self, timeouts: int, *, stale: bool) -> bool:
-        """Whether a guest is dead after so many timeouts in a row.
+        """Whether this number of timeouts in a row proves a death.
 
         :param timeouts: how many, while agents answered all the while.
         :param stale: whether its heartbeat is stale.
@@ -177,7 +177,7 @@ class Evidence:
 
     @property
     def hopeless(self) -> bool:
-        """Whether so many pings get lost that timeouts prove nothing."""
+        """Whether too many pings get lost for timeouts to prove anything."""
         if self.lost < _LOST:
             return False
         share = self.lost / (self.answered + self.lost)
