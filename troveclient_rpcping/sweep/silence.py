@@ -202,18 +202,20 @@ class SilentGuests:
             silent.held.append(result)
         return silent
 
-    def report(self, silent: Silent, *, is_alone: bool) -> None:
-        """Report a guest as it looks now, and keep it.
+    def report(self, *, is_alone: bool) -> None:
+        """Report each timeout that is held, as it looks now; keep its guest.
 
         :param is_alone: whether no other guest can be asked.
         """
-        needs = silent.needs(self._evidence, may_control=False)
-        if self._evidence.last is None:
-            needs = Next.NOT_STEADY
-            if self._witnesses.exhausted and is_alone:
-                needs = silent.needs_alone()
-        self._emit(self._result(silent.result, needs, silent))
-        silent.held.clear()
+        for silent in self._silent.values():
+            needs = silent.needs(self._evidence, may_control=False)
+            if self._evidence.last is None:
+                needs = Next.NOT_STEADY
+                if self._witnesses.exhausted and is_alone:
+                    needs = silent.needs_alone()
+            for each in silent.held:
+                self._emit(self._result(each, needs, silent))
+            silent.held.clear()
 
     def end_silence(self, task: Task, result: PingResult) -> PingResult:
         """Report the earlier timeouts of a guest that has another result now.

@@ -137,6 +137,8 @@ class Sweep:
         )
         self._unanswered = held.Unanswered(self._results.append)
         self._errors: list[PingResult] = []
+        # The guests whose ping Trove failed, until their second ping ends.
+        self._failed: dict[str, PingResult] = {}
         # The IDs that the caller asked for: of a list, or else those that were
         # pinged before the first answer.
         self._asked: set[str] = set()
@@ -256,10 +258,14 @@ class Sweep:
     def finish(self) -> None:
         """End the sweep: report what is known of each guest that was asked."""
         self._ended = True
+        if self._repeat.patient:
+            self._silent.report(is_alone=self._is_alone)
         self._silent.end(Next.UNPROVEN)
         self._unanswered.release(None)
         self._results += held.explain_errors(self._errors, self._answers)
         self._errors.clear()
+        self._results += self._failed.values()
+        self._failed.clear()
 
     # The next request.
 
@@ -439,6 +445,7 @@ class Sweep:
     def _guest_answered(
         self, task: Task, result: PingResult, sent: float, now: float
     ) -> None:
+        self._failed.pop(result.instance_id, None)
         due = None if task.extra else self._repeat.due(result, sent, now)
         if due is not None:
             self._queue.put(Task(task.guest), due)
@@ -447,8 +454,6 @@ class Sweep:
             silent.queued = due is not None
             self._capacity.suspects.add(result.instance_id)
             self._look_next = now
-            if self._repeat.patient:
-                self._silent.report(silent, is_alone=self._is_alone)
         else:
             self._not_timed_out(task, result, now)
         why = self._breaker.saw(result, self._capacity.peak)
@@ -465,6 +470,15 @@ class Sweep:
                 self._unanswered.release(self.evidence.last)
         elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
             self._errors.append(result)
+        elif (
+            result.reason is Reason.API_ERROR
+            and task.first
+            and not self._repeat.repeats
+        ):
+            # Trove 26 may fail a ping because of an earlier one, and serve
+            # the next (instance_encryption_key_cache, instance/models.py).
+            self._failed[result.instance_id] = result
+            self._queue.put(Task(task.guest))
         else:
             self._results.append(result)
 
@@ -494,6 +508,8 @@ class Sweep:
             self._wants_controls = False
         elif patient:
             self._wants_controls = self._silent.want_controls()
+            if not self._wants_controls:
+                self._silent.report(is_alone=self._is_alone)
         else:
             self._wants_controls = self._silent.decide(
                 is_asking=self._is_asking, is_alone=self._is_alone

@@ -86,13 +86,6 @@ class Cloud(enum.Enum):
     }
 
 
-#: The result of a guest that meets a fault of Trove 26. Each worker keeps ten
-#: encryption keys of guests (trove/instance/models.py). If a worker looks up
-#: one guest twice at a time, a later request for any other guest ends as a
-#: KeyError.
-TROVE_KEY_ERROR = ('unknown', 'api-error')
-
-
 @functools.cache
 def sandbox(cloud: Cloud) -> Sandbox:
     """Return a sandbox of this test process, and start it if needed.

@@ -44,12 +44,12 @@ DEAD = fixture.agent_timeout()
 class Play:
     """A sweep whose questions a test answers.
 
-    :param guests: their IDs, one letter each.
+    :param guests: IDs of one letter each, or guests.
     """
 
     def __init__(
         self,
-        guests: Iterable[str],
+        guests: Iterable[str | Guest],
         repeat: Repeat | None = None,
         most: int = 64,
         listing: Any = (),
@@ -57,7 +57,10 @@ class Play:
     ):
         self.now = 100.0
         self.sweep = Sweep(
-            [Guest(each) for each in guests],
+            [
+                Guest(each) if isinstance(each, str) else each
+                for each in guests
+            ],
             repeat or Times(1, 1.0),
             capacity or Capacity(most),
             timeout=30.0,
@@ -73,6 +76,7 @@ class Play:
         while (question := self.sweep.next(self.now)) is not None:
             sent.append(question)
         self.flight += sent
+        self.take()
         return sent
 
     def answer(
@@ -189,6 +193,51 @@ class EndTest(testtools.TestCase):
         play = Play('')
         self.assertTrue(play.sweep.done)
         self.assertEqual([], play.ask())
+
+
+class FailedTest(testtools.TestCase):
+    """Trove answers 500 to a ping."""
+
+    def test_the_guest_is_pinged_once_more_at_the_end(self) -> None:
+        """The second answer counts; it may be another failure."""
+        for reply, reason in (
+            (PONG, None),
+            (fixture.agent_error(), Reason.AGENT_ERROR),
+            (fixture.api_error(), Reason.API_ERROR),
+        ):
+            play = Play('abc', most=1)
+            (first,) = play.ask()
+            play.answer(first, fixture.api_error())
+            for expected in 'bca':
+                (question,) = play.ask()
+                self.assertEqual(expected, question.instance_id)
+                play.answer(question, reply if expected == 'a' else PONG)
+            self.assertEqual([], play.ask())
+            play.sweep.finish()
+            play.take()
+            self.assertEqual(
+                {'a': reason, 'b': None, 'c': None}, play.reasons()
+            )
+            self.assertEqual(3, len(play.results))
+
+    def test_the_guest_has_a_result_if_the_sweep_ends_before(self) -> None:
+        """The first answer counts then."""
+        play = Play('a')
+        (first,) = play.ask()
+        play.answer(first, fixture.api_error())
+        play.ask()
+        play.end('The deadline passed')
+        self.assertEqual({'a': Reason.API_ERROR}, play.reasons())
+
+    def test_one_of_several_pings_is_not_repeated(self) -> None:
+        """With ``--count``, each ping has a result of its own."""
+        play = Play('a', Times(2, 1.0))
+        for _ in range(2):
+            (ping,) = play.ask()
+            play.answer(ping, fixture.api_error())
+            play.now += 1.0
+        self.assertTrue(play.sweep.done)
+        self.assertEqual(2, len(play.results))
 
 
 class RefusedTest(testtools.TestCase):
@@ -330,14 +379,13 @@ class QuestionTest(testtools.TestCase):
         self.assertEqual([control], play.flight)
         self.assertEqual('ab', ''.join(play.reasons()))
 
-    def test_in_a_wait_each_ping_has_a_result(
-        self,
-    ) -> None:
-        """A timeout is reported at once, and proves no death."""
+    def test_in_a_wait_each_ping_has_a_result(self) -> None:
+        """A timeout alone proves no death."""
         play = Play('ab', UntilReachable(1, 1.0))
         first, second = play.ask()
         play.answer(first, PONG)
         play.answer(second, DEAD, 15.0)
+        self.answer_controls(play)
         self.assertEqual(2, len(play.results))
         self.assertIs(Verdict.UNKNOWN, play.results[-1].verdict)
         self.assertFalse(play.sweep.done)
@@ -348,25 +396,44 @@ class QuestionTest(testtools.TestCase):
         first, second = play.ask()
         play.answer(first, PONG)
         # One control a second shows that the message bus works.
-        for _ in range(15):
+        self.tick(play, 15)
+        play.answer(second, DEAD, 0.0)
+        controls, asked = self.answer_controls(play)
+        self.assertGreaterEqual(controls, ENOUGH)
+        self.tick(play, 15)
+        play.answer(asked, DEAD, 0.0)
+        self.answer_controls(play)
+        self.assertIs(Verdict.UNREACHABLE, play.results[-1].verdict)
+
+    def test_a_wait_that_ends_early_keeps_the_proof_of_a_death(self) -> None:
+        """The controls after the last ping complete the proof."""
+        guests = [Guest('a'), Guest('b', Instance('b', heartbeat_age=300.0))]
+        play = Play(guests, UntilReachable(1, 1.0))
+        first, second = play.ask()
+        play.answer(first, PONG)
+        self.tick(play, 15)
+        play.answer(second, DEAD, 0.0)
+        self.answer_controls(play)
+        play.end('The deadline passed')
+        self.assertEqual(
+            [Verdict.REACHABLE, Verdict.UNREACHABLE],
+            [each.verdict for each in play.results],
+        )
+
+    def tick(self, play: Play, seconds: int) -> None:
+        """Answer one control a second."""
+        for _ in range(seconds):
             play.now += 1.0
             (control,) = play.ask()
             self.assertEqual('a', control.instance_id)
             play.answer(control, PONG)
-        play.answer(second, DEAD, 0.0)
-        asked = play.ask()
-        controls = 0
-        while names(asked) != 'b' and controls < 1000:
-            for control in asked:
-                self.assertIs(Purpose.CONTROL, control.purpose)
-                play.answer(control, PONG)
-                controls += 1
+
+    def answer_controls(self, play: Play) -> tuple[int, Question]:
+        """Answer controls until a guest is pinged; return it, and a count."""
+        for controls in range(1000):
             play.now += 0.1
-            asked = play.ask()
-        self.assertGreaterEqual(controls, ENOUGH)
-        for _ in range(15):
-            play.now += 1.0
-            (control,) = play.ask()
-            play.answer(control, PONG)
-        play.answer(asked[0], DEAD, 0.0)
-        self.assertIs(Verdict.UNREACHABLE, play.results[-1].verdict)
+            for question in play.ask():
+                if question.purpose is Purpose.GUEST:
+                    return controls, question
+                play.answer(question, PONG)
+        raise AssertionError('no guest was pinged')
