@@ -30,7 +30,10 @@ from troveclient_rpcping.verdict import Verdict
 
 
 class Next(enum.Enum):
-    """The need of a silent guest: more evidence, or a certain result."""
+    """The need of a silent guest: more evidence, or a certain result.
+
+    The value of an unknown result is its reason and its message.
+    """
 
     #: A further ping.
     PING = enum.auto()
@@ -40,53 +43,38 @@ class Next(enum.Enum):
     DEAD = enum.auto()
     #: It is dead on Trove's word alone: no other guest can be asked.
     DEAD_UNCONFIRMED = enum.auto()
-    # Results that are unknown.
-    SERVER_OFF = enum.auto()
-    BUSY = enum.auto()
-    LOSSES = enum.auto()
-    LOST = enum.auto()
-    NOT_STEADY = enum.auto()
-    NOBODY = enum.auto()
-    UNPROVEN = enum.auto()
-
-
-_NOT_READY = (Next.SERVER_OFF, Next.BUSY)
-
-# The reason and the message of each result that is unknown.
-_UNKNOWN = {
-    Next.SERVER_OFF: (
+    SERVER_OFF = (
         Reason.SERVER_OFF,
         'The server of the guest is {server} in Nova, so no agent can answer '
         'in it',
-    ),
-    Next.BUSY: (
+    )
+    BUSY = (
         Reason.NOT_READY,
         'The agent does not answer while the guest has status {status}',
-    ),
-    Next.LOSSES: (
+    )
+    LOSSES = (
         Reason.MESSAGE_BUS,
         "Trove's call timed out, but so did {lost} of {pings} pings of guests "
         'that answer',
-    ),
-    Next.LOST: (
+    )
+    LOST = (
         Reason.MESSAGE_BUS,
         "Trove's call timed out, but the agent answered another ping",
-    ),
-    Next.NOT_STEADY: (
+    )
+    NOT_STEADY = (
         Reason.MESSAGE_BUS,
         "Trove's call timed out, but meanwhile the agents of other guests did "
         'not answer either',
-    ),
-    Next.NOBODY: (
+    )
+    NOBODY = (
         Reason.MESSAGE_BUS,
         "Trove's call timed out, and the agent of no guest answers",
-    ),
-    Next.UNPROVEN: (
+    )
+    UNPROVEN = (
         Reason.TIMEOUT,
         "Trove's call timed out, and the sweep ended before that could be "
         'proven',
-    ),
-}
+    )
 
 
 @dataclasses.dataclass(slots=True)
@@ -267,7 +255,7 @@ class SilentGuests:
             if silent.guest.row is None and self._witnesses.is_reading:
                 continue
             needs = silent.needs(self._evidence)
-            if needs in _NOT_READY or (
+            if needs in (Next.SERVER_OFF, Next.BUSY) or (
                 needs is Next.DEAD and self._is_settled(silent)
             ):
                 self._act(silent, needs)
@@ -346,7 +334,9 @@ class SilentGuests:
             return dataclasses.replace(
                 timeout, message=f'{text}; no other guest confirms it'
             )
-        reason, text = _UNKNOWN.get(needs, _UNKNOWN[Next.UNPROVEN])
+        if needs in (Next.PING, Next.CONTROLS):
+            needs = Next.UNPROVEN
+        reason, text = needs.value
         row, evidence = silent.guest.row, self._evidence
         message = text.format(
             server=row.server.status if row and row.server else None,
