@@ -238,17 +238,6 @@ class RepeatedSweepTest(base.TestCase):
                 slow.set()
         self.assertEqual([GUEST] * 5 + [OTHER] * 5, seen)
 
-    def test_an_answer_after_a_timeout_is_the_only_result(self) -> None:
-        """It counts the pings that were lost before."""
-        answers = iter([base.DEAD, base.PONG])
-        (only,) = self.manager(
-            lambda request: next(answers) if GUEST in request[0] else base.PONG
-        ).rpc_ping_each([GUEST])
-        self.assertEqual(
-            (Verdict.REACHABLE, None, 1),
-            (only.verdict, only.reason, only.lost),
-        )
-
     def test_a_wait_ends_for_each_guest_when_it_is_reachable(self) -> None:
         """Only the guest that is awaited has further results."""
         late = iter([base.DEAD, NOVA, NOVA, base.PONG])
