@@ -24,7 +24,7 @@ from troveclient_rpcping.outcomes.changes import Change
 from troveclient_rpcping.outcomes.changes import ControlPlaneChange
 from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import GuestChange
-from troveclient_rpcping.outcomes.changes import Wave
+from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 
@@ -43,8 +43,8 @@ def line(change: Change, when: datetime.datetime) -> str:
     :param when: the end of the sweep, in UTC.
     """
     stamp = f'{when:{_STAMP}}'
-    if isinstance(change, Wave):
-        return f'{stamp} in common: {change.common.text}'
+    if isinstance(change, CommonTrait):
+        return f'{stamp} in common: {change.text}'
     after = ''
     if change.seconds is not None:
         after = f' after {durations.compact(change.seconds)}'
@@ -64,11 +64,11 @@ def json_line(change: Change, when: datetime.datetime) -> str:
     :param when: the end of the sweep, in UTC.
     """
     event: dict[str, object] = {'time': f'{when:{_STAMP}}'}
-    if isinstance(change, Wave):
+    if isinstance(change, CommonTrait):
         event |= {
             'event': 'in-common',
-            **dataclasses.asdict(change.common),
-            'detail': change.common.text,
+            **dataclasses.asdict(change),
+            'detail': change.text,
         }
     elif isinstance(change, GuestChange):
         result = change.result
@@ -93,7 +93,7 @@ def json_line(change: Change, when: datetime.datetime) -> str:
             'unknown': after.unknown if after else 0,
             'guests': after.guests if after else None,
         }
-    if not isinstance(change, Wave):
+    if not isinstance(change, CommonTrait):
         seconds = change.seconds
         event['seconds'] = None if seconds is None else round(seconds, 3)
     return json.dumps(event, ensure_ascii=False)

@@ -26,7 +26,7 @@ import time
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.prometheus.metrics import Metrics
-from troveclient_rpcping.prometheus.textfile import check
+from troveclient_rpcping.prometheus.metrics import write_textfile
 from troveclient_rpcping.verdict import PingResult
 
 
@@ -54,7 +54,7 @@ class Measures:
         self.metrics = Metrics(labels, counters=not single)
         if textfile:
             # A mistake shows before a long sweep.
-            check(textfile)
+            write_textfile(textfile)
         self.begins()
 
     def begins(self) -> None:

@@ -36,12 +36,10 @@ from troveclient_rpcping.verdict import Verdict
 class GuestChange:
     """A guest has another verdict than before.
 
-    :param instance_id: which guest.
     :param name: its name, if known.
     :param before: its verdict until now; None for a guest that is new.
     :param after: its verdict from now on; None for a guest that is gone.
-    :param seconds: how long the old verdict lasted; None for a guest that is
-        new.
+    :param seconds: how long *before* lasted; None for a guest that is new.
     :param result: the ping with the new verdict; None for a guest that is
         gone.
     """
@@ -61,16 +59,21 @@ class Failure:
     :param reason: the most frequent reason; None if the sweep brought nothing.
     :param detail: the text of the first guest with this reason, as a clean
         line.
-    :param unknown: how many guests are unknown; None for all.
-    :param guests: how many guests there are; None if that is not known.
-    :param widespread: whether most guests are unknown.
+    :param unknown: how many guests are unknown, if the sweep brought results.
+    :param guests: how many guests there are.
     """
 
     reason: Reason | None
     detail: str
     unknown: int | None = None
     guests: int | None = None
-    widespread: bool = False
+
+    @property
+    def widespread(self) -> bool:
+        """Whether most guests are unknown, or all."""
+        if self.unknown is None or self.guests is None:
+            return True
+        return 2 * self.unknown > self.guests
 
     @property
     def kind(self) -> tuple[Reason | None, bool]:
@@ -93,24 +96,14 @@ class ControlPlaneChange:
     seconds: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wave:
-    """Many guests became bad that have something in common.
-
-    :param common: what they have in common.
-    """
-
-    common: CommonTrait
-
-
-Change = GuestChange | ControlPlaneChange | Wave
+#: A common trait stands for many guests that became bad.
+Change = GuestChange | ControlPlaneChange | CommonTrait
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KnownGuest:
     """The last known verdict of a guest.
 
-    :param instance_id: which guest.
     :param name: its name, if known.
     :param since: when it got its verdict.
     :param result: the latest ping with this verdict.
@@ -144,11 +137,7 @@ class Watch:
     @property
     def not_reachable(self) -> list[KnownGuest]:
         """The guests that are not reachable, in the order of *since*."""
-        found = [
-            guest
-            for guest in self._known.values()
-            if guest.result.verdict is not Verdict.REACHABLE
-        ]
+        found = [each for each in self._known.values() if not each.result.ok]
         return sorted(found, key=lambda guest: guest.since)
 
     def swept(self, findings: Findings, now: float) -> list[Change]:
@@ -165,8 +154,7 @@ class Watch:
             if each.target.instance_id
         }
         failure = _failure([each.result for each in findings.outcomes])
-        changes: list[Change] = [*self._fail(failure, now)]
-        changes += self._compare(findings)
+        changes = [*self._fail(failure, now), *self._compare(findings)]
         gone = [id_ for id_ in self._known if id_ not in outcomes]
         changes += [self._forget(id_, now) for id_ in gone]
         for id_, outcome in outcomes.items():
@@ -183,18 +171,16 @@ class Watch:
         """
         return self._fail(Failure(reason=None, detail=why), now)
 
-    def _compare(self, findings: Findings) -> list[Wave]:
+    def _compare(self, findings: Findings) -> list[Change]:
         """Return what the bad guests have in common, if that is new."""
         self.common = common_trait(findings.outcomes)
-        if self.common is None:
-            # While guests are bad, the wave may go on.
-            if not findings.summary.bad:
-                self._reported_common = None
+        before = self._reported_common
+        if self.common or not findings.summary.bad:
+            # Without a trait, the wave may go on while guests are bad.
+            self._reported_common = self.common
+        if self.common is None or (before and before.kind == self.common.kind):
             return []
-        before, self._reported_common = self._reported_common, self.common
-        if before is not None and before.kind == self.common.kind:
-            return []
-        return [Wave(self.common)]
+        return [self.common]
 
     def _forget(self, id_: str, now: float) -> GuestChange:
         known = self._known.pop(id_)
@@ -206,12 +192,10 @@ class Watch:
             seconds=now - known.since,
         )
 
-    def _learn(
-        self, id_: str, outcome: Outcome, now: float
-    ) -> list[GuestChange]:
+    def _learn(self, id_: str, outcome: Outcome, now: float) -> list[Change]:
         known, result = self._known.get(id_), outcome.result
         before = known.result.verdict if known else None
-        stays = known is not None and before is result.verdict
+        stays = before is result.verdict
         name = outcome.target.name or (known.name if known else None)
         self._known[id_] = KnownGuest(
             instance_id=id_,
@@ -220,12 +204,8 @@ class Watch:
             result=result,
         )
         # A reachable guest of the first sweep is expected.
-        expected = (
-            known is None
-            and result.verdict is Verdict.REACHABLE
-            and (self._first is None or id_ in self._first)
-        )
-        if stays or expected:
+        is_of_the_first = self._first is None or id_ in self._first
+        if stays or (known is None and result.ok and is_of_the_first):
             return []
         return [
             GuestChange(
@@ -238,9 +218,7 @@ class Watch:
             )
         ]
 
-    def _fail(
-        self, failure: Failure | None, now: float
-    ) -> list[ControlPlaneChange]:
+    def _fail(self, failure: Failure | None, now: float) -> list[Change]:
         before, self.failure = self.failure, failure
         if (before and before.kind) == (failure and failure.kind):
             return []
@@ -262,14 +240,11 @@ def _failure(results: Sequence[PingResult]) -> Failure | None:
     causes = [
         each for each in unknown if each.reason is not Reason.NOT_ASKED
     ] or unknown
-    [(reason, _)] = collections.Counter(
-        each.reason for each in causes
-    ).most_common(1)
-    first = next(each for each in causes if each.reason is reason)
+    counts = collections.Counter(each.reason for each in causes)
+    [(reason, _)] = counts.most_common(1)
     return Failure(
         reason=reason,
-        detail=first.detail,
+        detail=next(each.detail for each in causes if each.reason is reason),
         unknown=len(unknown),
         guests=len(results),
-        widespread=2 * len(unknown) > len(results),
     )

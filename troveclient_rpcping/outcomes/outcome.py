@@ -18,6 +18,7 @@ import collections
 from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
+import functools
 import math
 
 from troveclient_rpcping import plaintext
@@ -121,21 +122,16 @@ class Summary:
         return self.rtts[math.ceil(len(self.rtts) * percent / 100) - 1]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Findings:
-    """The outcomes of one sweep.
-
-    :param outcomes: one for each target, in the order of the targets.
-    :param summary: their numbers.
-    """
+    """The outcomes of one sweep, in the order of the targets."""
 
     outcomes: Sequence[Outcome]
-    summary: Summary
 
-    @classmethod
-    def of(cls, outcomes: Sequence[Outcome]) -> Findings:
-        """Sum up outcomes."""
-        return cls(outcomes, Summary.of(each.result for each in outcomes))
+    @functools.cached_property
+    def summary(self) -> Summary:
+        """Their numbers."""
+        return Summary.of(each.result for each in self.outcomes)
 
 
 class Collector:
@@ -175,7 +171,7 @@ class Collector:
 
         :param why: why guests without a result have none.
         """
-        return Findings.of([self._outcome(each, why) for each in self.targets])
+        return Findings([self._outcome(each, why) for each in self.targets])
 
     def _outcome(self, target: Target, why: str) -> Outcome:
         series = self._series.get(target.instance_id or '') or Series()

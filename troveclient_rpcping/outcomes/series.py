@@ -31,17 +31,14 @@ _WORST_FIRST = (
 
 @dataclasses.dataclass(slots=True)
 class Series:
-    """The pings of one guest; empty until :meth:`add`.
+    """The pings of one guest; empty until :meth:`add`. Times are in seconds.
 
-    :param sent: pings sent.
     :param received: pings that the agent answered well.
     :param failed: pings that were answered with an error.
     :param in_a_row: pings received since the last one that was lost or failed.
-    :param shortest: the shortest round-trip time of the pings received, in
-        seconds; None before the first one.
-    :param longest: the longest round-trip time; None before the first one.
+    :param shortest: the shortest round-trip time of the pings received.
     :param total: the sum of the round-trip times.
-    :param last: the latest result; None before the first one.
+    :param last: the latest result.
     :param stable: in a wait, how many times in a row the guest must be
         reachable; None outside a wait.
     """
@@ -67,7 +64,7 @@ class Series:
         else:
             self._worst = _worse(result, self._worst)
         self.sent += _was_sent(result)
-        if result.verdict is not Verdict.REACHABLE:
+        if not result.ok:
             self.in_a_row = 0
             self.failed += _was_answered(result)
             return
@@ -76,8 +73,9 @@ class Series:
         self.received += 1
         self.in_a_row += 1
         rtt = result.rtt or 0.0
-        if self.shortest is None or rtt < self.shortest:
-            self.shortest = rtt
+        self.shortest = min(
+            rtt, rtt if self.shortest is None else self.shortest
+        )
         self.longest = max(rtt, self.longest or 0.0)
         self.total += rtt
 
@@ -98,11 +96,7 @@ class Series:
             if worst and self.received and self.sent > 1:
                 return dataclasses.replace(worst, rtt=self.average)
             return worst
-        if (
-            last is None
-            or last.verdict is not Verdict.REACHABLE
-            or self.in_a_row >= self.stable
-        ):
+        if last is None or not last.ok or self.in_a_row >= self.stable:
             return last
         return last.as_unknown(
             Reason.TIMEOUT,

@@ -59,16 +59,14 @@ class Trait(enum.StrEnum):
     PROJECT = 'project'
 
 
-_PHRASES = {
-    Trait.HOST: 'are on host {}',
-    Trait.DATASTORE: 'run {}',
-    Trait.PROJECT: 'belong to project {}',
-}
-
-_VALUES: dict[Trait, Callable[[Instance], str | None]] = {
-    Trait.HOST: lambda row: row.server.host if row.server else None,
-    Trait.DATASTORE: lambda row: row.datastore,
-    Trait.PROJECT: lambda row: row.project_id,
+# How to name a trait, and how to read it from a row.
+_TRAITS: dict[Trait, tuple[str, Callable[[Instance], str | None]]] = {
+    Trait.HOST: (
+        'are on host',
+        lambda row: row.server.host if row.server else None,
+    ),
+    Trait.DATASTORE: ('run', lambda row: row.datastore),
+    Trait.PROJECT: ('belong to project', lambda row: row.project_id),
 }
 
 
@@ -77,7 +75,6 @@ class CommonTrait:
     """One trait that many of the bad guests have.
 
     :param verdict: ``unreachable`` or ``error``.
-    :param trait: what they have in common.
     :param value: which host, datastore or project, as one clean line.
     :param bad_here: bad guests that have it.
     :param bad: bad guests in all.
@@ -94,11 +91,11 @@ class CommonTrait:
     @property
     def text(self) -> str:
         """The trait as one clean line without a full stop."""
+        phrase, _ = _TRAITS[self.trait]
         value = ' '.join(map(plaintext.word, self.value.split()))
         return (
             f'{self.bad_here} of {self.bad} {_WORDS[self.verdict]} '
-            f'{_PHRASES[self.trait].format(value)} '
-            f'({self.bad_here} of its {self.here})'
+            f'{phrase} {value} ({self.bad_here} of its {self.here})'
         )
 
     @property
@@ -123,11 +120,7 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
         candidate
         for trait in Trait
         for verdict in _WORDS
-        for candidate in _candidates(
-            [(_VALUES[trait](row), each is verdict) for row, each in known],
-            trait,
-            verdict,
-        )
+        for candidate in _candidates(known, trait, verdict)
     ]
     # The first of several that are as unlikely: the closest to a cause.
     chance, best = min(
@@ -137,19 +130,17 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
 
 
 def _candidates(
-    guests: Iterable[tuple[str | None, bool]], trait: Trait, verdict: Verdict
+    guests: Iterable[tuple[Instance, Verdict]], trait: Trait, verdict: Verdict
 ) -> Iterator[tuple[float, CommonTrait]]:
-    """Return the common trait for each value, and how likely it is by chance.
-
-    :param guests: the value of each guest, and whether it is bad.
-    """
+    """Return each value of a trait, and how likely it is by chance."""
+    _, value_of = _TRAITS[trait]
     all_here: collections.Counter[str] = collections.Counter()
     bad_here: collections.Counter[str] = collections.Counter()
-    for value, is_bad in guests:
-        if value:
+    for row, each in guests:
+        if value := value_of(row):
             all_here[value] += 1
-            bad_here[value] += is_bad
-    guests_in_all, bad = all_here.total(), bad_here.total()
+            bad_here[value] += each is verdict
+    bad = bad_here.total()
     for value, here in all_here.items():
         if here < _LEAST or bad < _LEAST:
             continue
@@ -162,7 +153,7 @@ def _candidates(
             bad=bad,
             here=here,
         )
-        chance = tail(hits, here, bad, guests_in_all)
+        chance = tail(hits, here, bad, all_here.total())
         yield (chance if hits >= _LEAST else 1.0), found
 
 

@@ -20,10 +20,15 @@ never has a text of a guest or a server, except for the name, which is cleaned.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable
 from collections.abc import Mapping
+import contextlib
 import itertools
 import os
+import pathlib
+import stat
+import tempfile
 import threading
 
 from prometheus_client import core
@@ -32,21 +37,20 @@ from prometheus_client import exposition
 from prometheus_client import Histogram
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.prometheus import textfile
+from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 from troveclient_rpcping.web import server
 
 _CLASSIC = 'text/plain; version=0.0.4; charset=utf-8'
-_OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
 
 # An unknown guest has no value, because neither 0 nor 1 would be true.
-_UP = {Verdict.REACHABLE: 1.0, Verdict.UNREACHABLE: 0.0, Verdict.ERROR: 0.0}
+_UP = {Verdict.REACHABLE: 1, Verdict.UNREACHABLE: 0, Verdict.ERROR: 0}
 
 # The times of the last sweeps, and the help text of each.
 _LAST_SWEEPS = {
@@ -71,6 +75,9 @@ _BOUNDS = (
     *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
 )
+
+# node_exporter may run as another user, and this process under a strict umask.
+_MODE = 0o644
 
 
 class Metrics:
@@ -123,10 +130,9 @@ class Metrics:
         self._counters = counted if counters else ()
         # A time without a value has no sample.
         self._last: dict[str, float] = {}
-        # Guests by verdict and by reason. None before the first good sweep: 0
-        # would look like a cloud without guests.
-        self._verdicts: Mapping[Verdict, float] | None = None
-        self._reasons: Mapping[Reason, float] | None = None
+        # None before the first good sweep: 0 would look like a cloud without
+        # guests.
+        self._summary: Summary | None = None
         # One thread renders at a time.
         self._rendering = threading.Lock()
         self._publish([])
@@ -146,7 +152,7 @@ class Metrics:
         # Not choose_encoder() of the library: it copies a version out of the
         # Accept header, so the number of content types has no limit.
         wanted = 'application/openmetrics-text' in accept.lower()
-        kind = _OPENMETRICS if wanted else _CLASSIC
+        kind = openmetrics.CONTENT_TYPE_LATEST if wanted else _CLASSIC
         texts = self._texts
         with self._rendering:
             if kind not in texts:
@@ -170,16 +176,15 @@ class Metrics:
         :param throttled: for how many of these seconds the server's rate
             limit delayed the sweep.
         """
-        summary = findings.summary
+        self._summary = findings.summary
         self._last |= {
             'last_sweep_success': 1,
             'last_sweep_duration_seconds': seconds,
             'last_sweep_timestamp_seconds': ended,
         }
-        self._verdicts, self._reasons = summary.verdicts, summary.reasons
         self._sweeps.labels('done').inc()
         self._throttled.inc(throttled)
-        for rtt in summary.rtts:
+        for rtt in findings.summary.rtts:
             self._round_trips.observe(rtt)
         self._publish(findings.outcomes)
 
@@ -196,26 +201,24 @@ class Metrics:
             'last_sweep_duration_seconds': seconds,
             'last_failed_sweep_timestamp_seconds': ended,
         }
-        if self._verdicts is not None:
-            guests = sum(self._verdicts.values())
-            self._verdicts = {Verdict.UNKNOWN: guests}
-            self._reasons = {Reason.NOT_ASKED: guests}
+        if self._summary is not None:
+            guests = self._summary.guests
+            self._summary = Summary(
+                collections.Counter({Verdict.UNKNOWN: guests}),
+                collections.Counter({Reason.NOT_ASKED: guests}),
+                (),
+            )
         self._sweeps.labels('failed').inc()
         self._publish([])
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a file for the textfile collector of node_exporter.
-
-        :param path: the file.
-        :raises textfile.TextfileError: the file cannot be written.
-        """
-        textfile.write(path, self.page().body)
+        """Write the file for node_exporter: see :func:`write_textfile`."""
+        write_textfile(path, self.page().body)
 
     def _publish(self, outcomes: Iterable[Outcome]) -> None:
         families = [
             *_of_guests(outcomes),
-            *_counts(self._verdicts, self._reasons),
-            *_times(self._last),
+            *_of_sweep(self._summary, self._last),
             *itertools.chain(*(each.collect() for each in self._counters)),
         ]
         for family in families:
@@ -249,37 +252,32 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
         'Tenants choose the names, and several guests may have the same.',
     )
     # Prometheus drops a whole scrape for a series that comes twice.
-    guests = {
-        each.target.instance_id: (each.target, each.result)
-        for each in outcomes
-        if each.target.instance_id is not None
-    }
-    for instance_id, (target, result) in guests.items():
-        if result.verdict in _UP:
-            up.add_metric([instance_id], _UP[result.verdict])
-        if result.verdict is not Verdict.REACHABLE:
-            reason = result.reason or ''
-            bad.add_metric([instance_id, result.verdict, reason], 1)
-        info.add_metric([], {'instance_id': instance_id, **_names(target)})
+    guests = {each.target.instance_id: each for each in outcomes}
+    for id_, outcome in guests.items():
+        if id_ is None:
+            continue
+        verdict = outcome.result.verdict
+        if verdict in _UP:
+            up.add_metric([id_], _UP[verdict])
+        if verdict is not Verdict.REACHABLE:
+            bad.add_metric([id_, verdict, outcome.result.reason or ''], 1)
+        row = outcome.target.instance or Instance('')
+        nova = row.server or Server()
+        names = {
+            'instance_id': id_,
+            'name': outcome.target.name,
+            'project_id': row.project_id,
+            'datastore': row.datastore,
+            'host': nova.host,
+            'server_id': nova.id,
+            'server_status': nova.status,
+        }
+        info.add_metric([], {name: text or '' for name, text in names.items()})
     return [up, bad, info]
 
 
-def _names(target: Target) -> dict[str, str]:
-    row = target.instance or Instance('')
-    server = row.server or Server()
-    return {
-        'name': target.name or '',
-        'project_id': row.project_id or '',
-        'datastore': row.datastore or '',
-        'host': server.host or '',
-        'server_id': server.id or '',
-        'server_status': server.status or '',
-    }
-
-
-def _counts(
-    by_verdict: Mapping[Verdict, float] | None,
-    by_reason: Mapping[Reason, float] | None,
+def _of_sweep(
+    summary: Summary | None, last: Mapping[str, float]
 ) -> list[core.Metric]:
     verdicts = core.GaugeMetricFamily(
         'trove_guest_rpc_guests',
@@ -292,21 +290,64 @@ def _counts(
         'Guests that the last sweep did not reach, by reason.',
         labels=['reason'],
     )
-    if by_verdict is not None and by_reason is not None:
+    if summary is not None:
         for verdict in Verdict:
-            verdicts.add_metric([verdict.value], by_verdict.get(verdict, 0))
+            verdicts.add_metric([verdict], summary.verdicts[verdict])
         for reason in Reason:
-            reasons.add_metric([reason.value], by_reason.get(reason, 0))
-    return [verdicts, reasons]
-
-
-def _times(values: Mapping[str, float]) -> list[core.Metric]:
-    return [
+            reasons.add_metric([reason], summary.reasons[reason])
+    times = [
         core.GaugeMetricFamily(
             f'trove_guest_rpc_{name}',
             text,
-            value=values.get(name),
+            value=last.get(name),
             unit='seconds' if name.endswith('_seconds') else '',
         )
         for name, text in _LAST_SWEEPS.items()
     ]
+    return [verdicts, reasons, *times]
+
+
+def write_textfile(
+    path: str | os.PathLike[str], text: bytes | None = None
+) -> None:
+    """Write a file for the textfile collector of node_exporter.
+
+    A reader sees the old file or the new one, never a part.
+    ``prometheus_client.write_to_textfile`` leaves the mode to the umask, and
+    its temporary file to a process that is terminated. It also replaces
+    devices.
+
+    :param path: the file. node_exporter reads it only if its name ends in
+        ``.prom``.
+    :param text: its content; None only finds out whether it can be written.
+    :raises OSError: it cannot be written; says in one line why.
+    """
+    target = pathlib.Path(path)
+    try:
+        _refuse_to_replace(target)
+        # The collector reads each *.prom, so this name ends otherwise.
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f'.{target.name}.', dir=target.parent
+        )
+        try:
+            with open(descriptor, 'wb') as stream:
+                os.fchmod(descriptor, _MODE)
+                stream.write(text or b'')
+            if text is not None:
+                os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+    except OSError as error:
+        shown = plaintext.one_line(str(target))
+        why = plaintext.one_line(error.strerror or str(error))
+        raise OSError(f'Cannot write {shown}: {why}') from error
+
+
+def _refuse_to_replace(target: pathlib.Path) -> None:
+    """Refuse all but a regular file: root would replace even /dev/stdout."""
+    if target.is_symlink():
+        raise OSError('it is a link: give the path of the file itself')
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(target.lstat().st_mode):
+            raise OSError('not a regular file')

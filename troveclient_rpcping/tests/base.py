@@ -97,7 +97,7 @@ def findings(
     targets: Sequence[Target], results: Sequence[PingResult]
 ) -> Findings:
     """Return the findings of a sweep with one result for each target."""
-    return Findings.of(list(map(outcome, targets, results)))
+    return Findings(list(map(outcome, targets, results)))
 
 
 class Terminal(io.StringIO):

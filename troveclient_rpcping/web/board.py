@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import datetime
+from typing import Any
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
@@ -30,9 +31,9 @@ from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import GuestChange
 from troveclient_rpcping.outcomes.changes import KnownGuest
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.changes import Wave
 from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.shared import CommonTrait
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
@@ -53,93 +54,43 @@ _NAME = 80
 _STALE_INTERVALS = 3
 _STALE_SECONDS = 60.0
 
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
-    """A guest that is not reachable, and since when. All texts are clean."""
-
-    instance_id: str
-    name: str
-    verdict: Verdict
-    reason: Reason | None
-    detail: str
-    since: datetime.datetime
-    project_id: str
-    datastore: str
-    host: str
-    request_id: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """A change in a sweep that ended *when*. All texts are clean lines.
-
-    A change of a guest has an ID, and verdicts from *before* (or ``new``) and
-    *after* (or ``gone``). One of the control plane has no ID, and ``ok`` and
-    ``failing`` for verdicts. One of many guests has only a text.
-
-    :param seconds: how long *before* had lasted; None for a new guest.
-    :param why: what the verdict does not say; empty for nothing.
-    """
-
-    when: datetime.datetime
-    instance_id: str | None = None
-    name: str = ''
-    before: str = ''
-    after: str = ''
-    seconds: float | None = None
-    why: str = ''
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RoundTrips:
-    """Percentiles of the round-trip times of one sweep, in seconds."""
-
-    p50: float
-    p95: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Failing:
-    """The control plane fails, since when and why (a clean line).
-
-    :param widespread: whether most guests are unknown for it, or all.
-    """
-
-    since: datetime.datetime
-    why: str
-    widespread: bool
+#: An object of ``/status.json``. All its texts are clean lines.
+Record = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of the guests after a sweep, as last known."""
+    """The state of the guests after a sweep, as last known.
 
-    # Seconds from the start of a sweep to that of the next.
+    :param interval: seconds from the start of a sweep to that of the next.
+    :param swept: the end of the last sweep that brought results.
+    :param seconds: how long it took.
+    :param failing: since when the control plane fails, why, and whether most
+        guests are unknown for it.
+    :param off: how many of the unknown guests are in a server that is off.
+    :param guests: some guests that are not reachable.
+    :param more: how many more there are.
+    :param common: what the guests that are down have in common.
+    :param events: the changes, the latest one first. A change of a guest has
+        an ID. One of the control plane has none, and ``ok`` and ``failing``
+        for verdicts. One of many guests has only a text.
+    :param round_trips: percentiles in seconds, the latest sweep last.
+    """
+
     interval: float
     labels: Mapping[str, str]
-    # The end of the last sweep that brought results, and how long it took.
     swept: datetime.datetime | None = None
     seconds: float = 0.0
-    failing: Failing | None = None
+    failing: Record | None = None
     verdicts: Mapping[Verdict, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(Verdict, 0)
     )
-    # How many of the unknown guests are in a server that is off.
     off: int = 0
-    # Some guests that are not reachable, and how many more there are.
-    guests: Sequence[Guest] = ()
+    guests: Sequence[Record] = ()
     more: int = 0
-    # What the guests that are down have in common.
     common: str = ''
-    # The latest change first, and the latest sweep last.
-    events: Sequence[Event] = ()
-    round_trips: Sequence[RoundTrips] = ()
-
-    @property
-    def down(self) -> int:
-        """How many guests are unreachable or in error."""
-        return sum(self.verdicts[each] for each in BAD)
+    events: Sequence[Record] = ()
+    round_trips: Sequence[Record] = ()
 
     def age(self, now: datetime.datetime) -> float | None:
         """Return how many seconds ago the last good sweep ended, if any."""
@@ -150,10 +101,8 @@ class Status:
     def is_stale(self, now: datetime.datetime) -> bool:
         """Whether there should have been another good sweep long ago."""
         age = self.age(now)
-        usual = max(self.interval, self.seconds)
-        return age is None or age > max(
-            _STALE_SECONDS, _STALE_INTERVALS * usual
-        )
+        usual = _STALE_INTERVALS * max(self.interval, self.seconds)
+        return age is None or age > max(_STALE_SECONDS, usual)
 
 
 class Board:
@@ -182,7 +131,6 @@ class Board:
         """Record a sweep that brought results.
 
         :param watch: what is known of each guest after it.
-        :param findings: the outcomes of the sweep.
         :param changes: what the sweep changed.
         :param seconds: how long it took.
         :param now: its end, on the clock of *watch*.
@@ -191,32 +139,26 @@ class Board:
         summary = findings.summary
         round_trips = list(self.status.round_trips)
         if summary.rtts:
-            percentiles = (summary.percentile(50), summary.percentile(95))
-            round_trips.append(RoundTrips(*percentiles))
-        rows = {
-            each.target.instance_id: each.target.instance
-            for each in findings.outcomes
-        }
+            p50, p95 = map(summary.percentile, (50, 95))
+            round_trips.append({'p50': p50, 'p95': p95})
+        targets = [each.target for each in findings.outcomes]
+        rows = {each.instance_id: each.instance for each in targets}
         guests = sorted(watch.not_reachable, key=_order)
-        status = dataclasses.replace(
-            self.status,
+        self.status = dataclasses.replace(
+            self._changed(watch, changes, when),
             swept=when,
             seconds=seconds,
             verdicts={each: summary.verdicts[each] for each in Verdict},
             off=summary.reasons[Reason.SERVER_OFF],
             guests=[
-                _guest(
-                    each,
-                    rows.get(each.instance_id) or Instance(''),
-                    when - datetime.timedelta(seconds=now - each.since),
-                )
+                _guest(each, rows.get(each.instance_id))
+                | {'since': when - datetime.timedelta(0, now - each.since)}
                 for each in guests[:GUESTS]
             ],
             more=max(0, len(guests) - GUESTS),
             common=watch.common.text if watch.common else '',
             round_trips=round_trips[-SWEEPS:],
         )
-        self._show(status, watch, changes, when)
 
     def failed(
         self,
@@ -229,28 +171,24 @@ class Board:
 
         The parameters are those of :meth:`swept`.
         """
-        self._show(self.status, watch, changes, when)
+        self.status = self._changed(watch, changes, when)
 
-    def _show(
-        self,
-        status: Status,
-        watch: Watch,
-        changes: Sequence[Change],
-        when: datetime.datetime,
-    ) -> None:
-        """Put the changes of a sweep into a status, and show it."""
+    def _changed(
+        self, watch: Watch, changes: Sequence[Change], when: datetime.datetime
+    ) -> Status:
+        """Return the status with the changes of a sweep."""
         # The first change of a sweep stays first: it may be about many guests.
         news = [_event(each, when) for each in changes[:CHANGES]]
-        failing, failure = None, watch.failure
-        if failure is not None:
-            failing = Failing(
-                since=status.failing.since if status.failing else when,
-                why=_words(failure),
-                widespread=failure.reason is None or failure.widespread,
-            )
-        self.status = dataclasses.replace(
-            status, failing=failing, events=[*news, *status.events][:CHANGES]
-        )
+        failing = None
+        if watch.failure is not None:
+            last = self.status.failing
+            failing = {
+                'since': last['since'] if last else when,
+                'why': _words(watch.failure),
+                'widespread': watch.failure.widespread,
+            }
+        events = [*news, *self.status.events][:CHANGES]
+        return dataclasses.replace(self.status, failing=failing, events=events)
 
 
 def _order(guest: KnownGuest) -> tuple[bool, bool, float]:
@@ -260,50 +198,46 @@ def _order(guest: KnownGuest) -> tuple[bool, bool, float]:
     return result.verdict not in BAD, off, -guest.since
 
 
-def _guest(
-    known: KnownGuest, row: Instance, since: datetime.datetime
-) -> Guest:
-    result = known.result
-    return Guest(
-        instance_id=known.instance_id,
-        name=plaintext.one_line(known.name or '', _NAME),
-        verdict=result.verdict,
-        reason=result.reason,
-        detail=result.detail,
-        since=since,
-        project_id=row.project_id or '',
-        datastore=row.datastore or '',
-        host=(row.server and row.server.host) or '',
-        request_id=plaintext.one_line(result.request_id or ''),
-    )
+def _guest(known: KnownGuest, row: Instance | None) -> dict[str, Any]:
+    """Return all that helps to find a guest."""
+    row, result = row or Instance(''), known.result
+    return {
+        'instance_id': known.instance_id,
+        'name': plaintext.one_line(known.name or '', _NAME),
+        'verdict': result.verdict,
+        'reason': result.reason,
+        'detail': result.detail,
+        'project_id': row.project_id or '',
+        'datastore': row.datastore or '',
+        'host': (row.server and row.server.host) or '',
+        'request_id': plaintext.one_line(result.request_id or ''),
+    }
 
 
-def _event(change: Change, when: datetime.datetime) -> Event:
+def _event(change: Change, when: datetime.datetime) -> Record:
+    texts = dict.fromkeys(('name', 'before', 'after', 'why'), '')
+    event: dict[str, Any] = {'when': when, 'instance_id': None, **texts}
+    if isinstance(change, CommonTrait):
+        return event | {'seconds': None, 'why': change.text}
+    event['seconds'] = change.seconds
     if isinstance(change, GuestChange):
-        result = change.result
-        return Event(
-            when=when,
-            instance_id=change.instance_id,
-            name=plaintext.one_line(change.name or '', _NAME),
-            before=change.before or 'new',
-            after=change.after or 'gone',
-            seconds=change.seconds,
-            why=_why(result) if result else '',
-        )
-    if isinstance(change, Wave):
-        return Event(when=when, why=change.common.text)
-    return Event(
-        when=when,
-        before='failing' if change.before else 'ok',
-        after='failing' if change.after else 'ok',
-        seconds=change.seconds,
-        why=_words(change.after) if change.after else '',
-    )
+        return event | {
+            'instance_id': change.instance_id,
+            'name': plaintext.one_line(change.name or '', _NAME),
+            'before': change.before or 'new',
+            'after': change.after or 'gone',
+            'why': _why(change.result),
+        }
+    return event | {
+        'before': 'failing' if change.before else 'ok',
+        'after': 'failing' if change.after else 'ok',
+        'why': _words(change.after) if change.after else '',
+    }
 
 
-def _why(result: PingResult) -> str:
+def _why(result: PingResult | None) -> str:
     # An unreachable guest has one reason, and Trove one sentence for it.
-    if result.reason in (None, Reason.AGENT_TIMEOUT):
+    if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
         return ''
     return f'{result.reason}: {result.detail}'
 

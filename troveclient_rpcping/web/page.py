@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
 import datetime
@@ -34,14 +32,14 @@ import json
 import pathlib
 import re
 import string
+from typing import NamedTuple
 
 from troveclient_rpcping import durations
+from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.verdict import Verdict
 from troveclient_rpcping.web import server
 from troveclient_rpcping.web.board import Board
-from troveclient_rpcping.web.board import Event
-from troveclient_rpcping.web.board import Guest
-from troveclient_rpcping.web.board import RoundTrips
+from troveclient_rpcping.web.board import Record
 from troveclient_rpcping.web.board import Status
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -52,10 +50,9 @@ _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _, *_PIECES = re.split(
     r'<!-- (\w+) -->\n', (_FOLDER / 'page.html').read_text('utf-8')
 )
-_PARTS = {
-    name: string.Template(text)
-    for name, text in zip(_PIECES[::2], _PIECES[1::2], strict=True)
-}
+_PARTS = dict(
+    zip(_PIECES[::2], map(string.Template, _PIECES[1::2]), strict=True)
+)
 
 # The colour of the icon in the tab of the browser.
 _ICONS = {'good': '14804a', 'bad': 'c5221f', 'warn': 'd29922', '': '80868b'}
@@ -83,45 +80,43 @@ class _Html(str):
 
 
 def _fill(part: str, **values: object) -> _Html:
-    """Return a part of the page. Each text that is not HTML is escaped."""
-    texts = {
-        name: value if isinstance(value, _Html) else html.escape(str(value))
-        for name, value in values.items()
-    }
+    """Return a part of the page. Each text that is not HTML is escaped.
+
+    :param values: its values; a list is HTML one after the other.
+    """
+    texts = {}
+    for name, value in values.items():
+        if isinstance(value, list):
+            value = _Html(''.join(value))
+        if not isinstance(value, _Html):
+            value = html.escape('' if value is None else str(value))
+        texts[name] = value
     return _Html(_PARTS[part].substitute(texts))
 
 
-def _section(part: str, items: Iterable[_Html], **values: object) -> str:
+def _section(part: str, items: list[_Html], **values: object) -> str:
     """Return a part of the page around items; nothing without items."""
-    joined = _Html(''.join(items))
-    return _fill(part, items=joined, **values) if joined else ''
+    return _fill(part, items=items, **values) if items else ''
 
 
 def pages(
     board: Board, clock: Callable[[], datetime.datetime]
 ) -> dict[str, server.Page]:
     """Return the page of each path; the clock returns the time in UTC."""
-
-    def page(
-        make: Callable[[Status, datetime.datetime], server.Answer],
-    ) -> server.Page:
-        return lambda accept: make(board.status, clock())
-
     return {
-        '/': page(_html),
-        '/status.json': page(_json),
-        '/-/healthy': page(_health),
+        '/': lambda accept: _html(board.status, clock()),
+        '/status.json': lambda accept: _json(board.status, clock()),
+        '/-/healthy': lambda accept: _health(board.status, clock()),
     }
 
 
 def _health(status: Status, now: datetime.datetime) -> server.Answer:
     age = status.age(now)
     last = 'none yet' if age is None else f'{durations.compact(age)} ago'
+    stale = status.is_stale(now)
     return server.Answer(
         f'last good sweep: {last}\n'.encode(),
-        status=http.HTTPStatus.SERVICE_UNAVAILABLE
-        if status.is_stale(now)
-        else http.HTTPStatus.OK,
+        status=http.HTTPStatus(503 if stale else 200),
         headers=_HEADERS,
     )
 
@@ -135,22 +130,18 @@ def _json(status: Status, now: datetime.datetime) -> server.Answer:
         'stale': status.is_stale(now),
         **dataclasses.asdict(status),
     }
-    text = json.dumps(record, ensure_ascii=False, default=_stamp)
+    text = json.dumps(
+        record,
+        ensure_ascii=False,
+        default=lambda when: f'{when:%Y-%m-%dT%H:%M:%SZ}',
+    )
     return server.Answer(
         f'{text}\n'.encode(), 'application/json', headers=_HEADERS
     )
 
 
-def _stamp(when: datetime.datetime) -> str:
-    return f'{when:%Y-%m-%dT%H:%M:%SZ}'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Headline:
-    """What to know at first sight: a few words, and perhaps a note.
-
-    :param tone: ``good``, ``warn``, ``bad``, or empty for none.
-    """
+class Headline(NamedTuple):
+    """What to know at first sight; the tone is good, warn, bad or empty."""
 
     tone: str
     text: str
@@ -163,35 +154,34 @@ def headline(status: Status, now: datetime.datetime) -> Headline:
     if status.swept is not None:
         swept = _clock(status.swept, now)
         known = f'Below is what was last known, at {swept}.'
-    notes = []
-    failing = status.failing
-    if failing is not None:
-        since = _clock(failing.since, now)
-        if failing.widespread:
+    note = ''
+    if status.failing:
+        why = status.failing['why']
+        since = f'since {_clock(status.failing["since"], now)}'
+        if status.failing['widespread']:
             return Headline(
                 'warn',
-                f'Control plane failing since {since}',
-                f'{failing.why[:1].upper()}{failing.why[1:]}. {known}',
+                f'Control plane failing {since}',
+                f'{why[:1].upper()}{why[1:]}. {known}',
             )
-        notes.append(
-            f'Control plane failing in part since {since}: {failing.why}.'
-        )
+        note = f'Control plane failing in part {since}: {why}. '
     if status.swept is None:
         return Headline('', 'Waiting for the end of the first sweep')
     if status.is_stale(now):
         age = durations.compact(status.age(now) or 0.0)
         return Headline('bad', f'No sweep for {age}', known)
     if status.off:
-        notes.append(f'{_guests(status.off)} in a server that is off.')
-    return Headline(*_of_guests(status), ' '.join(notes))
+        note += f'{_guests(status.off)} in a server that is off.'
+    return Headline(*_of_guests(status), note.rstrip())
 
 
 def _of_guests(status: Status) -> tuple[str, str]:
     """Return the tone and the text for the guests of a fresh sweep."""
+    down = sum(status.verdicts[each] for each in BAD)
     reachable = status.verdicts[Verdict.REACHABLE]
     unknown = status.verdicts[Verdict.UNKNOWN] - status.off
-    if status.down:
-        return 'bad', f'{_guests(status.down)} down'
+    if down:
+        return 'bad', f'{_guests(down)} down'
     if unknown:
         return 'warn', f'{_guests(unknown)} unknown'
     if reachable:
@@ -205,34 +195,38 @@ def _guests(count: int) -> str:
 
 
 def _html(status: Status, now: datetime.datetime) -> server.Answer:
-    head = headline(status, now)
-    is_old = status.is_stale(now) or (
-        status.failing is not None and status.failing.widespread
-    )
+    head, stale = headline(status, now), status.is_stale(now)
+    failing = status.failing and status.failing['widespread']
     shortest, longest = _REFRESH
     labels = ', '.join(f'{k} {v}' for k, v in status.labels.items())
-    notes = filter(None, (head.note, status.common))
     text = _fill(
         'page',
         headline=head.text,
         tone=head.tone,
         icon=_ICONS[head.tone],
-        notes=_section('notes', (_fill('note', text=each) for each in notes)),
+        notes=[
+            _fill('note', text=each)
+            for each in (head.note, status.common)
+            if each
+        ],
         labels=f': {labels}' if labels else '',
-        old='old' if is_old else '',
+        old='old' if failing or stale else '',
         refresh=round(min(max(status.interval, shortest), longest)),
         style=_Html(_STYLE),
         time=f'{now:%Y-%m-%d %H:%M:%S}',
+        stale='stale' if status.swept and stale else '',
         swept=_swept(status, now),
         counts=_section('counts', _counts(status)),
         guests=_section(
             'guests',
-            (_guest(each, now) for each in status.guests),
-            more=_more(status.more),
+            [_guest(each, now) for each in status.guests],
+            more=_fill('more', guests=_guests(status.more))
+            if status.more
+            else '',
         ),
         round_trips=_round_trips(status.round_trips),
         events=_section(
-            'events', (_event(each, now) for each in status.events)
+            'events', [_event(each, now) for each in status.events]
         ),
     )
     return server.Answer(
@@ -244,82 +238,70 @@ def _swept(status: Status, now: datetime.datetime) -> str:
     age = status.age(now)
     if age is None:
         return 'no sweep yet'
-    return _fill(
-        'swept',
-        stale='stale' if status.is_stale(now) else '',
-        age=durations.compact(age),
-        seconds=durations.human(status.seconds),
-    )
+    took = durations.human(status.seconds)
+    return f'swept {durations.compact(age)} ago, in {took}'
 
 
-def _counts(status: Status) -> Iterator[_Html]:
-    if status.swept is not None:
-        for verdict, count in status.verdicts.items():
-            color = verdict if count else 'zero'
-            yield _fill(
-                'count', verdict=verdict, color=color, count=f'{count:,}'
-            )
+def _counts(status: Status) -> list[_Html]:
+    if status.swept is None:
+        return []
+    return [
+        _fill(
+            'count',
+            verdict=verdict,
+            color=verdict if count else 'zero',
+            count=f'{count:,}',
+        )
+        for verdict, count in status.verdicts.items()
+    ]
 
 
-def _more(count: int) -> str:
-    return _fill('more', guests=_guests(count)) if count else ''
-
-
-def _guest(guest: Guest, now: datetime.datetime) -> _Html:
-    lasts = max(0.0, (now - guest.since).total_seconds())
-    values = dataclasses.asdict(guest) | {
-        'reason': guest.reason or '',
-        'since': _clock(guest.since, now),
+def _guest(guest: Record, now: datetime.datetime) -> _Html:
+    lasts = max(0.0, (now - guest['since']).total_seconds())
+    shown = {
+        'since': _clock(guest['since'], now),
         'lasts': durations.compact(lasts),
         # On a narrow page, a cell with a text has a label.
-        'on': 'on' if guest.host else '',
-        'project': 'project' if guest.project_id else '',
+        'on': 'on' if guest['host'] else '',
+        'project': 'project' if guest['project_id'] else '',
     }
-    return _fill('guest', **values)
+    return _fill('guest', **{**guest, **shown})
 
 
-def _round_trips(times: Sequence[RoundTrips]) -> str:
+def _round_trips(times: Sequence[Record]) -> str:
     if not times:
         return ''
-    top = max(each.p95 for each in times) or 1.0
+    top = max(each['p95'] for each in times) or 1.0
     return _fill(
         'round_trips',
-        p50=durations.human(times[-1].p50),
-        p95=durations.human(times[-1].p95),
+        p50=durations.human(times[-1]['p50']),
+        p95=durations.human(times[-1]['p95']),
         sweeps='sweep' if len(times) == 1 else f'{len(times)} sweeps',
         top=durations.human(top),
-        p50_line=_line([each.p50 for each in times], top),
-        p95_line=_line([each.p95 for each in times], top),
+        p50_line=_line([each['p50'] / top for each in times]),
+        p95_line=_line([each['p95'] / top for each in times]),
     )
 
 
-def _line(values: Sequence[float], top: float) -> str:
+def _line(heights: list[float]) -> str:
     # A single sweep is a line, too.
-    values = [*values, *values] if len(values) == 1 else values
-    step = _WIDTH / (len(values) - 1)
+    heights = heights * 2 if len(heights) == 1 else heights
+    step = _WIDTH / (len(heights) - 1)
     return 'L'.join(
-        f'{number * step:.1f} {(1 - value / top) * (_HEIGHT - 4) + 2:.1f}'
-        for number, value in enumerate(values)
+        f'{number * step:.1f} {(1 - height) * (_HEIGHT - 4) + 2:.1f}'
+        for number, height in enumerate(heights)
     )
 
 
-def _event(event: Event, now: datetime.datetime) -> _Html:
-    when = _clock(event.when, now)
-    if not event.after:
-        return _fill('wave', when=when, why=event.why)
-    lasted = ''
-    if event.seconds is not None:
-        lasted = f' after {durations.compact(event.seconds)}'
-    return _fill(
-        'event',
-        when=when,
-        subject=event.name or event.instance_id or 'control plane',
-        before=event.before,
-        after=event.after,
-        lasted=lasted,
-        why=event.why,
-        instance_id=event.instance_id or '',
-    )
+def _event(event: Record, now: datetime.datetime) -> _Html:
+    seconds = event['seconds']
+    lasted = '' if seconds is None else f' after {durations.compact(seconds)}'
+    shown = {
+        'when': _clock(event['when'], now),
+        'subject': event['name'] or event['instance_id'] or 'control plane',
+        'lasted': lasted,
+    }
+    return _fill('event' if event['after'] else 'wave', **{**event, **shown})
 
 
 def _clock(when: datetime.datetime, now: datetime.datetime) -> str:

@@ -95,33 +95,29 @@ def tls(
     :raises OSError: a file cannot be used; says in one line why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    what = f'certificate {cert}' + (f' with the key {key}' if key else '')
     try:
-        what = f'the certificate {cert}'
-        if key:
-            what += f' with the key {key}'
         # Without a password, OpenSSL would ask for one on the terminal.
         context.load_cert_chain(cert, key, password='')
         if client_ca:
-            what = f'the certificates of clients {client_ca}'
+            what = f'certificates of clients {client_ca}'
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:
+        # OpenSSL's text has the names of its parts around it.
+        why = re.sub(r'\[.*?\] | \(_ssl.*\)', '', error.strerror or str(error))
         raise OSError(
-            f'Cannot use {plaintext.one_line(what)}: {_why(error)}: give '
-            'files in PEM, and a key that has no passphrase'
+            f'Cannot use the {plaintext.one_line(what)}: {why}: give files in '
+            'PEM, and a key that has no passphrase'
         ) from error
     return context
 
 
-def _why(error: OSError) -> str:
-    # OpenSSL's text has the names of its parts around it.
-    return re.sub(r'\[.*?\] | \(_ssl.*\)', '', error.strerror or str(error))
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: its content, content type and status.
+    """The answer to a request.
 
+    :param kind: the content type.
     :param headers: further headers.
     """
 
@@ -225,23 +221,18 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     ) -> Iterable[bytes]:
         """Answer a request: a WSGI application."""
         answer = self._find(environ)
+        length = str(len(answer.body))
+        fields = [('Content-Type', answer.kind), ('Content-Length', length)]
         start_response(
             f'{answer.status} {answer.status.phrase}',
-            [
-                ('Content-Type', answer.kind),
-                ('Content-Length', str(len(answer.body))),
-                *answer.headers,
-            ],
+            [*fields, *answer.headers],
         )
         return [] if environ['REQUEST_METHOD'] == 'HEAD' else [answer.body]
 
     def _find(self, environ: WSGIEnvironment) -> Answer:
         if environ['REQUEST_METHOD'] not in ('GET', 'HEAD'):
-            return Answer(
-                b'',
-                status=http.HTTPStatus.METHOD_NOT_ALLOWED,
-                headers=(('Allow', 'GET, HEAD'),),
-            )
+            allow = (('Allow', 'GET, HEAD'),)
+            return Answer(b'', status=http.HTTPStatus(405), headers=allow)
         if not self._is_meant(environ.get('HTTP_HOST', '')):
             return Answer(
                 b'The name in this URL is not known here. Ask by an IP '
@@ -250,10 +241,8 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             )
         page = self._pages.get(environ['PATH_INFO'])
         if page is None:
-            known = ' or '.join(self._pages)
-            return Answer(
-                f'See {known}\n'.encode(), status=http.HTTPStatus.NOT_FOUND
-            )
+            known = f'See {" or ".join(self._pages)}\n'
+            return Answer(known.encode(), status=http.HTTPStatus.NOT_FOUND)
         try:
             return page(environ.get('HTTP_ACCEPT', ''))
         except Exception:
@@ -264,13 +253,11 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     @functools.cached_property
     def _names(self) -> set[str]:
         """The names that a request may have in its Host field."""
-        # Not at the start: the second one may ask DNS, and wait.
-        machine = [socket.gethostname(), socket.getfqdn()]
+        # Not at the start: getfqdn() may ask DNS, and wait.
+        machine = (socket.gethostname(), socket.getfqdn())
         short = [name.partition('.')[0] for name in machine]
-        return {
-            name.rstrip('.').lower()
-            for name in ('localhost', self._address, *machine, *short)
-        }
+        names = ('localhost', self._address, *machine, *short)
+        return {name.rstrip('.').lower() for name in names}
 
     def _is_meant(self, host: str) -> bool:
         """Whether a request is meant for this server, by its Host field.

@@ -32,8 +32,8 @@ from troveclient_rpcping.cli.arguments import OWN_LABELS
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.prometheus import textfile
 from troveclient_rpcping.prometheus.metrics import Metrics
+from troveclient_rpcping.prometheus.metrics import write_textfile
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -173,20 +173,18 @@ class GuestsTest(TestCase):
     def test_only_a_guest_that_answered_is_up(self) -> None:
         """A guest that did not answer, or failed the ping, is down.
 
-        An unknown guest is neither, and still has its info.
+        An unknown guest is neither, and still has its info. No text of a guest
+        becomes a label.
         """
         self.observe(REACHABLE, UNREACHABLE, ERROR, UNKNOWN)
         for number, up in enumerate((1, 0, 0, None)):
             self.assertEqual(up, self.value('up', instance_id=str(number)))
         self.assertEqual(4, len(self.labels('info')))
-
-    def test_a_guest_that_is_not_reachable_has_its_reason(self) -> None:
-        """No text of a guest becomes a label."""
-        self.observe(REACHABLE, UNREACHABLE, ERROR)
         self.assertEqual(
             [
                 ('1', 'unreachable', 'agent-timeout'),
                 ('2', 'error', 'agent-error'),
+                ('3', 'unknown', 'compute-error'),
             ],
             [
                 (each['instance_id'], each['verdict'], each['reason'])
@@ -194,46 +192,29 @@ class GuestsTest(TestCase):
             ],
         )
         self.assertNotIn(b'disk', self.text())
-
-    def test_a_guest_that_becomes_unknown_is_no_longer_down(self) -> None:
-        """A sweep replaces the results of the last one."""
-        self.observe(UNREACHABLE, REACHABLE)
+        # A sweep replaces the results of the last one.
         self.observe(UNKNOWN)
         self.assertEqual([], self.labels('up'))
         self.assertEqual(1, len(self.labels('info')))
 
     def test_the_info_names_a_guest_and_its_owner(self) -> None:
-        """Its value is 1, so that a query can multiply with it."""
-        self.observe(UNREACHABLE)
-        self.assertEqual(
-            1,
-            self.value(
-                'info',
-                instance_id='0',
-                name='db',
-                project_id=base.PROJECT,
-                datastore='mysql 8.0',
-                host='compute-1',
-                server_id='s',
-                server_status='ACTIVE',
-            ),
-        )
+        """Its value is 1, so that a query can multiply with it.
 
-    def test_a_label_without_a_known_value_is_empty(self) -> None:
-        """Without a listing only the ID of a guest is known."""
-        self.sweep([Target('a')], [ping('a')])
-        [labels] = self.labels('info')
-        self.assertEqual('a', labels.pop('instance_id'))
-        self.assertEqual(
-            dict.fromkeys(
-                (
-                    *('name', 'project_id', 'datastore'),
-                    *('host', 'server_id', 'server_status'),
-                ),
-                '',
-            ),
-            labels,
-        )
+        A label without a known value is empty: without a listing only the ID
+        of a guest is known.
+        """
+        known = {
+            'name': 'db',
+            'project_id': base.PROJECT,
+            'datastore': 'mysql 8.0',
+            'host': 'compute-1',
+            'server_id': 's',
+            'server_status': 'ACTIVE',
+        }
+        self.sweep([target('a'), Target('b')], [ping('a'), ping('b')])
+        self.assertEqual(1, self.value('info', instance_id='a', **known))
+        nothing = dict.fromkeys(known, '')
+        self.assertEqual(1, self.value('info', instance_id='b', **nothing))
 
     def test_a_name_without_an_instance_is_only_counted(self) -> None:
         """It has no instance ID that could be a label."""
@@ -274,28 +255,53 @@ class GuestsTest(TestCase):
 
 
 class FleetTest(TestCase):
+    def assert_counts(self, **counts: int) -> None:
+        """Check the guests of every verdict and reason; others have 0."""
+        for name, label, kinds in (
+            ('guests', 'verdict', Verdict),
+            ('guests_by_reason', 'reason', Reason),
+        ):
+            self.assertEqual(
+                [each.value for each in kinds],
+                [each[label] for each in self.labels(name)],
+            )
+            for each in kinds:
+                self.assertEqual(
+                    counts.get(each.name, 0),
+                    self.value(name, **{label: each.value}),
+                    each,
+                )
+
     def test_every_verdict_and_reason_is_always_there(self) -> None:
         """A query for one that no guest has gives 0, not nothing."""
-        for sweep in ([], [UNREACHABLE, UNREACHABLE, REACHABLE]):
-            self.observe(*sweep)
-            self.assertEqual(
-                [verdict.value for verdict in Verdict],
-                [each['verdict'] for each in self.labels('guests')],
-            )
-            self.assertEqual(
-                [reason.value for reason in Reason],
-                [each['reason'] for each in self.labels('guests_by_reason')],
-            )
-        for verdict, count in (
-            ('unreachable', 2),
-            ('reachable', 1),
-            ('unknown', 0),
-        ):
-            self.assertEqual(count, self.value('guests', verdict=verdict))
-        for reason, count in (('agent-timeout', 2), ('denied', 0)):
-            self.assertEqual(
-                count, self.value('guests_by_reason', reason=reason)
-            )
+        self.observe()
+        self.assert_counts()
+        self.observe(UNREACHABLE, UNREACHABLE, REACHABLE)
+        self.assert_counts(UNREACHABLE=2, AGENT_TIMEOUT=2, REACHABLE=1)
+
+    def test_after_a_failed_sweep_all_guests_are_unknown(self) -> None:
+        """The results of the last good one are out of date.
+
+        All counts 0 would look like a cloud without guests.
+        """
+        self.observe(REACHABLE, UNREACHABLE, UNKNOWN)
+        for _ in range(2):
+            self.metrics.failed(ended=9.0, seconds=0.5)
+            self.assertEqual([], self.labels('up') + self.labels('info'))
+            self.assert_counts(UNKNOWN=3, NOT_ASKED=3)
+
+    def test_an_empty_cloud_stays_empty_when_a_sweep_fails(self) -> None:
+        """There was no guest that could become unknown."""
+        self.observe()
+        self.metrics.failed(ended=9.0, seconds=0.5)
+        self.assert_counts()
+
+    def test_before_the_first_good_sweep_no_guest_is_counted(self) -> None:
+        """There may be any number of them."""
+        for _ in range(2):
+            self.assertEqual([], self.labels('guests'))
+            self.assertEqual([], self.labels('guests_by_reason'))
+            self.metrics.failed(ended=9.0, seconds=0.5)
 
     def test_round_trips_add_up_over_all_sweeps(self) -> None:
         """Only those of reachable guests count."""
@@ -318,70 +324,30 @@ class FleetTest(TestCase):
                 count, self.value('round_trip_seconds_bucket', le=le), le
             )
 
-    def test_the_last_sweep_is_dated_and_timed(self) -> None:
-        """Sweeps and throttling add up."""
-        self.observe(ended=1_700_000_000.0, throttled=1.5)
-        self.observe(ended=1_700_000_060.0, seconds=7.0, throttled=2.0)
-        self.assertEqual(
-            1_700_000_060.0, self.value('last_sweep_timestamp_seconds')
-        )
-        self.assertEqual(7.0, self.value('last_sweep_duration_seconds'))
-        self.assertEqual(1, self.value('last_sweep_success'))
-        self.assertEqual(2, self.value('sweeps_total', outcome='done'))
-        self.assertEqual(0, self.value('sweeps_total', outcome='failed'))
-        self.assertEqual(3.5, self.value('throttled_seconds_total'))
+    def test_sweeps_are_dated_timed_and_counted(self) -> None:
+        """There is no time of a sweep that was not: 0 would be in 1970.
 
-    def test_after_a_failed_sweep_all_guests_are_unknown(self) -> None:
-        """The results of the last good one are out of date.
-
-        All counts 0 would look like a cloud without guests.
+        A failed sweep leaves the time of the last good one.
         """
-        self.observe(REACHABLE, UNREACHABLE, UNKNOWN)
-        for _ in range(2):
-            self.metrics.failed(ended=9.0, seconds=0.5)
-            self.assertEqual([], self.labels('up') + self.labels('info'))
-            for verdict, count in (('unknown', 3), ('reachable', 0)):
-                self.assertEqual(count, self.value('guests', verdict=verdict))
-            for reason, count in (('not-asked', 3), ('compute-error', 0)):
-                self.assertEqual(
-                    count, self.value('guests_by_reason', reason=reason)
-                )
 
-    def test_an_empty_cloud_stays_empty_when_a_sweep_fails(self) -> None:
-        """There was no guest that could become unknown."""
-        self.observe()
-        self.metrics.failed(ended=9.0, seconds=0.5)
-        self.assertEqual(0, self.value('guests', verdict='unknown'))
+        def values() -> list[float | None]:
+            return [
+                self.value('last_sweep_timestamp_seconds'),
+                self.value('last_failed_sweep_timestamp_seconds'),
+                self.value('last_sweep_duration_seconds'),
+                self.value('last_sweep_success'),
+                self.value('throttled_seconds_total'),
+                self.value('sweeps_total', outcome='done'),
+                self.value('sweeps_total', outcome='failed'),
+            ]
 
-    def test_before_the_first_good_sweep_no_guest_is_counted(self) -> None:
-        """There may be any number of them."""
-        self.assertEqual([], self.labels('guests'))
-        self.metrics.failed(ended=9.0, seconds=0.5)
-        self.assertEqual([], self.labels('guests'))
-        self.assertEqual([], self.labels('guests_by_reason'))
-
-    def test_a_failed_sweep_is_counted_and_leaves_the_last_good_one(
-        self,
-    ) -> None:
-        """The time of the good one stays; the failed one has its own."""
-        self.observe(REACHABLE, ended=5.0)
-        self.metrics.failed(ended=9.0, seconds=0.5)
-        self.assertEqual(5.0, self.value('last_sweep_timestamp_seconds'))
-        self.assertEqual(
-            9.0, self.value('last_failed_sweep_timestamp_seconds')
-        )
-        self.assertEqual(0.5, self.value('last_sweep_duration_seconds'))
-        self.assertEqual(0, self.value('last_sweep_success'))
-        self.assertEqual(1, self.value('sweeps_total', outcome='failed'))
-        self.assertEqual(1, self.value('sweeps_total', outcome='done'))
-        self.assertEqual(1, self.value('round_trip_seconds_count'))
-
-    def test_before_the_first_sweep_there_is_no_time_of_one(self) -> None:
-        """0 would be a sweep in 1970."""
-        self.assertIsNone(self.value('last_sweep_timestamp_seconds'))
-        self.assertIsNone(self.value('last_sweep_duration_seconds'))
-        self.assertIsNone(self.value('last_sweep_success'))
-        self.assertEqual(0, self.value('sweeps_total', outcome='done'))
+        self.assertEqual([None, None, None, None, 0, 0, 0], values())
+        self.observe(ended=5.0, throttled=1.5)
+        self.assertEqual([5.0, None, 6.4, 1, 1.5, 1, 0], values())
+        self.observe(ended=65.0, seconds=7.0, throttled=2.0)
+        self.assertEqual([65.0, None, 7.0, 1, 3.5, 2, 0], values())
+        self.metrics.failed(ended=99.0, seconds=0.5)
+        self.assertEqual([65.0, 99.0, 0.5, 0, 3.5, 2, 1], values())
 
 
 class NamesTest(TestCase):
@@ -410,29 +376,29 @@ class NamesTest(TestCase):
 
 
 class PageTest(TestCase):
-    def test_the_format_is_the_one_that_is_accepted(self) -> None:
-        """Prometheus gets OpenMetrics; others get the classic text."""
-        self.observe(REACHABLE)
-        page = self.metrics.page(ACCEPT)
-        self.assertTrue(page.kind.startswith('application/openmetrics-text'))
-        self.assertTrue(page.body.endswith(b'# EOF\n'))
-        for accept in ('', '*/*', 'text/plain;version=0.0.4'):
-            page = self.metrics.page(accept)
-            self.assertEqual(
-                'text/plain; version=0.0.4; charset=utf-8', page.kind
-            )
-            self.assertIn('trove_guest_rpc_up', parsed(page.body))
+    def test_a_sweep_is_rendered_once_in_the_format_that_is_accepted(
+        self,
+    ) -> None:
+        """Prometheus gets OpenMetrics; others get the classic text.
 
-    def test_a_sweep_is_rendered_once_in_each_format(self) -> None:
-        """The versions that the scrapers name do not matter."""
-        for accepts in (
-            ('', 'text/plain', 'text/plain; version=1.0.0', '*/*', 'x'),
-            (ACCEPT, *(f'{ACCEPT}.{n}; escaping=x' for n in range(3))),
+        The versions that the scrapers name do not matter.
+        """
+        for kind, accepts in (
+            (
+                'text/plain; version=0.0.4; charset=utf-8',
+                ('', '*/*', 'text/plain;version=0.0.4', 'text/plain', 'x'),
+            ),
+            (
+                'application/openmetrics-text; version=1.0.0; charset=utf-8',
+                (ACCEPT, *(f'{ACCEPT}.{n}; escaping=x' for n in range(3))),
+            ),
         ):
             first, *others = (self.metrics.page(each) for each in accepts)
+            self.assertEqual(kind, first.kind)
             for page in others:
                 # The same object, not an equal one.
                 self.assertIs(first.body, page.body)
+        self.assertTrue(first.body.endswith(b'# EOF\n'))
 
 
 class LabelsTest(TestCase):
@@ -460,11 +426,8 @@ class LabelsTest(TestCase):
         """node_exporter drops a metric whose help differs in two files."""
 
         def comments(metrics: Metrics) -> list[bytes]:
-            return [
-                line
-                for line in metrics.page().body.splitlines()
-                if line.startswith(b'#')
-            ]
+            lines = metrics.page().body.splitlines()
+            return [line for line in lines if line.startswith(b'#')]
 
         self.assertEqual(comments(Metrics()), comments(self.metrics))
 
@@ -478,13 +441,6 @@ class TextfileTest(TestCase):
     def left(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
 
-    def test_the_file_holds_the_classic_text(self) -> None:
-        """node_exporter reads no other."""
-        self.observe(REACHABLE, UNREACHABLE)
-        self.metrics.write(self.file)
-        self.assertEqual(self.text(), self.file.read_bytes())
-        self.assertEqual(['trove.prom'], self.left())
-
     def test_a_reader_of_the_old_file_keeps_the_old_file(self) -> None:
         """The new file takes its place at once, and not piece by piece."""
         self.metrics.write(self.file)
@@ -493,7 +449,9 @@ class TextfileTest(TestCase):
             self.observe(REACHABLE)
             self.metrics.write(self.file)
             self.assertEqual(old, reader.read())
-        self.assertNotEqual(old, self.file.read_bytes())
+        # node_exporter reads only the classic format.
+        self.assertEqual(self.text(), self.file.read_bytes())
+        self.assertEqual(['trove.prom'], self.left())
 
     def test_node_exporter_may_read_it_with_any_umask(self) -> None:
         """node_exporter runs as another user."""
@@ -535,10 +493,10 @@ class TextfileTest(TestCase):
             ('link.prom', 'it is a link: give the path of the file itself'),
         ):
             path = self.folder / name
-            for act in (textfile.check, self.metrics.write):
+            for act in (write_textfile, self.metrics.write):
                 error = self.assertRaises(OSError, act, path)
                 self.assertEqual(f'Cannot write {path}: {why}', str(error))
-        textfile.check(self.file)
-        textfile.check(self.folder / 'new.prom')
+        write_textfile(self.file)
+        write_textfile(self.folder / 'new.prom')
         self.assertEqual('old', self.file.read_text())
         self.assertEqual(before, self.left())

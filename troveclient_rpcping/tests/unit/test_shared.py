@@ -31,7 +31,6 @@ from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.outcomes import shared
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.changes import Wave
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
@@ -199,9 +198,11 @@ class WaveTest(testtools.TestCase):
     well = swept(55, set(), Verdict.UNREACHABLE)
     line = '6 of 6 unreachable guests are on host compute-2 (6 of its 11)'
 
-    def waves(self, watch: Watch, guests: Guests) -> list[Wave]:
+    def waves(self, watch: Watch, guests: Guests) -> list[shared.CommonTrait]:
         changes = watch.swept(findings(guests), 0.0)
-        waves = [each for each in changes if isinstance(each, Wave)]
+        waves = [
+            each for each in changes if isinstance(each, shared.CommonTrait)
+        ]
         self.assertEqual(waves, changes[: len(waves)], 'they come first')
         return waves
 

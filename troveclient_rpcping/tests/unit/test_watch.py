@@ -155,7 +155,6 @@ class WatchTest(testtools.TestCase):
                 detail='why',
                 unknown=3,
                 guests=4,
-                widespread=True,
             ),
             self.watch.failure,
         )
