@@ -170,10 +170,12 @@ class MonitorTest(test_prometheus.TestCase):
 
     def test_the_browser_shows_each_sweep_by_itself(self) -> None:
         """The page shows a guest that dies, without a click."""
-        url = f'http://127.0.0.1:{self.start_monitor()}'
+        url = self.start_monitor()
         self.assertIn('ago', test_prometheus.get(f'{url}/-/healthy'))
         browser = self.enterContext(chromium.Chromium())
         browser.load(url)
         self.assertEqual('2 guests down', browser.value(H1))
         self.sandbox.set_guest('db-healthy', 'dead')
-        self.wait_for('page', lambda: browser.value(H1) == '3 guests down')
+        test_prometheus.wait_for(
+            'page', lambda: browser.value(H1) == '3 guests down'
+        )
