@@ -88,16 +88,14 @@ class Summary:
     @classmethod
     def of(cls, results: Iterable[PingResult]) -> Summary:
         """Sum up results."""
-        verdicts: collections.Counter[Verdict] = collections.Counter()
-        reasons: collections.Counter[Reason] = collections.Counter()
-        rtts = []
-        for result in results:
-            verdicts[result.verdict] += 1
-            if result.verdict is not Verdict.REACHABLE:
-                reasons.update([result.reason] if result.reason else [])
-            elif result.rtt is not None:
-                rtts.append(result.rtt)
-        return cls(verdicts, reasons, tuple(sorted(rtts)))
+        results = list(results)
+        bad = [each.reason for each in results if not each.ok]
+        rtts = [each.rtt for each in results if each.ok]
+        return cls(
+            collections.Counter(each.verdict for each in results),
+            collections.Counter(filter(None, bad)),
+            tuple(sorted(rtt for rtt in rtts if rtt is not None)),
+        )
 
     @property
     def guests(self) -> int:

@@ -197,8 +197,8 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             if len(self._open) == CONNECTIONS:
                 # The client may have gone by itself.
                 with contextlib.suppress(OSError):
-                    # Not by the method of TLS, which would wait for the
-                    # client. Under the lock, the socket is not closed.
+                    # Not by the method of TLS: it ends the encryption before
+                    # the connection. Under the lock, the socket is open.
                     oldest = next(iter(self._open))
                     socket.socket.shutdown(oldest, socket.SHUT_RDWR)
                 self._one_ended.wait_for(lambda: len(self._open) < CONNECTIONS)

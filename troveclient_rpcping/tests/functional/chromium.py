@@ -21,7 +21,6 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-from types import TracebackType
 from typing import Any
 from typing import Self
 
@@ -69,20 +68,15 @@ class Chromium:
             self._ask(f'{domain}.enable')
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._process.kill()
         self._process.wait()
         self._in.close()
         self._out.close()
         self._folder.cleanup()
 
-    def show(self, width: int, *, dark: bool = False) -> None:
-        """Set the width of the page in CSS pixels, and light or dark."""
+    def show(self, width: int, scheme: str) -> None:
+        """Set the width of the page in CSS pixels, and *light* or *dark*."""
         self._ask(
             'Emulation.setDeviceMetricsOverride',
             width=width,
@@ -90,7 +84,6 @@ class Chromium:
             deviceScaleFactor=1,
             mobile=width < 500,
         )
-        scheme = 'dark' if dark else 'light'
         self._ask(
             'Emulation.setEmulatedMedia',
             features=[{'name': 'prefers-color-scheme', 'value': scheme}],

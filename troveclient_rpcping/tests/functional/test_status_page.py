@@ -25,10 +25,10 @@ import unittest
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.functional import chromium
 from troveclient_rpcping.tests.functional import test_prometheus
-from troveclient_rpcping.tests.unit import test_status_page
 from troveclient_rpcping.tests.unit.test_status_page import FULL
 from troveclient_rpcping.tests.unit.test_status_page import GATEWAY
 from troveclient_rpcping.tests.unit.test_status_page import HOSTILE
+from troveclient_rpcping.tests.unit.test_status_page import Monitor
 from troveclient_rpcping.tests.unit.test_status_page import REACHABLE
 from troveclient_rpcping.tests.unit.test_status_page import SILENT
 from troveclient_rpcping.web import server
@@ -44,24 +44,26 @@ needs_chromium = unittest.skipUnless(
 
 
 @needs_chromium
-class TestCase(base.TestCase):
+class PageTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.browser = self.enterContext(chromium.Chromium())
 
-    def url(self, monitor: test_status_page.Monitor) -> str:
+    def url(self, monitor: Monitor) -> str:
         """Serve the pages of a monitor; return the URL."""
         served = self.enterContext(
             server.Server(monitor.pages, '127.0.0.1', 0)
         )
         return f'http://127.0.0.1:{served.server_port}'
 
-    def assert_fits(self, name: str, url: str) -> None:
+    def assert_fits(self, name: str, monitor: Monitor) -> None:
         """Check a page in all sizes and colours."""
+        url = self.url(monitor)
+        folder = os.environ.get('STATUS_PAGE_PICTURES')
         for width in WIDTHS:
             colours = set()
-            for dark in (False, True):
-                self.browser.show(width, dark=dark)
+            for scheme in ('dark', 'light'):
+                self.browser.show(width, scheme)
                 self.browser.load(url)
                 # No part of the page is beyond the right edge.
                 self.assertEqual(
@@ -76,65 +78,54 @@ class TestCase(base.TestCase):
                         'getComputedStyle(document.body).backgroundColor'
                     )
                 )
-                folder = os.environ.get('STATUS_PAGE_PICTURES')
                 if folder:
-                    scheme = 'dark' if dark else 'light'
                     file = f'{name}-{width}-{scheme}.png'
                     self.browser.picture(pathlib.Path(folder, file))
             self.assertEqual(2, len(colours))
         self.assertEqual([], self.browser.messages)
 
-
-class SizeTest(TestCase):
-    def assert_shown(self, down: int, headline: str) -> None:
-        monitor = test_status_page.Monitor({'cloud': 'north'})
-        monitor.hosts = ['compute-17'] * min(down, 100)
-        reachable = [REACHABLE] * 150
-        for minute in range(40):
-            monitor.sweep(
-                *[SILENT if minute > 30 else REACHABLE] * (down - down // 4),
-                *[FULL if minute > 30 else REACHABLE] * (down // 4),
-                *reachable,
-                rtt=0.03 + minute % 7 / 1000,
-            )
-        self.assert_fits(str(down), self.url(monitor))
-        self.assertEqual(headline, self.browser.value(H1))
-        self.assertEqual(
-            min(down, 200),
-            self.browser.value('document.querySelectorAll("tbody tr").length'),
-        )
-
-    def test_no_guest_is_down(self) -> None:
-        """The page reports it, and has no list."""
-        self.assert_shown(0, 'All 150 guests reachable')
-
-    def test_20_guests_are_down(self) -> None:
-        """The list has all of them."""
-        self.assert_shown(20, '20 guests down')
-
-    def test_5000_guests_are_down(self) -> None:
-        """The list has the first 200."""
-        self.assert_shown(5000, '5,000 guests down')
+    def test_the_page_fits_with_any_number_of_guests_down(self) -> None:
+        """The list has 200 of them, at the most."""
+        for down, headline in (
+            (0, 'All 150 guests reachable'),
+            (20, '20 guests down'),
+            (5000, '5,000 guests down'),
+        ):
+            monitor = Monitor({'cloud': 'north'})
+            monitor.hosts = ['compute-17'] * min(down, 100)
+            some = down // 4
+            for minute in range(40):
+                silent, full = (
+                    (SILENT, FULL) if minute > 30 else [REACHABLE] * 2
+                )
+                monitor.sweep(
+                    *[silent] * (down - some),
+                    *[full] * some,
+                    *[REACHABLE] * 150,
+                    rtt=0.03 + minute % 7 / 1000,
+                )
+            self.assert_fits(str(down), monitor)
+            self.assertEqual(headline, self.browser.value(H1))
+            rows = 'document.querySelectorAll("tbody tr").length'
+            self.assertEqual(min(down, 200), self.browser.value(rows))
 
     def test_the_control_plane_fails(self) -> None:
         """The page shows the last known verdicts."""
-        monitor = test_status_page.Monitor()
+        monitor = Monitor()
         monitor.sweep(SILENT, REACHABLE)
         monitor.fail('Trove answered 503: "No server is available"')
-        self.assert_fits('failing', self.url(monitor))
+        self.assert_fits('failing', monitor)
         self.assertEqual(
             'Control plane failing since 03:02 UTC', self.browser.value(H1)
         )
 
-
-class HostileTest(TestCase):
     def test_no_text_runs_or_loads_anything(self) -> None:
         """A hostile text stays in its place."""
         for text in HOSTILE[:6]:
-            monitor = test_status_page.Monitor(text=text)
+            monitor = Monitor(text=text)
             monitor.sweep(REACHABLE)
             monitor.sweep(FULL, GATEWAY)
-            self.assert_fits('hostile', self.url(monitor))
+            self.assert_fits('hostile', monitor)
             self.assertEqual(
                 0,
                 self.browser.value(
@@ -145,7 +136,7 @@ class HostileTest(TestCase):
 
     def test_the_browser_enforces_the_policy(self) -> None:
         """An added script or style has no effect."""
-        self.browser.load(self.url(test_status_page.Monitor()))
+        self.browser.load(self.url(Monitor()))
         for tag, text in (
             ('script', 'window.ran = true'),
             ('style', 'body { color: red }'),

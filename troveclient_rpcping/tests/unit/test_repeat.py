@@ -115,82 +115,65 @@ class SeriesTest(testtools.TestCase):
             series.add(each)
         return series
 
-    def test_the_times_are_those_of_pings_received(self) -> None:
-        """A lost ping has a time too, but no answer."""
-        series = self.series(result(rtt=0.2), DEAD, result(rtt=0.4))
-        self.assertEqual(
-            (3, 2, 1), (series.sent, series.received, series.lost)
-        )
-        self.assertAlmostEqual(0.3, series.average or 0)
-        self.assertEqual((0.2, 0.4), (series.shortest, series.longest))
-
-    def test_nothing_received_has_no_times(self) -> None:
-        """The times are None rather than 0."""
-        for series in (self.series(), self.series(DEAD, CUT)):
+    def test_each_ping_sent_is_received_lost_or_failed(self) -> None:
+        """A ping that was not sent counts nowhere."""
+        skipped = result(Verdict.UNKNOWN, Reason.NOT_ASKED, status=None)
+        invalid = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=None)
+        late = dataclasses.replace(result(), lost=2)
+        dead = dataclasses.replace(DEAD, lost=4)
+        bus = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
+        for case, results, counts in (
+            ('a loss', [result(), DEAD, FAILED, result()], (4, 2, 1, 1)),
+            ('pings that were not sent', [skipped, invalid], (0, 0, 0, 0)),
+            ('lost pings of a guest that answered', [late], (3, 1, 2, 0)),
+            ('further pings for evidence', [dead], (1, 0, 1, 0)),
+            ('a lost ping before an answer', [bus, result()], (2, 1, 1, 0)),
+        ):
+            series = self.series(*results)
             self.assertEqual(
-                [None] * 3, [series.average, series.shortest, series.longest]
+                counts,
+                (series.sent, series.received, series.lost, series.failed),
+                case,
+            )
+
+    def test_the_times_are_those_of_pings_received(self) -> None:
+        """A lost ping has a time too, but no answer.
+
+        Without an answer the times are None; one too short to measure is 0.
+        """
+        for results, times in (
+            ([result(rtt=0.25), DEAD, result(rtt=0.75)], (0.25, 0.5, 0.75)),
+            ([], (None, None, None)),
+            ([DEAD, CUT], (None, None, None)),
+            ([result(rtt=0.0), result(rtt=None)], (0.0, 0.0, 0.0)),
+        ):
+            series = self.series(*results)
+            self.assertEqual(
+                times, (series.shortest, series.average, series.longest)
             )
 
     def test_the_worst_outweighs_the_rest(self) -> None:
-        """Bad outweighs unknown, and unknown outweighs reachable."""
-        ranked = [result(), CUT, FAILED, DEAD]
-        for count in range(1, 5):
-            some = ranked[:count]
-            self.assertIs(some[-1], self.series(*some).worst)
-            self.assertIs(some[-1], self.series(*reversed(some)).worst)
+        """Bad outweighs unknown, and unknown outweighs reachable.
 
-    def test_a_ping_that_was_not_sent_is_not_lost(self) -> None:
-        """The end of the sweep is not a loss of the guest."""
-        skipped = result(Verdict.UNKNOWN, Reason.NOT_ASKED, status=None)
-        invalid = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=None)
-        series = self.series(result(), skipped, invalid)
-        self.assertEqual((1, 0), (series.sent, series.lost))
-
-    def test_the_latest_of_several_bad_results_is_the_worst(self) -> None:
-        """Its text is the latest news."""
+        Of several, the text of the latest is news. A lost ping says nothing of
+        a guest that answered later.
+        """
         later = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, rtt=16.0)
-        series = self.series(DEAD, later, FAILED)
-        self.assertIs(later, series.worst)
-        self.assertIs(FAILED, series.last)
-
-    def test_lost_pings_of_a_guest_that_answered_count(self) -> None:
-        """They have no results, but they were sent and not answered."""
-        series = self.series(dataclasses.replace(result(), lost=2))
-        self.assertEqual(
-            (3, 1, 2), (series.sent, series.received, series.lost)
-        )
-        self.assertEqual(1, series.in_a_row)
-        assert series.worst is not None
-        self.assertIs(Verdict.REACHABLE, series.worst.verdict)
-
-    def test_further_pings_of_a_dead_guest_are_not_losses(self) -> None:
-        """They were sent for evidence only."""
-        series = self.series(dataclasses.replace(DEAD, lost=4))
-        self.assertEqual((1, 0), (series.sent, series.received))
-
-    def test_a_later_answer_outweighs_a_lost_ping(
-        self,
-    ) -> None:
-        """Without a later answer the lost ping counts."""
-        lost = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
-        self.assertIs(lost, self.series(result(), lost).worst)
-        answer = result()
-        series = self.series(lost, answer)
-        self.assertIs(answer, series.worst)
-        self.assertEqual(
-            (2, 1, 1), (series.sent, series.received, series.lost)
-        )
-        self.assertIs(FAILED, self.series(FAILED, lost, answer).worst)
-        self.assertIs(lost, self.series(CUT, lost).worst)
-
-    def test_a_time_too_short_to_measure_is_zero(self) -> None:
-        """The ping counts as received."""
-        for rtt in (0.0, None):
-            series = self.series(result(rtt=rtt), result(rtt=rtt))
-            self.assertEqual(
-                (0.0, 0.0, 0.0),
-                (series.shortest, series.average, series.longest),
-            )
+        bus = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
+        well = result()
+        for results, worst in (
+            ([well, CUT], CUT),
+            ([CUT, FAILED, well], FAILED),
+            ([DEAD, FAILED, CUT], DEAD),
+            ([DEAD, later, FAILED], later),
+            ([well, bus], bus),
+            ([CUT, bus], bus),
+            ([bus, well], well),
+            ([FAILED, bus, well], FAILED),
+        ):
+            series = self.series(*results)
+            self.assertIs(worst, series.worst)
+            self.assertIs(results[-1], series.last)
 
     def test_a_lost_ping_breaks_a_row(self) -> None:
         """The row counts from the last loss."""

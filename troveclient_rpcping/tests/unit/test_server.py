@@ -22,6 +22,7 @@ import pathlib
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 import unittest
 
@@ -315,18 +316,44 @@ class HostileTest(TestCase):
         self.assertEqual(200, self.ask(port)[0])
         self.assert_quiet()
 
+    def go_away(self, connection: socket.socket) -> None:
+        """End a connection with an RST, at once."""
+        connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0'
+        )
+        connection.close()
+
     def test_a_client_that_goes_away_midway_leaves_no_trace(self) -> None:
         """There is not even a line on standard error."""
         port = self.start(large)
         for _ in range(10 * serving.CONNECTIONS):
             connection = self.open(port, b'GET /metrics HTTP/1.0\r\n\r\n')
             connection.recv(1)
-            # With an RST, at once.
-            connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0'
-            )
-            connection.close()
+            self.go_away(connection)
         self.assertEqual(404, self.ask(port, '/')[0])
+        self.assert_quiet()
+
+    def test_clients_that_go_away_before_the_answer_do_no_harm(self) -> None:
+        """The server cannot end a connection that its client has reset."""
+        asked, ready = threading.Semaphore(0), threading.Event()
+
+        def slow(accept: str) -> serving.Answer:
+            asked.release()
+            ready.wait(base.LONG)
+            return hello(accept)
+
+        port = self.start(slow)
+        request = b'GET /metrics HTTP/1.0\r\n\r\n'
+        for _ in range(serving.CONNECTIONS):
+            connection = self.open(port, request)
+            asked.acquire()
+            self.go_away(connection)
+        last = self.open(port, request)
+        # Time to try to end the oldest one; too little only proves less.
+        time.sleep(0.1)
+        ready.set()
+        with last.makefile('rb') as reader:
+            self.assertIn(b' 200 ', reader.readline())
         self.assert_quiet()
 
 

@@ -240,21 +240,19 @@ class EventsTest(testtools.TestCase):
         The control plane has no ID. A failure counts the unknown guests, or
         says that there was no sweep.
         """
-        gone = {'name': None, 'after': None, 'seconds': 5.0, 'result': None}
-        new = {'name': None, 'before': None, 'seconds': None}
+        gone = dataclasses.replace(
+            self.died, name=None, after=None, seconds=5.0, result=None
+        )
+        new = dataclasses.replace(
+            self.died, name=None, before=None, seconds=None
+        )
         for change, line in (
             (
                 self.died,
                 'id-7 reachable -> unreachable after 3h12m "db-7"',
             ),
-            (
-                dataclasses.replace(self.died, **new),
-                'id-7 new -> unreachable',
-            ),
-            (
-                dataclasses.replace(self.died, **gone),
-                'id-7 reachable -> gone after 5s',
-            ),
+            (new, 'id-7 new -> unreachable'),
+            (gone, 'id-7 reachable -> gone after 5s'),
             (
                 self.failing,
                 'control plane ok -> failing (2 of 9 guests unknown, '
