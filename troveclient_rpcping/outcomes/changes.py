@@ -34,14 +34,12 @@ from troveclient_rpcping.verdict import Verdict
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GuestChange:
-    """A guest has another verdict than before.
+    """A guest has another verdict than before, is new, or is gone.
 
-    :param name: its name, if known.
     :param before: its verdict until now; None for a guest that is new.
     :param after: its verdict from now on; None for a guest that is gone.
-    :param seconds: how long *before* lasted; None for a guest that is new.
-    :param result: the ping with the new verdict; None for a guest that is
-        gone.
+    :param seconds: how long *before* lasted.
+    :param result: the ping with the verdict *after*.
     """
 
     instance_id: str
@@ -57,10 +55,8 @@ class Failure:
     """Why some guests, or all, are unknown: the control plane fails.
 
     :param reason: the most frequent reason; None if the sweep brought nothing.
-    :param detail: the text of the first guest with this reason, as a clean
-        line.
-    :param unknown: how many guests are unknown, if the sweep brought results.
-    :param guests: how many guests there are.
+    :param detail: the text of the first guest with this reason: a clean line.
+    :param unknown: how many of the *guests* are unknown; None for all.
     """
 
     reason: Reason | None
@@ -85,8 +81,6 @@ class Failure:
 class ControlPlaneChange:
     """The control plane begins to fail, fails in another way, or works again.
 
-    :param before: the failure until now; None for none.
-    :param after: the failure from now on; None for none.
     :param seconds: how long *before* lasted, or how long all failures lasted
         if there are none now; None if there was none.
     """
@@ -102,11 +96,9 @@ Change = GuestChange | ControlPlaneChange | CommonTrait
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KnownGuest:
-    """The last known verdict of a guest.
+    """The latest ping of a guest with its last known verdict.
 
-    :param name: its name, if known.
-    :param since: when it got its verdict.
-    :param result: the latest ping with this verdict.
+    :param since: when it got this verdict.
     """
 
     instance_id: str
@@ -141,12 +133,10 @@ class Watch:
         return sorted(found, key=lambda guest: guest.since)
 
     def swept(self, findings: Findings, now: float) -> list[Change]:
-        """Record a sweep, and return what it changes.
+        """Record a sweep of all guests, and return what it changes.
 
         A reachable guest is a change only if it had another verdict, or if it
         was not there in the first sweep.
-
-        :param findings: the outcome of every guest that is watched now.
         """
         outcomes = {
             each.target.instance_id: each

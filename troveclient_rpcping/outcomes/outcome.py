@@ -59,12 +59,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """One guest, and the outcome of all its pings.
-
-    :param target: the guest.
-    :param result: the outcome.
-    :param series: all pings; empty for a guest that was not pinged.
-    """
+    """One guest, all its pings, if any, and their outcome."""
 
     target: Target
     result: PingResult
@@ -77,8 +72,7 @@ class Summary:
 
     :param verdicts: guests by verdict.
     :param reasons: guests that are not reachable, by reason.
-    :param rtts: the round-trip times of the reachable guests, in seconds,
-        in ascending order.
+    :param rtts: the RTTs of the reachable guests in seconds, in order.
     """
 
     verdicts: collections.Counter[Verdict]
@@ -99,7 +93,7 @@ class Summary:
 
     @property
     def guests(self) -> int:
-        """How many guests there are."""
+        """The number of all guests."""
         return self.verdicts.total()
 
     @property
@@ -108,11 +102,9 @@ class Summary:
         return sum(self.verdicts[verdict] for verdict in BAD)
 
     def percentile(self, percent: float) -> float:
-        """Return a percentile of the RTTs, by the nearest-rank method.
+        """Return the smallest RTT that *percent* of the guests do not exceed.
 
         :param percent: more than 0, 100 at the most.
-        :returns: seconds: the smallest RTT that at least *percent* of the
-            reachable guests do not exceed.
         :raises ValueError: no guest is reachable.
         """
         if not self.rtts:
@@ -172,19 +164,15 @@ class Collector:
         return Findings([self._outcome(each, why) for each in self.targets])
 
     def _outcome(self, target: Target, why: str) -> Outcome:
-        series = self._series.get(target.instance_id or '') or Series()
-        result = series.outcome or _unanswered(target, why)
+        id_, reason = target.instance_id or '', Reason.NOT_ASKED
+        series = self._series.get(id_) or Series()
+        if target.instance_id is None:
+            reason = Reason.NOT_FOUND
+            why = target.doubt or f'No instance bears this name{target.hint}'
+        result = series.outcome or unknown(id_, reason, why)
         return Outcome(target, result, series)
 
 
 def guests_in_words(count: int) -> str:
     """Return a number of guests in words."""
     return '1 guest' if count == 1 else f'{count} guests'
-
-
-def _unanswered(target: Target, why: str) -> PingResult:
-    reason = Reason.NOT_ASKED
-    if target.instance_id is None:
-        reason = Reason.NOT_FOUND
-        why = target.doubt or f'No instance bears this name{target.hint}'
-    return unknown(target.instance_id or '', reason, why)

@@ -83,13 +83,7 @@ _MODE = 0o644
 class Metrics:
     """The metrics of one command.
 
-    One thread records the sweeps; any number of threads may read::
-
-        metrics = Metrics()
-        metrics.observe(findings, ended=time.time(), seconds=6.4,
-                        throttled=0.0)
-        with server.Server({'/metrics': metrics.page}, '127.0.0.1', 9877):
-            ...
+    One thread records the sweeps; any number of threads may read.
 
     :param labels: labels of every sample, to tell the metrics of several
         monitors apart; none of :data:`arguments.OWN_LABELS`.
@@ -142,12 +136,10 @@ class Metrics:
         return self._families
 
     def page(self, accept: str = '') -> server.Answer:
-        """Answer a scrape.
+        """Answer a scrape, given its Accept header.
 
         Each sweep is rendered once in each format. With 10,000 guests that
         takes a second, and scrapes must not delay the next sweep.
-
-        :param accept: the Accept header.
         """
         # Not choose_encoder() of the library: it copies a version out of the
         # Accept header, so the number of content types has no limit.
@@ -170,7 +162,6 @@ class Metrics:
     ) -> None:
         """Record a sweep that brought results.
 
-        :param findings: the outcomes of its guests.
         :param ended: when the sweep ended, in UNIX time.
         :param seconds: how long the listing and the pings took.
         :param throttled: for how many of these seconds the server's rate
@@ -192,9 +183,6 @@ class Metrics:
         """Record a sweep without results: no login, or no listing.
 
         Then all guests of the last good sweep are unknown.
-
-        :param ended: when the sweep ended, in UNIX time.
-        :param seconds: how long it took.
         """
         self._last |= {
             'last_sweep_success': 0,
@@ -265,14 +253,14 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
         nova = row.server or Server()
         names = {
             'instance_id': id_,
-            'name': outcome.target.name,
-            'project_id': row.project_id,
-            'datastore': row.datastore,
-            'host': nova.host,
-            'server_id': nova.id,
-            'server_status': nova.status,
+            'name': outcome.target.name or '',
+            'project_id': row.project_id or '',
+            'datastore': row.datastore or '',
+            'host': nova.host or '',
+            'server_id': nova.id or '',
+            'server_status': nova.status or '',
         }
-        info.add_metric([], {name: text or '' for name, text in names.items()})
+        info.add_metric([], names)
     return [up, bad, info]
 
 
@@ -313,12 +301,9 @@ def write_textfile(
     """Write a file for the textfile collector of node_exporter.
 
     A reader sees the old file or the new one, never a part.
-    ``prometheus_client.write_to_textfile`` leaves the mode to the umask, and
-    its temporary file to a process that is terminated. It also replaces
-    devices.
+    ``prometheus_client.write_to_textfile`` replaces devices, leaves the mode
+    to the umask, and its temporary file behind a process that is terminated.
 
-    :param path: the file. node_exporter reads it only if its name ends in
-        ``.prom``.
     :param text: its content; None only finds out whether it can be written.
     :raises OSError: it cannot be written; says in one line why.
     """

@@ -38,14 +38,8 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-#: Guests in a list, at the most: the page of a cloud that is down must load.
-GUESTS = 200
-
-#: Changes in a list, at the most.
-CHANGES = 50
-
-#: Sweeps whose round-trip times are drawn.
-SWEEPS = 60
+# The most of each: the page of a cloud that is down must load.
+_GUESTS, _CHANGES, _SWEEPS = 200, 50, 60
 
 # Characters of a name, at the most.
 _NAME = 80
@@ -68,12 +62,10 @@ class Status:
     :param failing: since when the control plane fails, why, and whether most
         guests are unknown for it.
     :param off: how many of the unknown guests are in a server that is off.
-    :param guests: some guests that are not reachable.
-    :param more: how many more there are.
+    :param guests: some guests that are not reachable; there are *more*.
     :param common: what the guests that are down have in common.
-    :param events: the changes, the latest one first. A change of a guest has
-        an ID. One of the control plane has none, and ``ok`` and ``failing``
-        for verdicts. One of many guests has only a text.
+    :param events: the changes, the latest first. One of the control plane has
+        no ID, and one of many guests has only a text.
     :param round_trips: percentiles in seconds, the latest sweep last.
     """
 
@@ -106,11 +98,7 @@ class Status:
 
 
 class Board:
-    """Keeps the :class:`Status`.
-
-    :param interval: seconds from the start of a sweep to that of the next.
-    :param labels: the labels of the monitor.
-    """
+    """Keeps the :class:`Status`."""
 
     def __init__(
         self, interval: float, labels: Mapping[str, str] | None = None
@@ -128,10 +116,8 @@ class Board:
         now: float,
         when: datetime.datetime,
     ) -> None:
-        """Record a sweep that brought results.
+        """Record a sweep that brought results, and what it changed.
 
-        :param watch: what is known of each guest after it.
-        :param changes: what the sweep changed.
         :param seconds: how long it took.
         :param now: its end, on the clock of *watch*.
         :param when: its end, in UTC.
@@ -153,11 +139,11 @@ class Board:
             guests=[
                 _guest(each, rows.get(each.instance_id))
                 | {'since': when - datetime.timedelta(0, now - each.since)}
-                for each in guests[:GUESTS]
+                for each in guests[:_GUESTS]
             ],
-            more=max(0, len(guests) - GUESTS),
+            more=max(0, len(guests) - _GUESTS),
             common=watch.common.text if watch.common else '',
-            round_trips=round_trips[-SWEEPS:],
+            round_trips=round_trips[-_SWEEPS:],
         )
 
     def failed(
@@ -167,10 +153,7 @@ class Board:
         *,
         when: datetime.datetime,
     ) -> None:
-        """Record a sweep that brought nothing: the guests stay as they were.
-
-        The parameters are those of :meth:`swept`.
-        """
+        """Record a sweep that brought nothing: the guests stay as they are."""
         self.status = self._changed(watch, changes, when)
 
     def _changed(
@@ -178,7 +161,7 @@ class Board:
     ) -> Status:
         """Return the status with the changes of a sweep."""
         # The first change of a sweep stays first: it may be about many guests.
-        news = [_event(each, when) for each in changes[:CHANGES]]
+        news = [_event(each, when) for each in changes[:_CHANGES]]
         failing = None
         if watch.failure is not None:
             last = self.status.failing
@@ -187,7 +170,7 @@ class Board:
                 'why': _words(watch.failure),
                 'widespread': watch.failure.widespread,
             }
-        events = [*news, *self.status.events][:CHANGES]
+        events = [*news, *self.status.events][:_CHANGES]
         return dataclasses.replace(self.status, failing=failing, events=events)
 
 

@@ -80,10 +80,7 @@ class _Html(str):
 
 
 def _fill(part: str, **values: object) -> _Html:
-    """Return a part of the page. Each text that is not HTML is escaped.
-
-    :param values: its values; a list is HTML one after the other.
-    """
+    """Return a part of the page. Only HTML, or a list of it, is unescaped."""
     texts = {}
     for name, value in values.items():
         if isinstance(value, list):
@@ -196,6 +193,10 @@ def _guests(count: int) -> str:
 
 def _html(status: Status, now: datetime.datetime) -> server.Answer:
     head, stale = headline(status, now), status.is_stale(now)
+    notes = filter(None, (head.note, status.common))
+    more = ''
+    if status.more:
+        more = _fill('more', guests=_guests(status.more))
     failing = status.failing and status.failing['widespread']
     shortest, longest = _REFRESH
     labels = ', '.join(f'{k} {v}' for k, v in status.labels.items())
@@ -204,11 +205,7 @@ def _html(status: Status, now: datetime.datetime) -> server.Answer:
         headline=head.text,
         tone=head.tone,
         icon=_ICONS[head.tone],
-        notes=[
-            _fill('note', text=each)
-            for each in (head.note, status.common)
-            if each
-        ],
+        notes=[_fill('note', text=each) for each in notes],
         labels=f': {labels}' if labels else '',
         old='old' if failing or stale else '',
         refresh=round(min(max(status.interval, shortest), longest)),
@@ -220,9 +217,7 @@ def _html(status: Status, now: datetime.datetime) -> server.Answer:
         guests=_section(
             'guests',
             [_guest(each, now) for each in status.guests],
-            more=_fill('more', guests=_guests(status.more))
-            if status.more
-            else '',
+            more=more,
         ),
         round_trips=_round_trips(status.round_trips),
         events=_section(

@@ -12,9 +12,8 @@
 
 """The HTTP server of the monitor, for Prometheus and for browsers.
 
-It is the one of Python's ``wsgiref``, as in ``prometheus_client``. Attacks on
-the latter showed what this module must add: see "What an attack can do" in
-``doc/source/user/prometheus.rst``.
+It is the one of Python's ``wsgiref``, as in ``prometheus_client``, and what
+attacks on that one showed to be missing: see ``user/prometheus.rst``.
 """
 
 from __future__ import annotations
@@ -55,9 +54,6 @@ _LOOPBACK = '127.0.0.1'
 #: Connections at once, at the most. A scrape takes less than a second.
 CONNECTIONS = 16
 
-# Seconds after which the server notices its end.
-_TICK = 0.1
-
 _LISTEN = re.compile(
     r'(?:(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]*)):)?'
     r'(?P<port>[0-9]{1,5})'
@@ -67,10 +63,9 @@ _LISTEN = re.compile(
 def parse_listen(text: str) -> tuple[str, int]:
     """Return the address and the port that a command line names.
 
-    :param text: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT`` or ``PORT``.
-        Without an address, it is that of loopback.
-    :raises ValueError: the text is none of these; says in one line what to
-        write.
+    :param text: ``ADDRESS:PORT``, ``[IPV6]:PORT``, or on loopback ``:PORT`` or
+        ``PORT``.
+    :raises ValueError: the text is none of these.
     """
     match = _LISTEN.fullmatch(text)
     if match is None or int(match['port']) > 65535:
@@ -87,11 +82,10 @@ def tls(
 ) -> ssl.SSLContext:
     """Return how to serve HTTPS.
 
-    :param cert: a file with the certificate of the server and those between
-        it and its authority.
+    :param cert: a file with the certificates.
     :param key: a file with the key; None: it is in the file of *cert*.
-    :param client_ca: a file with the certificates of the authorities of the
-        clients. Then a client without a certificate of theirs gets nothing.
+    :param client_ca: a file with authorities. A client without a certificate
+        of theirs gets nothing.
     :raises OSError: a file cannot be used; says in one line why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -115,11 +109,7 @@ def tls(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request.
-
-    :param kind: the content type.
-    :param headers: further headers.
-    """
+    """The answer to a request. Its kind is the content type."""
 
     body: bytes
     kind: str = 'text/plain; charset=utf-8'
@@ -140,9 +130,8 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             keep_sweeping()
 
     :param pages: the page of each path.
-    :param address: where to listen: an IP address, or a name, which stands
-        for its first address.
-    :param port: on which port; 0 for any free one.
+    :param address: an IP address, or a name, which stands for its first one.
+    :param port: 0 for any free one.
     :param context: how to serve HTTPS; None for HTTP.
     :raises OSError: the server cannot listen there; says in one line why.
     """
@@ -182,8 +171,9 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             )
 
     def __enter__(self) -> Self:
+        # It notices its end after 0.1 s.
         threading.Thread(
-            target=self.serve_forever, args=(_TICK,), daemon=True
+            target=self.serve_forever, args=(0.1,), daemon=True
         ).start()
         return self
 
@@ -221,12 +211,10 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     ) -> Iterable[bytes]:
         """Answer a request: a WSGI application."""
         answer = self._find(environ)
-        length = str(len(answer.body))
-        fields = [('Content-Type', answer.kind), ('Content-Length', length)]
-        start_response(
-            f'{answer.status} {answer.status.phrase}',
-            [*fields, *answer.headers],
-        )
+        status = f'{answer.status} {answer.status.phrase}'
+        kind = ('Content-Type', answer.kind)
+        length = ('Content-Length', str(len(answer.body)))
+        start_response(status, [kind, length, *answer.headers])
         return [] if environ['REQUEST_METHOD'] == 'HEAD' else [answer.body]
 
     def _find(self, environ: WSGIEnvironment) -> Answer:
@@ -262,10 +250,9 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     def _is_meant(self, host: str) -> bool:
         """Whether a request is meant for this server, by its Host field.
 
-        The owner of a web page can let the page's name lead to this machine.
-        A browser would then let the page read the answer (DNS rebinding). But
-        the page's name is not one of ours. An IP address cannot lead
-        elsewhere. A browser always sends a Host; HTTP/1.0 need not.
+        The owner of a web page can let the page's name lead to this machine,
+        and a browser would let the page read the answer (DNS rebinding). But
+        that name is not one of ours. A browser always sends a Host.
         """
         try:
             name = urllib.parse.urlsplit(f'//{host}').hostname or ''
