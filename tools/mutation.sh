@@ -21,7 +21,7 @@
 set -eu
 
 all='verdict reply sweep/breaker engine/engine engine/pacing sweep/evidence
-    sweep/repeat outcomes/series outcomes/changes osc/exits'
+    sweep/repeat outcomes/outcome outcomes/changes osc/exits'
 
 # The tests of a module. They run once for each mutant, so they must be quick.
 tests_of() {
@@ -30,7 +30,8 @@ tests_of() {
     reply) echo reply verdict ;;
     engine/engine) echo engine repeat sweep ;;
     sweep/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
-    outcomes/series) echo repeat.SeriesTest osc ;;
+    outcomes/outcome) echo repeat.SeriesTest osc ;;
+    outcomes/changes) echo watch ;;
     osc/exits) echo osc ;;
     *) basename "$1" ;;
     esac

@@ -29,8 +29,8 @@ from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Collector
 from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.verdict import PingResult
 

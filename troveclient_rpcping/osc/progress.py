@@ -34,8 +34,8 @@ from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.outcomes.outcome import BAD
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 
 # A shorter wait, in seconds, is not mentioned.
 _LONG = 5.0

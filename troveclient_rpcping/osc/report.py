@@ -23,9 +23,9 @@ from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.outcomes.outcome import PERCENTILES
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.outcomes.shared import common_trait
 from troveclient_rpcping.verdict import CONTROL_PLANE
 from troveclient_rpcping.verdict import Verdict

@@ -37,8 +37,8 @@ from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import shell
 from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Findings
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict

@@ -34,8 +34,8 @@ from troveclient_rpcping import client
 from troveclient_rpcping import fixture
 from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.verdict import PingResult
 

@@ -27,9 +27,9 @@ from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.outcomes.outcome import Outcome
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Summary
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile

@@ -25,8 +25,8 @@ from troveclient_rpcping import fixture
 from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import progress
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.series import Series
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import PingResult
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import testtools
 
-from troveclient_rpcping.outcomes.series import Series
+from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.sweep.repeat import Times
 from troveclient_rpcping.sweep.repeat import UntilReachable
 from troveclient_rpcping.tests import base
