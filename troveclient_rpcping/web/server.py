@@ -36,7 +36,6 @@ import threading
 from typing import Any
 from typing import Self
 from typing import TYPE_CHECKING
-import urllib.parse
 from wsgiref import simple_server
 
 from troveclient_rpcping import plaintext
@@ -54,10 +53,9 @@ _LOOPBACK = '127.0.0.1'
 #: Connections at once, at the most. A scrape takes less than a second.
 CONNECTIONS = 16
 
-_LISTEN = re.compile(
-    r'(?:(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]*)):)?'
-    r'(?P<port>[0-9]{1,5})'
-)
+_ADDRESS = r'(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]*))'
+_LISTEN = re.compile(rf'(?:{_ADDRESS}:)?(?P<port>[0-9]{{1,5}})')
+_HOST = re.compile(rf'{_ADDRESS}(?::[0-9]*)?')
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -254,13 +252,15 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         and a browser would let the page read the answer (DNS rebinding). But
         that name is not one of ours. A browser always sends a Host.
         """
-        try:
-            name = urllib.parse.urlsplit(f'//{host}').hostname or ''
-            name = name.rstrip('.')
-            known = not host or name in self._names
-            return known or bool(ipaddress.ip_address(name))
-        except ValueError:
+        match = _HOST.fullmatch(host)
+        if match is None:
             return False
+        name = (match['v6'] or match['name']).rstrip('.').lower()
+        if not host or name in self._names:
+            return True
+        with contextlib.suppress(ValueError):
+            return bool(ipaddress.ip_address(name))
+        return False
 
 
 class _Handler(simple_server.WSGIRequestHandler):

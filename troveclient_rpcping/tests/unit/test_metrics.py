@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import os
 import pathlib
+import re
 import resource
 import stat
 from typing import Any
@@ -216,25 +217,19 @@ class GuestsTest(TestCase):
         nothing = dict.fromkeys(known, '')
         self.assertEqual(1, self.value('info', instance_id='b', **nothing))
 
-    def test_a_name_without_an_instance_is_only_counted(self) -> None:
-        """It has no instance ID that could be a label."""
+    def test_a_guest_that_comes_twice_has_one_series(self) -> None:
+        """Prometheus would drop the whole scrape for two.
+
+        A name without an instance has none: it has no ID for a label.
+        """
         nobody = Verdict.UNKNOWN, Reason.NOT_FOUND, 'no such name'
         self.sweep(
-            [Target(None, 'nosuch'), target('a')],
-            [ping('', nobody), ping('a')],
-        )
-        self.assertEqual(1, len(self.labels('info')))
-        self.assertEqual(1, self.value('guests', verdict='unknown'))
-        self.assertEqual(1, self.value('guests_by_reason', reason='not-found'))
-
-    def test_a_guest_that_comes_twice_has_one_series(self) -> None:
-        """Prometheus would drop the whole scrape for two."""
-        self.sweep(
-            [target('a'), target('a', 'again')],
-            [ping('a'), ping('a', UNREACHABLE)],
+            [target('a'), target('a', 'again'), Target(None, 'nosuch')],
+            [ping('a'), ping('a', UNREACHABLE), ping('', nobody)],
         )
         self.assertEqual([{'instance_id': 'a'}], self.labels('up'))
         self.assertEqual(1, len(self.labels('info')))
+        self.assertEqual(1, self.value('guests', verdict='unknown'))
 
     def test_hostile_names_are_one_clean_bounded_line(self) -> None:
         """They forge no series in either format."""
@@ -273,8 +268,13 @@ class FleetTest(TestCase):
                 )
 
     def test_every_verdict_and_reason_is_always_there(self) -> None:
-        """A query for one that no guest has gives 0, not nothing."""
+        """A query for one that no guest has gives 0, not nothing.
+
+        In an empty cloud, no guest can become unknown.
+        """
         self.observe()
+        self.assert_counts()
+        self.metrics.failed(ended=9.0, seconds=0.5)
         self.assert_counts()
         self.observe(UNREACHABLE, UNREACHABLE, REACHABLE)
         self.assert_counts(UNREACHABLE=2, AGENT_TIMEOUT=2, REACHABLE=1)
@@ -289,12 +289,6 @@ class FleetTest(TestCase):
             self.metrics.failed(ended=9.0, seconds=0.5)
             self.assertEqual([], self.labels('up') + self.labels('info'))
             self.assert_counts(UNKNOWN=3, NOT_ASKED=3)
-
-    def test_an_empty_cloud_stays_empty_when_a_sweep_fails(self) -> None:
-        """There was no guest that could become unknown."""
-        self.observe()
-        self.metrics.failed(ended=9.0, seconds=0.5)
-        self.assert_counts()
 
     def test_before_the_first_good_sweep_no_guest_is_counted(self) -> None:
         """There may be any number of them."""
@@ -402,17 +396,21 @@ class PageTest(TestCase):
 
 
 class LabelsTest(TestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def test_the_labels_of_the_monitor_are_on_every_sample(self) -> None:
+        """In both formats, beside the labels of the metric itself.
+
+        Help and type stay the same: node_exporter drops a metric whose help
+        differs in two files.
+        """
+        comments = re.findall('^#.*', self.text().decode(), re.MULTILINE)
         self.metrics = Metrics({'cloud': 'north', 'site': 'a "b" \\ ü'})
         self.observe(REACHABLE, UNREACHABLE)
         self.metrics.failed(ended=9.0, seconds=0.5)
         self.observe(REACHABLE, UNREACHABLE)
-
-    def test_the_labels_of_the_monitor_are_on_every_sample(self) -> None:
-        """In both formats, beside the labels of the metric itself."""
+        text = self.text().decode()
+        self.assertEqual(comments, re.findall('^#.*', text, re.MULTILINE))
         families = [
-            *parser.text_string_to_metric_families(self.text().decode()),
+            *parser.text_string_to_metric_families(text),
             *self.openmetrics(),
         ]
         samples = [each for family in families for each in family.samples]
@@ -421,15 +419,6 @@ class LabelsTest(TestCase):
             self.assertEqual('north', sample.labels.pop('cloud'))
             self.assertEqual('a "b" \\ ü', sample.labels.pop('site'))
             self.assertLessEqual(sample.labels.keys(), OWN_LABELS)
-
-    def test_help_and_type_are_the_same_with_all_labels(self) -> None:
-        """node_exporter drops a metric whose help differs in two files."""
-
-        def comments(metrics: Metrics) -> list[bytes]:
-            lines = metrics.page().body.splitlines()
-            return [line for line in lines if line.startswith(b'#')]
-
-        self.assertEqual(comments(Metrics()), comments(self.metrics))
 
 
 class TextfileTest(TestCase):
@@ -442,22 +431,20 @@ class TextfileTest(TestCase):
         return sorted(path.name for path in self.folder.iterdir())
 
     def test_a_reader_of_the_old_file_keeps_the_old_file(self) -> None:
-        """The new file takes its place at once, and not piece by piece."""
+        """The new file takes its place at once, and not piece by piece.
+
+        node_exporter reads only the classic format, as another user.
+        """
+        self.addCleanup(os.umask, os.umask(0o077))
         self.metrics.write(self.file)
         old = self.file.read_bytes()
         with self.file.open('rb') as reader:
             self.observe(REACHABLE)
             self.metrics.write(self.file)
             self.assertEqual(old, reader.read())
-        # node_exporter reads only the classic format.
         self.assertEqual(self.text(), self.file.read_bytes())
-        self.assertEqual(['trove.prom'], self.left())
-
-    def test_node_exporter_may_read_it_with_any_umask(self) -> None:
-        """node_exporter runs as another user."""
-        self.addCleanup(os.umask, os.umask(0o077))
-        self.metrics.write(self.file)
         self.assertEqual(0o644, stat.S_IMODE(self.file.stat().st_mode))
+        self.assertEqual(['trove.prom'], self.left())
 
     def test_a_full_disk_leaves_the_old_file_and_no_half_one(self) -> None:
         """Here the disk is full after 100 bytes."""

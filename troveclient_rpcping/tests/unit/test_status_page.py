@@ -284,20 +284,18 @@ class ListTest(testtools.TestCase):
         self.assertIn('compute-17', common)
         self.assertIn(f'<p>{common}</p>', self.monitor.html())
 
-    def test_a_failed_sweep_keeps_the_guests(self) -> None:
-        """The page keeps the last known state of each guest."""
-        self.monitor.sweep(SILENT, REACHABLE)
+    def test_changes_stand_with_the_latest_first(self) -> None:
+        """They are changes of guests, and of the control plane.
+
+        A failed sweep keeps the guests.
+        """
+        self.monitor.sweep(REACHABLE)
+        self.monitor.sweep(FULL)
         before = self.monitor.json()
-        self.monitor.fail()
+        self.monitor.fail('No login')
         after = self.monitor.json()
         for key in ('guests', 'verdicts', 'swept'):
             self.assertEqual(before[key], after[key], key)
-
-    def test_changes_stand_with_the_latest_first(self) -> None:
-        """They are changes of guests, and of the control plane."""
-        self.monitor.sweep(REACHABLE)
-        self.monitor.sweep(FULL)
-        self.monitor.fail('No login')
         guest = {
             'when': '2026-11-28T03:02:00Z',
             'instance_id': '0',
@@ -316,7 +314,7 @@ class ListTest(testtools.TestCase):
             'seconds': None,
             'why': 'no sweep: No login',
         }
-        self.assertEqual([plane, guest], self.monitor.json()['events'])
+        self.assertEqual([plane, guest], after['events'])
 
     def test_the_page_has_the_last_50_changes(self) -> None:
         """What many guests have in common comes first."""
