@@ -28,13 +28,16 @@ from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 import testtools
 
+from troveclient_rpcping import fixture
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.arguments import OWN_LABELS
+from troveclient_rpcping.fixture import ping_result as ping
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.prometheus.metrics import Metrics
 from troveclient_rpcping.prometheus.metrics import write_textfile
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
@@ -74,12 +77,10 @@ HOSTILE = [
     'long ' * 10_000,
 ]
 
-Judged = tuple[Verdict, Reason | None, str]
-
-REACHABLE: Judged = (Verdict.REACHABLE, None, '')
-UNREACHABLE: Judged = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
-ERROR = (Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
-UNKNOWN = (Verdict.UNKNOWN, Reason.COMPUTE_ERROR, 'nova is broken')
+REACHABLE = fixture.reachable()
+UNREACHABLE = fixture.agent_timeout()
+ERROR = fixture.agent_error('disk is full')
+UNKNOWN = fixture.compute_error()
 
 
 def target(instance_id: str, name: str | None = 'db') -> Target:
@@ -93,42 +94,16 @@ def target(instance_id: str, name: str | None = 'db') -> Target:
     return Target(instance_id, name, row)
 
 
-def ping(
-    instance_id: str, judged: Judged = REACHABLE, rtt: float = 0.031
-) -> PingResult:
-    verdict, reason, message = judged
-    return PingResult(
-        instance_id=instance_id,
-        verdict=verdict,
-        reason=reason,
-        message=message,
-        rtt=rtt,
-    )
-
-
-def parsed(text: bytes) -> dict[str, dict[frozenset[Any], float]]:
-    """Return the values of each name by their labels, each of them once."""
-    samples: dict[str, dict[frozenset[Any], float]] = {}
-    for family in parser.text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            values = samples.setdefault(sample.name, {})
-            labels = frozenset(sample.labels.items())
-            assert labels not in values, f'twice: {sample}'
-            values[labels] = sample.value
-    return samples
-
-
 class TestCase(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.metrics = Metrics()
 
-    def observe(self, *judgements: Judged, **times: float) -> None:
+    def observe(self, *replies: Reply, **times: float) -> None:
         """Report a sweep over guests ``0``, ``1`` and so on."""
-        ids = list(map(str, range(len(judgements))))
-        self.sweep(
-            list(map(target, ids)), list(map(ping, ids, judgements)), **times
-        )
+        ids = list(map(str, range(len(replies))))
+        results = list(map(ping, replies, ids))
+        self.sweep(list(map(target, ids)), results, **times)
 
     def sweep(
         self,
@@ -150,10 +125,22 @@ class TestCase(testtools.TestCase):
         """Return the metrics in the classic format."""
         return self.metrics.page().body
 
+    def samples(self, name: str) -> list[Any]:
+        """Return the samples of a name in the classic text."""
+        families = parser.text_string_to_metric_families(self.text().decode())
+        samples = [each for family in families for each in family.samples]
+        return [s for s in samples if s.name == f'trove_guest_rpc_{name}']
+
+    def labels(self, name: str) -> list[dict[str, str]]:
+        """Return the labels of every sample of a name."""
+        return [sample.labels for sample in self.samples(name)]
+
     def value(self, name: str, /, **labels: str) -> float | None:
-        """Return a value in the classic text; None for none."""
-        values = parsed(self.text()).get(f'trove_guest_rpc_{name}', {})
-        return values.get(frozenset(labels.items()))
+        """Return a value; None for none."""
+        samples = self.samples(name)
+        found = [each.value for each in samples if each.labels == labels]
+        self.assertLess(len(found), 2, f'{name} comes twice')
+        return found[0] if found else None
 
     def openmetrics(self) -> list[Metric]:
         """Return the metrics as they are in OpenMetrics."""
@@ -163,11 +150,6 @@ class TestCase(testtools.TestCase):
                 text.decode()
             )
         )
-
-    def labels(self, name: str) -> list[dict[str, str]]:
-        """Return the labels of every sample of a name."""
-        values = parsed(self.text()).get(f'trove_guest_rpc_{name}', {})
-        return [dict(labels) for labels in values]
 
 
 class GuestsTest(TestCase):
@@ -212,7 +194,10 @@ class GuestsTest(TestCase):
             'server_id': 's',
             'server_status': 'ACTIVE',
         }
-        self.sweep([target('a'), Target('b')], [ping('a'), ping('b')])
+        self.sweep(
+            [target('a'), Target('b')],
+            [ping(REACHABLE, 'a'), ping(REACHABLE, 'b')],
+        )
         self.assertEqual(1, self.value('info', instance_id='a', **known))
         nothing = dict.fromkeys(known, '')
         self.assertEqual(1, self.value('info', instance_id='b', **nothing))
@@ -222,10 +207,10 @@ class GuestsTest(TestCase):
 
         A name without an instance has none: it has no ID for a label.
         """
-        nobody = Verdict.UNKNOWN, Reason.NOT_FOUND, 'no such name'
+        nobody = fixture.not_found()
         self.sweep(
             [target('a'), target('a', 'again'), Target(None, 'nosuch')],
-            [ping('a'), ping('a', UNREACHABLE), ping('', nobody)],
+            [ping(REACHABLE, 'a'), ping(UNREACHABLE, 'a'), ping(nobody, '')],
         )
         self.assertEqual([{'instance_id': 'a'}], self.labels('up'))
         self.assertEqual(1, len(self.labels('info')))
@@ -234,7 +219,7 @@ class GuestsTest(TestCase):
     def test_hostile_names_are_one_clean_bounded_line(self) -> None:
         """They forge no series in either format."""
         for name in HOSTILE:
-            self.sweep([target('a', name)], [ping('a')])
+            self.sweep([target('a', name)], [ping(REACHABLE, 'a')])
             [labels] = self.labels('info')
             self.assertEqual(plaintext.one_line(name), labels['name'])
             self.assertTrue(labels['name'].isprintable(), repr(name))
@@ -303,9 +288,9 @@ class FleetTest(TestCase):
             self.sweep(
                 [target('a'), target('b'), target('c')],
                 [
-                    ping('a', rtt=0.031),
-                    ping('b', UNREACHABLE, rtt=15.0),
-                    ping('c', rtt=0.004),
+                    ping(REACHABLE, 'a', 0.031),
+                    ping(UNREACHABLE, 'b', 15.0),
+                    ping(REACHABLE, 'c', 0.004),
                 ],
             )
         self.assertEqual(4, self.value('round_trip_seconds_count'))
