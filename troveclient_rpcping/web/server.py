@@ -13,7 +13,8 @@
 """The HTTP server of the monitor, for Prometheus and for browsers.
 
 It is the one of Python's ``wsgiref``, as in ``prometheus_client``, and what
-attacks on that one showed to be missing: see ``user/prometheus.rst``.
+attacks on that one showed to be missing: see ``user/prometheus.rst``. Such
+attacks are in ``test_server.py``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import hashlib
 import html
@@ -25,15 +26,16 @@ from typing import Any
 
 import testtools
 
+from troveclient_rpcping import fixture
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 from troveclient_rpcping.web import page
 from troveclient_rpcping.web import server
 from troveclient_rpcping.web.board import Board
@@ -42,14 +44,12 @@ from troveclient_rpcping.web.board import Board
 START = datetime.datetime(2026, 11, 28, 3, 0, tzinfo=datetime.UTC)
 INTERVAL = 60.0
 
-Judged = tuple[Verdict, Reason | None, str]
-
-REACHABLE: Judged = (Verdict.REACHABLE, None, '')
-SILENT = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout')
-FULL = (Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full')
-BUILDS = (Verdict.UNKNOWN, Reason.NOT_READY, 'It is built')
-OFF = (Verdict.UNKNOWN, Reason.SERVER_OFF, 'Its server is SHUTOFF')
-GATEWAY = (Verdict.UNKNOWN, Reason.GATEWAY, 'No server is available')
+REACHABLE = fixture.reachable()
+SILENT = fixture.agent_timeout()
+FULL = fixture.agent_error('disk is full')
+BUILDS = fixture.not_ready()
+OFF = fixture.for_reason(Reason.SERVER_OFF)
+GATEWAY = fixture.gateway(503)
 
 HOSTILE = [
     '<script>alert(1)</script>',
@@ -85,26 +85,18 @@ class Monitor:
     def _seconds(self) -> float:
         return (self.now - START).total_seconds()
 
-    def sweep(self, *judged: Judged, rtt: float = 0.031) -> None:
+    def sweep(self, *replies: Reply | NoReply, rtt: float = 0.031) -> None:
         """Let a minute pass and a sweep end: guest 0, guest 1 and so on."""
         self.now += datetime.timedelta(minutes=1)
-        targets = [self._target(number) for number in range(len(judged))]
-        findings = base.findings(
-            targets,
-            [
-                PingResult(
-                    instance_id=target.instance_id or '',
-                    verdict=verdict,
-                    reason=reason,
-                    message=message,
-                    request_id=self.text or f'req-{target.instance_id}',
-                    rtt=rtt if verdict is Verdict.REACHABLE else None,
-                )
-                for target, (verdict, reason, message) in zip(
-                    targets, judged, strict=True
-                )
-            ],
-        )
+        targets = [self._target(number) for number in range(len(replies))]
+        results = [
+            dataclasses.replace(
+                fixture.ping_result(reply, str(target.instance_id), rtt),
+                request_id=self.text or f'req-{target.instance_id}',
+            )
+            for target, reply in zip(targets, replies, strict=True)
+        ]
+        findings = base.findings(targets, results)
         self.board.swept(
             self._watch,
             findings,
@@ -201,8 +193,8 @@ class HeadlineTest(testtools.TestCase):
         self.assert_said(
             '1 guest down',
             'Control plane failing in part since 03:01 UTC: 1 of 5 guests '
-            'unknown, gateway: No server is available. 1 guest in a server '
-            'that is off.',
+            'unknown, gateway: HTTP 503 without an error message of Trove. 1 '
+            'guest in a server that is off.',
         )
         self.monitor.sweep(REACHABLE, GATEWAY, GATEWAY, GATEWAY)
         line, _ = self.monitor.headline()
@@ -350,7 +342,7 @@ class HostileTest(testtools.TestCase):
         for text in HOSTILE:
             monitor = Monitor({'cloud': HOSTILE[0]}, text)
             monitor.sweep(REACHABLE, REACHABLE)
-            monitor.sweep((Verdict.ERROR, Reason.AGENT_ERROR, text), SILENT)
+            monitor.sweep(fixture.agent_error(text), SILENT)
             monitor.fail(plaintext.first_line(text))
             shown = monitor.html()
             self.assertIn(html.escape(plaintext.one_line(text, 80)), shown)
