@@ -123,6 +123,14 @@ def run(*command: str, **kwargs: Any) -> Run:
     return Run(done.returncode, done.stdout, done.stderr)
 
 
+def wait(true: Callable[[], object]) -> None:
+    """Wait for an event."""
+    end = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < end, 'the event did not come'
+        time.sleep(0.05)
+
+
 def free_port() -> int:
     """Return a port of loopback that was free a moment ago."""
     with socket.create_server(('127.0.0.1', 0)) as server:
@@ -284,11 +292,15 @@ class TestCase(base.TestCase):
 
     def wait_until(self, command: Command, true: Callable[[], bool]) -> None:
         """Wait for an event while a command runs."""
-        end = time.monotonic() + LIMIT
-        while not true():
-            self.assertIsNone(command.process.poll(), command.stderr)
-            self.assertLess(time.monotonic(), end, command.stderr)
-            time.sleep(0.05)
+
+        def came() -> bool:
+            ended = command.process.poll()
+            if not true():
+                self.assertIsNone(ended, command.stderr)
+                return False
+            return True
+
+        wait(came)
 
     def asked(self, instance_id: str = '') -> int:
         """Return how many pings trove-api got, for one guest or for all."""

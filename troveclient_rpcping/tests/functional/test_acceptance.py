@@ -24,23 +24,19 @@ class TestCase(base.TestCase):
     def run_program(self, *argv: str) -> base.Run:
         return base.run(str(PROGRAM), *argv, env=self.sandbox.env())
 
-    def results(self, run: base.Run) -> dict[str, str]:
-        """Return the result of each claim, by its text in the table."""
+    def results(self, run: base.Run) -> list[str]:
+        """Return the result of each claim in the table."""
         self.assertEqual('', run.stderr)
         for line in run.stdout.splitlines():
             self.assertLessEqual(len(line), 80)
-        return dict(
-            re.findall(
-                r'^(\w.{27})  (held|DID NOT HOLD|not tried) ',
-                run.stdout,
-                re.MULTILINE,
-            )
+        return re.findall(
+            r'(?m)^\w.{27}  (held|DID NOT HOLD|not tried) ', run.stdout
         )
 
 
 @base.needs_rabbitmq
 class AllHoldTest(TestCase):
-    cloud = base.Cloud.WSGI
+    cloud = base.Cloud.WSGI_SMALL
 
     def test_all_that_is_claimed_of_trove_holds(self) -> None:
         """The dead guest holds one of three workers meanwhile."""
@@ -49,48 +45,19 @@ class AllHoldTest(TestCase):
             *('--dead', self.id_of('db-dead')),
             *('--member-cloud', 'sandbox-member'),
         )
-        self.assertEqual({'held'}, set(self.results(run).values()), run.stdout)
-        self.assertEqual(17, len(self.results(run)))
+        self.assertEqual(['held'] * 17, self.results(run), run.stdout)
         self.assertEqual(0, run.status)
 
 
 class FailureTest(TestCase):
-    def test_what_does_not_hold_turns_the_row_and_the_exit_status(
-        self,
-    ) -> None:
-        """The given guests and users are not what the arguments claim."""
-        run = self.run_program(
-            *(self.id_of('db-healthy'), self.id_of('db-failing')),
-            *('--dead', self.id_of('db-clustered')),
-            *('--member-cloud', 'sandbox'),
-        )
-        broken = [
-            claim.partition(':')[0].strip()
-            for claim, result in self.results(run).items()
-            if result == 'DID NOT HOLD'
-        ]
-        self.assertEqual(
-            [
-                'Live guest',
-                'Pings at once are answered',
-                'Member is refused',
-                'Dead guest',
-                'Exit status 0',
-            ],
-            broken,
-            run.stdout,
-        )
-        self.assertIn('disk is full', run.stdout)
-        self.assertEqual(1, run.status)
-
     def test_without_a_login_nothing_is_tried(self) -> None:
         """The first row reports it, and the exit status is 1."""
         instance = self.id_of('db-healthy')
         self.sandbox.kill('keystone')
         run = self.run_program(instance)
-        login, *others = self.results(run).values()
-        self.assertEqual('DID NOT HOLD', login)
-        self.assertEqual({'not tried'}, set(others))
+        self.assertEqual(
+            ['DID NOT HOLD', *['not tried'] * 16], self.results(run)
+        )
         self.assertEqual(1, run.status)
 
     def test_wrong_usage_is_a_line_that_says_what_is_wrong(self) -> None:

@@ -56,47 +56,63 @@ class PageTest(testtools.TestCase):
 
 
 class ClaimTest(base.TestCase):
-    def trial(
-        self, answer: Reply | Callable[[base.Request], Reply], **kwargs: Any
-    ) -> Any:
-        server = self.serve(answer)
-        trove = self.connect(server.url)
-        return ACCEPTANCE.Trial(
-            [base.GUEST], connect=lambda _: trove, **kwargs
-        )
-
-    def assert_result(self, word: str, claim: Any, trial: Any) -> str:
-        """Compare the result of a claim; return what it saw."""
-        result, seen = ACCEPTANCE.attempt(claim, trial)
-        self.assertEqual(word, result.value[0], seen)
-        return str(seen)
-
-    def test_a_cache_that_names_itself_is_found(self) -> None:
-        """The cache answers a ping that Trove never saw."""
-        trial = self.trial(Reply(204, {'age': '7'}))
-        seen = self.assert_result(
-            'DID NOT HOLD', ACCEPTANCE.Trial.no_cache, trial
-        )
-        self.assertIn('age: 7', seen)
-
-    def test_a_cache_in_disguise_is_found_by_the_request_id(self) -> None:
-        """Two pings must bring two request IDs."""
-        trial = self.trial(Reply(204, {'x-openstack-request-id': 'req-7'}))
-        self.assert_result('held', ACCEPTANCE.Trial.request_ids, trial)
-        self.assert_result('DID NOT HOLD', ACCEPTANCE.Trial.no_cache, trial)
-
-    def test_replies_without_a_request_id_are_no_proof_of_a_cache(
+    def assert_results(
         self,
+        answer: Reply | Callable[[base.Request], Reply],
+        **expected: str,
     ) -> None:
-        """Some deployments configure Trove to send no request IDs."""
-        trial = self.trial(Reply(204))
-        self.assert_result('DID NOT HOLD', ACCEPTANCE.Trial.request_ids, trial)
-        self.assert_result('not tried', ACCEPTANCE.Trial.no_cache, trial)
+        """Try claims by their names; compare the results, and what was seen.
 
-    def test_a_rate_limit_that_is_not_named_is_not_tried(self) -> None:
-        """The API may have no limiter."""
-        trial = self.trial(Reply(200, {}, b'{"limits": [{"verb": "ALL"}, 7]}'))
-        self.assert_result('not tried', ACCEPTANCE.Trial.rate_limit, trial)
+        :param expected: the result, and behind a colon the words seen.
+        """
+        trove = self.connect(self.serve(answer).url)
+        trial = ACCEPTANCE.Trial(
+            *([base.GUEST], base.OTHER, 'member'), connect=lambda _: trove
+        )
+        for name, words in expected.items():
+            claim = getattr(ACCEPTANCE.Trial, name)
+            result, seen = ACCEPTANCE.attempt(claim, trial)
+            self.assertIn(words, f'{result.value[0]}: {seen}', name)
+
+    def test_a_claim_that_does_not_hold_is_found(self) -> None:
+        """Its row says what was seen; a claim without a proof is not tried."""
+        an_id = {'x-openstack-request-id': 'req-7'}
+        full = fixture.fault(400, 'badRequest', 'disk is full')
+        limits = Reply(200, {}, b'{"limits": [{"verb": "ALL"}, 7]}')
+        for answer, expected in (
+            # A cache that names itself, and one that repeats a reply.
+            (Reply(204, {'age': '7'}), {'no_cache': 'DID NOT HOLD: age: 7'}),
+            (
+                Reply(204, an_id),
+                {
+                    'request_ids': 'held: one on each of 2 replies',
+                    'no_cache': 'DID NOT HOLD: the same reply twice',
+                },
+            ),
+            # Some deployments configure Trove to send no request IDs.
+            (
+                Reply(204),
+                {
+                    'request_ids': 'DID NOT HOLD: 2 of 2 replies have none',
+                    'no_cache': 'not tried: without request IDs',
+                },
+            ),
+            # The API may have no limiter.
+            (limits, {'rate_limit': 'not tried: the API names none'}),
+            # The guests are not what the arguments claim.
+            (full, dict.fromkeys(('live_guests', 'bursts'), 'disk is full')),
+            (
+                fixture.reachable(),
+                {
+                    'dead_guest': 'DID NOT HOLD: 204 after ',
+                    'room_for_others': 'not tried: the guest did not keep',
+                    'refusal': 'DID NOT HOLD: ping 204 after ',
+                    'unknown_id': 'DID NOT HOLD: 204 after ',
+                    'login': 'held: http',
+                },
+            ),
+        ):
+            self.assert_results(answer, **expected)
 
     def test_an_api_that_one_dead_guest_freezes_is_found(self) -> None:
         """Its only worker waits for the dead guest."""
@@ -109,14 +125,11 @@ class ClaimTest(base.TestCase):
                     return fixture.agent_timeout()
                 return fixture.reachable()
 
-        trial = self.trial(answer, dead=base.OTHER)
-        self.assert_result('held', ACCEPTANCE.Trial.dead_guest, trial)
-        self.assert_result(
-            'DID NOT HOLD', ACCEPTANCE.Trial.room_for_others, trial
+        self.assert_results(
+            answer, dead_guest='held', room_for_others='DID NOT HOLD'
         )
 
     def test_a_busy_api_is_given_time(self) -> None:
         """A ping that the rate limit refuses is sent again."""
         replies = [fixture.rate_limited(0), fixture.reachable()] * 2
-        trial = self.trial(lambda request: replies.pop(0))
-        self.assert_result('held', ACCEPTANCE.Trial.live_guests, trial)
+        self.assert_results(lambda _: replies.pop(0), live_guests='held')
