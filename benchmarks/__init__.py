@@ -14,3 +14,54 @@
 
 See ``doc/source/contributor/performance.rst``.
 """
+
+import json
+import logging
+import pathlib
+import sys
+from typing import Any
+
+import prettytable
+
+#: The folder of the figures that the documentation shows.
+RECORDED = (
+    pathlib.Path(__file__)
+    .parents[1]
+    .joinpath('doc', 'source', 'contributor', 'performance')
+)
+
+#: The folder of all other figures, below the current one.
+SCRATCH = pathlib.Path('build', 'benchmarks')
+
+#: The command of this environment, whatever the PATH is.
+OPENSTACK = (sys.executable, '-m', 'openstackclient.shell')
+
+#: Reports the progress.
+LOG = logging.getLogger('benchmarks')
+
+
+class BenchmarkError(Exception):
+    """Something that the user can act upon, in one line."""
+
+
+def publish(
+    path: pathlib.Path,
+    figures: dict[str, Any],
+    **tables: tuple[list[str], list[list[str]]],
+) -> str:
+    """Write figures as JSON, and tables as CSV beside it; return the tables.
+
+    :param tables: the head and the rows of each table, by the name of its
+        file. A table without rows is left out.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + '\n')
+    shown = ''
+    for name, (head, rows) in tables.items():
+        if rows:
+            table = prettytable.PrettyTable(head, align='l')
+            table.add_rows(rows)
+            text = table.get_csv_string(lineterminator='\n')
+            path.with_name(f'{name}.csv').write_text(text)
+            shown += f'{table}\n'
+    return shown

@@ -18,13 +18,13 @@ import os
 import signal
 import sys
 
+import benchmarks
 from benchmarks import neighbours
 from benchmarks import race
-from benchmarks import record
 from sandbox import SandboxError
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='python -m benchmarks')
     parser.add_argument(
         'which',
@@ -52,24 +52,24 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help='write the figures into the documentation '
         '(default: into build/benchmarks)',
     )
-    said = parser.parse_intermixed_args(argv)
+    said = parser.parse_intermixed_args()
     if said.quick and said.record:
         parser.error('the figures of --quick mean nothing: do not record them')
     return said
 
 
-def main(argv: list[str]) -> int:
-    """Run what the command line says; return the exit status."""
-    said = _parse(argv)
+def main() -> None:
+    """Run what the command line says."""
+    said = _parse()
     # Whatever ends the program, it removes its folders.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.basicConfig(format='%(asctime)s %(message)s', datefmt='%H:%M:%S')
-    record.LOG.setLevel(logging.INFO)
+    benchmarks.LOG.setLevel(logging.INFO)
     # The programs that run heed neither clouds nor proxies.
     for name in list(os.environ):
         if name.startswith('OS_') or name.lower().endswith('_proxy'):
             del os.environ[name]
-    folder = record.RECORDED if said.record else record.SCRATCH
+    folder = benchmarks.RECORDED if said.record else benchmarks.SCRATCH
     try:
         if said.list:
             sys.stdout.write('\n'.join([*neighbours.plan(), '']))
@@ -77,13 +77,11 @@ def main(argv: list[str]) -> int:
             neighbours.run(said.cells, folder, quick=said.quick)
         else:
             race.run(folder, quick=said.quick)
-    except (record.BenchmarkError, SandboxError) as exc:
-        sys.stderr.write(f'{exc}\n')
-        return 1
+    except (benchmarks.BenchmarkError, SandboxError) as exc:
+        sys.exit(str(exc))
     except KeyboardInterrupt:
-        return 130
-    return 0
+        sys.exit(130)
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -12,6 +12,7 @@
 
 """A command that sweeps, and another caller of trove-api beside it."""
 
+from concurrent import futures
 import http.client
 import itertools
 import math
@@ -21,13 +22,12 @@ import subprocess
 import threading
 import time
 from typing import Self
-import urllib.parse
+import urllib.request
 
 from keystoneauth1 import session as session_
 from openstack import config
 
-from benchmarks import record
-from benchmarks import ways
+import benchmarks
 from sandbox import Sandbox
 
 # Seconds between two requests of the other caller.
@@ -41,10 +41,7 @@ _LINE = re.compile(r'GET (http\S*/mgmt/instances\S*?)(: .*)?')
 
 
 def login(box: Sandbox, cloud: str = 'sandbox') -> session_.Session:
-    """Log in to a sandbox.
-
-    :param cloud: ``sandbox``, the administrator, or ``sandbox-member``.
-    """
+    """Log in to a sandbox, as its administrator or its member."""
     clouds = config.OpenStackConfig(
         config_files=[str(box.clouds_yaml)], load_envvars=False
     )
@@ -52,53 +49,44 @@ def login(box: Sandbox, cloud: str = 'sandbox') -> session_.Session:
 
 
 class Caller:
-    """Another caller: sends GETs on time, even while others are unanswered.
-
-    :param session: how it logs in.
-    :param path: what it asks Trove for.
-    """
+    """Another caller: sends GETs on time, even while others are unanswered."""
 
     def __init__(self, session: session_.Session, path: str):
         endpoint = session.get_endpoint(service_type='database')
-        self._url = urllib.parse.urlsplit(f'{endpoint}{path}')
-        self._headers = {'X-Auth-Token': session.get_token() or ''}
+        token = session.get_token() or ''
+        self._request = urllib.request.Request(  # noqa: S310
+            f'{endpoint}{path}', headers={'X-Auth-Token': token}
+        )
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run)]
+        self._pool = futures.ThreadPoolExecutor(1000)
         # When each GET was sent, and the seconds until its reply.
         self._waits: list[tuple[float, float]] = []
         self._failures: list[str] = []
 
     def __enter__(self) -> Self:
-        self._threads[0].start()
+        self._pool.submit(self._run)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        # The first thread starts the others, and ends before they are joined.
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown()
 
     def _run(self) -> None:
         due = time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
-            self._threads.append(threading.Thread(target=self.get))
-            self._threads[-1].start()
+            self._pool.submit(self.get)
             due += _INTERVAL
 
     def get(self) -> None:
         """Send one GET on a new connection, and wait for its reply."""
         sent = time.monotonic()
-        connection = http.client.HTTPConnection(self._url.netloc, timeout=120)
         try:
-            connection.request('GET', self._url.path, headers=self._headers)
-            reply = connection.getresponse()
-            reply.read()
-            if reply.status not in (200, 204):
-                self._failures.append(f'HTTP {reply.status}')
+            with urllib.request.urlopen(  # noqa: S310
+                self._request, timeout=120
+            ) as reply:
+                reply.read()
         except (OSError, http.client.HTTPException) as exc:
             self._failures.append(repr(exc))
-        finally:
-            connection.close()
         self._waits.append((sent, time.monotonic() - sent))
 
     def summary(
@@ -106,11 +94,11 @@ class Caller:
     ) -> dict[str, float]:
         """Sum up the waits for the GETs that were sent between two times.
 
-        :raises benchmarks.record.BenchmarkError: if a GET failed.
+        :raises benchmarks.BenchmarkError: if a GET failed.
         """
         found = [one for one in sorted(self._waits) if begin <= one[0] <= end]
         if self._failures or not found:
-            raise record.BenchmarkError(
+            raise benchmarks.BenchmarkError(
                 f'The other caller failed: {self._failures[:3]}'
             )
         ordered = sorted(seconds for _, seconds in found)
@@ -121,7 +109,7 @@ class Caller:
                 stretches += sent > until
                 until = max(until, sent + seconds)
         return {
-            'gets': len(found),
+            'gets': len(ordered),
             'p50': round(statistics.median(ordered), 3),
             'p99': round(ordered[int(0.99 * (len(ordered) - 1) + 0.5)], 3),
             'max': round(ordered[-1], 3),
@@ -129,42 +117,23 @@ class Caller:
         }
 
 
+# When a request or a reply came, its URL, and by how many it changes the
+# number of requests in flight.
+_Events = list[tuple[float, str, int]]
+
+
 class Sweep:
-    """The figures of one sweep, by the log of its command.
+    """A sweep of an ``openstack database instance`` command, by its log.
 
-    :param events: each request and each reply: when it came, its URL, and by
-        how many it changes the number of requests in flight.
+    :param number: the number of the sweep; the first one is 0. The command is
+        terminated when it begins the next one.
     """
 
-    def __init__(self, events: list[tuple[float, str, int]]):
-        self.begin = events[0][0]
-        #: When the last reply came.
-        self.end = max(at for at, _, more in events if more < 0)
-        first_ping = min(at for at, url, _ in events if _is_ping(url))
-        #: From the first ping to the last reply.
-        self.seconds = self.end - first_ping
-        self.gets = sum(more > 0 for _, _, more in events)
-        #: The most requests that were in flight together.
-        self.peak = max(itertools.accumulate(more for _, _, more in events))
-
-
-def _is_ping(url: str) -> bool:
-    return url.endswith('/rpc_ping')
-
-
-class Command:
-    """Runs an ``openstack database instance`` command to its end.
-
-    :param argv: the rest of its command line.
-    :param sweeps: the command is terminated when it begins one more sweep.
-    """
-
-    def __init__(self, box: Sandbox, argv: list[str], sweeps: int):
-        self._has_pinged = False
-        self._sweeps: list[list[tuple[float, str, int]]] = []
+    def __init__(self, box: Sandbox, argv: list[str], number: int):
+        sweeps: list[_Events] = []
         begun = time.monotonic()
         with subprocess.Popen(  # noqa: S603
-            [*ways.OPENSTACK, '--debug', 'database', 'instance', *argv],
+            [*benchmarks.OPENSTACK, '--debug', 'database', 'instance', *argv],
             env=box.env(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -172,8 +141,8 @@ class Command:
         ) as process:
             try:
                 for line in process.stderr or ():
-                    self._record(line.rstrip(), time.monotonic())
-                    if len(self._sweeps) > sweeps:
+                    _record(line.rstrip(), sweeps)
+                    if len(sweeps) > number + 1:
                         process.terminate()
                         break
                 # The pipe holds the whole output of a command.
@@ -183,20 +152,27 @@ class Command:
                 raise
         self.wall = time.monotonic() - begun
         self.status = process.returncode
+        events = sweeps[number]
+        self.begin = events[0][0]
+        #: When the last reply came.
+        self.end = max(at for at, _, more in events if more < 0)
+        pinged = min(at for at, url, _ in events if _is_ping(url))
+        #: From the first ping to the last reply.
+        self.seconds = self.end - pinged
+        self.gets = sum(more > 0 for _, _, more in events)
+        #: The most requests that were in flight together.
+        self.peak = max(itertools.accumulate(more for _, _, more in events))
 
-    def _record(self, line: str, now: float) -> None:
-        found = _LINE.fullmatch(line)
-        if not found:
-            return
+
+def _is_ping(url: str) -> bool:
+    return url.endswith('/rpc_ping')
+
+
+def _record(line: str, sweeps: list[_Events]) -> None:
+    if found := _LINE.fullmatch(line):
         url, reply = found.groups()
         # A sweep begins with the listing, which may have several pages.
         lists = reply is None and '?' in url
-        if lists and (not self._sweeps or self._has_pinged):
-            self._sweeps.append([])
-            self._has_pinged = False
-        self._has_pinged |= _is_ping(url)
-        self._sweeps[-1].append((now, url, -1 if reply else 1))
-
-    def sweep(self, number: int) -> Sweep:
-        """Return the figures of a sweep; the first one is 0."""
-        return Sweep(self._sweeps[number])
+        if not sweeps or (lists and _is_ping(sweeps[-1][-1][1])):
+            sweeps.append([])
+        sweeps[-1].append((time.monotonic(), url, -1 if reply else 1))

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Ping guests from Python; a program that ``benchmarks.ways`` measures.
+"""Ping guests from Python; a program that ``benchmarks.race`` measures.
 
 ``python -m benchmarks.client WAY ENDPOINT AT_ONCE`` reads the IDs of the
 guests from standard input. It prints JSON: how many replies were 204, and how
@@ -30,25 +30,20 @@ from requests import adapters
 from troveclient_rpcping import client
 
 
-def sweep(session: session_.Session, ids: list[str], at_once: int) -> int:
-    """Ping with ``rpc_ping_each``."""
+def _sweep(session: session_.Session, ids: list[str], at_once: int) -> int:
     managed = client.Client(session=session).mgmt_instances
     results = managed.rpc_ping_each(ids, concurrency=at_once)
     return sum(result.http_status == 204 for result in results)
 
 
-def loop(session: session_.Session, ids: list[str], _: int) -> int:
-    """Ping with one call of ``rpc_ping`` after the other."""
+def _loop(session: session_.Session, ids: list[str], _: int) -> int:
     managed = client.Client(session=session).mgmt_instances
     for each in ids:
-        # It raises for any other reply.
-        managed.rpc_ping(each)
+        managed.rpc_ping(each)  # it raises for any other reply
     return len(ids)
 
 
-def threads(session: session_.Session, ids: list[str], at_once: int) -> int:
-    """Ping with keystoneauth in a pool of threads."""
-
+def _threads(session: session_.Session, ids: list[str], at_once: int) -> int:
     def ping(guest: str) -> bool:
         path = f'/mgmt/instances/{guest}/rpc_ping'
         reply = session.get(path, endpoint_filter={'service_type': 'database'})
@@ -58,7 +53,12 @@ def threads(session: session_.Session, ids: list[str], at_once: int) -> int:
         return sum(pool.map(ping, ids))
 
 
-_WAYS = {'sweep': sweep, 'loop': loop, 'threads': threads}
+#: The ways by their names in the table.
+WAYS = {
+    'rpc_ping_each': _sweep,
+    'loop of rpc_ping': _loop,
+    'keystoneauth in threads': _threads,
+}
 
 
 def main(way: str, endpoint: str, at_once: str) -> None:
@@ -70,7 +70,7 @@ def main(way: str, endpoint: str, at_once: str) -> None:
     session = session_.Session(auth=auth, session=http)
     ids = sys.stdin.read().split()
     begun, cpu = time.monotonic(), time.process_time()
-    good = _WAYS[way](session, ids, int(at_once))
+    good = WAYS[way](session, ids, int(at_once))
     wall, cpu = time.monotonic() - begun, time.process_time() - cpu
     sys.stdout.write(json.dumps({'good': good, 'wall': wall, 'cpu': cpu}))
 

@@ -17,8 +17,6 @@ request every 0.25 s.
 """
 
 from concurrent import futures
-import dataclasses
-import functools
 import json
 import pathlib
 import re
@@ -26,10 +24,9 @@ import statistics
 import sys
 import time
 from typing import Any
-from typing import Self
 
+import benchmarks
 from benchmarks import beside
-from benchmarks import record
 from sandbox import Sandbox
 from troveclient_rpcping import client
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -65,54 +62,29 @@ _CONSTANTS_HEAD = ['Server', *(f'{each} in flight' for each in _CONSTANTS)]
 _CONSTANTS_HEAD += ['Ours', 'Ours to the best']
 
 
-@dataclasses.dataclass(frozen=True)
 class Cell:
     """One sweep to measure, for example ``sweep-wsgi-5-200-30-row-stale``.
 
-    :param kind: ``sweep``; ``monitor`` for the second sweep of a monitor; or
-        ``constants`` to compare the sweep with constant numbers in flight.
-    :param guests: how many guests there are beside the sandbox's own.
-    :param dead: how many of these guests are dead.
-    :param order: which of them are dead: the last ones, or random ones.
-    :param heartbeat: the heartbeats of the dead guests in the listing.
+    Its kind is ``sweep``; ``monitor`` for the second sweep of a monitor; or
+    ``constants`` to compare the sweep with constant numbers in flight. Then
+    come trove-api's server and its number of workers, the guests beside the
+    sandbox's own, the dead ones among these, which ones are dead, and their
+    heartbeats in the listing.
+
+    :raises benchmarks.BenchmarkError: if there is no such cell.
     """
 
-    kind: str
-    server: str
-    workers: int
-    guests: int
-    dead: int
-    order: str
-    heartbeat: str
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """Read the name of a cell.
-
-        :raises benchmarks.record.BenchmarkError: if it is not such a name.
-        """
+    def __init__(self, name: str):
         found = _NAME.fullmatch(name)
         if not found:
-            raise record.BenchmarkError(
+            raise benchmarks.BenchmarkError(
                 f'{name} is not a cell. "python -m benchmarks --list" names '
                 'the cells.'
             )
-        kind, server, workers, guests, dead, *rest = found.groups()
-        return cls(kind, server, int(workers), int(guests), int(dead), *rest)
-
-    def sandbox(self) -> Sandbox:
-        """Return the sandbox of the cell, which is not started."""
-        return Sandbox(
-            'rabbit',
-            server=self.server,
-            workers=self.workers,
-            guests=self.guests,
-            dead=self.dead,
-            dead_order=self.order,
-            dead_heartbeat=self.heartbeat,
-            agent_timeout=_AGENT_TIMEOUT,
-            rate_limit=1_000_000,
+        self.kind, self.server, _, _, _, self.order, self.heartbeat = (
+            found.groups()
         )
+        self.workers, self.guests, self.dead = map(int, found.group(3, 4, 5))
 
 
 def plan() -> list[str]:
@@ -127,39 +99,33 @@ def plan() -> list[str]:
     return names
 
 
-_QUICK = ['sweep-wsgi-3-8-1-random-stale']
+_QUICK = ['sweep-wsgi-2-4-1-random-stale']
 
 
-class Fixed(Capacity):
+class _Fixed(Capacity):
     """A constant number of pings in flight."""
 
     def has_room(self, now: float, *, risky: bool) -> bool:
-        """See :class:`Capacity`."""
         return len(self._flight) < self.most
 
     def wants_pair(self, now: float) -> bool:
-        """See :class:`Capacity`."""
         return False
 
     def watch(self, now: float) -> None:
-        """See :class:`Capacity`."""
+        pass
 
 
-class Measuring:
-    """Measures one cell.
-
-    :param box: the sandbox of the cell, started.
-    """
+class _Measuring:
+    """Measures one cell in its sandbox, which runs."""
 
     def __init__(self, cell: Cell, box: Sandbox):
         self._cell = cell
         self._box = box
         self._admin = beside.login(box)
-        member = beside.login(box, 'sandbox-member')
-        self._another = functools.partial(beside.Caller, member, '/limits')
+        self._member = beside.login(box, 'sandbox-member')
         for name in _ODD:
             box.set_guest(name, 'answering')
-        #: The right verdicts.
+        # The right verdicts.
         self._right = {
             guest.id: 'reachable'
             if guest.alive or not name.startswith('guest-')
@@ -175,7 +141,7 @@ class Measuring:
         self._swept(Capacity(64))
         laps = [
             {'ours': self._swept(Capacity(64))}
-            | {str(most): self._swept(Fixed(most)) for most in _CONSTANTS}
+            | {str(most): self._swept(_Fixed(most)) for most in _CONSTANTS}
             for _ in range(_LAPS)
         ]
         return {
@@ -184,24 +150,20 @@ class Measuring:
         }
 
     def beside_another(self, calm: float) -> dict[str, Any]:
-        """Sweep beside another caller.
-
-        :param calm: seconds of the other caller's requests before the sweep.
-        """
+        """Sweep beside another caller, which begins some seconds before."""
         service = self._service()
-        with self._another() as before:
+        with beside.Caller(self._member, '/limits') as before:
             time.sleep(calm)
-        monitors = self._cell.kind == 'monitor'
-        argv = ['rpc', 'ping', '--all', '-f', 'json']
-        if monitors:
+        number, argv = 0, ['rpc', 'ping', '--all', '-f', 'json']
+        if self._cell.kind == 'monitor':
+            number = 1
             argv = ['rpc', 'monitor', '--all', '--interval', '5', '--json']
-        with self._another() as meanwhile:
-            command = beside.Command(self._box, argv, 2 if monitors else 1)
-        sweep = command.sweep(1 if monitors else 0)
+        with beside.Caller(self._member, '/limits') as meanwhile:
+            sweep = beside.Sweep(self._box, argv, number)
         bound = self._bound(service)
         return {
-            'wrong': self._wrong(command),
-            'wall': round(command.wall, 2),
+            'wrong': self._wrong(sweep),
+            'wall': round(sweep.wall, 2),
             'seconds': round(sweep.seconds, 2),
             'bound': round(bound, 2),
             'ratio': round(sweep.seconds / bound, 2),
@@ -220,9 +182,8 @@ class Measuring:
         caller = beside.Caller(self._admin, path)
         workers = self._cell.workers
         with futures.ThreadPoolExecutor(workers) as pool:
-            futures.wait(
-                [pool.submit(caller.get) for _ in range(_WARM * workers)]
-            )
+            for _ in range(_WARM * workers):
+                pool.submit(caller.get)
         caller = beside.Caller(self._admin, path)
         for _ in range(20):
             caller.get()
@@ -232,7 +193,7 @@ class Measuring:
         """Return the shortest time that the sweep could take."""
         cell = self._cell
         if cell.server == 'eventlet':
-            return self._swept(Fixed(64))
+            return self._swept(_Fixed(64))
         held = cell.dead * _AGENT_TIMEOUT / max(1, cell.workers - 1)
         return held + len(self._right) * service / cell.workers
 
@@ -244,44 +205,48 @@ class Measuring:
         list(managed.rpc_ping_each(rows, listing=rows, capacity=capacity))
         return time.monotonic() - begun
 
-    def _wrong(self, command: beside.Command) -> list[str]:
+    def _wrong(self, sweep: beside.Sweep) -> list[str]:
         """Return each wrong verdict, and a wrong exit status."""
         if self._cell.kind == 'monitor':
             status = 143
             # The monitor prints only changes.
             said = dict.fromkeys(self._right, 'reachable')
-            for line in command.output.splitlines():
+            for line in sweep.output.splitlines():
                 event = json.loads(line)
                 said[event.get('id', event['event'])] = event['to']
         else:
             status = 3 if self._cell.dead else 1
-            rows = json.loads(command.output)
+            rows = json.loads(sweep.output)
             said = {row['ID']: row['Verdict'] for row in rows}
         wrong = [
             f'{id_} {said.get(id_)}'
             for id_ in sorted(self._right.keys() | said.keys())
             if said.get(id_) != self._right.get(id_)
         ]
-        if command.status != status:
-            wrong.append(f'exit status {command.status}, not {status}')
+        if sweep.status != status:
+            wrong.append(f'exit status {sweep.status}, not {status}')
         return wrong
 
 
 def _missed(cell: Cell, found: dict[str, Any]) -> str:
     """Name the goals that the cell missed."""
-    missed = ['verdicts'] if found['wrong'] else []
     waits, before = found['beside'], found['before']
     if cell.kind == 'monitor':
-        missed += ['waits'] * (waits['stretches'] > 0)
+        late = waits['stretches'] > 0
     elif cell.heartbeat == 'fresh':
-        too_many = waits['stretches'] > 1 and cell.workers >= 5
-        missed += ['waits'] * too_many
-    elif waits['p99'] > 2 * before['p99'] + 0.2 or waits['max'] > beside.LONG:
-        missed.append('waits')
-    if cell.dead and cell.heartbeat == 'stale':
-        most = 1.15 if cell.server == 'eventlet' else 1.25
-        missed += ['time'] * (found['ratio'] > most)
-    return ', '.join(missed) or 'all met'
+        late = waits['stretches'] > 1 and cell.workers >= 5
+    else:
+        late = waits['p99'] > 2 * before['p99'] + 0.2
+        late = late or waits['max'] > beside.LONG
+    most = 1.15 if cell.server == 'eventlet' else 1.25
+    goals = {
+        'verdicts': not found['wrong'],
+        'waits': not late,
+        'time': not cell.dead
+        or cell.heartbeat == 'fresh'
+        or found['ratio'] <= most,
+    }
+    return ', '.join(name for name in goals if not goals[name]) or 'all met'
 
 
 def _row(cell: Cell, found: dict[str, Any]) -> list[str]:
@@ -316,16 +281,26 @@ def run(names: list[str], folder: pathlib.Path, *, quick: bool) -> None:
     :param names: the cells; if empty, those of the documentation.
     """
     names = names or (_QUICK if quick else plan())
-    cells = {name: Cell.of(name) for name in names}
+    cells = {name: Cell(name) for name in names}
     for number, (name, cell) in enumerate(cells.items(), 1):
-        record.LOG.info('%d of %d: %s', number, len(cells), name)
-        with cell.sandbox() as box:
-            measuring = Measuring(cell, box)
+        benchmarks.LOG.info('%d of %d: %s', number, len(cells), name)
+        with Sandbox(
+            'rabbit',
+            server=cell.server,
+            workers=cell.workers,
+            guests=cell.guests,
+            dead=cell.dead,
+            dead_order=cell.order,
+            dead_heartbeat=cell.heartbeat,
+            agent_timeout=_AGENT_TIMEOUT,
+            rate_limit=1_000_000,
+        ) as box:
+            measuring = _Measuring(cell, box)
             if cell.kind == 'constants':
                 found = measuring.constants()
             else:
                 found = measuring.beside_another(1.0 if quick else _CALM)
-        record.LOG.info(json.dumps(found))
+        benchmarks.LOG.info(json.dumps(found))
         tables = _record(folder / 'neighbours.json', name, found)
     sys.stdout.write(tables)
 
@@ -336,20 +311,16 @@ def _record(path: pathlib.Path, name: str, found: dict[str, Any]) -> str:
     known[name] = found
     order = dict.fromkeys([*plan(), *known])
     known = {each: known[each] for each in order if each in known}
-    cells = [(Cell.of(each), known[each]) for each in known]
-    return record.publish(
+    rows, constants = [], []
+    for each, figures in known.items():
+        cell = Cell(each)
+        if cell.kind == 'constants':
+            constants.append(_constants_row(cell, figures))
+        else:
+            rows.append(_row(cell, figures))
+    return benchmarks.publish(
         path,
         known,
-        neighbours=(
-            _HEAD,
-            [_row(*each) for each in cells if each[0].kind != 'constants'],
-        ),
-        constants=(
-            _CONSTANTS_HEAD,
-            [
-                _constants_row(*each)
-                for each in cells
-                if each[0].kind == 'constants'
-            ],
-        ),
+        neighbours=(_HEAD, rows),
+        constants=(_CONSTANTS_HEAD, constants),
     )

@@ -23,7 +23,7 @@ import unittest
 import fixtures
 import testtools
 
-from benchmarks import nginx
+from benchmarks import race
 from sandbox import rabbitmq
 import troveclient_rpcping
 
@@ -50,7 +50,7 @@ class TestCase(testtools.TestCase):
 
 
 class SweepTest(TestCase):
-    @unittest.skipUnless(nginx.installed(), 'nginx is not installed')
+    @unittest.skipUnless(race.installed(), 'nginx is not installed')
     def test_all_ways_to_ping_are_measured(self) -> None:
         """The table compares five ways with curl."""
         table = (self.quick() / 'sweep.csv').read_text()

@@ -229,13 +229,13 @@ class FleetTest(Fleet):
     def test_a_fault_of_nova_stays_until_it_is_mended(self) -> None:
         """A restart of the stand-in does not repair Nova."""
         box = self.sandbox
-        for order, code, text in (
-            (lambda: box.set_nova('broken'), 400, '(HTTP 500)'),
-            (lambda: box.set_nova('missing'), 422, 'is not ready'),
-            (lambda: box.stop('cloud'), 500, 'Please keep this ID'),
-            (lambda: box.start('cloud'), 422, 'is not ready'),
+        for order, argument, code, text in (
+            (box.set_nova, 'broken', 400, '(HTTP 500)'),
+            (box.set_nova, 'missing', 422, 'is not ready'),
+            (box.stop, 'cloud', 500, 'Please keep this ID'),
+            (box.start, 'cloud', 422, 'is not ready'),
         ):
-            order()
+            order(argument)
             reply = self.ask()
             self.assertEqual(code, reply.status_code)
             self.assertIn(text, fault(reply)[2])
