@@ -220,6 +220,8 @@ class Supervisor:
 
     async def _mend(self) -> None:
         """Undo every fault."""
+        if self._sound and self.guests == self._original:
+            return  # the proof takes half a second
         servers = list(self.servers.values())
         for each in servers:
             each.thaw()

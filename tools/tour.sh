@@ -46,9 +46,18 @@ wait
 
 chapter 'The monitor prints a line for each change of a verdict.'
 monitor=(openstack database instance rpc monitor --all --interval 10)
-{ sleep 9; python3 -m sandbox guest db-clustered dead; } &
-show timeout --foreground 40 "${monitor[@]}"
-wait
+printf '$ %s\n' "${monitor[*]}"
+exec 3< <(exec "${monitor[@]}" 2>&1)
+while read -r -t 120 line <&3; do
+    printf '%s\n' "$line"
+    case $line in
+        Watching*) python3 -m sandbox guest db-clustered dead ;;
+        *'-> unreachable after'*) break ;;
+    esac
+done
+kill $!
+wait $!
+printf '[exit status %d]\n' $?
 python3 -m sandbox guest db-clustered answering
 
 chapter 'The plugin for Icinga, Nagios and Checkmk.'
