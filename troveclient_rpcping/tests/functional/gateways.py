@@ -16,16 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-import contextlib
+import http.client
+import http.server
 import json
 import os
 import pathlib
+import select
 import shutil
 import socket
-import socketserver
 import subprocess
 import threading
-from typing import cast
 import urllib.parse
 import urllib.request
 
@@ -95,7 +95,7 @@ class HAProxy(fixtures.Fixture):
     :param servers: the port of each server, by its name.
     :param tls: the options behind ``ssl`` in ``bind``; None for HTTP.
     :param settings: further lines of ``defaults``.
-    :param rules: further lines for the frontend of a server.
+    :param rules: further lines of each frontend.
     :param backends: further sections.
     """
 
@@ -105,14 +105,14 @@ class HAProxy(fixtures.Fixture):
         *,
         tls: str | None = None,
         settings: Iterable[str] = (),
-        rules: Mapping[str, Iterable[str]] | None = None,
+        rules: Iterable[str] = (),
         backends: Iterable[str] = (),
     ):
         super().__init__()
         self._servers = servers
         self._tls = tls
         self._settings = settings
-        self._rules = rules or {}
+        self._rules = rules
         self._backends = backends
         #: The URL for each server: scheme, host and port.
         self.urls: dict[str, str] = {}
@@ -120,56 +120,48 @@ class HAProxy(fixtures.Fixture):
     def _setUp(self) -> None:
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self._log = folder / 'log'
-        # HAProxy inherits sockets that listen already. So nobody else can
-        # take a port, and no test has to wait for HAProxy.
-        listeners = {
-            name: socket.create_server((LOOPBACK, 0), backlog=512)
-            for name in self._servers
-        }
-        configuration = folder / 'haproxy.cfg'
-        configuration.write_text(self._configuration(folder, listeners))
-        program = haproxy()
-        assert program, 'HAProxy is not installed'
-        descriptors = [each.fileno() for each in listeners.values()]
-        with self._log.open('wb') as log:
-            process = subprocess.Popen(
-                tether.tethered([program, '-db', '-f', str(configuration)]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=descriptors,
-            )
-        for listener in listeners.values():
-            # The socket must close when HAProxy ends.
-            listener.close()
-        self.addCleanup(self._end, process)
-
-    def _configuration(
-        self, folder: pathlib.Path, listeners: Mapping[str, socket.socket]
-    ) -> str:
         settings = list(self._settings)
         for status in _ERRORS:
             page = folder / f'{status[:3]}.http'
             page.write_text(_ERROR_PAGE.format(status=status), newline='')
             settings.append(f'errorfile {status[:3]} {page}')
         parts = [_CONFIGURATION.format(settings='\n    '.join(settings))]
+        # HAProxy inherits sockets that listen already. So nobody else can take
+        # a port, and no test has to wait for HAProxy.
+        listeners = [
+            socket.create_server((LOOPBACK, 0), backlog=512)
+            for _ in self._servers
+        ]
+        parts += map(self._frontend, self._servers, listeners)
+        configuration = folder / 'haproxy.cfg'
+        configuration.write_text('\n'.join([*parts, *self._backends, '']))
+        program = haproxy()
+        assert program, 'HAProxy is not installed'
+        with self._log.open('wb') as log:
+            process = subprocess.Popen(
+                tether.tethered([program, '-db', '-f', str(configuration)]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[each.fileno() for each in listeners],
+            )
+        for listener in listeners:
+            # The socket must close when HAProxy ends.
+            listener.close()
+        self.addCleanup(self._end, process)
+
+    def _frontend(self, name: str, listener: socket.socket) -> str:
         scheme = 'http' if self._tls is None else 'https'
-        for name, port in self._servers.items():
-            listener = listeners[name]
-            self.urls[name] = (
-                f'{scheme}://{LOOPBACK}:{listener.getsockname()[1]}'
-            )
-            parts.append(
-                _FRONTEND.format(
-                    name=name,
-                    port=port,
-                    descriptor=listener.fileno(),
-                    bind='' if self._tls is None else f'ssl {self._tls}',
-                    scheme=scheme,
-                    rules='\n    '.join(self._rules.get(name, ())),
-                )
-            )
-        return '\n'.join([*parts, *self._backends, ''])
+        port = listener.getsockname()[1]
+        self.urls[name] = f'{scheme}://{LOOPBACK}:{port}'
+        return _FRONTEND.format(
+            name=name,
+            port=self._servers[name],
+            descriptor=listener.fileno(),
+            bind='' if self._tls is None else f'ssl {self._tls}',
+            scheme=scheme,
+            rules='\n    '.join(self._rules),
+        )
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
@@ -224,115 +216,90 @@ class Nobody(fixtures.Fixture):
         self.port: int = sock.getsockname()[1]
 
 
-_REFUSAL = b"""\
-HTTP/1.1 403 Forbidden\r
-Content-Type: text/html\r
-Connection: close\r
-\r
-<html><body><h1>Access Denied</h1>by the policy of this company</body></html>
-"""
-
-
 class ForwardProxy(fixtures.Fixture):
     """A proxy on loopback, which clients find in their environment.
 
     It makes tunnels (CONNECT), and fetches http URLs.
 
-    :param refused: the ports to which it refuses all requests. A test may
-        change them.
+    :param refused: the port to which it refuses all requests.
     """
 
-    def __init__(self, *refused: int):
+    def __init__(self, refused: int | None = None):
         super().__init__()
-        self.refused = refused
+        self._refused = refused
         #: The method and the target of each request.
         self.requests: list[tuple[str, str]] = []
 
     def _setUp(self) -> None:
-        server = _ProxyServer(self)
+        server = _ProxyServer((LOOPBACK, 0), _ProxyHandler)
+        server.refused, server.requests = self._refused, self.requests
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
-        self.url = f'http://{LOOPBACK}:{server.server_address[1]}'
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The environment for clients of the proxy."""
-        return {
-            'http_proxy': self.url,
-            'https_proxy': self.url,
-            # The environment of the sandbox excepts it from proxies.
-            'no_proxy': '',
-            'NO_PROXY': '',
-        }
+        url = f'http://{LOOPBACK}:{server.server_port}'
+        #: The environment for clients. That of the sandbox forbids proxies.
+        self.env = dict.fromkeys(('http_proxy', 'https_proxy'), url)
+        self.env |= dict.fromkeys(('no_proxy', 'NO_PROXY'), '')
 
 
-class _ProxyServer(socketserver.ThreadingTCPServer):
-    daemon_threads = True
+class _ProxyServer(http.server.ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 512
+    refused: int | None
+    requests: list[tuple[str, str]]
 
-    def __init__(self, proxy: ForwardProxy):
-        super().__init__((LOOPBACK, 0), _ProxyHandler)
-        self.proxy = proxy
+    def handle_error(self, *_: object) -> None:
+        pass  # a client may close its connection
 
 
-class _ProxyHandler(socketserver.StreamRequestHandler):
+class _ProxyHandler(http.server.BaseHTTPRequestHandler):
     """Handles one connection: a tunnel, or a single request."""
 
-    def handle(self) -> None:
-        # A client may close its connection.
-        with contextlib.suppress(OSError):
-            self._handle(cast(_ProxyServer, self.server).proxy)
+    server: _ProxyServer
 
-    def _handle(self, proxy: ForwardProxy) -> None:
-        method, _, rest = self.rfile.readline().decode().partition(' ')
-        if not rest:
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _admitted(self, url: urllib.parse.SplitResult) -> bool:
+        self.server.requests.append((self.command, self.path))
+        if url.port == self.server.refused:
+            self.send_error(403, explain='by the policy of this company')
+            return False
+        return True
+
+    def do_GET(self) -> None:
+        """Fetch a URL."""
+        url = urllib.parse.urlsplit(self.path)
+        if not self._admitted(url):
             return
-        target = rest.split(' ')[0]
-        proxy.requests.append((method, target))
-        tunnel = method == 'CONNECT'
-        url = urllib.parse.urlsplit(f'//{target}' if tunnel else target)
-        fields = self._fields()
-        if url.port in proxy.refused:
-            self.wfile.write(_REFUSAL)
-            return
-        address = (url.hostname, url.port or 80)
-        with socket.create_connection(address) as server:
-            if tunnel:
-                self.wfile.write(
-                    b'HTTP/1.1 200 Connection established\r\n\r\n'
-                )
-            else:
-                path = url._replace(scheme='', netloc='').geturl()
-                head = [f'{method} {path} HTTP/1.1'.encode(), *fields]
-                # Each connection serves one request.
-                head += [b'Connection: close', b'', b'']
-                server.sendall(b'\r\n'.join(head))
-            self._relay(server)
-
-    def _fields(self) -> list[bytes]:
-        """Return the header fields that the server needs."""
-        fields = []
-        while line := self.rfile.readline().rstrip(b'\r\n'):
-            if not line.lower().startswith((b'connection:', b'proxy-')):
-                fields.append(line)
-        return fields
-
-    def _relay(self, server: socket.socket) -> None:
-        upwards = threading.Thread(
-            target=self._relay_up, args=(server,), daemon=True
+        connection = http.client.HTTPConnection(url.netloc)
+        length = int(self.headers.get('Content-Length', 0))
+        connection.request(
+            *(self.command, url._replace(scheme='', netloc='').geturl()),
+            *(self.rfile.read(length), dict(self.headers)),
         )
-        upwards.start()
-        while data := server.recv(65536):
-            self.connection.sendall(data)
-        # This wakes the other thread.
-        self.connection.shutdown(socket.SHUT_RDWR)
-        upwards.join()
+        reply = connection.getresponse()
+        self.send_response_only(reply.status, reply.reason)
+        for name, value in reply.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(reply.read())
+        connection.close()
 
-    def _relay_up(self, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := self.rfile.read1(65536):
-                server.sendall(data)
-            # This wakes the other thread.
-            server.shutdown(socket.SHUT_RDWR)
+    do_POST = do_GET  # noqa: N815
+
+    def do_CONNECT(self) -> None:
+        """Make a tunnel."""
+        url = urllib.parse.urlsplit(f'//{self.path}')
+        if not self._admitted(url):
+            return
+        with socket.create_connection((url.hostname, url.port)) as server:
+            self.send_response_only(200)
+            self.end_headers()
+            other = {self.connection: server, server: self.connection}
+            while True:
+                for end in select.select([*other], [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    other[end].sendall(data)

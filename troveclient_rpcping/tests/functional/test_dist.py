@@ -115,7 +115,7 @@ class DistTest(testtools.TestCase):
             after = after.replace(ours, '')
         self.assertTrue(before == after, 'others changed')
         usage = run_clean(
-            openstack, *'help database instance rpc ping'.split()
+            openstack, 'help', 'database', 'instance', 'rpc', 'ping'
         )
         self.assertIn('Ask whether the control plane can reach', usage)
         check = subprocess.run(

@@ -19,7 +19,6 @@ import urllib.parse
 
 import trustme
 
-from troveclient_rpcping.tests import base as http
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.functional import faults
 from troveclient_rpcping.tests.functional import gateways
@@ -59,24 +58,21 @@ class HAProxyTest(faults.SweepTest):
         hangs_up, nobody, dead, healthy = map(self.id_of, names)
         backends = ('hangs-up', 'nobody', 'hasty')
         nothing = self.useFixture(gateways.Nobody())
+        silent = urllib.parse.urlsplit(self.serve(lambda _: None).url)
+        trove = self.sandbox.plan.ports.trove
         self.front(
-            rules={
-                'trove': [
-                    f'use_backend {name} if {{ path_end /{id_}/rpc_ping }}'
-                    for name, id_ in zip(
-                        backends, (hangs_up, nobody, dead), strict=True
-                    )
-                ]
-            },
+            rules=[
+                f'use_backend {name} if {{ path_end /{id_}/rpc_ping }}'
+                for name, id_ in zip(
+                    backends, (hangs_up, nobody, dead), strict=True
+                )
+            ],
             backends=[
-                'backend hangs-up',
-                f'    server x 127.0.0.1:{self.port_that_hangs_up()}',
-                'backend nobody',
-                f'    server x 127.0.0.1:{nothing.port}',
-                'backend hasty',
-                f'    server x 127.0.0.1:{self.sandbox.plan.ports.trove}',
+                *('backend hangs-up', f'server x {silent.netloc}'),
+                *('backend nobody', f'server x 127.0.0.1:{nothing.port}'),
+                *('backend hasty', f'server x 127.0.0.1:{trove}'),
                 # Trove waits longer for a dead guest.
-                '    timeout server 100ms',
+                'timeout server 100ms',
             ],
         )
         run = self.sweep(
@@ -106,13 +102,6 @@ class HAProxyTest(faults.SweepTest):
             r'answer: "HTTP 504 .*"\. Let it wait longer than Trove does for '
             r'a dead guest \(agent_call_low_timeout\); .*',
         )
-
-    def port_that_hangs_up(self) -> int:
-        def hang_up(request: http.Request) -> None:
-            return None
-
-        url = self.serve(hang_up).url
-        return urllib.parse.urlsplit(url).port or 0
 
     def test_connections_that_it_cuts_cost_no_ping(self) -> None:
         """HAProxy closes idle connections between two pings."""
@@ -200,77 +189,56 @@ class TLSTest(base.TestCase):
         auth_url = f'{proxy.urls["keystone"]}/v3'
         return ['--os-auth-url', auth_url, '--os-cacert', bundle]
 
-    def client_certificate(self) -> list[str]:
-        """Return the options for a client certificate."""
-        issued = self.authority.issue_cert('operator@example.org')
-        cert = self.file('client.pem', issued.cert_chain_pems[0])
-        key = self.file('client.key', issued.private_key_pem)
-        return ['--os-cert', cert, '--os-key', key]
-
-    def test_a_private_ca_that_is_named_is_trusted(self) -> None:
-        """Every verdict is true."""
-        proxy = self.terminate('trove', 'keystone')
-        run = self.sweep(
-            *self.options(proxy, self.bundle),
-            *(*base.PING, '--all', '-f', 'json'),
-        )
-        assert_fleet(self, run)
-
-    def test_a_wrong_ca_ends_at_the_login(self) -> None:
-        """The command sends no password."""
-        proxy = self.terminate('trove', 'keystone')
-        other = self.file('other.pem', trustme.CA().cert_pem)
-        self.assert_failed(
-            self.sweep(*self.options(proxy, other), *base.PING, '--all'),
-            'No login: .* cannot be reached: .*certificate verify failed.*',
-        )
-        self.assertNotIn('POST', proxy.log)
-
-    def test_a_ca_unknown_for_trove_alone_blames_no_guest(self) -> None:
-        """The login works; the command sends no token to Trove."""
-        proxy = self.terminate('trove')
-        run = self.sweep(*base.PING, '-f', 'json', self.id_of('db-dead'))
-        self.assert_unknown(
-            run,
-            'The Trove API cannot be reached: "SSL certificate .*"\\. .* '
-            'and the way there: proxies and certificates\\.',
-        )
-        self.assert_failed(
-            self.sweep(*base.PING, '--all'),
-            'The instances could not be listed: SSL certificate .*',
-        )
-        self.assertNotIn('GET', proxy.log)
-
     def test_a_client_certificate_that_is_demanded_is_shown(self) -> None:
         """Keystone and Trove both get it."""
         proxy = self.terminate('trove', 'keystone', demanding=True)
+        issued = self.authority.issue_cert('operator@example.org')
         run = self.sweep(
             *self.options(proxy, self.bundle),
-            *self.client_certificate(),
+            *('--os-cert', self.file('cert', issued.cert_chain_pems[0])),
+            *('--os-key', self.file('key', issued.private_key_pem)),
             *(*base.PING, '--all', '-f', 'json'),
         )
         assert_fleet(self, run)
 
-    def test_without_a_client_certificate_there_is_no_login(self) -> None:
-        """The error says so."""
-        proxy = self.terminate('keystone', demanding=True)
-        self.assert_failed(
-            self.sweep(*self.options(proxy, self.bundle), *base.PING, 'db-1'),
-            'No login: .* cannot be reached: .*',
-        )
+    def test_without_trust_there_is_no_login(self) -> None:
+        """The CA is wrong, or a certificate of the client is missing."""
+        other = self.file('other.pem', trustme.CA().cert_pem)
+        for demanding, bundle, words in (
+            (False, other, 'certificate verify failed'),
+            (True, self.bundle, ''),
+        ):
+            proxy = self.terminate('keystone', demanding=demanding)
+            self.assert_failed(
+                self.sweep(*self.options(proxy, bundle), *base.PING, '--all'),
+                f'No login: .* cannot be reached: .*{words}.*',
+            )
+            # The command sends no password.
+            self.assertNotIn('POST', proxy.log)
 
-    def test_a_certificate_that_trove_alone_demands_blames_no_guest(
+    def test_a_connection_that_trove_alone_refuses_blames_no_guest(
         self,
     ) -> None:
-        """The login works, but Trove refuses the connection."""
-        self.terminate('trove', demanding=True)
-        run = self.sweep(
-            *('--os-cacert', self.bundle),
-            *(*base.PING, '-f', 'json', self.id_of('db-dead')),
-        )
-        self.assert_unknown(
-            run, 'The Trove API cannot be reached: ".*certificate required.*'
-        )
+        """The login works; the command sends no token to Trove."""
+        for demanding, options, words in (
+            (False, (), 'SSL certificate .*"'),
+            (
+                *(True, ('--os-cacert', self.bundle)),
+                '.*certificate required.*',
+            ),
+        ):
+            proxy = self.terminate('trove', demanding=demanding)
+            command = (*options, *base.PING, '-f', 'json')
+            self.assert_unknown(
+                self.sweep(*command, self.id_of('db-dead')),
+                f'The Trove API cannot be reached: "{words}\\. .* and the '
+                r'way there: proxies and certificates\.',
+            )
+            self.assert_failed(
+                self.sweep(*command, '--all'),
+                'The instances could not be listed: .*',
+            )
+            self.assertNotIn('GET', proxy.log)
 
     def test_a_proxy_makes_tunnels_for_tls(self) -> None:
         """All requests go through it, and every verdict is true."""
@@ -291,7 +259,7 @@ class TLSTest(base.TestCase):
         """It permits the login, and refuses Trove."""
         front = self.terminate('trove')
         port = urllib.parse.urlsplit(front.urls['trove']).port
-        proxy = self.useFixture(gateways.ForwardProxy(port or 0))
+        proxy = self.useFixture(gateways.ForwardProxy(port))
         run = self.sweep(
             *('--os-cacert', self.bundle),
             *(*base.PING, '-f', 'json', self.id_of('db-dead')),
@@ -332,21 +300,21 @@ class ForwardProxyTest(base.TestCase):
             r'between here and the Trove API\.',
         )
 
-    def test_a_proxy_that_refuses_keystone_ends_at_the_login(self) -> None:
-        """The error says so."""
-        port = self.sandbox.plan.ports.keystone
-        proxy = self.useFixture(gateways.ForwardProxy(port))
-        self.assert_failed(
-            self.sweep(*base.PING, '--all', env=proxy.env),
-            r'No login: .* answered: Forbidden \(HTTP 403\)\.',
+    def test_a_proxy_without_a_way_to_keystone_ends_at_the_login(self) -> None:
+        """It refuses the login, or is gone; the error says so."""
+        refusing = self.useFixture(
+            gateways.ForwardProxy(self.sandbox.plan.ports.keystone)
         )
-
-    def test_a_proxy_that_is_gone_ends_at_the_login(self) -> None:
-        """The error names the proxy."""
-        port = self.useFixture(gateways.Nobody()).port
-        url = f'http://{gateways.LOOPBACK}:{port}'
-        env = {'http_proxy': url, 'no_proxy': '', 'NO_PROXY': ''}
-        self.assert_failed(
-            self.sweep(*base.PING, '--all', env=env),
-            'No login: .* cannot be reached through the proxy: .*',
-        )
+        nobody = self.useFixture(gateways.Nobody()).port
+        gone = f'http://{gateways.LOOPBACK}:{nobody}'
+        for env, words in (
+            (refusing.env, r'answered: Forbidden \(HTTP 403\)\.'),
+            (
+                refusing.env | {'http_proxy': gone},
+                'cannot be reached through the proxy: .*',
+            ),
+        ):
+            self.assert_failed(
+                self.sweep(*base.PING, '--all', env=env),
+                f'No login: .* {words}',
+            )
