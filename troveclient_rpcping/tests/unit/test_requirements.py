@@ -10,7 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The requirements match what the package imports and what was tested."""
+"""The requirements match what the package imports and what was tested.
+
+The sandbox installs the chosen release of OpenStack.
+"""
 
 from collections.abc import Iterator
 from importlib import metadata
@@ -18,8 +21,11 @@ import pathlib
 import re
 import sys
 
+import fixtures
 import testtools
 
+import sandbox
+from sandbox import install
 import troveclient_rpcping
 from troveclient_rpcping.tests.unit import test_layers
 
@@ -34,7 +40,7 @@ def canonical(name: str) -> str:
     return re.sub('[-_.]+', '-', name).lower()
 
 
-def read(file: str, operator: str) -> Iterator[tuple[str, str]]:
+def read(file: str | pathlib.Path, operator: str) -> Iterator[tuple[str, str]]:
     """Yield the packages that a file names, and their versions."""
     for line in (ROOT / file).read_text().splitlines():
         text = line.partition('#')[0].strip()
@@ -79,3 +85,26 @@ class RequirementsTest(testtools.TestCase):
         self.assertIn(f'target-version = "py3{oldest}"', project)
         named = re.findall(r'Python :: 3\.(\d+)', setup)
         self.assertEqual(oldest, min(named, key=int))
+
+
+class ReleaseTest(testtools.TestCase):
+    def choose(self, release: str | None) -> pathlib.Path:
+        for name, value in (('VENV', None), ('RELEASE', release)):
+            self.useFixture(
+                fixtures.EnvironmentVariable(f'TROVE_SANDBOX_{name}', value)
+            )
+        return install.venv_path()
+
+    def test_each_release_has_an_environment_of_its_own(self) -> None:
+        """So trying an older release keeps the environment of the newest."""
+        self.assertEqual('venv', self.choose(None).name)
+        self.assertEqual('venv-2024.1', self.choose('2024.1').name)
+        error = self.assertRaises(sandbox.SandboxError, self.choose, '2014.1')
+        self.assertIn('2024.1', str(error))
+
+    def test_a_release_pins_each_package(self) -> None:
+        """Trove and Keystone are among them."""
+        for path in (ROOT / 'sandbox' / 'releases').glob('*.txt'):
+            names = {name for name, version in read(path, '==') if version}
+            self.assertLessEqual({'trove', 'keystone'}, names)
+            self.assertEqual(names, dict(read(path, '==')).keys())

@@ -20,13 +20,7 @@ import fixtures
 import subunit
 import testtools
 
-import troveclient_rpcping
-
-TALLY = (
-    pathlib.Path(troveclient_rpcping.__file__).parent.parent
-    / 'tools'
-    / 'tally.py'
-)
+TALLY = pathlib.Path(__file__).parents[3] / 'tools' / 'tally.py'
 
 
 class TallyTest(testtools.TestCase):
@@ -41,9 +35,6 @@ class TallyTest(testtools.TestCase):
                 output.status(test_id=f't{number}', test_status='inprogress')
                 output.status(test_id=f't{number}', test_status=status)
 
-    def check(self, name: str, outcome: str) -> None:
-        (self.folder / f'{name}.check').write_text(f'{outcome}\n')
-
     def assert_tally(self, status: int, *lines: str) -> None:
         process = subprocess.run(
             [sys.executable, str(TALLY), str(self.folder)],
@@ -56,39 +47,44 @@ class TallyTest(testtools.TestCase):
         )
 
     def test_the_last_line_counts_the_results_of_all_suites(self) -> None:
-        """Skipped tests and expected failures do not fail the run."""
-        self.stream('success', 'success', 'skip', 'xfail')
-        self.check('lint', 'pass')
-        self.check('shell', 'skip')
-        self.assert_tally(0, '4 passed, 0 failed, 2 skipped')
+        """Each failed test is named before it, and fails the run."""
+        for statuses, checks, status, lines in (
+            (
+                ('success', 'success', 'skip', 'xfail'),
+                {'lint': 'pass', 'shell': 'skip'},
+                *(0, ['4 passed, 0 failed, 2 skipped']),
+            ),
+            (
+                ('success', 'fail', 'uxsuccess'),
+                {'lint': 'pass', 'shell': 'fail'},
+                1,
+                [
+                    *('failed: shell', 'failed: t1', 'failed: t2'),
+                    '2 passed, 3 failed, 0 skipped',
+                ],
+            ),
+            # The process of a test that never ended may have been killed.
+            (
+                ('success', 'inprogress'),
+                *({'lint': 'pass', 'shell': 'pass'}, 1),
+                ['failed: t1', '3 passed, 1 failed, 0 skipped'],
+            ),
+            # A suite without a test did not run.
+            (
+                (),
+                *({'lint': 'pass', 'shell': 'pass'}, 1),
+                ['failed: unit.subunit', '2 passed, 1 failed, 0 skipped'],
+            ),
+        ):
+            self.stream(*statuses)
+            for name, outcome in checks.items():
+                (self.folder / f'{name}.check').write_text(f'{outcome}\n')
+            self.assert_tally(status, *lines)
 
-    def test_each_failed_test_is_named_before_the_count(self) -> None:
-        """One failure in any suite fails the run."""
-        self.stream('success', 'fail', 'uxsuccess')
-        self.check('lint', 'pass')
-        self.assert_tally(
-            1, 'failed: t1', 'failed: t2', '2 passed, 2 failed, 0 skipped'
-        )
-        self.stream('success')
-        self.check('lint', 'fail')
-        self.assert_tally(1, 'failed: lint', '1 passed, 1 failed, 0 skipped')
-
-    def test_a_test_that_never_ended_has_failed(self) -> None:
-        """Its process may have been killed."""
-        self.stream('success', 'inprogress')
-        self.assert_tally(1, 'failed: t1', '1 passed, 1 failed, 0 skipped')
-
-    def test_a_suite_that_did_not_run_has_failed(self) -> None:
-        """The suite left no test, or a file without results."""
-        self.stream()
-        self.assert_tally(
-            1, 'failed: unit.subunit', '0 passed, 1 failed, 0 skipped'
-        )
+    def test_a_run_without_results_fails(self) -> None:
+        """CI must not pass because no test ran."""
+        self.assert_tally(1, '0 passed, 0 failed, 0 skipped')
         (self.folder / 'unit.subunit').write_text('No repository found\n')
         self.assert_tally(
             1, 'failed: unit.subunit', '0 passed, 1 failed, 0 skipped'
         )
-
-    def test_a_run_without_tests_fails(self) -> None:
-        """CI must not pass because no test ran."""
-        self.assert_tally(1, '0 passed, 0 failed, 0 skipped')
