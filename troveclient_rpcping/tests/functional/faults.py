@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 import re
 
 from troveclient_rpcping.tests.functional import base
@@ -53,12 +52,9 @@ class SweepTest(base.TestCase):
         fault: Callable[[], None],
         mend: Callable[[], None],
         sign: str,
-        env: Mapping[str, str] | None = None,
     ) -> base.Run:
         """Sweep the live guests across a fault, which begins and ends midway.
 
-        :param fault: begins the fault.
-        :param mend: ends the fault.
         :param sign: a regular expression for the line of ``--debug`` about a
             ping that meets the fault, behind the URL.
         """
@@ -67,7 +63,6 @@ class SweepTest(base.TestCase):
             # With the default concurrency the sweep does not give up: that
             # would take more failures than there are guests.
             *('--rate', '8', *self.live),
-            env=env,
         )
         self.wait_until(
             command, lambda: command.stderr.count('rpc_ping: HTTP 204') > 9
@@ -94,6 +89,14 @@ class SweepTest(base.TestCase):
         with command.frozen():
             fault()
         return self.end(command)
+
+    def assert_all_reachable(self, run: base.Run) -> None:
+        """Check that a sweep found every live guest well."""
+        self.assertEqual(
+            dict.fromkeys(self.live, 'reachable'),
+            {row['ID']: row['Verdict'] for row in run.rows},
+        )
+        self.assertEqual(0, run.status)
 
     def assert_ended_early(
         self, run: base.Run, reason: str, advice: str

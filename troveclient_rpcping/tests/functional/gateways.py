@@ -221,18 +221,19 @@ class ForwardProxy(fixtures.Fixture):
 
     It makes tunnels (CONNECT), and fetches http URLs.
 
-    :param refused: the port to which it refuses all requests.
+    :param refused: the ports to which it refuses all requests. A test may
+        change them.
     """
 
-    def __init__(self, refused: int | None = None):
+    def __init__(self, *refused: int):
         super().__init__()
-        self._refused = refused
+        self.refused = refused
         #: The method and the target of each request.
         self.requests: list[tuple[str, str]] = []
 
     def _setUp(self) -> None:
         server = _ProxyServer((LOOPBACK, 0), _ProxyHandler)
-        server.refused, server.requests = self._refused, self.requests
+        server.proxy = self
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
@@ -245,8 +246,7 @@ class ForwardProxy(fixtures.Fixture):
 class _ProxyServer(http.server.ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 512
-    refused: int | None
-    requests: list[tuple[str, str]]
+    proxy: ForwardProxy
 
     def handle_error(self, *_: object) -> None:
         pass  # a client may close its connection
@@ -261,8 +261,8 @@ class _ProxyHandler(http.server.BaseHTTPRequestHandler):
         pass
 
     def _admitted(self, url: urllib.parse.SplitResult) -> bool:
-        self.server.requests.append((self.command, self.path))
-        if url.port == self.server.refused:
+        self.server.proxy.requests.append((self.command, self.path))
+        if url.port in self.server.proxy.refused:
             self.send_error(403, explain='by the policy of this company')
             return False
         return True

@@ -259,7 +259,7 @@ class TLSTest(base.TestCase):
         """It permits the login, and refuses Trove."""
         front = self.terminate('trove')
         port = urllib.parse.urlsplit(front.urls['trove']).port
-        proxy = self.useFixture(gateways.ForwardProxy(port))
+        proxy = self.useFixture(gateways.ForwardProxy(port or 0))
         run = self.sweep(
             *('--os-cacert', self.bundle),
             *(*base.PING, '-f', 'json', self.id_of('db-dead')),
