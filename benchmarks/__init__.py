@@ -51,8 +51,7 @@ def publish(
 ) -> str:
     """Write figures as JSON, and tables as CSV beside it; return the tables.
 
-    :param tables: the head and the rows of each table, by the name of its
-        file. A table without rows is left out.
+    Each table is a head and rows. A table without rows is left out.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=1) + '\n')

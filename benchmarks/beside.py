@@ -42,9 +42,8 @@ _LINE = re.compile(r'GET (http\S*/mgmt/instances\S*?)(: .*)?')
 
 def login(box: Sandbox, cloud: str = 'sandbox') -> session_.Session:
     """Log in to a sandbox, as its administrator or its member."""
-    clouds = config.OpenStackConfig(
-        config_files=[str(box.clouds_yaml)], load_envvars=False
-    )
+    files = [str(box.clouds_yaml)]
+    clouds = config.OpenStackConfig(files, load_envvars=False)
     return clouds.get_one(cloud).get_session()
 
 

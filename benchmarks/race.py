@@ -70,9 +70,6 @@ http {{
 }}
 """
 
-# The colours of Okabe and Ito, which the colour-blind can tell apart.
-_COLOURS = ('#0072b2', '#009e73', '#d55e00', '#cc79a7', '#e69f00')
-
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -185,6 +182,8 @@ def _draw(figures: _Figures, path: pathlib.Path) -> None:
     except ImportError:
         benchmarks.LOG.info('no picture: matplotlib is not installed')
         return
+    # The colour-blind can tell these colours apart.
+    pyplot.style.use('tableau-colorblind10')
     # The same figures give the same file.
     pyplot.rcParams['svg.hashsalt'] = 'troveclient-rpcping'
     picture, axes = pyplot.subplots(
@@ -202,7 +201,6 @@ def _draw(figures: _Figures, path: pathlib.Path) -> None:
             found = (_ratios(laps, way, figure) for laps in figures.values())
             axis.barh(
                 *(places, [*map(statistics.median, found)], height),
-                color=_COLOURS[number],
                 label=way,
             )
         axis.set(xlabel=label, xscale='log')

@@ -20,9 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from types import TracebackType
 from typing import Any
-from typing import cast
 from typing import IO
 from typing import Self
 
@@ -37,53 +35,6 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Seconds until a supervisor that was told to end is killed.
 _STOP = 30
-
-
-class _Supervisor:
-    """The process that is the parent of every server. This process owns it."""
-
-    def __init__(
-        self, folder: pathlib.Path, venv: pathlib.Path, options: plan_.Options
-    ) -> None:
-        chosen = json.dumps(dataclasses.asdict(options))
-        argv = ['-m', 'sandbox.serve', str(folder), str(venv), chosen]
-        path = {'PYTHONPATH': str(_ROOT), 'PYTHONSAFEPATH': '1'}
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, *argv],
-            env=os.environ | path,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # Ctrl-C reaches this process only, which then ends it in order.
-            start_new_session=True,
-        )
-        self._to = cast(IO[bytes], self._process.stdin)
-        self._from = cast(IO[bytes], self._process.stdout)
-        self.pid = self._process.pid
-        self._log = folder / 'supervisor.log'
-
-    def started(self) -> str:
-        """Wait until every server runs, and return the control socket."""
-        line = self._from.readline()
-        if not line:
-            raise error.SandboxError(
-                f'the sandbox ended while it started; read {self._log}'
-            )
-        return str(channel.checked(channel.decode(line))['socket'])
-
-    def detach(self) -> None:
-        """Let it outlive this process."""
-        self._to.write(b'detach\n')
-        self._to.flush()
-
-    def end(self) -> None:
-        """End it, and wait until every process is gone."""
-        self._to.close()  # this tells it to end
-        try:
-            self._process.wait(_STOP)
-        except subprocess.TimeoutExpired:
-            self._process.kill()  # its servers die with it
-            self._process.wait()
-        self._from.close()
 
 
 class Sandbox:
@@ -113,7 +64,8 @@ class Sandbox:
         self._guests = fleet.by_name(self.options.fleet())
         self._folder = None if folder is None else pathlib.Path(folder)
         self._temporary: str | None = None
-        self._supervisor: _Supervisor | None = None
+        # The process that is the parent of every server.
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._plan: plan_.Plan | None = None
         self._socket = ''
         self._detached = False
@@ -128,39 +80,67 @@ class Sandbox:
             self._temporary = tempfile.mkdtemp(prefix='trove-sandbox-')
             folder = pathlib.Path(self._temporary)
         folder = folder.absolute()
-        self._supervisor = _Supervisor(folder, venv, self.options)
+        chosen = json.dumps(dataclasses.asdict(self.options))
+        argv = ['-m', 'sandbox.serve', str(folder), str(venv), chosen]
+        path = {'PYTHONPATH': str(_ROOT), 'PYTHONSAFEPATH': '1'}
+        self._supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, *argv],
+            env=os.environ | path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Ctrl-C reaches this process only, which then ends it in order.
+            start_new_session=True,
+        )
         try:
-            self._socket = self._supervisor.started()
+            line = self._pipes(self._supervisor)[1].readline()
+            if not line:
+                raise error.SandboxError(
+                    'the sandbox ended while it started; read '
+                    f'{folder / "supervisor.log"}'
+                )
+            self._socket = channel.checked(channel.decode(line))['socket']
         except error.SandboxError:
-            self._supervisor.end()
+            self._end(self._supervisor)
             raise  # the folder with the logs is kept
         except BaseException:
-            self._clean_up(self._supervisor)
+            self.__exit__()
             raise
         self._plan = plan_.Plan.load(str(folder))
         return self
 
-    def __exit__(
-        self,
-        type_: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the sandbox, and wait until every process is gone."""
         if self._supervisor and not self._detached:
-            self._clean_up(self._supervisor)
+            self._end(self._supervisor)
+            if self._temporary:
+                shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def _clean_up(self, supervisor: _Supervisor) -> None:
-        supervisor.end()
-        if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+    def _pipes(
+        self, supervisor: subprocess.Popen[bytes]
+    ) -> tuple[IO[bytes], IO[bytes]]:
+        """Return the pipes to and from the supervisor."""
+        assert supervisor.stdin  # noqa: S101
+        assert supervisor.stdout  # noqa: S101
+        return supervisor.stdin, supervisor.stdout
+
+    def _end(self, supervisor: subprocess.Popen[bytes]) -> None:
+        to, from_ = self._pipes(supervisor)
+        to.close()  # this tells it to end
+        try:
+            supervisor.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()  # its servers die with it
+            supervisor.wait()
+        from_.close()
 
     def detach(self) -> None:
         """Let the sandbox outlive the block and this process."""
-        self._started().detach()
+        to, _ = self._pipes(self._started())
+        to.write(b'detach\n')
+        to.flush()
         self._detached = True
 
-    def _started(self) -> _Supervisor:
+    def _started(self) -> subprocess.Popen[bytes]:
         if self._supervisor is None:
             raise error.SandboxError('the sandbox has not been started')
         return self._supervisor

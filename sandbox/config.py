@@ -15,6 +15,7 @@
 import base64
 import os
 import shutil
+from typing import Any
 
 from sandbox import plan as plan_
 
@@ -37,6 +38,16 @@ key_repository = {folder}/fernet-keys
 key_repository = {folder}/credential-keys
 """
 
+_SERVICE = """\
+auth_url = {auth_url}
+region_name = {region}
+username = trove
+password = {passwords.trove}
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+"""
+
 _TROVE = """\
 [DEFAULT]
 bind_host = 127.0.0.1
@@ -52,24 +63,10 @@ region = {region}
 [database]
 connection = sqlite:///{folder}/trove.sqlite
 [service_credentials]
-auth_url = {auth_url}
-region_name = {region}
-username = trove
-password = {passwords.trove}
-project_name = service
-user_domain_name = Default
-project_domain_name = Default
-[keystone_authtoken]
+{service}[keystone_authtoken]
 auth_type = password
-auth_url = {auth_url}
 www_authenticate_uri = {auth_url}
-region_name = {region}
-username = trove
-password = {passwords.trove}
-project_name = service
-user_domain_name = Default
-project_domain_name = Default
-[oslo_messaging_rabbit]
+{service}[oslo_messaging_rabbit]
 # Seconds between two attempts to reach a broker that is down. With the
 # default of 30, tests would wait.
 rabbit_interval_max = 2
@@ -98,7 +95,7 @@ _CLOUD = """\
 
 def write(plan: plan_.Plan) -> None:
     """Write every file that a server reads before it answers."""
-    values = {
+    values: dict[str, Any] = {
         'folder': plan.folder,
         'options': plan.options,
         'ports': plan.ports,
@@ -108,6 +105,7 @@ def write(plan: plan_.Plan) -> None:
         'transport_url': plan.transport_url,
         'guests_transport_url': plan.guests_transport_url,
     }
+    values['service'] = _SERVICE.format(**values)
     plan.save()
     plan_.write_private(plan.file('keystone.conf'), _KEYSTONE.format(**values))
     plan_.write_private(plan.file('trove.conf'), _TROVE.format(**values))
@@ -118,22 +116,16 @@ def write(plan: plan_.Plan) -> None:
         plan.venv / 'etc' / 'trove' / 'api-paste.ini',
         plan.file('api-paste.ini'),
     )
-    for service in ('keystone', 'trove'):
-        _copy_database(plan, service)
+    # The empty, migrated databases that the installation made.
+    for name in ('keystone.sqlite', 'trove.sqlite'):
+        shutil.copyfile(plan.venv / 'databases' / name, plan.file(name))
+        plan.file(name).chmod(0o600)
     # The two keys that "keystone-manage fernet_setup" makes: 0 is the next
     # one, the highest is in use (keystone/common/fernet_utils.py).
     for repository in ('fernet-keys', 'credential-keys'):
         for number in ('0', '1'):
             key = base64.urlsafe_b64encode(os.urandom(32)).decode()
             plan_.write_private(plan.file(repository, number), key)
-
-
-def _copy_database(plan: plan_.Plan, service: str) -> None:
-    """Copy the empty, migrated database that the installation made."""
-    name = f'{service}.sqlite'
-    target = plan.file(name)
-    shutil.copyfile(plan.venv / 'databases' / name, target)
-    target.chmod(0o600)
 
 
 def _clouds_yaml(plan: plan_.Plan) -> str:

@@ -26,7 +26,6 @@ import secrets
 import socket
 from typing import Any
 from typing import Self
-from typing import TypeVar
 
 from sandbox import error
 from sandbox import fleet
@@ -54,23 +53,6 @@ class ApiServer(enum.StrEnum):
     EVENTLET = 'eventlet'
     #: Each worker serves one request at a time, as with uWSGI and mod_wsgi.
     WSGI = 'wsgi'
-
-
-_Choice = TypeVar('_Choice', bound=enum.StrEnum)
-
-
-def choice(option: str, kind: type[_Choice], name: str) -> _Choice:
-    """Return the member of this name.
-
-    :raises sandbox.SandboxError: if the name is unknown. The text lists the
-        known names.
-    """
-    try:
-        return kind(name)
-    except ValueError:
-        raise error.SandboxError(
-            f'{option} must be {" or ".join(kind)}, not {name}'
-        ) from None
 
 
 def _option(default: Any, text: str) -> Any:
@@ -125,10 +107,15 @@ class Options:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             kind: Any = type(field.default)
+            value = getattr(self, field.name)
             if kind is not int:
-                member = choice(field.name, kind, getattr(self, field.name))
-                object.__setattr__(self, field.name, member)
-            elif field.default and getattr(self, field.name) < 1:
+                if value not in list(kind):
+                    raise error.SandboxError(
+                        f'{field.name} must be {" or ".join(kind)}, not '
+                        f'{value}'
+                    )
+                object.__setattr__(self, field.name, kind(value))
+            elif field.default and value < 1:
                 raise error.SandboxError(f'{field.name} must be at least 1')
         if (
             self.server is ApiServer.WSGI
@@ -201,13 +188,6 @@ class Plan:
     options: Options
     ports: Ports
     passwords: Passwords
-
-    @classmethod
-    def draw_up(
-        cls, folder: pathlib.Path, venv: pathlib.Path, options: Options
-    ) -> Self:
-        """Return a plan with free ports and new passwords."""
-        return cls(folder, venv, options, Ports.free(), Passwords())
 
     @property
     def auth_url(self) -> str:

@@ -207,10 +207,10 @@ def main(folder: str, venv: str, options: str) -> int:
         path = pathlib.Path(folder)
         lock = claim(path)
         _leave_the_terminal(path)
-        plan = plan_.Plan.draw_up(
-            path,
-            pathlib.Path(venv),
+        plan = plan_.Plan(
+            *(path, pathlib.Path(venv)),
             plan_.Options(**json.loads(options)),
+            *(plan_.Ports.free(), plan_.Passwords()),
         )
         asyncio.run(_main(plan))
         os.close(lock)

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The wire between trove-api and RabbitMQ, which can be cut in silence.
+"""The wire between trove-api and RabbitMQ.
 
 This TCP proxy can drop all that one process sends and receives, and keep the
 connections open. A firewall, a NAT or a loss of power does the same. The
@@ -21,97 +21,62 @@ import asyncio
 import contextlib
 import os
 import pathlib
-from typing import cast
 
 from sandbox import plan as plan_
 
 
-class _End(asyncio.Protocol):
-    """One of the two connections of a link."""
+class _Link:
+    """A connection of trove-api, and the one to RabbitMQ behind it."""
 
-    other: '_End'
-    transport: asyncio.Transport | None = None
-    silent = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self.other.transport and not self.silent:
-            self.other.transport.write(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        # A cut connection hides also its end from the other side.
-        if not self.silent:
-            self.other.close()
-
-    def pause_writing(self) -> None:
-        if self.other.transport:
-            self.other.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.other.transport:
-            self.other.transport.resume_reading()
-
-    def close(self) -> None:
-        """Close it when all its data is sent."""
-        if self.transport:
-            self.transport.close()
-
-
-class _Near(_End):
-    """The end of trove-api. It opens the other end."""
-
-    def __init__(self, wire: 'Wire') -> None:
-        self._wire = wire
-        self.other = _End()
-        self.other.other = self
-        self._joining: asyncio.Task[None] | None = None
-        self.port = 0
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._near = reader, writer
+        self._task = asyncio.current_task()
+        self.port: int = writer.get_extra_info('peername')[1]
         #: The process whose connection was cut; None if it works.
         self.cut_off: int | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.port = transport.get_extra_info('peername')[1]
-        self._wire.links.add(self)
-        for pid in self._wire.cut_off:
-            if self.port in self._wire.ports(pid):
-                self.fall_silent(pid)
-        if not self.silent:
-            self._joining = asyncio.create_task(
-                self._join(cast(asyncio.Transport, transport))
-            )
-
-    async def _join(self, transport: asyncio.Transport) -> None:
-        """Open the connection to RabbitMQ, and read nothing before."""
-        transport.pause_reading()
+    async def carry(self, port: int) -> None:
+        """Carry data until an end closes; a cut link hides its end."""
+        reader, writer = self._near
+        writers = [writer]
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: self.other, plan_.LOOPBACK, self._wire.broker
-            )
-        except OSError:
-            transport.close()
-        else:
-            transport.resume_reading()
-            if transport.is_closing() and not self.silent:
-                self.other.close()
+            if self.cut_off is None:
+                far = await asyncio.open_connection(plan_.LOOPBACK, port)
+                writers.append(far[1])
+                ways = (
+                    asyncio.create_task(self._pass_on(reader, far[1])),
+                    asyncio.create_task(self._pass_on(far[0], writer)),
+                )
+                try:
+                    await asyncio.wait(
+                        ways, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    for way in ways:
+                        way.cancel()
+            if self.cut_off is not None:
+                await asyncio.Event().wait()
+        except (OSError, asyncio.CancelledError):
+            pass  # RabbitMQ is down, or the link ends
+        finally:
+            for each in writers:
+                each.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if not self.silent:
-            self._wire.links.discard(self)
-
-    def fall_silent(self, pid: int) -> None:
-        """Drop all data in both directions from now on."""
-        self.cut_off = pid
-        self.silent = self.other.silent = True
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if self.cut_off is None:
+                    writer.write(data)
+                    await writer.drain()
 
     def end(self) -> None:
         """Close both connections."""
-        self._wire.links.discard(self)
-        self.close()
-        self.other.close()
+        if self._task:
+            self._task.cancel()
 
 
 class Wire:
@@ -122,17 +87,18 @@ class Wire:
     """
 
     def __init__(self, port: int, broker: int) -> None:
-        self.broker = broker
-        self.links: set[_Near] = set()
         self._port = port
+        self._broker = broker
+        self._links: set[_Link] = set()
         self._server: asyncio.Server | None = None
-        self._cut: set[int] = set()
+        #: The processes whose new connections are cut as well.
+        self.cut_off: set[int] = set()
 
     async def open(self) -> None:
         """Listen. RabbitMQ listens already."""
         if self._server is None:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: _Near(self), plan_.LOOPBACK, self._port
+            self._server = await asyncio.start_server(
+                self._converse, plan_.LOOPBACK, self._port
             )
 
     def close(self) -> None:
@@ -141,14 +107,20 @@ class Wire:
             self._server.close()
             self._server = None
 
-    @property
-    def cut_off(self) -> frozenset[int]:
-        """The processes whose new connections are cut as well."""
-        return frozenset(self._cut)
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        link = _Link(reader, writer)
+        for pid in self.cut_off:
+            if link.port in self._ports(pid):
+                link.cut_off = pid
+        self._links.add(link)
+        await link.carry(self._broker)
+        self._links.discard(link)
 
     def lost(self, pid: int) -> bool:
         """Tell whether a process has connections that were cut."""
-        return any(link.cut_off == pid for link in self.links)
+        return any(link.cut_off == pid for link in self._links)
 
     def cut(self, pid: int, *, new: bool) -> None:
         """Cut the connections of a process.
@@ -156,31 +128,35 @@ class Wire:
         :param new: also cut its new connections.
         """
         if new:
-            self._cut.add(pid)
-        ports = self.ports(pid)
-        for link in self.links:
+            self.cut_off.add(pid)
+        ports = self._ports(pid)
+        for link in self._links:
             if link.port in ports:
-                link.fall_silent(pid)
+                link.cut_off = pid
 
     def mend(self, pid: int) -> None:
         """Let a process connect again; close the connections it had."""
-        self._cut.discard(pid)
-        for link in list(self.links):
+        self.cut_off.discard(pid)
+        for link in list(self._links):
             if link.cut_off == pid:
-                link.end()
-
-    def close_links(self) -> None:
-        """Close the connections of every process."""
-        for link in list(self.links):
-            link.end()
+                self._end(link)
 
     def mend_all(self) -> None:
         """Let every process connect again; close the connections it had."""
-        cut = {link.cut_off for link in self.links if link.cut_off}
-        for pid in cut | self._cut:
+        cut = {link.cut_off for link in self._links if link.cut_off}
+        for pid in cut | self.cut_off:
             self.mend(pid)
 
-    def ports(self, pid: int) -> set[int]:
+    def close_links(self) -> None:
+        """Close the connections of every process."""
+        for link in list(self._links):
+            self._end(link)
+
+    def _end(self, link: _Link) -> None:
+        self._links.discard(link)
+        link.end()
+
+    def _ports(self, pid: int) -> set[int]:
         """Return the ports from which a process is connected to the proxy.
 
         The files of a process show the inodes of its sockets. The kernel's

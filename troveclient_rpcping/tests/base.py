@@ -64,22 +64,13 @@ def raw(
     return f'HTTP/1.1 {status}\r\n{head}\r\n'.encode() + body
 
 
-def fault(
-    status: str, name: str, message: str, headers: dict[str, str] | None = None
-) -> bytes:
-    """Return an error of Trove, in its shape (trove/common/wsgi.py, Fault)."""
-    fields = {key.lower(): value for key, value in (headers or {}).items()}
-    reply = fixture.fault(int(status[:3]), name, message, headers=fields)
-    return fixture.encode(reply)
-
-
 def bad_request(message: str) -> bytes:
     """Return Trove's 400."""
-    return fault('400 Bad Request', 'badRequest', message)
+    return fixture.encode(fixture.fault(400, 'badRequest', message))
 
 
-NOT_ADMIN = fault(
-    '401 Unauthorized', 'unauthorized', 'User does not have admin privileges.'
+NOT_ADMIN = fixture.encode(
+    fixture.fault(401, 'unauthorized', 'User does not have admin privileges.')
 )
 PONG = fixture.encode(fixture.reachable())
 DEAD = fixture.encode(fixture.agent_timeout())

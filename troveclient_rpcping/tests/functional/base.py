@@ -58,10 +58,7 @@ needs_rabbitmq = unittest.skipUnless(
 
 
 class Cloud(enum.Enum):
-    """The sandboxes of the tests, with their options.
-
-    Trove waits 2 or 3 s for an agent, not 15.
-    """
+    """The sandboxes of the tests; Trove waits 2 or 3 s for an agent."""
 
     #: One guest of each kind, in memory.
     SMALL = {'agent_timeout': 2}
@@ -78,12 +75,7 @@ class Cloud(enum.Enum):
         'agent_timeout': 2,
     }
     #: The same with 24 live guests.
-    WSGI = {
-        'transport': 'rabbit',
-        'server': 'wsgi',
-        'workers': 3,
-        'guests': 24,
-    }
+    WSGI = {**WSGI_SMALL, 'guests': 24, 'agent_timeout': 3}
 
 
 @functools.cache
@@ -147,17 +139,12 @@ def program(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command that runs. A test can read its output meanwhile.
-
-    :param process: the command.
-    :param out: the file with its stdout.
-    :param err: the file with its stderr.
-    :param asked: the number of pings that trove-api had got before the start.
-    """
+    """A command that runs. A test can read its output meanwhile."""
 
     process: subprocess.Popen[bytes]
     out: pathlib.Path
     err: pathlib.Path
+    #: The number of pings that trove-api had got before the start.
     asked: int
 
     @property
@@ -310,8 +297,9 @@ class TestCase(base.TestCase):
 
     def wait_for_pings(self, command: Command, number: int) -> None:
         """Wait until trove-api got N pings since the start of a command."""
-        total = command.asked + number
-        self.wait_until(command, lambda: self.asked() >= total)
+        self.wait_until(
+            command, lambda: self.asked() - command.asked >= number
+        )
 
     def wait_for_more_pings(
         self, command: Command, number: int, instance_id: str = ''

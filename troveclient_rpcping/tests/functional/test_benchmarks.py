@@ -30,7 +30,7 @@ import troveclient_rpcping
 _ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
 
 
-class TestCase(testtools.TestCase):
+class BenchmarksTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.folder = self.useFixture(fixtures.TempDir()).path
@@ -48,8 +48,6 @@ class TestCase(testtools.TestCase):
         self.assertEqual(0, run.returncode, run.stderr)
         return pathlib.Path(self.folder, 'build', 'benchmarks')
 
-
-class SweepTest(TestCase):
     @unittest.skipUnless(race.installed(), 'nginx is not installed')
     def test_all_ways_to_ping_are_measured(self) -> None:
         """The table compares five ways with curl."""
@@ -59,8 +57,6 @@ class SweepTest(TestCase):
         ratios = {row['Way']: row['Time / curl'] for row in rows}
         self.assertEqual('1.00 (1.00 to 1.00)', ratios['curl -Z'])
 
-
-class NeighboursTest(TestCase):
     @unittest.skipUnless(rabbitmq.installed(), 'RabbitMQ is not installed')
     def test_a_sweep_is_measured_beside_another_caller(self) -> None:
         """All verdicts are right; the requests of both callers are counted."""
