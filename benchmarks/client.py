@@ -18,6 +18,7 @@ many seconds of time and of CPU all pings took.
 """
 
 from concurrent import futures
+import functools
 import json
 import sys
 import time
@@ -44,13 +45,11 @@ def _loop(session: session_.Session, ids: list[str], _: int) -> int:
 
 
 def _threads(session: session_.Session, ids: list[str], at_once: int) -> int:
-    def ping(guest: str) -> bool:
-        path = f'/mgmt/instances/{guest}/rpc_ping'
-        reply = session.get(path, endpoint_filter={'service_type': 'database'})
-        return bool(reply.status_code == 204)
-
+    service = {'service_type': 'database'}
+    get = functools.partial(session.get, endpoint_filter=service)
+    paths = [f'/mgmt/instances/{each}/rpc_ping' for each in ids]
     with futures.ThreadPoolExecutor(at_once) as pool:
-        return sum(pool.map(ping, ids))
+        return [reply.status_code for reply in pool.map(get, paths)].count(204)
 
 
 #: The ways by their names in the table.

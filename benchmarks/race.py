@@ -191,11 +191,11 @@ def _draw(figures: _Figures, path: pathlib.Path) -> None:
     )
     names = [name.replace(', ', '\n') for name in figures]
     height = 0.8 / len(_WAYS)
-    words = (
-        "time, as a multiple of curl's; less is better",
-        "CPU time, as a multiple of curl's",
-    )
-    for axis, figure, label in zip(axes, ('wall', 'cpu'), words, strict=True):
+    labels = {
+        'wall': "time, as a multiple of curl's; less is better",
+        'cpu': "CPU time, as a multiple of curl's",
+    }
+    for axis, figure in zip(axes, labels, strict=True):
         for number, way in enumerate(_WAYS):
             places = [at + number * height for at in range(len(names))]
             found = (_ratios(laps, way, figure) for laps in figures.values())
@@ -203,14 +203,14 @@ def _draw(figures: _Figures, path: pathlib.Path) -> None:
                 *(places, [*map(statistics.median, found)], height),
                 label=way,
             )
-        axis.set(xlabel=label, xscale='log')
+        axis.set(xlabel=labels[figure], xscale='log')
         axis.xaxis.set_major_formatter('{x:g}')
         axis.axvline(1, color='black', linewidth=0.8)
         axis.grid(axis='x', alpha=0.3)
     axes[0].set_yticks([at + 2 * height for at in range(len(names))], names)
     axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    picture.legend(handles, labels, loc='outside lower center', ncols=3)
+    ways = axes[0].get_legend_handles_labels()
+    picture.legend(*ways, loc='outside lower center', ncols=3)
     picture.savefig(path, metadata={'Date': None, 'Creator': None})
 
 

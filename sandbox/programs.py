@@ -36,9 +36,9 @@ def _environment(plan: plan_.Plan) -> dict[str, str]:
     }
 
 
-def _plane(plan: plan_.Plan, name: str, module: str) -> server.Program:
+def _plane(plan: plan_.Plan, name: str, module: str) -> server.Server:
     python = plan.venv / 'bin' / 'python'
-    return server.Program(
+    return server.Server(
         name,
         [str(python), '-m', f'sandbox.plane.{module}', str(plan.folder)],
         _environment(plan),
@@ -46,12 +46,12 @@ def _plane(plan: plan_.Plan, name: str, module: str) -> server.Program:
     )
 
 
-def programs(plan: plan_.Plan) -> list[server.Program]:
+def programs(plan: plan_.Plan) -> list[server.Server]:
     """Return the programs of a sandbox."""
     made = [
         _plane(plan, 'keystone', 'keystone_server'),
         # The stand-in for Nova and Neutron.
-        server.Program(
+        server.Server(
             'cloud',
             [sys.executable, '-m', 'sandbox.cloud', str(plan.folder)],
             _environment(plan),
@@ -69,7 +69,7 @@ def programs(plan: plan_.Plan) -> list[server.Program]:
     ]
 
 
-def _trove_api(plan: plan_.Plan) -> server.Program:
+def _trove_api(plan: plan_.Plan) -> server.Server:
     """Return trove-api with its workers, on RabbitMQ."""
     if plan.options.server is plan_.ApiServer.WSGI:
         return _plane(plan, 'trove-api', 'trove_wsgi')
@@ -86,7 +86,7 @@ def _trove_api(plan: plan_.Plan) -> server.Program:
     )
 
 
-def _epmd(plan: plan_.Plan) -> server.Program:
+def _epmd(plan: plan_.Plan) -> server.Server:
     """Return the port mapper of Erlang.
 
     Otherwise RabbitMQ starts one, which outlives the sandbox.
@@ -96,7 +96,7 @@ def _epmd(plan: plan_.Plan) -> server.Program:
         # NAMES_REQ with its length (erlang.org, "Distribution Protocol").
         return bool(await _ask(plan.ports.epmd, b'\x00\x01n'))
 
-    return server.Program(
+    return server.Server(
         'epmd',
         ['epmd', '-address', plan_.LOOPBACK, '-port', str(plan.ports.epmd)],
         _environment(plan),
@@ -121,7 +121,7 @@ vm_memory_high_watermark.relative = 0.8
 """
 
 
-def _broker(plan: plan_.Plan) -> server.Program:
+def _broker(plan: plan_.Plan) -> server.Server:
     """Return a RabbitMQ node that shares nothing with other nodes here."""
     home = plan.file('broker')
     plan_.write_private(
@@ -166,7 +166,7 @@ def _broker(plan: plan_.Plan) -> server.Program:
             '+S 2:2 +sbwt none -start_epmd false'
         ),
     }
-    return server.Program(
+    return server.Server(
         'broker',
         [str(rabbitmq.SERVER)],
         env,

@@ -36,9 +36,9 @@ _ORDER = 60
 _POLL = 0.05
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Program:
-    """How to run a server."""
+@dataclasses.dataclass(eq=False)
+class Server:
+    """A program that may run."""
 
     name: str
     argv: list[str]
@@ -50,21 +50,8 @@ class Program:
     answers: Callable[[], Awaitable[bool]] | None = None
     #: Seconds from SIGTERM to SIGKILL.
     patience: float = _STOP
-
-
-class Server:
-    """A program that may run."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self._process: subprocess.Popen[bytes] | None = None
-        self._orders: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None
-        self._orders = None
-
-    @property
-    def name(self) -> str:
-        """The name that the user sees."""
-        return self.program.name
+    _process: subprocess.Popen[bytes] | None = None
+    _orders: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -104,13 +91,13 @@ class Server:
         if self.pid is not None:
             raise error.SandboxError(f'{self.name} is running already')
         await self.kill()  # its workers may still run
-        self.program.log.parent.mkdir(exist_ok=True)
+        self.log.parent.mkdir(exist_ok=True)
         ours: socket.socket | None = None
-        argv = list(self.program.argv)
+        argv = list(self.argv)
         with contextlib.ExitStack() as closing:
-            log = closing.enter_context(self.program.log.open('ab'))
+            log = closing.enter_context(self.log.open('ab'))
             theirs: tuple[int, ...] = ()
-            if self.program.answers is None:
+            if self.answers is None:
                 ours, other = socket.socketpair()
                 closing.enter_context(other)
                 theirs = (other.fileno(),)
@@ -118,7 +105,7 @@ class Server:
             # This is the main thread, as the tether demands.
             self._process = subprocess.Popen(  # noqa: S603
                 tether.tethered(argv),
-                env=self.program.env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -137,18 +124,18 @@ class Server:
             if not await self._orders[0].readline():
                 await self._ended()
                 raise self._failure('ended')
-        elif self.program.answers:
-            while not await self.program.answers():
+        elif self.answers:
+            while not await self.answers():
                 if self.pid is None:
                     raise self._failure('ended')
                 await asyncio.sleep(_POLL)
 
     def _failure(self, what: str) -> error.SandboxError:
-        lines = self.program.log.read_text(errors='replace').splitlines()
+        lines = self.log.read_text(errors='replace').splitlines()
         tail = ''.join(f'\n    {line}' for line in lines[-12:])
         return error.SandboxError(
             f'{self.name} {what} while it was started; its log '
-            f'({self.program.log}) ends with:{tail}'
+            f'({self.log}) ends with:{tail}'
         )
 
     async def order(self, message: channel.Message) -> channel.Message:
@@ -178,7 +165,7 @@ class Server:
             self._process.terminate()
             self.thaw()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended(), self.program.patience)
+                await asyncio.wait_for(self._ended(), self.patience)
         await self.kill()
 
     async def kill(self) -> None:

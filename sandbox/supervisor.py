@@ -45,8 +45,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._wire = wire.Wire(plan.ports.wire, plan.ports.amqp)
         self.servers = {
-            program.name: server.Server(program)
-            for program in programs.programs(plan)
+            program.name: program for program in programs.programs(plan)
         }
 
     @property
@@ -283,9 +282,7 @@ class Supervisor:
             )
         if broker.pid is None or broker.frozen:
             raise error.SandboxError('the broker is not running')
-        await rabbitmq.permit(
-            broker.program.env, writing=state is fleet.Broker.OK
-        )
+        await rabbitmq.permit(broker.env, writing=state is fleet.Broker.OK)
         if state is not fleet.Broker.OK:
             # RabbitMQ checks a permission once for each channel.
             self._wire.close_links()

@@ -29,7 +29,6 @@ import datetime
 import email.utils
 import enum
 import functools
-import json
 import logging
 import pathlib
 import shutil
@@ -219,8 +218,8 @@ class Trial:
     def whole_listing(self) -> str:
         """The listing has every guest that was given."""
         listing = self.listing
-        given = [*self.live, *([self.dead] if self.dead else [])]
         listed = {each.id for each in listing.instances}
+        given = filter(None, [*self.live, self.dead])
         missing = [guest for guest in given if guest not in listed]
         _hold(not missing, f'it lacks {" ".join(missing)}')
         return (
@@ -302,14 +301,19 @@ class Trial:
             _hold(answer.reply.status == 204, f'{size} at once: {answer}')
         return took
 
+    @property
+    def dead_one(self) -> str:
+        """The ID of the dead guest, if there is one."""
+        if self.dead is None:
+            raise NotTried('no dead guest was given (--dead)')
+        return self.dead
+
     @functools.cached_property
     def wait(self) -> Wait:
         """A ping of the dead guest, and those of a live one meanwhile."""
-        if self.dead is None:
-            raise NotTried('no dead guest was given (--dead)')
         meanwhile: list[float] = []
         with futures.ThreadPoolExecutor(1) as pool:
-            dead = pool.submit(self.ping, self.dead)
+            dead = pool.submit(self.ping, self.dead_one)
             while not futures.wait([dead], _PACE).done:
                 meanwhile.append(self.ping(self.live[0]).seconds)
         return Wait(dead.result(), meanwhile)
@@ -317,7 +321,7 @@ class Trial:
     def dead_guest(self) -> str:
         """Trove says that the agent did not answer, and soon enough."""
         answer = self.wait.answer
-        reason = judge(answer.reply, self.dead or '').reason
+        reason = judge(answer.reply, self.dead_one).reason
         _hold(reason is Reason.AGENT_TIMEOUT, str(answer))
         return str(answer)
 
@@ -349,20 +353,6 @@ class Trial:
             seen,
         )
         return seen
-
-    def status_of_live_guests(self) -> str:
-        """The command ends with 0."""
-        return _command(0, self.live)
-
-    def status_of_a_dead_guest(self) -> str:
-        """The command ends with 3, beside guests that are well."""
-        if self.dead is None:
-            raise NotTried('no dead guest was given (--dead)')
-        return _command(3, [*self.live, self.dead])
-
-    def status_of_an_unknown_id(self) -> str:
-        """The command ends with 1."""
-        return _command(1, [str(uuid.uuid4())])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -397,9 +387,12 @@ CLAIMS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
     ('Member is refused: 401, 403', Trial.refusal),
     ('Dead guest: 400, a timeout', Trial.dead_guest),
     ('Others are served meanwhile', Trial.room_for_others),
-    ('Exit status 0: all are well', Trial.status_of_live_guests),
-    ('Exit status 3: one is dead', Trial.status_of_a_dead_guest),
-    ('Exit status 1: unknown ID', Trial.status_of_an_unknown_id),
+    ('Exit status 0: all are well', lambda trial: _command(0, trial.live)),
+    (
+        'Exit status 3: one is dead',
+        lambda trial: _command(3, [*trial.live, trial.dead_one]),
+    ),
+    ('Exit status 1: unknown ID', lambda _: _command(1, [str(uuid.uuid4())])),
 )
 
 
@@ -415,7 +408,7 @@ def _duration(seconds: float) -> str:
 def _command(expected: int, guests: list[str]) -> str:
     """Run the ping as a user does, and compare its exit status."""
     beside = pathlib.Path(sys.executable).with_name('openstack')
-    program = str(beside) if beside.exists() else shutil.which('openstack')
+    program = shutil.which(beside) or shutil.which('openstack')
     if program is None:
         raise NotTried('there is no openstack command')
     began = time.monotonic()
@@ -423,7 +416,7 @@ def _command(expected: int, guests: list[str]) -> str:
     process = subprocess.run(  # noqa: S603
         [
             *(program, 'database', 'instance', 'rpc', 'ping'),
-            *('-f', 'json', *guests),
+            *('-f', 'value', '-c', 'Verdict', *guests),
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -431,13 +424,9 @@ def _command(expected: int, guests: list[str]) -> str:
         timeout=_COMMAND,
     )
     took = _duration(time.monotonic() - began)
-    try:
-        rows = json.loads(process.stdout)
-        verdicts = collections.Counter(row['Verdict'] for row in rows)
-        words = ', '.join(f'{n} {verdict}' for verdict, n in verdicts.items())
-    except ValueError:
-        words = process.stderr
-    seen = f'{process.returncode} after {took}: {words}'
+    verdicts = collections.Counter(process.stdout.split())
+    words = ', '.join(f'{n} {verdict}' for verdict, n in verdicts.items())
+    seen = f'{process.returncode} after {took}: {words or process.stderr}'
     _hold(process.returncode == expected, seen)
     return seen
 
