@@ -80,11 +80,7 @@ class Cloud(enum.Enum):
 
 @functools.cache
 def sandbox(cloud: Cloud) -> Sandbox:
-    """Return a sandbox of this test process, and start it if needed.
-
-    No rate limit is in the way. Each test undoes its faults. If this process
-    is killed, its sandboxes end with it.
-    """
+    """Return a sandbox of this test process, and start it if needed."""
     options: dict[str, Any] = cloud.value
     box = Sandbox(rate_limit=1_000_000, **options)
     box.__enter__()
@@ -266,11 +262,11 @@ class TestCase(base.TestCase):
 
     def assert_unknown(self, run: Run, advice: str) -> None:
         """Check that the only guest is unknown, with this advice."""
-        self.assertEqual(['unknown'], [row['Verdict'] for row in run.rows])
+        verdicts = [row['Verdict'] for row in run.rows]
+        self.assertEqual((['unknown'], 1), (verdicts, run.status))
         self.assert_lines(
             run.stderr.splitlines(), [f'Guest .* is unknown: {advice}']
         )
-        self.assertEqual(1, run.status)
 
     def assert_failed(self, run: Run, *stderr: str) -> None:
         """Check that the command failed without a row."""

@@ -73,21 +73,6 @@ backend {name}
     server {name} 127.0.0.1:{port}
 """
 
-_ERROR_PAGE = """\
-HTTP/1.0 {status}\r
-Content-Type: text/html\r
-Connection: close\r
-\r
-<html><head><title>{status}</title></head>
-<body><h1>{status}</h1>Sorry. <a href="/status">What is wrong?</a></body>
-"""
-
-_ERRORS = (
-    '502 Bad Gateway',
-    '503 Service Unavailable',
-    '504 Gateway Time-out',
-)
-
 
 class HAProxy(fixtures.Fixture):
     """HAProxy in front of servers on loopback, with error pages in HTML.
@@ -120,12 +105,8 @@ class HAProxy(fixtures.Fixture):
     def _setUp(self) -> None:
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self._log = folder / 'log'
-        settings = list(self._settings)
-        for status in _ERRORS:
-            page = folder / f'{status[:3]}.http'
-            page.write_text(_ERROR_PAGE.format(status=status), newline='')
-            settings.append(f'errorfile {status[:3]} {page}')
-        parts = [_CONFIGURATION.format(settings='\n    '.join(settings))]
+        settings = '\n    '.join(self._settings)
+        parts = [_CONFIGURATION.format(settings=settings)]
         # HAProxy inherits sockets that listen already. So nobody else can take
         # a port, and no test has to wait for HAProxy.
         listeners = [

@@ -54,6 +54,9 @@ PINGING = re.compile(
     r' Sending RPC PING for a database instance (\S+)'
 )
 
+# The transport with the most processes.
+BUSY = 'rabbit' if rabbitmq.installed() else 'memory'
+
 # A command that prints its PID and environment, and handles SIGTERM.
 COMMAND = """
 import os, signal, sys
@@ -567,52 +570,14 @@ class OptionsTest(testtools.TestCase):
             self.assertRaises(sandbox.SandboxError, sandbox.Sandbox, **options)
 
 
-class HelpTest(testtools.TestCase):
-    """The command line explains itself."""
-
-    def run_(self, *arguments: str) -> base.Run:
-        """Run ``python3 -m sandbox`` to its end."""
-        argv = (sys.executable, '-m', 'sandbox', *arguments)
-        return base.run(*argv, cwd=ROOT)
-
-    def test_each_command_has_a_help(self) -> None:
-        """The overview lists each command, and each has its own help."""
-        overview = self.run_('--help').stdout
-        for command in (
-            *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
-            *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
-            *('broker', 'loss', 'mend'),
-        ):
-            self.assertIn(f'\n    {command} ', overview)
-            usage = self.run_(command, '--help').stdout
-            self.assertIn(f' {command} [-h]', usage)
-
-    def test_what_makes_no_sense_ends_with_a_line_that_says_so(self) -> None:
-        """The exit status is 2 for wrong usage, else 1."""
-        for argv, status, words in (
-            (('guest', 'db-old', 'asleep'), 2, 'answering'),
-            (
-                ('run', '--server', 'wsgi', '--', 'true'),
-                1,
-                'sandbox: error: server wsgi needs transport',
-            ),
-        ):
-            run = self.run_(*argv)
-            self.assertEqual(status, run.status)
-            self.assertIn(words, run.stderr.splitlines()[-1])
-
-
-class LifeTest(testtools.TestCase):
-    """The commands ``run``, ``up`` and ``down``: no process is left."""
+class CommandTest(testtools.TestCase):
+    """The command line. No process outlives a sandbox."""
 
     def setUp(self) -> None:
         """Make a folder, which marks the processes of the sandbox."""
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix='sandbox-life-')
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        # RabbitMQ has the most processes.
-        installed = rabbitmq.installed()
-        self.transport = 'rabbit' if installed else 'memory'
 
     def command(self, *arguments: str, **kwargs: Any) -> subprocess.Popen[str]:
         """Start ``python3 -m sandbox`` as the leader of a process group."""
@@ -629,40 +594,35 @@ class LifeTest(testtools.TestCase):
         self.addCleanup(process.kill)
         return process
 
-    def run_(self, *command: str, **kwargs: Any) -> subprocess.Popen[str]:
+    def run_(self, *argv: str, **kwargs: Any) -> subprocess.Popen[str]:
         """Start ``run`` in the folder."""
-        where = ('--dir', self.folder, '--transport', self.transport)
-        return self.command('run', *where, '--', *command, **kwargs)
+        return self.command('run', '--dir', self.folder, *argv, **kwargs)
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
         """Wait for a process; return exit status, stdout and stderr."""
         out, err = process.communicate(timeout=base.LIMIT)
         return process.returncode, out, err
 
-    def processes(self, what: str = '') -> dict[int, str]:
+    def processes(self, what: str = '') -> list[int]:
         """Return the processes of the sandbox with words in their command.
 
         Each has the folder in its command line or in its environment. A
         zombie has neither.
-
-        :returns: the command line by the PID.
         """
-        found = {}
+        found = []
         for process in pathlib.Path('/proc').glob('[0-9]*'):
-            try:
-                command = (process / 'cmdline').read_bytes()
-                environment = (process / 'environ').read_bytes()
-            except OSError:
-                continue  # it has ended, or belongs to another user
-            ours = int(process.name) == os.getpid()
-            if not ours and self.folder.encode() in command + environment:
-                found[int(process.name)] = command.decode()
-        return {pid: line for pid, line in found.items() if what in line}
+            # It may have ended, or belong to another user.
+            with contextlib.suppress(OSError):
+                command = (process / 'cmdline').read_text()
+                both = command + (process / 'environ').read_text()
+                if self.folder in both and what in command:
+                    found.append(int(process.name))
+        return [pid for pid in found if pid != os.getpid()]
 
     def wait_for(self, what: str) -> int:
         """Wait for a process with these words in its command line."""
         base.wait(lambda: self.processes(what))
-        return min(self.processes(what))
+        return self.processes(what)[0]
 
     def assert_nothing_left(self) -> None:
         """Wait until the sandbox has no process."""
@@ -671,14 +631,14 @@ class LifeTest(testtools.TestCase):
     def test_nothing_outlives_the_supervisor(self) -> None:
         """The servers die with it, also at each stage of the start."""
         for delay in (0.0, 0.3, 1.0):
-            process = self.run_('true')
+            process = self.run_('--transport', BUSY, '--', 'true')
             supervisor = self.wait_for('sandbox.serve')
             time.sleep(delay)
             os.kill(supervisor, signal.SIGKILL)
             status, _, err = self.finish(process)
             self.assert_nothing_left()
             self.assertEqual(1, status, err)
-        with sandbox.Sandbox(self.transport, folder=self.folder) as box:
+        with sandbox.Sandbox(BUSY, folder=self.folder) as box:
             self.assertGreater(len(self.processes()), 3)
             os.kill(box.pid, signal.SIGKILL)
             self.assert_nothing_left()
@@ -692,7 +652,7 @@ class LifeTest(testtools.TestCase):
             (lambda _, command: os.kill(command, signal.SIGKILL), 137, ''),
         ):
             process = self.run_(
-                *(sys.executable, '-c', COMMAND),
+                *('--', sys.executable, '-c', COMMAND),
                 env=os.environ | {'OS_PASSWORD': 'secret', 'OS_TOKEN': 'x'},
             )
             assert process.stdout
@@ -709,7 +669,7 @@ class LifeTest(testtools.TestCase):
 
     def test_ctrl_c_while_starting(self) -> None:
         """Ctrl-C during the start stops all; the exit status is 130."""
-        process = self.run_('true')
+        process = self.run_('--', 'true')
         self.wait_for('keystone_server')
         os.killpg(process.pid, signal.SIGINT)
         self.assertEqual((130, '', ''), self.finish(process))
@@ -721,7 +681,7 @@ class LifeTest(testtools.TestCase):
         def run(*command: str) -> tuple[int, str, str]:
             return self.finish(self.command(*command, '--dir', self.folder))
 
-        status, out, _ = run('up', '--transport', self.transport)
+        status, out, _ = run('up', '--transport', BUSY)
         self.assertEqual(0, status)
         self.assertIn('export OS_CLIENT_CONFIG_FILE=', out)
         clouds = pathlib.Path(self.folder, 'clouds.yaml')
@@ -740,12 +700,32 @@ class LifeTest(testtools.TestCase):
         self.assert_nothing_left()
         self.assertEqual((0, '', 'sandbox: no sandbox is up\n'), run('down'))
 
-    def test_a_foreign_folder_is_left_alone(self) -> None:
+    def test_each_command_has_a_help(self) -> None:
+        """The overview lists each command, and each has its own help."""
+        _, overview, _ = self.finish(self.command('--help'))
+        for command in (
+            *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
+            *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
+            *('broker', 'loss', 'mend'),
+        ):
+            self.assertIn(f'\n    {command} ', overview)
+            _, usage, _ = self.finish(self.command(command, '--help'))
+            self.assertIn(f' {command} [-h]', usage)
+
+    def test_what_makes_no_sense_ends_with_a_line_that_says_so(self) -> None:
         """The sandbox does not empty a folder with other files."""
         mine = pathlib.Path(self.folder, 'mine')
         mine.touch()
-        status, _, err = self.finish(self.run_('true'))
-        self.assertEqual(1, status)
-        self.assertIn('sandbox: error: ', err)
-        self.assertNotIn('Traceback', err)
+        where = ('--dir', self.folder)
+        for argv, status, words in (
+            (('guest', 'db-old', 'asleep'), 2, 'answering'),
+            (('run', '--server', 'wsgi', '--', 'true'), 1, 'needs transport'),
+            (('run', *where, '--', 'true'), 1, 'choose another folder'),
+        ):
+            found, _, err = self.finish(self.command(*argv))
+            self.assertEqual(status, found)
+            *_, last = err.splitlines()
+            self.assertIn('sandbox', last)
+            self.assertIn(': error: ', last)
+            self.assertIn(words, last)
         self.assertTrue(mine.exists())
