@@ -30,9 +30,6 @@ RECORDED = (
     .joinpath('doc', 'source', 'contributor', 'performance')
 )
 
-#: The folder of all other figures, below the current one.
-SCRATCH = pathlib.Path('build', 'benchmarks')
-
 #: The command of this environment, whatever the PATH is.
 OPENSTACK = (sys.executable, '-m', 'openstackclient.shell')
 
@@ -45,21 +42,19 @@ class BenchmarkError(Exception):
 
 
 def publish(
-    path: pathlib.Path,
-    figures: dict[str, Any],
-    **tables: tuple[list[str], list[list[str]]],
+    path: pathlib.Path, figures: dict[str, Any], **tables: list[dict[str, str]]
 ) -> str:
     """Write figures as JSON, and tables as CSV beside it; return the tables.
 
-    Each table is a head and rows. A table without rows is left out.
+    A table without rows is left out.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=1) + '\n')
     shown = ''
-    for name, (head, rows) in tables.items():
+    for name, rows in tables.items():
         if rows:
-            table = prettytable.PrettyTable(head, align='l')
-            table.add_rows(rows)
+            table = prettytable.PrettyTable([*rows[0]], align='l')
+            table.add_rows([[*row.values()] for row in rows])
             text = table.get_csv_string(lineterminator='\n')
             path.with_name(f'{name}.csv').write_text(text)
             shown += f'{table}\n'

@@ -15,6 +15,7 @@
 import argparse
 import logging
 import os
+import pathlib
 import signal
 import sys
 
@@ -67,7 +68,8 @@ def main() -> None:
     for name in list(os.environ):
         if name.startswith('OS_') or name.lower().endswith('_proxy'):
             del os.environ[name]
-    folder = benchmarks.RECORDED if said.record else benchmarks.SCRATCH
+    scratch = pathlib.Path('build', 'benchmarks')
+    folder = benchmarks.RECORDED if said.record else scratch
     try:
         if said.list:
             sys.stdout.write('\n'.join([*neighbours.plan(), '']))

@@ -155,7 +155,7 @@ class Sweep:
         self.begin = events[0][0]
         #: When the last reply came.
         self.end = max(at for at, _, more in events if more < 0)
-        pinged = min(at for at, url, _ in events if _is_ping(url))
+        pinged = min(at for at, url, _ in events if '?' not in url)
         #: From the first ping to the last reply.
         self.seconds = self.end - pinged
         self.gets = sum(more > 0 for _, _, more in events)
@@ -163,15 +163,11 @@ class Sweep:
         self.peak = max(itertools.accumulate(more for _, _, more in events))
 
 
-def _is_ping(url: str) -> bool:
-    return url.endswith('/rpc_ping')
-
-
 def _record(line: str, sweeps: list[_Events]) -> None:
     if found := _LINE.fullmatch(line):
         url, reply = found.groups()
         # A sweep begins with the listing, which may have several pages.
         lists = reply is None and '?' in url
-        if not sweeps or (lists and _is_ping(sweeps[-1][-1][1])):
+        if not sweeps or (lists and '?' not in sweeps[-1][-1][1]):
             sweeps.append([])
         sweeps[-1].append((time.monotonic(), url, -1 if reply else 1))

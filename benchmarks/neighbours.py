@@ -34,32 +34,18 @@ from troveclient_rpcping.sweep.capacity import Capacity
 # Seconds that Trove waits for an agent (its option agent_call_low_timeout).
 _AGENT_TIMEOUT = 5
 
-# Seconds for which the other caller sends requests before the sweep.
-_CALM = 10.0
-
-# Pings for each worker before anything is measured.
-_WARM = 20
-
 # Constant numbers of pings in flight that the sweep is compared with, and how
 # many times.
 _CONSTANTS = (2, 4, 8, 16, 64)
 _LAPS = 3
 
-# Guests of the sandbox that do not answer as the others do; and the one that
-# is not ready.
+# Guests of the sandbox that do not answer as the others do.
 _ODD = ('db-dead', 'db-old', 'db-failing', 'db-slow')
-_UNREADY = 'db-unready'
 
 _NAME = re.compile(
     r'(sweep|monitor|constants)-(wsgi|eventlet)-(\d+)-(\d+)-(\d+)'
     r'-(row|random)-(stale|fresh)'
 )
-
-_HEAD = ['Sweep', 'Server', 'Guests', 'Dead', 'Wrong', 'Time', 'Bound']
-_HEAD += ['Ratio', 'GETs', 'In flight', 'p99 alone', 'p50', 'p99', 'Longest']
-_HEAD += ['Stretches over 1 s', 'Missed']
-_CONSTANTS_HEAD = ['Server', *(f'{each} in flight' for each in _CONSTANTS)]
-_CONSTANTS_HEAD += ['Ours', 'Ours to the best']
 
 
 class Cell:
@@ -98,9 +84,6 @@ def plan() -> list[str]:
     return names
 
 
-_QUICK = ['sweep-wsgi-2-4-1-random-stale']
-
-
 class _Fixed(Capacity):
     """A constant number of pings in flight."""
 
@@ -131,7 +114,7 @@ class _Measuring:
             for name, guest in box.guests.items()
             if not guest.deleted
         }
-        self._right[box.guests[_UNREADY].id] = 'unknown'
+        self._right[box.guests['db-unready'].id] = 'unknown'
 
     def constants(self) -> dict[str, Any]:
         """Compare the sweep with constant numbers of pings in flight."""
@@ -148,7 +131,7 @@ class _Measuring:
         }
 
     def beside_another(self, calm: float) -> dict[str, Any]:
-        """Sweep beside another caller, which begins some seconds before."""
+        """Sweep beside another caller, which has *calm* seconds before."""
         service = self._service()
         with beside.Caller(self._member, '/limits') as before:
             time.sleep(calm)
@@ -180,7 +163,7 @@ class _Measuring:
         caller = beside.Caller(self._admin, path)
         workers = self._cell.workers
         with futures.ThreadPoolExecutor(workers) as pool:
-            for _ in range(_WARM * workers):
+            for _ in range(20 * workers):
                 pool.submit(caller.get)
         warm = time.monotonic()
         for _ in range(20):
@@ -242,30 +225,37 @@ def _missed(cell: Cell, found: dict[str, Any]) -> str:
     return ', '.join(name for name in missed if missed[name]) or 'all met'
 
 
-def _row(cell: Cell, found: dict[str, Any]) -> list[str]:
+def _row(cell: Cell, found: dict[str, Any]) -> dict[str, str]:
     waits = found['beside']
     dead = f'{cell.dead}, {cell.order}, {cell.heartbeat}'
-    return [
-        'second' if cell.kind == 'monitor' else 'first',
-        f'{cell.server}, {cell.workers}',
-        *(str(cell.guests), dead if cell.dead else 'none'),
-        str(len(found['wrong'])),
-        *(f'{found["seconds"]:.1f} s', f'{found["bound"]:.1f} s'),
-        f'{found["ratio"]:.2f}',
-        *(str(found['gets']), str(found['peak'])),
-        f'{found["before"]["p99"]:.3f} s',
-        *(f'{waits[each]:.3f} s' for each in ('p50', 'p99', 'max')),
-        *(str(waits['stretches']), _missed(cell, found)),
-    ]
+    return {
+        'Sweep': 'second' if cell.kind == 'monitor' else 'first',
+        'Server': f'{cell.server}, {cell.workers}',
+        'Guests': f'{cell.guests}',
+        'Dead': dead if cell.dead else 'none',
+        'Wrong': f'{len(found["wrong"])}',
+        'Time': f'{found["seconds"]:.1f} s',
+        'Bound': f'{found["bound"]:.1f} s',
+        'Ratio': f'{found["ratio"]:.2f}',
+        'GETs': f'{found["gets"]}',
+        'In flight': f'{found["peak"]}',
+        'p99 alone': f'{found["before"]["p99"]:.3f} s',
+        'p50': f'{waits["p50"]:.3f} s',
+        'p99': f'{waits["p99"]:.3f} s',
+        'Longest': f'{waits["max"]:.3f} s',
+        'Stretches over 1 s': f'{waits["stretches"]}',
+        'Missed': _missed(cell, found),
+    }
 
 
-def _constants_row(cell: Cell, found: dict[str, Any]) -> list[str]:
-    times = [found[str(each)] for each in _CONSTANTS]
-    return [
-        f'{cell.server}, {cell.workers}',
-        *(f'{each:.2f} s' for each in [*times, found['ours']]),
-        f'{found["ours"] / min(times):.2f}',
-    ]
+def _constants_row(cell: Cell, found: dict[str, Any]) -> dict[str, str]:
+    ours, best = found['ours'], min(found[str(most)] for most in _CONSTANTS)
+    return {
+        'Server': f'{cell.server}, {cell.workers}',
+        **{f'{n} in flight': f'{found[str(n)]:.2f} s' for n in _CONSTANTS},
+        'Ours': f'{ours:.2f} s',
+        'Ours to the best': f'{ours / best:.2f}',
+    }
 
 
 def run(names: list[str], folder: pathlib.Path, *, quick: bool) -> None:
@@ -273,7 +263,7 @@ def run(names: list[str], folder: pathlib.Path, *, quick: bool) -> None:
 
     :param names: the cells; if empty, those of the documentation.
     """
-    names = names or (_QUICK if quick else plan())
+    names = names or (['sweep-wsgi-2-4-1-random-stale'] if quick else plan())
     cells = {name: Cell(name) for name in names}
     for number, (name, cell) in enumerate(cells.items(), 1):
         benchmarks.LOG.info('%d of %d: %s', number, len(cells), name)
@@ -292,7 +282,7 @@ def run(names: list[str], folder: pathlib.Path, *, quick: bool) -> None:
             if cell.kind == 'constants':
                 found = measuring.constants()
             else:
-                found = measuring.beside_another(1.0 if quick else _CALM)
+                found = measuring.beside_another(1 if quick else 10)
         benchmarks.LOG.info(json.dumps(found))
         tables = _record(folder / 'neighbours.json', name, found)
     sys.stdout.write(tables)
@@ -312,8 +302,5 @@ def _record(path: pathlib.Path, name: str, found: dict[str, Any]) -> str:
         else:
             rows.append(_row(cell, figures))
     return benchmarks.publish(
-        path,
-        known,
-        neighbours=(_HEAD, rows),
-        constants=(_CONSTANTS_HEAD, constants),
+        path, known, neighbours=rows, constants=constants
     )

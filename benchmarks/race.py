@@ -43,9 +43,6 @@ _QUICK = ((50, 64, 100),)
 # A loop is too slow for all guests.
 _LOOPED = 50
 
-_HEAD = ['nginx', 'Way', 'Pings a second', 'Time / curl']
-_HEAD += ['With start / curl', 'CPU a ping', 'CPU / curl']
-
 # One process. "echo_sleep" waits in a timer: it delays no other request.
 _CONFIG = """\
 load_module {module};
@@ -127,12 +124,12 @@ def run(folder: pathlib.Path, *, quick: bool) -> None:
         ]
         figures = _measured(jobs, 1 if quick else 3)
     rows = [
-        [name, way, *_cells(laps, way)]
+        {'nginx': name, 'Way': way, **_cells(laps, way)}
         for name, laps in figures.items()
         for way in _WAYS
     ]
     path = folder / 'sweep.json'
-    sys.stdout.write(benchmarks.publish(path, figures, sweep=(_HEAD, rows)))
+    sys.stdout.write(benchmarks.publish(path, figures, sweep=rows))
     _draw(figures, folder / 'sweep.svg')
 
 
@@ -152,17 +149,18 @@ def _measured(jobs: list[Job], laps: int) -> _Figures:
     return figures
 
 
-def _cells(laps: _Laps, way: str) -> list[str]:
+def _cells(laps: _Laps, way: str) -> dict[str, str]:
     wall = statistics.median(lap[way]['wall'] for lap in laps)
     cpu = statistics.median(lap[way]['cpu'] for lap in laps)
-    return [
-        f'{1 / wall:,.0f}',
-        _spread(_ratios(laps, way, 'wall')),
+    start = _spread(_ratios(laps, way, 'process'))
+    return {
+        'Pings a second': f'{1 / wall:,.0f}',
+        'Time / curl': _spread(_ratios(laps, way, 'wall')),
         # A loop of few pings is mostly start.
-        '' if way == _LOOP else _spread(_ratios(laps, way, 'process')),
-        f'{cpu * 1e6:,.0f} µs',
-        _spread(_ratios(laps, way, 'cpu')),
-    ]
+        'With start / curl': '' if way == _LOOP else start,
+        'CPU a ping': f'{cpu * 1e6:,.0f} µs',
+        'CPU / curl': _spread(_ratios(laps, way, 'cpu')),
+    }
 
 
 def _ratios(laps: _Laps, way: str, figure: str) -> list[float]:
