@@ -170,7 +170,7 @@ async def _serve(plan: plan_.Plan, orders: socket.socket) -> None:
     def obey(message: channel.Message) -> channel.Message:
         if 'guests' in message:
             stand_in.replace(
-                [fleet.Guest.from_json(guest) for guest in message['guests']]
+                [fleet.Guest(**guest) for guest in message['guests']]
             )
         else:
             stand_in.nova = fleet.Nova(message['state'])

@@ -18,11 +18,11 @@ virtual environment of the control plane use it too.
 
 import collections
 from collections.abc import Iterable
-from collections.abc import Mapping
 import contextlib
 import dataclasses
 import enum
 import random
+from typing import Any
 import uuid
 
 from sandbox import error
@@ -187,55 +187,43 @@ class Guest:
         """True if an agent consumes the queue of the guest."""
         return self.behaviour is not Behaviour.DEAD and not self.deleted
 
+    def __post_init__(self) -> None:
+        # JSON and the user have texts in place of the members.
+        for name, kind in (
+            ('behaviour', Behaviour),
+            ('heartbeat', heartbeat),
+            ('status', Status),
+            ('server', ServerStatus),
+        ):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+
     def behaving(
-        self,
-        behaviour: Behaviour,
-        delay: float | None = None,
-        heartbeat: Heartbeat | float | None = None,
-        status: Status = Status.ACTIVE,
-        server: ServerStatus = ServerStatus.ACTIVE,
+        self, behaviour: str, heartbeat: str | float | None, **what: Any
     ) -> 'Guest':
         """Return the same guest with another behaviour.
 
-        :param delay: seconds, for ``slow``; None keeps the last delay.
         :param heartbeat: None means stale for a dead guest and for a guest
             that must be restarted, else fresh.
+        :param what: other fields; one that is None is left as it is.
         """
         if heartbeat is None:
             stale = (
-                behaviour is Behaviour.DEAD
-                or status is Status.RESTART_REQUIRED
+                behaviour == Behaviour.DEAD
+                or what.get('status') == Status.RESTART_REQUIRED
             )
             heartbeat = Heartbeat.STALE if stale else Heartbeat.FRESH
-        return dataclasses.replace(
-            self,
-            behaviour=behaviour,
-            delay=self.delay if delay is None else delay,
-            heartbeat=heartbeat,
-            status=status,
-            server=server,
-        )
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, object]) -> 'Guest':
-        """Return the guest that ``dataclasses.asdict`` and JSON describe."""
-        guest = cls(**value)  # type: ignore[arg-type]
-        return dataclasses.replace(
-            guest,
-            behaviour=Behaviour(guest.behaviour),
-            heartbeat=heartbeat(guest.heartbeat),
-            status=Status(guest.status),
-            server=ServerStatus(guest.server),
-        )
+        what |= {'behaviour': behaviour, 'heartbeat': heartbeat}
+        given = {
+            key: value for key, value in what.items() if value is not None
+        }
+        return dataclasses.replace(self, **given)
 
 
-def _guest(name: str, **what: object) -> Guest:
+def _guest(name: str, behaviour: str = 'answering', **what: Any) -> Guest:
     project = what.get('project', 'tenant-a')
-    value = {'name': name, 'id': stable_id(f'guest/{project}', name), **what}
-    guest = Guest.from_json(value)
-    if 'heartbeat' in what:
-        return guest
-    return guest.behaving(guest.behaviour)
+    age = what.pop('heartbeat', None)
+    guest = Guest(name, stable_id(f'guest/{project}', name), **what)
+    return guest.behaving(behaviour, age)
 
 
 def default_fleet(
@@ -258,10 +246,10 @@ def default_fleet(
         those = set(numbers[more - dead :])
     one_of_each = (
         _guest('db-healthy'),
-        _guest('db-dead', behaviour='dead', datastore='postgresql'),
-        _guest('db-old', behaviour='old'),
-        _guest('db-failing', behaviour='failing', datastore='postgresql'),
-        _guest('db-slow', behaviour='slow', project='tenant-b'),
+        _guest('db-dead', 'dead', datastore='postgresql'),
+        _guest('db-old', 'old'),
+        _guest('db-failing', 'failing', datastore='postgresql'),
+        _guest('db-slow', 'slow', project='tenant-b'),
         _guest('db-unready', in_nova=False, project='tenant-b'),
         _guest('db-clustered', clustered=True, datastore='postgresql'),
         _guest('db-twin', project='tenant-a'),

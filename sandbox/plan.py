@@ -253,7 +253,7 @@ class Plan:
     def load_fleet(self) -> list[fleet.Guest]:
         """Read the guests that :meth:`save_fleet` wrote."""
         value = json.loads(self.file('fleet.json').read_text())
-        return [fleet.Guest.from_json(guest) for guest in value]
+        return [fleet.Guest(**guest) for guest in value]
 
 
 def write_private(path: pathlib.Path, text: str) -> None:

@@ -171,15 +171,13 @@ class Supervisor:
         if broker and broker.pid is None:
             # Without a broker, a guest can neither connect nor disconnect.
             raise error.SandboxError('start the broker first')
-        heartbeat = order.get('heartbeat')
         await self._replace(
             [
                 self._guest(name).behaving(
-                    fleet.Behaviour(order['behaviour']),
-                    order.get('delay'),
-                    None if heartbeat is None else fleet.heartbeat(heartbeat),
-                    fleet.Status(order.get('status') or 'ACTIVE'),
-                    fleet.ServerStatus(order.get('server') or 'ACTIVE'),
+                    *(order['behaviour'], order['heartbeat']),
+                    delay=order['delay'],
+                    status=order['status'],
+                    server=order['server'],
                 )
                 for name in order['names']
             ]

@@ -131,7 +131,7 @@ class Agents:
             self._loss = order['loss']
             self._random = random.Random(order['seed'])  # noqa: S311
             return {}
-        guests = [fleet.Guest.from_json(guest) for guest in order['guests']]
+        guests = [fleet.Guest(**guest) for guest in order['guests']]
         _at_once(self._stop, guests)
         self._guests |= {guest.id: guest for guest in guests}
         instances.update(guests)
