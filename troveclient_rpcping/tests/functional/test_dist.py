@@ -99,8 +99,9 @@ class DistTest(testtools.TestCase):
             {name.partition('/')[0] for name in names if '-info/' not in name},
         )
         venv = self.folder / 'venv'
-        run_clean(sys.executable, '-m', 'venv', str(venv))
-        pip = (str(venv / 'bin' / 'pip'), 'install', '-q')
+        run_clean(sys.executable, '-m', 'venv', '--without-pip', str(venv))
+        pip = [sys.executable, '-m', 'pip', '--python', str(venv)]
+        pip += ['install', '-q']
         openstack = str(venv / 'bin' / 'openstack')
         listing = (openstack, 'command', 'list', '-f', 'value')
         run_clean(*pip, 'python-openstackclient', 'python-troveclient')
