@@ -31,6 +31,8 @@ from typing import Any
 
 from rich import console
 
+from troveclient_rpcping.osc import shell
+
 # Seconds from one picture to the next.
 _PAUSE = 0.5
 
@@ -80,7 +82,10 @@ class Below:
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Draw the picture within the block, and erase it at the end."""
-        with _echo(self._screen.file, on=False), self._paused_when_stopped():
+        with (
+            _echo(self._screen.file, on=False),
+            shell.handled(signal.SIGTSTP, self._stop),
+        ):
             try:
                 self._write(_HIDE_CURSOR)
                 self.draw()
@@ -141,45 +146,31 @@ class Below:
         self._screen.file.write(text)
         self._screen.file.flush()
 
-    @contextlib.contextmanager
-    def _paused_when_stopped(self) -> Iterator[None]:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         """Restore the terminal while Ctrl-Z has stopped the program."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            with self._lock:
-                self._write(self._erased() + _SHOW_CURSOR)
-                with _echo(self._screen.file, on=True):
-                    os.kill(os.getpid(), signal.SIGSTOP)
-                # Another program may have written meanwhile.
-                self._write(_HIDE_CURSOR)
-                self.draw()
-
-        previous = signal.signal(signal.SIGTSTP, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTSTP, previous)
+        with self._lock:
+            self._write(self._erased() + _SHOW_CURSOR)
+            with _echo(self._screen.file, on=True):
+                os.kill(os.getpid(), signal.SIGSTOP)
+            # Another program may have written meanwhile.
+            self._write(_HIDE_CURSOR)
+            self.draw()
 
 
 @contextlib.contextmanager
 def _echo(stream: Any, *, on: bool) -> Iterator[None]:
     """Let a terminal echo what is typed, or not, within the block."""
-    try:
-        descriptor = stream.fileno()
-        before = termios.tcgetattr(descriptor)
-    except (OSError, ValueError, AttributeError, termios.error):
-        # It only looks like a terminal.
-        yield
-        return
-    after = list(before)
-    after[3] = before[3] | termios.ECHO if on else before[3] & ~termios.ECHO
-    with contextlib.suppress(termios.error):
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, after)
+    before = None
+    # The stream may only look like a terminal, or its terminal may go away.
+    errors = (OSError, ValueError, AttributeError, termios.error)
+    with contextlib.suppress(*errors):
+        before = termios.tcgetattr(stream.fileno())
+        mode = before[3] | termios.ECHO if on else before[3] & ~termios.ECHO
+        after = [*before[:3], mode, *before[4:]]
+        termios.tcsetattr(stream.fileno(), termios.TCSADRAIN, after)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError, termios.error):
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        if before is not None:
+            with contextlib.suppress(*errors):
+                termios.tcsetattr(stream.fileno(), termios.TCSADRAIN, before)

@@ -10,30 +10,30 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The metrics that a command keeps, if its user asks for any.
-
-Importing this module takes time, because it imports prometheus_client.
-"""
+"""The metrics that a command keeps, if its user asks for any."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 import contextlib
 import time
+from typing import TYPE_CHECKING
 
+from troveclient_rpcping import plaintext
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.prometheus.metrics import Metrics
-from troveclient_rpcping.prometheus.metrics import write_textfile
 from troveclient_rpcping.verdict import PingResult
+
+if TYPE_CHECKING:
+    from troveclient_rpcping.prometheus.metrics import Metrics
 
 
 class Measures:
     """Measures sweeps, and writes a file of metrics after each one.
 
-    :param textfile: the file; None for no file.
+    :param arguments: the parsed command line.
     :param single: whether the command sweeps once. Then the metrics have no
         counters.
     :raises OSError: the file cannot be written; says in one line why.
@@ -41,20 +41,26 @@ class Measures:
 
     def __init__(
         self,
-        textfile: str | None,
-        labels: Mapping[str, str] | None = None,
+        arguments: argparse.Namespace,
         *,
         single: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._textfile = textfile
+        self._textfile = arguments.textfile
         self._clock = clock
         # Whether an answer came, and whether a sweep was recorded.
         self._answered = self._recorded = False
-        self.metrics = Metrics(labels, counters=not single)
-        if textfile:
-            # A mistake shows before a long sweep.
-            write_textfile(textfile)
+        #: None if the user asks for no metrics.
+        self.metrics: Metrics | None = None
+        if self._textfile or (not single and arguments.listen):
+            # Importing prometheus_client takes time.
+            from troveclient_rpcping.prometheus.metrics import Metrics
+            from troveclient_rpcping.prometheus.metrics import write_textfile
+
+            self.metrics = Metrics(dict(arguments.label), counters=not single)
+            if self._textfile:
+                # A mistake shows before a long sweep.
+                write_textfile(self._textfile)
         self.begins()
 
     def begins(self) -> None:
@@ -75,9 +81,7 @@ class Measures:
         except BaseException as error:
             failed = isinstance(error, Exception) or not self._answered
             if failed and not self._recorded:
-                # A full disk must not hide why the run ended.
-                with contextlib.suppress(OSError):
-                    self.failed()
+                self.swept(None)
             raise
 
     def throttled(self, throttle: Throttle) -> None:
@@ -92,34 +96,30 @@ class Measures:
             sent = self._clock() - result.rtt
             self._sent_last = max(self._sent_last, sent)
 
-    def swept(self, findings: Findings) -> None:
-        """Record a sweep that brought results, and write the file.
+    def swept(self, findings: Findings | None) -> str:
+        """Record a sweep, and write the file.
 
-        :raises OSError: the file cannot be written.
+        :param findings: None for a sweep that brought nothing.
+        :returns: why the file cannot be written, as a clean line; else empty.
         """
-        throttled = 0.0
-        if self._throttled_since is not None:
-            # The rate limit delays no ping after the last one is sent. Trove
-            # may still wait for dead guests then.
-            throttled = max(0.0, self._sent_last - self._throttled_since)
-        self.metrics.observe(
-            findings,
-            ended=time.time(),
-            seconds=self._clock() - self._began,
-            throttled=throttled,
-        )
-        self._write()
-
-    def failed(self) -> None:
-        """Record a sweep that brought nothing, and write the file.
-
-        :raises OSError: the file cannot be written.
-        """
-        seconds = self._clock() - self._began
-        self.metrics.failed(ended=time.time(), seconds=seconds)
-        self._write()
-
-    def _write(self) -> None:
+        if self.metrics is None:
+            return ''
         self._recorded = True
-        if self._textfile:
-            self.metrics.write(self._textfile)
+        ended, seconds = time.time(), self._clock() - self._began
+        if findings is None:
+            self.metrics.failed(ended=ended, seconds=seconds)
+        else:
+            throttled = 0.0
+            if self._throttled_since is not None:
+                # The rate limit delays no ping after the last one is sent.
+                # Trove may still wait for dead guests then.
+                throttled = max(0.0, self._sent_last - self._throttled_since)
+            self.metrics.observe(
+                findings, ended=ended, seconds=seconds, throttled=throttled
+            )
+        try:
+            if self._textfile:
+                self.metrics.write(self._textfile)
+        except OSError as error:
+            return plaintext.one_line(str(error))
+        return ''

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import contextlib
 import datetime
 import itertools
+import math
 import time
 from typing import Any
 
@@ -33,6 +34,7 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli.survey import Plan
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import below
+from troveclient_rpcping.osc import shell
 from troveclient_rpcping.outcomes.outcome import BAD
 from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
@@ -66,6 +68,8 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
+        self._begun = clock()
+        self._end = None if deadline is None else self._begun + deadline
         # The names of the guests by ID. In a wait, a guest that is reachable
         # is removed.
         self._awaited = {
@@ -73,38 +77,31 @@ class Progress:
             for target in targets
             if target.instance_id
         }
-        self._waits = plan.waits
-        self._option = '--wait' if self._waits else '--deadline'
-        self._stable = plan.stable or 1
+        self._plan = plan
         self._pings = len(self._awaited) * plan.count
         self._done = 0
         self._bad: set[str] = set()
-        self._begun = self._clock()
-        self._end = None if deadline is None else self._clock() + deadline
-        # A closed stream is None.
-        self._quiet = app.stderr is None or not app.options.verbose_level
-        self._said = False
+        # How many guests the last list of awaited guests had.
         self._named = 0
-        self._name_next = self._clock() + _NAME_AFTER
-        self._description = 'pings'
+        self._name_next = self._begun + _NAME_AFTER
+        self._words = 'pings'
         # Why the sweep is slow, its pings a second, and when it goes on.
-        self._slow: tuple[str, float, float] | None = None
+        self._slow = '', math.inf, 0.0
+        self._has_warned = False
+        self._quiet = shell.is_quiet(app)
         self._screen = console.Console(file=app.stderr, highlight=False)
-        self._below = self._bar(app)
-        if plan.rate:
-            self._slows('limited by --rate', Throttle(plan.rate, 0.0))
-
-    def _bar(self, app: Any) -> below.Below | None:
-        """Return the bar; None if the user does not get one."""
+        # None if the user does not get a bar.
+        self._below: below.Below | None = None
         if (
             not self._quiet
-            and (self._pings > 1 or self._waits)
+            and (self._pings > 1 or plan.waits)
             and below.can_show(app.stderr, _CHARACTERS)
             # Log lines would tear the bar.
             and not app.options.debug
         ):
-            return below.Below(self._screen, self._picture)
-        return None
+            self._below = below.Below(self._screen, self.picture)
+        if plan.rate:
+            self._slows('limited by --rate', Throttle(plan.rate, 0.0))
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -112,9 +109,9 @@ class Progress:
         if self._below is None:
             yield
             return
+        if self._plan.waits:
+            self._name_the_awaited()
         with self._below.shown():
-            if self._waits:
-                self._name_the_awaited()
             try:
                 yield
             finally:
@@ -122,97 +119,89 @@ class Progress:
 
     def saw(self, instance_id: str, series: Series) -> None:
         """Show one more result."""
-        if not self._waits:
+        if not self._plan.waits:
             self._done += 1
             if series.last and series.last.verdict in BAD:
                 self._bad.add(instance_id)
-        elif series.in_a_row >= self._stable:
+            return
+        if series.in_a_row >= (self._plan.stable or 1):
             self._awaited.pop(instance_id, None)
             self._done += 1
-        if self._waits and self._clock() >= self._name_next:
+        if self._clock() >= self._name_next:
             self._name_the_awaited()
 
     def throttled(self, throttle: Throttle) -> None:
         """Show that the rate limit of the server slows the sweep down."""
         self._slows('rate limit of the server', throttle)
 
-    def _picture(self) -> console.RenderableType:
+    def picture(self) -> console.RenderableType:
+        """Return the present line with the bar."""
         elapsed = datetime.timedelta(seconds=int(self._clock() - self._begun))
         count = f'{self._done}/{self._pings}'
         width = self._screen.width
         bar = min(_BAR, width // 4)
+        words = self._words
+        if self._slow[0] and not self._plan.waits:
+            words = self._slowness()
+        if self._bad:
+            words = f'{len(self._bad)} bad so far; {words}'
         # Long words are cut, so that the count and the clock stay.
         room = width - bar - len(count) - len(str(elapsed)) - 4
-        words = text.Text(self._words(), no_wrap=True)
-        words.truncate(max(1, room), overflow='ellipsis')
+        cut = text.Text(words, no_wrap=True)
+        cut.truncate(max(1, room), overflow='ellipsis')
         line = table.Table.grid(padding=(0, 1))
         line.add_row(
-            words,
+            cut,
             progress_bar.ProgressBar(self._pings, self._done, width=bar),
             text.Text(count, style='green'),
             text.Text(str(elapsed), style='yellow'),
         )
         return line
 
-    def _words(self) -> str:
-        words = self._description
-        if self._slow is not None and not self._waits:
-            words = self._slowness()
-        if self._bad:
-            words = f'{len(self._bad)} bad so far; {words}'
-        return words
-
     def _name_the_awaited(self) -> None:
         self._name_next = self._clock() + _NAME_AFTER
         if not self._awaited or self._quiet:
             return
-        first = itertools.islice(self._awaited.items(), _NAMED)
-        names = [self._named_guest(id_, name) for id_, name in first]
-        rest = len(self._awaited) - len(names)
-        words = f'waiting for {", ".join(names)}'
-        if rest:
-            words += f' and {rest} more'
-        self._description = words
+        names = []
+        for id_, name in itertools.islice(self._awaited.items(), _NAMED):
+            words = [plaintext.quoted(name)] if name else []
+            # The bar has little room, and nothing parses it.
+            if not name or self._below is None:
+                words.insert(0, plaintext.word(id_))
+            names.append(' '.join(words))
+        self._words = f'waiting for {", ".join(names)}'
+        if rest := len(self._awaited) - len(names):
+            self._words += f' and {rest} more'
         # Without a bar, one line for each change.
         if self._below is None and len(self._awaited) != self._named:
             self._named = len(self._awaited)
-            self._say(words)
-
-    def _named_guest(self, id_: str, name: str | None) -> str:
-        if not name:
-            return plaintext.word(id_)
-        if self._below is not None:
-            # The bar has little room, and nothing parses it.
-            return plaintext.quoted(name)
-        return f'{plaintext.word(id_)} {plaintext.quoted(name)}'
+            self._say(self._words)
 
     def _slows(self, cause: str, throttle: Throttle) -> None:
         rate, pause = throttle.rate, throttle.pause
         self._slow = cause, rate, self._clock() + pause
         seconds = self._seconds_to_go()
-        if self._said or self._quiet or seconds < _LONG:
+        if self._has_warned or self._quiet or seconds < _LONG:
             return
-        self._said = True
+        self._has_warned = True
         if self._below is None:
             self._say(self._slowness())
         if self._end is None:
             return
         left = max(0.0, self._end - self._clock())
         if left < seconds:
+            option = '--wait' if self._plan.waits else '--deadline'
             still = int(max(0.0, left - pause) * rate)
             self._say(
-                f'{self._option} comes before that: about {still} of '
+                f'{option} comes before that: about {still} of '
                 f'{self._pings - self._done} pings will still be sent'
             )
 
     def _slowness(self) -> str:
-        cause = self._slow[0] if self._slow else ''
         to_go = durations.human(self._seconds_to_go())
-        return f'{cause}: about {to_go} to go'
+        return f'{self._slow[0]}: about {to_go} to go'
 
     def _seconds_to_go(self) -> float:
-        if self._slow is None:
-            return 0.0
         _, rate, begin = self._slow
         pause = max(0.0, begin - self._clock())
         return pause + (self._pings - self._done) / rate

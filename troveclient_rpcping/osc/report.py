@@ -41,13 +41,6 @@ _ALL_DEAF = (
     'the agents, and at their queues on the message bus, before the servers.'
 )
 
-_STATES = {
-    Verdict.REACHABLE: 'reachable',
-    Verdict.UNREACHABLE: 'unreachable',
-    Verdict.ERROR: 'in error',
-    Verdict.UNKNOWN: 'unknown',
-}
-
 
 def counts(summary: Summary) -> str:
     """Return the number of guests for each verdict."""
@@ -86,9 +79,10 @@ def conclusions(findings: Findings, seconds: float) -> list[str]:
 def sentence(outcome: Outcome) -> str:
     """Say which guest is not reachable, why, and what to look at next."""
     target, result = outcome.target, outcome.result
-    said = f'Guest {_guest(outcome)} is {_STATES[result.verdict]}: '
-    missed = _missed(outcome.series)
-    if missed:
+    is_error = result.verdict is Verdict.ERROR
+    state = 'in error' if is_error else result.verdict
+    said = f'Guest {_guest(outcome)} is {state}: '
+    if missed := _missed(outcome.series):
         said += f'{missed}. '
     if target.instance_id is None:
         # The name is the mistake.

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from collections.abc import Sequence
 import os
 import textwrap
@@ -32,23 +33,6 @@ from troveclient_rpcping.outcomes.outcome import Outcome
 from troveclient_rpcping.verdict import Verdict
 
 COLUMNS = ('ID', 'Name', 'Verdict', 'RTT', 'Detail')
-LONG_COLUMNS = (
-    *COLUMNS,
-    'Reason',
-    'Project ID',
-    'Datastore',
-    'Status',
-    'Last Heartbeat',
-    'Server ID',
-    'Host',
-    'Server Status',
-    'Sent',
-    'Received',
-    'RTT Min',
-    'RTT Avg',
-    'RTT Max',
-    'Request ID',
-)
 
 #: The columns that need a listing, even for guests named by their IDs.
 LISTED_COLUMNS = frozenset(
@@ -67,52 +51,86 @@ _BEST_FIRST = (
 )
 
 if TYPE_CHECKING:
-    _Column = columns.FormattableColumn[float | None]
-    _TextColumn = columns.FormattableColumn[str]
+    _Column = columns.FormattableColumn[tuple[Any, Any]]
 else:
     # The class of cliff 4.6 is not generic.
-    _Column = _TextColumn = columns.FormattableColumn
+    _Column = columns.FormattableColumn
 
 
 class Seconds(_Column):
-    """A duration: ``31 ms`` for people, a number for machines."""
+    """A duration: ``31 ms`` for people, a number for machines.
+
+    cliff cannot sort a None inside a column, so the value of the column is a
+    pair. A None comes last.
+    """
+
+    def __init__(self, seconds: float | None):
+        super().__init__((seconds is None, seconds or 0.0))
 
     def human_readable(self) -> str:
         """Return the duration in a unit that suits it; empty for none."""
-        return '' if self._value is None else durations.human(self._value)
+        is_none, seconds = self._value
+        return '' if is_none else durations.human(seconds)
 
     def machine_readable(self) -> Any:
         """Return the seconds; an empty text for none.
 
         Only the value formatter calls this method. It would print a None.
         """
-        return '' if self._value is None else self._value
-
-    def __lt__(self, other: object) -> bool:
-        # cliff cannot sort a None inside a column. Here a None comes last.
-        if not isinstance(other, Seconds):
-            return NotImplemented
-        return self._order() < other._order()
-
-    def _order(self) -> tuple[bool, float]:
-        return self._value is None, self._value or 0.0
+        is_none, seconds = self._value
+        return '' if is_none else seconds
 
 
-class Grade(_TextColumn):
-    """A verdict; verdicts sort from the best to the worst."""
+class Grade(_Column):
+    """A verdict; verdicts sort from the best to the worst.
+
+    The last rows stand next to the prompt, so the worst come last.
+    """
+
+    def __init__(self, verdict: Verdict):
+        super().__init__((_BEST_FIRST.index(verdict), verdict.value))
 
     def human_readable(self) -> str:
         """Return the verdict."""
-        return self._value
+        return str(self._value[1])
 
-    def __lt__(self, other: object) -> bool:
-        # The last rows stand next to the prompt, so the worst come last.
-        if not isinstance(other, Grade):
-            return NotImplemented
-        return self._rank() < other._rank()
+    def machine_readable(self) -> Any:
+        """Return the verdict."""
+        return self._value[1]
 
-    def _rank(self) -> int:
-        return _BEST_FIRST.index(Verdict(self._value))
+
+def _listed(outcome: Outcome) -> Instance:
+    # Without a listing, the cells from it are empty.
+    return outcome.target.instance or Instance('')
+
+
+def _server(outcome: Outcome) -> Server:
+    return _listed(outcome).server or Server()
+
+
+# The cell of each column. None stands for an empty one.
+_CELLS: dict[str, Callable[[Outcome], Any]] = {
+    'ID': lambda each: each.target.instance_id,
+    'Name': lambda each: each.target.name,
+    'Verdict': lambda each: Grade(each.result.verdict),
+    'RTT': lambda each: each.result.rtt,
+    'Detail': report.detail,
+    'Reason': lambda each: str(each.result.reason or ''),
+    'Project ID': lambda each: _listed(each).project_id,
+    'Datastore': lambda each: _listed(each).datastore,
+    'Status': lambda each: _listed(each).status,
+    'Last Heartbeat': lambda each: _listed(each).last_heartbeat,
+    'Server ID': lambda each: _server(each).id,
+    'Host': lambda each: _server(each).host,
+    'Server Status': lambda each: _server(each).status,
+    'Sent': lambda each: each.series.sent,
+    'Received': lambda each: each.series.received,
+    'RTT Min': lambda each: each.series.shortest,
+    'RTT Avg': lambda each: each.series.average,
+    'RTT Max': lambda each: each.series.longest,
+    'Request ID': lambda each: each.result.request_id,
+}
+LONG_COLUMNS = tuple(_CELLS)
 
 
 def columns_of(arguments: argparse.Namespace) -> list[str]:
@@ -157,79 +175,38 @@ def row(
     :param formatter: the name of cliff's formatter that will print the row.
     :param columns: which of :data:`LONG_COLUMNS`.
     """
-    human = formatter in ('table', 'value')
-    cells = _cells(outcome)
-    return tuple(
-        Seconds(cells[name])
-        if human and name.startswith('RTT')
-        else cells[name]
-        for name in columns
-    )
-
-
-def _cells(outcome: Outcome) -> dict[str, Any]:
-    target, result, series = outcome.target, outcome.result, outcome.series
-    # Without a listing, these cells are empty.
-    listed = target.instance or Instance('')
-    server = listed.server or Server()
-    texts = {
-        'ID': target.instance_id,
-        'Name': target.name,
-        'Project ID': listed.project_id,
-        'Datastore': listed.datastore,
-        'Status': listed.status,
-        'Last Heartbeat': listed.last_heartbeat,
-        'Server ID': server.id,
-        'Host': server.host,
-        'Server Status': server.status,
-        'Request ID': result.request_id,
-    }
-    seconds = {
-        'RTT': result.rtt,
-        'RTT Min': series.shortest,
-        'RTT Avg': series.average,
-        'RTT Max': series.longest,
-    }
-    return {
-        **{name: text or '' for name, text in texts.items()},
-        **{
-            name: None if value is None else round(value, 6)
-            for name, value in seconds.items()
-        },
-        'Verdict': Grade(str(result.verdict)),
-        'Detail': report.detail(outcome),
-        'Reason': str(result.reason or ''),
-        'Sent': series.sent,
-        'Received': series.received,
-    }
-
-
-def width_of(stream: Any) -> int | None:
-    """Return the width of a terminal in columns; None for other streams."""
-    try:
-        if not stream.isatty():
-            return None
-        return os.get_terminal_size(stream.fileno()).columns or None
-    except (OSError, ValueError, AttributeError):
-        return None
+    cells = []
+    for name in columns:
+        cell = _CELLS[name](outcome)
+        if name.startswith('RTT'):
+            cell = None if cell is None else round(cell, 6)
+            # Other formatters print a None as a null, or as nothing.
+            if formatter in ('table', 'value'):
+                cell = Seconds(cell)
+        elif cell is None:
+            cell = ''
+        cells.append(cell)
+    return tuple(cells)
 
 
 def records(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None
+    names: Sequence[str], rows: Sequence[Sequence[Any]], stream: Any
 ) -> str:
     """Return rows as lines if cliff's table of them is too wide.
 
     Each row becomes lines of a name and a value, without empty values.
 
-    :param width: the longest line, in characters; None for no limit.
+    :param stream: where they are printed. Only a terminal has a width.
     :returns: the lines; empty if the table is not too wide.
     """
-    if width is None:
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
         return ''
     table = 1
     for name, *cells in zip(names, *rows, strict=True):
         table += 3 + max(len(str(cell)) for cell in (name, *cells))
-    if table <= width:
+    if not width or table <= width:
         return ''
     return '\n\n'.join(_record(names, row, width) for row in rows)
 

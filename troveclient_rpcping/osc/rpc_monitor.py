@@ -19,6 +19,7 @@ command runs.
 from __future__ import annotations
 
 import argparse
+import signal
 
 from osc_lib.command import command
 
@@ -93,7 +94,7 @@ class MonitorDatabaseInstances(command.Command):
     Runs until it is interrupted (exit status 130) or terminated (143).
     """
 
-    # The command logs in by itself, within its time: see osc/login.py.
+    # The command logs in by itself, within its time: see osc/shell.py.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -135,15 +136,13 @@ class MonitorDatabaseInstances(command.Command):
             or arguments.mistake_in_metrics(parsed_args)
             or _mistake_in_tls(parsed_args)
         )
-        if mistake:
-            return shell.refuse(self.app, self._parser, mistake)
 
         def act() -> int:
-            with shell.sighup_ignored():
+            with shell.handled(signal.SIGHUP, signal.SIG_IGN):
                 super(MonitorDatabaseInstances, self).run(parsed_args)
             return exits.UNKNOWN
 
-        return shell.run(self.app, act)
+        return shell.run(self.app, self._parser, mistake, act)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Watch, until interrupted."""

@@ -43,7 +43,7 @@ class PingDatabaseInstances(command.Lister):
     interrupted or terminated.
     """
 
-    # The command logs in by itself, within its time: see osc/login.py.
+    # The command logs in by itself, within its time: see osc/shell.py.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -83,17 +83,14 @@ class PingDatabaseInstances(command.Lister):
             or arguments.mistake_in_metrics(parsed_args)
             or rows.mistake_in_columns(parsed_args)
         )
-        if mistake:
-            return shell.refuse(self.app, self._parser, mistake)
 
         def act() -> int:
             self._sweep = sweep_once.SweepOnce(self.app, parsed_args)
             # cliff's Lister always returns 0.
             super(PingDatabaseInstances, self).run(parsed_args)
-            self._sweep.report()
-            return self._sweep.exit_status
+            return self._sweep.report()
 
-        return shell.run(self.app, act)
+        return shell.run(self.app, self._parser, mistake, act)
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -111,16 +108,18 @@ class PingDatabaseInstances(command.Lister):
 
         A table of --long that is wider than the terminal becomes records.
         """
+        from troveclient_rpcping.osc import rows
+
         data = list(data)
         is_table = parsed_args.formatter == 'table'
         if is_table and not data and not parsed_args.print_empty:
             # cliff would print an empty line.
             return 0
-        if is_table and data and _may_be_records(parsed_args):
-            from troveclient_rpcping.osc import rows
-
-            width = rows.width_of(self.app.stdout)
-            lines = rows.records(column_names, data, width)
+        chosen = parsed_args.columns or parsed_args.sort_columns
+        bounded = parsed_args.fit_width or parsed_args.max_width
+        # The user asks for many columns, and not for their form.
+        if is_table and parsed_args.long and not chosen and not bounded:
+            lines = rows.records(column_names, data, self.app.stdout)
             if lines:
                 self.app.stdout.write(f'{lines}\n')
                 return 0
@@ -146,10 +145,3 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--long', action='store_true', help='List more columns'
     )
-
-
-def _may_be_records(parsed_args: argparse.Namespace) -> bool:
-    """Whether the user asks for many columns, and not for their form."""
-    chosen = parsed_args.columns or parsed_args.sort_columns
-    bounded = parsed_args.fit_width or parsed_args.max_width
-    return bool(parsed_args.long and not chosen and not bounded)

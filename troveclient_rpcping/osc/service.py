@@ -55,9 +55,11 @@ class Service:
         self._address = environment.get('NOTIFY_SOCKET', '').replace(
             '@', '\0', 1
         )
+        mine = environment.get('WATCHDOG_PID') in (None, str(os.getpid()))
+        text = environment.get('WATCHDOG_USEC', '')
         #: Seconds without a ``WATCHDOG=1`` after which systemd ends the
-        #: process; None if it does not watch.
-        self.watchdog = _watchdog(environment)
+        #: process; 0 if it does not watch.
+        self.watchdog = int(text) / 1e6 if mine and text.isdecimal() else 0.0
         self._refusals = 0
 
     @contextlib.contextmanager
@@ -73,7 +75,7 @@ class Service:
         """Record a sweep that brought results."""
         self._refusals = 0
         needed = self._interval + _MARGIN * seconds
-        if self.watchdog is not None and self.watchdog < needed:
+        if 0 < self.watchdog < needed:
             self.watchdog = needed
             self.notify(WATCHDOG_USEC=round(needed * 1e6))
         self._report(status)
@@ -112,11 +114,3 @@ class Service:
         # The service is ready after its first sweep. systemd ignores each
         # further READY=1.
         self.notify(READY=1, WATCHDOG=1, STATUS=plaintext.one_line(status))
-
-
-def _watchdog(environment: Mapping[str, str]) -> float | None:
-    mine = environment.get('WATCHDOG_PID') in (None, str(os.getpid()))
-    microseconds = environment.get('WATCHDOG_USEC', '')
-    if not mine or not microseconds.isdecimal():
-        return None
-    return int(microseconds) / 1e6 or None

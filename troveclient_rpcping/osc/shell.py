@@ -12,6 +12,10 @@
 
 """The shell around both commands: login, signals, streams, failures.
 
+The ``openstack`` shell logs in before the code of a command begins, and waits
+for Keystone without a limit. The commands of this package therefore have
+``auth_required = False``, and log in here.
+
 Python drops an exception that a signal handler raises in a destructor, and
 prints "Exception ignored in". So a signal may get lost, and the user must send
 it again. A process-wide hook could prevent that, but would affect other code.
@@ -22,6 +26,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from collections.abc import Iterator
+from concurrent import futures
 import contextlib
 import io
 import logging
@@ -37,13 +42,17 @@ from osc_lib import exceptions as osc_exceptions
 from troveclient.apiclient import exceptions as trove_exceptions
 
 from troveclient_rpcping import client
+from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
+from troveclient_rpcping.cli import login_failure
 from troveclient_rpcping.cli import survey
 from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.osc import login
+
+# Seconds that Keystone has for a login.
+_LOGIN = 60.0
 
 # The failures of a command. The exceptions of this package are subclasses of
 # that of troveclient.
@@ -58,12 +67,34 @@ class Terminated(BaseException):
     """SIGTERM arrived. No ``except Exception`` catches it."""
 
 
-def run(app: Any, act: Callable[[], int]) -> int:
+class LoginFailed(osc_exceptions.CommandError):
+    """There is no login; the text says why, and what to do.
+
+    :param said: the text. It is cleaned here.
+    :param mistake: whether only the user can mend it.
+    """
+
+    def __init__(self, said: str, *, mistake: bool = False):
+        super().__init__(plaintext.one_line(f'No login: {said}', 400))
+        self.mistake = mistake
+
+
+def run(
+    app: Any,
+    parser: argparse.ArgumentParser,
+    mistake: str | None,
+    act: Callable[[], int],
+) -> int:
     """Run a command, and return its exit status.
 
+    :param mistake: what is wrong with the command line; None for nothing.
     :param act: the command; returns its exit status if nothing interrupts it.
     :raises CommandError: the command failed; the text is a clean line.
     """
+    if mistake:
+        # Not parser.error(): that would end the interactive shell.
+        app.LOG.error(cli_arguments.brief(parser, mistake))
+        return exits.USAGE
     try:
         with sigterm_raises():
             return act()
@@ -81,32 +112,21 @@ def run(app: Any, act: Callable[[], int]) -> int:
         _discard_if_broken(app.stdout)
 
 
-def refuse(app: Any, parser: argparse.ArgumentParser, mistake: str) -> int:
-    """Report wrong usage, and return the exit status for it."""
-    # Not parser.error(): that would end the interactive shell.
-    app.LOG.error(cli_arguments.brief(parser, mistake))
-    return exits.USAGE
-
-
 def sigterm_raises() -> contextlib.AbstractContextManager[None]:
     """Let SIGTERM raise :class:`Terminated` within the block."""
 
-    def raise_terminated(signum: int, frame: FrameType | None) -> None:
+    def raise_terminated(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    return _handled(signal.SIGTERM, raise_terminated)
-
-
-def sighup_ignored() -> contextlib.AbstractContextManager[None]:
-    """Let the program outlive its terminal within the block."""
-    return _handled(signal.SIGHUP, signal.SIG_IGN)
+    return handled(signal.SIGTERM, raise_terminated)
 
 
 @contextlib.contextmanager
-def _handled(
+def handled(
     number: signal.Signals,
     handler: Callable[[int, FrameType | None], None] | signal.Handlers,
 ) -> Iterator[None]:
+    """Handle a signal within the block."""
     # Only the main thread gets signals, and may set handlers.
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -164,20 +184,124 @@ def manager(
         if isinstance(stream, io.TextIOWrapper):
             # Names of guests may have letters that the encoding lacks.
             stream.reconfigure(errors='backslashreplace')
-    login.log_in(app, seconds)
-    session = app.client_manager.session
     # osc_lib sets the root logger to DEBUG, and its handlers drop most of it.
     # For a ping of 50 µs, formatting those would be most of the work.
     handlers = logging.getLogger().handlers
     heard = any(handler.level <= logging.DEBUG for handler in handlers)
-    with (
-        login.log_level(
-            'troveclient_rpcping', logging.NOTSET if heard else logging.INFO
+    levels = {
+        'troveclient_rpcping': logging.NOTSET if heard else logging.INFO,
+        # keystoneauth warns when it cannot get the versions of Keystone. The
+        # error of the failed login says the same.
+        'keystoneauth.identity': (
+            logging.NOTSET if app.options.debug else logging.ERROR
         ),
-        # A long sweep logs in again.
-        login.bounded(session, login.TIMEOUT),
-    ):
+    }
+    with contextlib.ExitStack() as stack:
+        for name, level in levels.items():
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(level)
+        _log_in(app, stack, min(seconds or _LOGIN, _LOGIN))
+        session = app.client_manager.session
         yield client.of_cloud(app.cloud, session).mgmt_instances
+
+
+def _log_in(app: Any, stack: contextlib.ExitStack, seconds: float) -> None:
+    """Log in, unless the shell is logged in already.
+
+    A later login has a limit, too; *stack* removes the limit at its end.
+
+    :param seconds: the longest time for the login.
+    """
+    try:
+        # In this thread, because it may ask a person for a password.
+        _set_up(app)
+        manager = app.client_manager
+        session = manager.session
+        limit = session.timeout
+        if limit is None:
+            # A request must not end before the wait for it. A login that
+            # hangs goes on in its thread, and keeps this limit.
+            session.timeout = _LOGIN + 1.0
+        session.auth.auth_ref = _within(seconds, lambda: manager.auth_ref)
+        stack.callback(setattr, session, 'timeout', limit)
+    except futures.TimeoutError as error:
+        within = durations.human(seconds)
+        keystone = login_failure.keystone(_login_options(app))
+        raise LoginFailed(
+            f'{keystone} did not answer within {within}.'
+        ) from error
+    except Exception as error:
+        raise login_failed(app, error) from error
+
+
+def _set_up(app: Any) -> None:
+    """Set up the login.
+
+    osc_lib's shell does the same for a command that requires a login
+    (``prepare_to_run_command``), but has no public name for it.
+    """
+    manager = app.client_manager
+    manager._auth_required = True
+    app.cloud = app.cloud_config.get_one(
+        cloud=app.options.cloud, argparse=app.options
+    )
+    manager._cli_options = app.cloud
+    manager.setup_auth()
+
+
+def _within(seconds: float, act: Callable[[], Any]) -> Any:
+    """Act in another thread, so that signals arrive during the wait.
+
+    A timeout of requests does not bound a login. It counts for each read, and
+    not for the name server. And a login takes several requests.
+
+    :raises concurrent.futures.TimeoutError: the act takes too long.
+    """
+    done: futures.Future[Any] = futures.Future()
+
+    def work() -> None:
+        try:
+            done.set_result(act())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return done.result(seconds)
+
+
+def login_failed(app: Any, error: Exception) -> LoginFailed:
+    """Return why a login failed, and what to do."""
+    options = _login_options(app)
+    auth_type = str(options.get('auth_type'))
+    found = login_failure.explained(error, auth_type, options)
+    if found is None:
+        said = ' '.join(str(error).split()) or type(error).__name__
+        return LoginFailed(said, mistake=True)
+    return LoginFailed(found.text, mistake=found.mistake)
+
+
+def _login_options(app: Any) -> dict[str, Any]:
+    # An incomplete login has its options beside "auth".
+    config = app.cloud.config
+    return {**config, **(config.get('auth') or {})}
+
+
+def is_quiet(app: Any) -> bool:
+    """Whether standard error gets no text: the user says so, or closed it."""
+    return app.stderr is None or not app.options.verbose_level
+
+
+def say(app: Any, *sentences: str) -> None:
+    """Print sentences for people on standard error."""
+    if not is_quiet(app):
+        try:
+            for sentence in sentences:
+                app.stderr.write(f'{sentence}\n')
+            app.stderr.flush()
+        except OSError:
+            # The exit status stands without these sentences.
+            discard(app.stderr)
 
 
 def discard(*streams: Any) -> None:

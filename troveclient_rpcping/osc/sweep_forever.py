@@ -24,7 +24,6 @@ import logging
 import time
 from typing import Any
 from typing import NoReturn
-from typing import TYPE_CHECKING
 
 from osc_lib import exceptions as osc_exceptions
 
@@ -36,7 +35,7 @@ from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.osc import login
+from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import service
 from troveclient_rpcping.osc import shell
@@ -48,10 +47,7 @@ from troveclient_rpcping.outcomes.outcome import Series
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.verdict import PingResult
-
-if TYPE_CHECKING:
-    from troveclient_rpcping.osc import measures
-    from troveclient_rpcping.web import board
+from troveclient_rpcping.web.board import Board
 
 LOG = logging.getLogger(__name__)
 
@@ -69,10 +65,8 @@ class SweepForever:
         self._arguments = arguments
         self._clock = clock
         self._manager: management.Management | None = None
-        self._no_login: Exception | None = None
         self._watch = Watch()
-        # Has the status page; None if it is not served.
-        self._board: board.Board | None = None
+        self._board = Board(arguments.interval, dict(arguments.label))
         # The remarks on names and exclusions that were made and still hold.
         self._doubts: set[str] = set()
         # Whether a sweep brought results, and whether the last one was late.
@@ -80,14 +74,13 @@ class SweepForever:
         self._late = False
         self._capacity = Capacity(descriptors.flight(arguments.concurrency))
         self._service = service.Service(arguments.interval)
-        # None if the user asks for no metrics.
-        self._measures: measures.Measures | None = None
-        if arguments.textfile or arguments.listen:
-            from troveclient_rpcping.osc import measures
-
-            self._measures = measures.Measures(
-                arguments.textfile, dict(arguments.label), clock=clock
-            )
+        self._measures = measures.Measures(arguments, clock=clock)
+        self._has_metrics = self._measures.metrics is not None
+        self._output = views.Output(
+            app.stdout, app.stderr, expendable=self._has_metrics
+        )
+        self._view = views.view(app, arguments, self._output, self._board)
+        self._is_shown = False
 
     def run(self) -> NoReturn:
         """Sweep, print what changed, pause, and so on until interrupted.
@@ -98,21 +91,26 @@ class SweepForever:
         :raises CommandError: standard output is closed, or its terminal went
             away, and there are no metrics.
         """
-        has_metrics = self._measures is not None
-        output = views.Output(
-            self._app.stdout, self._app.stderr, expendable=has_metrics
-        )
-        measured = self._measures and self._measures.run()
         with (
             self._service.run(),
-            measured or contextlib.nullcontext(),
+            self._measures.run(),
             # Before the login, so that a failed login shows in the metrics.
             self._served(),
             contextlib.ExitStack() as self._stack,
         ):
-            self._prepare(output)
-            while has_metrics or not output.gone:
-                self._sweep_and_pause(output)
+            self._survey = shell.new_survey(
+                self._app,
+                self._arguments,
+                cli_arguments.plan(self._arguments),
+                # The metrics have labels from the listing.
+                always_list=self._has_metrics,
+            )
+            while self._has_metrics or not self._output.gone:
+                started = self._clock()
+                self._sweep_and_report(started)
+                self._remark_on_troubles(self._clock() - started)
+                left = started + self._arguments.interval - self._clock()
+                time.sleep(max(0.0, left))
         raise osc_exceptions.CommandError(
             'Nobody reads standard output, and there are no metrics'
         )
@@ -120,11 +118,10 @@ class SweepForever:
     @contextlib.contextmanager
     def _served(self) -> Iterator[None]:
         """Serve the metrics and the status page, if the user wants that."""
-        arguments = self._arguments
-        if not arguments.listen or self._measures is None:
+        arguments, metrics = self._arguments, self._measures.metrics
+        if not arguments.listen or metrics is None:
             yield
             return
-        from troveclient_rpcping.web import board
         from troveclient_rpcping.web import page
         from troveclient_rpcping.web import server
 
@@ -135,46 +132,16 @@ class SweepForever:
                 arguments.listen_key,
                 arguments.listen_client_ca,
             )
-        self._board = board.Board(arguments.interval, dict(arguments.label))
         pages = {
-            **page.pages(self._board, _utc_now),
-            '/metrics': self._measures.metrics.page,
+            **page.pages(self._board, views.utc_now),
+            '/metrics': metrics.page,
         }
         address, port = arguments.listen
         with server.Server(pages, address, port, context):
             yield
 
-    def _prepare(self, output: views.Output) -> None:
-        """Read the choice of the guests, log in, and show the view."""
-        self._survey = shell.new_survey(
-            self._app,
-            self._arguments,
-            cli_arguments.plan(self._arguments),
-            # The metrics have labels from the listing.
-            always_list=self._measures is not None,
-        )
-        try:
-            # Before there is a view: a login may ask for a password.
-            self._logged_in()
-        except Exception as error:
-            # The first sweep reports it.
-            self._no_login = error
-        self._view = views.view(self._app, self._arguments, output)
-        self._stack.enter_context(self._view.shown())
-
-    def _sweep_and_pause(self, output: views.Output) -> None:
-        started = self._clock()
-        self._sweep_and_report(started)
-        if output.trouble:
-            self._view.remark(output.trouble)
-            output.trouble = ''
-        seconds = self._clock() - started
-        self._remark_if_late(seconds)
-        time.sleep(max(0.0, self._arguments.interval - seconds))
-
     def _sweep_and_report(self, started: float) -> None:
-        if self._measures:
-            self._measures.begins()
+        self._measures.begins()
         try:
             findings = self._sweep()
         except Exception as error:
@@ -185,24 +152,21 @@ class SweepForever:
             self._report(findings, started)
 
     def _report(self, findings: Findings, started: float) -> None:
-        now, when = self._clock(), _utc_now()
+        now, when = self._clock(), views.utc_now()
         seconds = now - started
         # The metrics and the page come first: printing may block.
-        with self._remark_on_disk_errors():
-            if self._measures:
-                self._measures.swept(findings)
+        self._view.remark(self._measures.swept(findings))
         changes = self._watch.swept(findings, now)
-        if self._board is not None:
-            self._board.swept(
-                self._watch,
-                findings,
-                changes,
-                seconds=seconds,
-                now=now,
-                when=when,
-            )
+        self._board.swept(
+            self._watch,
+            findings,
+            changes,
+            seconds=seconds,
+            now=now,
+            when=when,
+        )
         self._print(changes, when)
-        self._view.swept(self._watch, findings.summary, seconds)
+        self._view.swept(findings.summary)
         self._had_a_sweep = True
         self._service.swept(report.counts(findings.summary), seconds)
 
@@ -212,16 +176,13 @@ class SweepForever:
         cause = error.__cause__ if isinstance(error, TargetError) else None
         what = cause or error
         why = plaintext.first_line(str(what) or type(what).__name__)
-        with self._remark_on_disk_errors():
-            if self._measures:
-                self._measures.failed()
-        changes, when = self._watch.failed(why, self._clock()), _utc_now()
-        if self._board is not None:
-            self._board.failed(self._watch, changes, when=when)
+        self._view.remark(self._measures.swept(None))
+        changes, when = self._watch.failed(why, self._clock()), views.utc_now()
+        self._board.failed(self._watch, changes, when=when)
         self._print(changes, when)
-        self._view.failed(self._watch)
+        self._view.swept(None)
         if self._service.failed(why, error):
-            raise login.failure(self._app, error) from error
+            raise shell.login_failed(self._app, error) from error
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether to go on after a failure before the first good sweep.
@@ -232,7 +193,7 @@ class SweepForever:
         """
         if not self._arguments.listen or isinstance(error, OSError):
             return False
-        if isinstance(error, login.LoginFailed):
+        if isinstance(error, shell.LoginFailed):
             return not error.mistake
         return not isinstance(error, TargetError) or isinstance(
             error.__cause__, ListingFailed
@@ -247,25 +208,29 @@ class SweepForever:
         self._view.begins(sum(bool(each.instance_id) for each in targets))
 
         def saw(result: PingResult, series: Series) -> None:
-            if self._measures:
-                self._measures.saw(result)
+            self._measures.saw(result)
             self._view.saw()
 
         self._survey.ping(
             manager,
             saw,
             capacity=self._capacity,
-            on_throttle=self._measures.throttled if self._measures else None,
+            on_throttle=self._measures.throttled,
         )
         return self._survey.findings()
 
     def _logged_in(self) -> management.Management:
         """Return the manager; log in if no login has succeeded yet."""
-        if self._no_login is not None:
-            error, self._no_login = self._no_login, None
-            raise error
         if self._manager is None:
-            self._manager = self._stack.enter_context(shell.manager(self._app))
+            try:
+                self._manager = self._stack.enter_context(
+                    shell.manager(self._app)
+                )
+            finally:
+                # The view comes later: a login may ask for a password.
+                if not self._is_shown:
+                    self._is_shown = True
+                    self._stack.enter_context(self._view.shown())
         return self._manager
 
     def _remark_on(self, targets: list[Target]) -> None:
@@ -294,7 +259,10 @@ class SweepForever:
         for change in changes:
             self._view.line(style(change, when))
 
-    def _remark_if_late(self, seconds: float) -> None:
+    def _remark_on_troubles(self, seconds: float) -> None:
+        """Report an output that fails, and a sweep that takes too long."""
+        trouble, self._output.trouble = self._output.trouble, ''
+        self._view.remark(trouble)
         interval = self._arguments.interval
         late = seconds > interval
         if late and not self._late:
@@ -303,17 +271,3 @@ class SweepForever:
                 f'--interval {interval:g}: the next one begins when it ends'
             )
         self._late = late
-
-    @contextlib.contextmanager
-    def _remark_on_disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            # A mistake in the path shows at the start.
-            if not self._had_a_sweep:
-                raise
-            self._view.remark(plaintext.one_line(str(error)))
-
-
-def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -16,14 +16,51 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Sequence
 import contextlib
+import datetime
 import errno
+import time
 from typing import Any
 
+from rich import box
+from rich import console
+from rich import table
+from rich import text
+
+from troveclient_rpcping import durations
+from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.outcomes.changes import Watch
+from troveclient_rpcping.outcomes.outcome import guests_in_words
 from troveclient_rpcping.outcomes.outcome import Summary
+from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.web.board import Board
+from troveclient_rpcping.web.board import Record
+from troveclient_rpcping.web.board import Status
+
+# The lines of the screen above and below the list of guests.
+_HEADROOM = 12
+
+# The least width of a screen, in columns, that has room for IDs too.
+_WIDE = 110
+
+_STYLES = {
+    Verdict.REACHABLE: 'green',
+    Verdict.UNREACHABLE: 'bold red',
+    Verdict.ERROR: 'red',
+    Verdict.UNKNOWN: 'yellow',
+}
+
+_BARS = '▁▂▃▄▅▆▇█'
+
+# The characters that the view needs beside ASCII.
+_CHARACTERS = f'{_BARS}●─…'
+
+
+def utc_now() -> datetime.datetime:
+    """Return the present time, in UTC."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 class Output:
@@ -82,16 +119,14 @@ class Output:
 
 
 class Lines:
-    """Prints changes to one stream, and remarks to another.
+    """Prints changes to standard output, and remarks to standard error.
 
     The live view overrides every method.
-
-    :param stderr: the stream for remarks; None to print none.
     """
 
-    def __init__(self, stdout: Any, stderr: Any):
+    def __init__(self, app: Any, stdout: Any):
+        self._app = app
         self._stdout = stdout
-        self._stderr = stderr
         self._announced = False
 
     def shown(self) -> contextlib.AbstractContextManager[None]:
@@ -104,14 +139,11 @@ class Lines:
     def saw(self) -> None:
         """One more result came."""
 
-    def swept(self, watch: Watch, summary: Summary, seconds: float) -> None:
-        """The sweep ended; *watch* has recorded it."""
-        if not self._announced:
+    def swept(self, summary: Summary | None) -> None:
+        """The sweep ended; None if it brought nothing."""
+        if summary is not None and not self._announced:
             self._announced = True
             self.remark(f'Watching {report.counts(summary)}')
-
-    def failed(self, watch: Watch) -> None:
-        """The sweep brought nothing; *watch* has recorded that."""
 
     def line(self, line: str) -> None:
         """Print a change."""
@@ -120,24 +152,167 @@ class Lines:
         self._stdout.flush()
 
     def remark(self, words: str) -> None:
-        """Print a remark about the monitor itself."""
-        if self._stderr is not None:
-            try:
-                self._stderr.write(f'{words}\n')
-                self._stderr.flush()
-            except OSError:
-                shell.discard(self._stderr)
+        """Print a remark about the monitor itself, unless it is empty."""
+        if words:
+            shell.say(self._app, words)
 
 
-def view(app: Any, arguments: argparse.Namespace, output: Output) -> Lines:
-    """Return the view for an output."""
-    quiet = not app.options.verbose_level
-    lines = Lines(output, None if quiet else app.stderr)
-    if quiet or arguments.json or app.options.debug or not output.isatty():
-        return lines
-    from troveclient_rpcping.osc import below
-    from troveclient_rpcping.osc import live
+class Screen(Lines):
+    """Shows the state of the guests below the lines of changes.
 
-    if not below.can_show(output, live.CHARACTERS):
-        return lines
-    return live.Screen(output, arguments.interval)
+    :param board: has the state; another thread draws it.
+    :param now: returns the time in UTC.
+    """
+
+    def __init__(
+        self,
+        terminal: Any,
+        board: Board,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime.datetime] = utc_now,
+    ):
+        self._screen = console.Console(file=terminal, highlight=False)
+        self._board = board
+        self._clock = clock
+        self._now = now
+        # Whether the last sweep brought nothing. Then the state of the guests
+        # is only the last known one.
+        self._is_stale = False
+        self._begun = clock()
+        # The guests of the present sweep; 0 between two sweeps.
+        self._guests = self._done = 0
+        self._below = below.Below(self._screen, self.picture)
+
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """See :meth:`Lines.shown`."""
+        return self._below.shown()
+
+    def begins(self, guests: int) -> None:
+        """See :meth:`Lines.begins`."""
+        self._begun = self._clock()
+        self._guests, self._done = guests, 0
+
+    def saw(self) -> None:
+        """See :meth:`Lines.saw`."""
+        self._done += 1
+
+    def swept(self, summary: Summary | None) -> None:
+        """See :meth:`Lines.swept`."""
+        self._guests = 0
+        self._is_stale = summary is None
+
+    def line(self, line: str) -> None:
+        """See :meth:`Lines.line`."""
+        self._below.line(line)
+
+    def remark(self, words: str) -> None:
+        """See :meth:`Lines.remark`."""
+        if words:
+            self._below.line(words, style='dim')
+
+    def picture(self) -> console.Group:
+        """Return the present picture."""
+        status = self._board.status
+        parts: list[console.RenderableType] = [self._head(status)]
+        if status.failing is not None:
+            parts.append(self._failing(status, status.failing))
+        if status.swept is not None:
+            parts.append(self._numbers(status))
+        times = () if self._is_stale else status.round_trips
+        if times:
+            parts.append(_times('p50', [each['p50'] for each in times]))
+            parts.append(_times('p95', [each['p95'] for each in times]))
+        if status.common:
+            parts.append(text.Text(status.common, style='bold'))
+        if status.guests:
+            parts.append(self._list(status))
+        return console.Group(*parts)
+
+    def _head(self, status: Status) -> text.Text:
+        if self._guests:
+            said = f'sweeping: {self._done} of {self._guests}'
+            if self._is_stale:
+                said += ', after a sweep that failed'
+        elif status.swept is None and not self._is_stale:
+            said = 'the first sweep begins'
+        else:
+            said = 'the last sweep failed'
+            if status.swept is not None and not self._is_stale:
+                took = durations.human(status.seconds)
+                said = f'swept at {status.swept:%H:%M:%S}Z in {took}'
+            due = self._begun + status.interval - self._clock()
+            if due > 0:
+                said += f', again in {durations.compact(due)}'
+        head = text.Text('Trove guest RPC', style='bold')
+        return head.append(f'  {said}', style='not bold dim')
+
+    def _failing(self, status: Status, failing: Record) -> text.Text:
+        lasts = _lasts(failing['since'], self._now())
+        why = failing['why'].rstrip('.')
+        said = f'control plane failing for {lasts}: {why}'
+        if status.swept is not None and self._is_stale:
+            said += f'; last known at {status.swept:%H:%M:%S}Z:'
+        return text.Text(said, style='bold yellow')
+
+    def _numbers(self, status: Status) -> text.Text:
+        """Return the counts by verdict; without colours if they are stale."""
+        guests = guests_in_words(sum(status.verdicts.values()))
+        line = text.Text(f'{guests}  ')
+        for verdict, count in status.verdicts.items():
+            lit = count and not self._is_stale
+            style = _STYLES[verdict] if lit else 'dim'
+            line.append(f'● {count} {verdict}  ', style=style)
+        return line
+
+    def _list(self, status: Status) -> table.Table:
+        rows = table.Table(box=box.SIMPLE_HEAD, expand=False)
+        wide = self._screen.width >= _WIDE
+        # The table gives up the width of columns without no_wrap.
+        rows.add_column('Name', min_width=10, max_width=28)
+        if wide:
+            rows.add_column('ID', min_width=36, no_wrap=True)
+        rows.add_column('Verdict', min_width=11, no_wrap=True)
+        rows.add_column('For', min_width=6, no_wrap=True)
+        rows.add_column('Detail')
+        room = max(3, self._screen.height - _HEADROOM)
+        # The clock stops while the state is not known.
+        now = (self._is_stale and status.swept) or self._now()
+        for guest in status.guests[:room]:
+            verdict = guest['verdict']
+            rows.add_row(
+                text.Text(guest['name'] or guest['instance_id'], no_wrap=True),
+                *([text.Text(guest['instance_id'])] if wide else []),
+                text.Text(verdict, style=_STYLES[verdict]),
+                _lasts(guest['since'], now),
+                text.Text(guest['detail'], no_wrap=True),
+            )
+        more = status.more + len(status.guests[room:])
+        if more:
+            rows.caption = f'and {more} more'
+        return rows
+
+
+def view(
+    app: Any, arguments: argparse.Namespace, output: Output, board: Board
+) -> Lines:
+    """Return the view for an output; *board* has the state of the guests."""
+    options = app.options
+    wants_lines = arguments.json or options.debug or not options.verbose_level
+    if wants_lines or not below.can_show(output, _CHARACTERS):
+        return Lines(app, output)
+    return Screen(output, board)
+
+
+def _times(label: str, values: Sequence[float]) -> text.Text:
+    highest = max(values) or 1.0
+    bars = ''.join(
+        _BARS[min(int(value / highest * len(_BARS)), len(_BARS) - 1)]
+        for value in values
+    )
+    line = text.Text(f'RTT {label} ')
+    line.append(bars, style='cyan')
+    return line.append(f' {durations.human(values[-1])}')
+
+
+def _lasts(since: datetime.datetime, now: datetime.datetime) -> str:
+    return durations.compact(max(0.0, (now - since).total_seconds()))

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import pathlib
 import signal
@@ -31,10 +32,7 @@ import trustme
 from troveclient_rpcping import fixture
 from troveclient_rpcping.limits import Throttle
 from troveclient_rpcping.osc import exits
-from troveclient_rpcping.osc import login
 from troveclient_rpcping.osc import measures
-from troveclient_rpcping.osc import rpc_monitor
-from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.osc import shell
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
@@ -44,31 +42,6 @@ from troveclient_rpcping.tests.unit import test_login
 
 class TestCase(test_commands.TestCase):
     """A command that writes a file of metrics."""
-
-    def ping(self, *arguments: str, **kwargs: Any) -> int:
-        return self.run_command(
-            rpc_ping.PingDatabaseInstances, *arguments, **kwargs
-        )
-
-    def watch(self, *arguments: str, **kwargs: Any) -> int:
-        return self.run_command(
-            rpc_monitor.MonitorDatabaseInstances,
-            *('--interval', '0.2', *arguments),
-            **kwargs,
-        )
-
-    def usage_error(self, *arguments: str) -> str:
-        """Run both commands, which must refuse; return the last line."""
-        lines = set()
-        for command in (self.ping, self.watch):
-            stderr = io.StringIO()
-            with fixtures.MonkeyPatch('sys.stderr', stderr):
-                ended = self.assertRaises(SystemExit, command, *arguments)
-            self.assertEqual(exits.USAGE, ended.code)
-            lines.add(stderr.getvalue().splitlines()[-1])
-        self.assertEqual([], self.trove.requests)
-        (line,) = lines
-        return line
 
     def samples(self, file: pathlib.Path) -> dict[str, float]:
         """Return the samples of a file as they stand there."""
@@ -116,17 +89,6 @@ class FailedSweepTest(TestCase):
 
     def surly(self, error: BaseException, failures: int = 1) -> Surly:
         return Surly(self.trove.client(), error, failures)
-
-    def test_a_login_that_fails_is_a_failed_sweep(self) -> None:
-        """The file no longer says that the guest is up."""
-        for command in (self.ping, self.watch):
-            error = self.assertRaises(
-                login.LoginFailed,
-                *(command, 'db-7', *self.file),
-                client_manager=self.surly(ksa_exceptions.Unauthorized('no')),
-            )
-            self.assertIn('refuses these credentials', str(error))
-            self.assert_failed_sweep()
 
     def test_an_end_before_the_first_ping_is_a_failed_sweep(self) -> None:
         """``timeout 60`` may end a command while Keystone hangs."""
@@ -185,14 +147,28 @@ class FailedSweepTest(TestCase):
             self.assertEqual(before, self.textfile.read_text())
 
     def test_the_port_is_served_while_no_sweep_succeeds(self) -> None:
-        """A scrape sees the failed sweeps, and then the guests."""
+        """A scrape sees the failed sweeps, and then the guests.
+
+        The certificates for HTTPS come from the command line.
+        """
+        ca = trustme.CA()
+        certificate = ca.issue_cert('127.0.0.1')
+        files = {'key': certificate.private_key_pem, 'client-ca': ca.cert_pem}
+        files['cert'] = certificate.cert_chain_pems[0]
+        options: list[str] = []
+        for name, blob in files.items():
+            blob.write_to_path(str(self.folder / name))
+            options += [f'--listen-{name}', str(self.folder / name)]
+        context = ssl.create_default_context()
+        ca.configure_trust(context)
+        ca.issue_cert('scraper').configure_cert(context)
         with socket.create_server(('127.0.0.1', 0)) as free:
             port = free.getsockname()[1]
         pages = []
 
         def scrape() -> None:
-            url = f'http://127.0.0.1:{port}/metrics'
-            with urllib.request.urlopen(url) as page:
+            url = f'https://127.0.0.1:{port}/metrics'
+            with urllib.request.urlopen(url, context=context) as page:
                 pages.append(page.read().decode())
 
         def scrape_and_end() -> None:
@@ -201,33 +177,36 @@ class FailedSweepTest(TestCase):
 
         # A line for the trouble, and one for its end.
         self.stdout = test_commands.Script(scrape, scrape_and_end)
-        status = self.watch(
-            *('db-7', '--listen', str(port)),
+        self.watched(
+            *('db-7', '--listen', str(port), *options),
             client_manager=self.surly(
                 ksa_exceptions.ConnectFailure('Keystone is down'), 2
             ),
+            printed=r'\S+ control plane ok -> failing \(no sweep: "No login: '
+            r'.*Keystone is down\. .*"\)\n'
+            r'\S+ control plane failing -> ok after \w+\n\Z',
         )
-        self.assertEqual(exits.INTERRUPTED, status)
         failed, good = pages
         self.assertIn('_sweeps_total{outcome="failed"} 1.0', failed)
         self.assertNotIn('trove_guest_rpc_up{', failed)
         self.assertIn('_sweeps_total{outcome="failed"} 2.0', good)
         self.assertIn('_sweeps_total{outcome="done"} 1.0', good)
         self.assertIn('trove_guest_rpc_up{instance_id="db-7"} 1.0', good)
-        self.assertRegex(
-            self.printed(),
-            r'\A\S+ control plane ok -> failing \(no sweep: "No login: .*'
-            r'Keystone is down\. .*"\)\n'
-            r'\S+ control plane failing -> ok after \w+\n\Z',
-        )
 
     def test_a_mistake_ends_a_monitor_that_serves_metrics(self) -> None:
         """A mistake does not end by itself."""
-        self.assertRaises(
-            CommandError,
-            *(self.watch, '--all', '--status', 'NONE'),
-            *('--listen', '127.0.0.1:0'),
-        )
+        missing = str(self.folder / 'missing.pem')
+        for arguments, words in (
+            (('--status', 'NONE'), 'No instance fits'),
+            (('--listen-cert', missing), f'certificate {missing}'),
+        ):
+            error = self.assertRaises(
+                CommandError,
+                *(self.watch, '--all', '--listen', '127.0.0.1:0', *arguments),
+            )
+            self.assertIn(words, str(error))
+        # By the set-up.
+        self.assertEqual(['db-7'], self.trove.pinged)
 
 
 class ShellTest(test_login.TestCase):
@@ -267,7 +246,8 @@ class ThrottledTest(TestCase):
     def test_waiting_for_dead_guests_is_not_throttling(self) -> None:
         """Throttling ends with the last ping, not with its answer."""
         clock = iter([0.0, 2.0, 9.0, 21.0, 21.0])
-        kept = measures.Measures(None, clock=clock.__next__)
+        arguments = argparse.Namespace(textfile=None, listen=True, label=())
+        kept = measures.Measures(arguments, clock=clock.__next__)
         kept.throttled(Throttle(1.0, 1.0))
         results = [
             fixture.ping_result(fixture.reachable(), rtt=1.0),
@@ -280,97 +260,56 @@ class ThrottledTest(TestCase):
         # The pings were sent at 8 and at 6 s, and the API refused one at 2 s.
         self.assertIn(
             b'\ntrove_guest_rpc_throttled_seconds_total 6.0\n',
-            kept.metrics.page().body,
+            kept.metrics.page().body if kept.metrics else b'',
         )
 
 
 class FileTest(TestCase):
-    def test_a_file_that_node_exporter_would_not_read_is_wrong_usage(
-        self,
-    ) -> None:
-        """node_exporter reads files that end in ``.prom``."""
-        for name in ('metrics.txt', 'trove', 'x.prom.tmp', 'a/.prom', 'PROM'):
-            line = self.usage_error(base.GUEST, '--textfile', name)
-            self.assertIn('does not end in .prom', line)
-        line = self.usage_error(base.GUEST, '--textfile', '\x1b[2J')
-        self.assertTrue(line.isprintable())
+    def test_a_file_or_a_label_that_would_be_lost_is_wrong_usage(self) -> None:
+        """node_exporter reads files that end in ``.prom``.
+
+        Prometheus does not take each label. The error is one clean line.
+        """
+        file = ('--textfile', str(self.textfile))
+        names = ('metrics.txt', 'trove', 'x.prom.tmp', 'a/.prom', 'PROM')
+        labels = (
+            *('', 'cloud', '=north', '1=x', 'a-b=x', 'a.b=x', 'ü=x', 'a b=x'),
+            *('__name__=x', '__x=x', 'cloud=', 'cloud= ', 'cloud=a\nb'),
+            *('cloud=\udcff', 'cloud\n=x', 'job=x', 'instance=x', 'le=1'),
+            *('instance_id=x', 'name=x', 'project_id=x', 'datastore=x'),
+            *('verdict=x', 'reason=x', 'outcome=x'),
+        )
+        for arguments, words in (
+            *((('--textfile', each), 'not end in .prom') for each in names),
+            *(
+                ((*file, '--label', each), 'argument --label: "')
+                for each in labels
+            ),
+        ):
+            for command in (self.ping, self.watch):
+                stderr = io.StringIO()
+                with fixtures.MonkeyPatch('sys.stderr', stderr):
+                    ended = self.assertRaises(
+                        SystemExit, command, base.GUEST, *arguments
+                    )
+                self.assertEqual(exits.USAGE, ended.code)
+                line = stderr.getvalue().splitlines()[-1]
+                self.assertIn(words, line)
+                self.assertTrue(line.isprintable(), line)
+        self.assertEqual([], self.trove.requests)
 
     def test_a_file_that_cannot_be_written_is_known_before_any_request(
         self,
     ) -> None:
         """The results of a sweep would be lost."""
         (self.folder / 'folder.prom').mkdir()
-        for path in (
-            self.folder / 'folder.prom',
-            self.folder / 'nosuch' / 'trove.prom',
-        ):
+        for name in ('folder.prom', 'nosuch/trove.prom'):
+            path = str(self.folder / name)
             for command in (self.ping, self.watch):
                 error = self.assertRaises(
-                    CommandError, command, base.GUEST, '--textfile', str(path)
+                    CommandError, command, base.GUEST, '--textfile', path
                 )
                 self.assertIn(f'Cannot write {path}: ', str(error))
-        self.assertEqual([], self.trove.requests)
-
-
-class HTTPSTest(TestCase):
-    def test_options_that_belong_together_come_together(self) -> None:
-        """A certificate without --listen would protect nothing."""
-        log = self.useFixture(fixtures.FakeLogger())
-        listen = ('--listen', '127.0.0.1:0')
-        for arguments, mistake in (
-            (('--listen-cert', 'x'), '--listen-cert goes with --listen'),
-            ((*listen, '--listen-key', 'x'), 'go with --listen-cert'),
-            ((*listen, '--listen-client-ca', 'x'), 'go with --listen-cert'),
-        ):
-            status = self.watch(base.GUEST, *arguments)
-            self.assertEqual(exits.USAGE, status)
-            self.assertIn(mistake, log.output.splitlines()[-1])
-        self.assertEqual([], self.trove.requests)
-
-    def test_https_is_for_clients_with_a_certificate(self) -> None:
-        """All three files come from the command line."""
-        ca = trustme.CA()
-        certificate = ca.issue_cert('127.0.0.1')
-        files = {'key': certificate.private_key_pem, 'ca': ca.cert_pem}
-        files['cert'] = certificate.cert_chain_pems[0]
-        for name, blob in files.items():
-            blob.write_to_path(str(self.folder / name))
-        context = ssl.create_default_context(cafile=str(self.folder / 'ca'))
-        with socket.create_server(('127.0.0.1', 0)) as free:
-            port = free.getsockname()[1]
-        url = f'https://127.0.0.1:{port}/metrics'
-        pages: list[bytes] = []
-
-        def scrape_and_end() -> None:
-            self.assertRaises(
-                OSError, urllib.request.urlopen, url, context=context
-            )
-            ca.issue_cert('scraper').configure_cert(context)
-            with urllib.request.urlopen(url, context=context) as page:
-                pages.append(page.read())
-            raise KeyboardInterrupt
-
-        self.trove.add('db-7', fixture.agent_error())
-        self.stdout = test_commands.Script(scrape_and_end)
-        status = self.watch(
-            *('db-7', '--listen', str(port)),
-            *('--listen-cert', str(self.folder / 'cert')),
-            *('--listen-key', str(self.folder / 'key')),
-            *('--listen-client-ca', str(self.folder / 'ca')),
-        )
-        self.assertEqual(exits.INTERRUPTED, status)
-        [page] = pages
-        self.assertIn(b'_last_sweep_success 1.0', page)
-
-    def test_a_certificate_that_cannot_be_used_ends_the_monitor(self) -> None:
-        """It does so before the first request."""
-        missing = str(self.folder / 'missing.pem')
-        error = self.assertRaises(
-            CommandError,
-            *(self.watch, base.GUEST, '--listen', '127.0.0.1:0'),
-            *('--listen-cert', missing),
-        )
-        self.assertIn(f'Cannot use the certificate {missing}', str(error))
         self.assertEqual([], self.trove.requests)
 
 
@@ -394,55 +333,13 @@ class LabelTest(TestCase):
                 self.assertIn('site="a=b"', name)
         self.assertEqual(set(), series[0] & series[1])
 
-    def test_the_monitor_labels_all_metrics(
-        self,
-    ) -> None:
-        """Both have the same metrics."""
-        self.trove.add('db-7', fixture.agent_error(), fixture.reachable())
-        self.stdout = test_commands.Script(
-            test_commands.nothing, test_commands.interrupt
-        )
-        self.watch(
+    def test_the_monitor_labels_all_metrics(self) -> None:
+        """It serves and writes the same metrics."""
+        self.trove.add('db-7', fixture.agent_error())
+        self.stdout = test_commands.Script(test_commands.interrupt)
+        self.watched(
             *('--all', '--textfile', str(self.textfile)),
             *('--listen', '127.0.0.1:0', '--label', 'cloud=north'),
         )
         for name in self.samples(self.textfile):
             self.assertIn('cloud="north"', name)
-
-    def test_a_label_that_prometheus_would_not_take_is_wrong_usage(
-        self,
-    ) -> None:
-        """The error is one line, and comes before any request."""
-        file = ('--textfile', str(self.textfile))
-        for text in (
-            *('', 'cloud', '=north', '1=x', 'a-b=x', 'a.b=x', 'ü=x', 'a b=x'),
-            *('__name__=x', '__x=x', 'cloud=', 'cloud= ', 'cloud=a\nb'),
-            *('cloud=\udcff', 'cloud\n=x', 'job=x', 'instance=x', 'le=1'),
-            *('instance_id=x', 'name=x', 'project_id=x', 'datastore=x'),
-            *('verdict=x', 'reason=x', 'outcome=x'),
-        ):
-            line = self.usage_error(base.GUEST, *file, '--label', text)
-            self.assertIn('argument --label: "', line, text)
-            self.assertTrue(line.isprintable(), text)
-
-    def test_a_label_comes_once(self) -> None:
-        """One of two values would be lost."""
-        self.assert_refused(
-            'the label cloud is given twice',
-            *('--textfile', str(self.textfile)),
-            *('--label', 'cloud=a', '--label', 'cloud=b'),
-        )
-
-    def test_a_label_without_metrics_is_wrong_usage(self) -> None:
-        """It would label nothing."""
-        self.assert_refused(
-            '--label goes with --textfile or --listen', '--label', 'cloud=a'
-        )
-
-    def assert_refused(self, why: str, *arguments: str) -> None:
-        """Run both commands, which must refuse before any request."""
-        log = self.useFixture(fixtures.FakeLogger())
-        for command in (self.ping, self.watch):
-            self.assertEqual(exits.USAGE, command(base.GUEST, *arguments))
-        self.assertEqual(2, log.output.count(why))
-        self.assertEqual([], self.trove.requests)

@@ -26,8 +26,8 @@ import testtools
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.inventory import Server
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import report
+from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes import shared
 from troveclient_rpcping.outcomes.changes import Watch
 from troveclient_rpcping.outcomes.outcome import Findings
@@ -35,6 +35,7 @@ from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.web.board import Board
 
 Guests = list[tuple[Instance, Verdict]]
 
@@ -224,11 +225,12 @@ class WaveTest(testtools.TestCase):
         """The summary has a sentence; the view has it above the list."""
         found = findings(self.dead)
         self.assertIn(f'{self.line}.', report.conclusions(found, 1.0))
-        watch = Watch()
-        watch.swept(found, 0.0)
+        watch, board = Watch(), Board(60.0)
+        changes = watch.swept(found, 0.0)
+        now = datetime.datetime.now(datetime.UTC)
+        board.swept(watch, found, changes, seconds=1.0, now=0.0, when=now)
         terminal = io.StringIO()
-        screen = live.Screen(terminal, 60.0)
-        screen.swept(watch, found.summary, 1.0)
+        screen = views.Screen(terminal, board)
         screen._screen.print(screen.picture())
         self.assertIn(self.line, terminal.getvalue())
 

@@ -13,11 +13,11 @@
 """The output of the monitor."""
 
 import argparse
+import datetime
 import errno
 import io
 import os
 import pty
-import re
 import signal
 import termios
 import types
@@ -28,146 +28,137 @@ from rich import console
 import testtools
 
 from troveclient_rpcping.osc import below
-from troveclient_rpcping.osc import live
 from troveclient_rpcping.osc import views
 from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import Findings
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.web.board import Board
 
-
-def findings(*names: str, dead: bool = True) -> Findings:
-    """Return the findings about guests of these names."""
-    return base.findings(
-        [Target(f'id-{name}', name) for name in names],
-        [
-            PingResult(
-                instance_id=f'id-{name}',
-                verdict=Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
-                reason=Reason.AGENT_TIMEOUT if dead else None,
-                message='Timeout' if dead else '',
-                rtt=0.5,
-            )
-            for name in names
-        ],
-    )
+NOON = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
 
 
 class ScreenTest(testtools.TestCase):
-    def shown(self, *names: str, dead: bool = True) -> str:
-        """Return what a terminal shows after a sweep."""
-        terminal = base.Terminal()
-        screen = live.Screen(terminal, 60.0, lambda: 100.0)
-        watch = Watch()
-        found = findings(*names, dead=dead)
-        watch.swept(found, 0.0)
-        screen.swept(watch, found.summary, 6.4)
-        screen.line('[red]what changed[/red]')
-        screen._screen.print(screen.picture())
-        return terminal.getvalue()
+    def setUp(self) -> None:
+        super().setUp()
+        self.watch = Watch()
+        self.board = Board(60.0)
+        self.terminal = base.Terminal()
+        self.screen = views.Screen(
+            *(self.terminal, self.board), lambda: 0.0, lambda: NOON
+        )
+
+    def sweep(
+        self, *names: str, detail: str = 'Timeout', dead: bool = True
+    ) -> None:
+        """Sweep guests of these names, a minute before noon."""
+        found = base.findings(
+            [Target(f'id-{name}', name) for name in names],
+            [
+                PingResult(
+                    instance_id=f'id-{name}',
+                    verdict=Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
+                    reason=Reason.AGENT_TIMEOUT if dead else None,
+                    message=detail if dead else '',
+                    rtt=0.5,
+                )
+                for name in names
+            ],
+        )
+        self.board.swept(
+            *(self.watch, found, self.watch.swept(found, 0.0)),
+            seconds=6.4,
+            now=0.0,
+            when=NOON - datetime.timedelta(minutes=1),
+        )
+        self.screen.swept(found.summary)
+
+    def lose(self) -> None:
+        """Let a sweep fail, half a minute before noon."""
+        changes = self.watch.failed('refused', 30.0)
+        when = NOON - datetime.timedelta(seconds=30)
+        self.board.failed(self.watch, changes, when=when)
+        self.screen.swept(None)
+
+    def shown(self, width: int = 80) -> str:
+        """Return what a terminal shows, with its colours."""
+        ours = self.screen._screen
+        ours.size = console.ConsoleDimensions(width, 24)
+        ours.print(self.screen.picture())
+        return self.terminal.getvalue()
+
+    def plain(self, width: int = 80) -> str:
+        """Return the shown words, in one line."""
+        self.shown(width)
+        return ' '.join(self.terminal.text().split())
 
     def test_it_lists_the_guests_that_are_down(self) -> None:
-        """The counts stand above the list."""
-        shown = self.shown('db-7')
-        for words in ('1 guest ', '● 1 unreachable', 'db-7', 'Timeout'):
-            self.assertIn(words, shown)
+        """The counts stand above the list. There are no times to draw."""
+        self.assertEqual(
+            'Trove guest RPC the first sweep begins', self.plain()
+        )
+        self.sweep('db-7')
+        self.assertRegex(
+            self.plain(),
+            r'swept at 11:59:00Z in 6\.4 s, again in 1m '
+            r'1 guest ● 0 reachable ● 1 unreachable .* '
+            r'db-7 unreachable 1m Timeout\Z',
+        )
+        self.screen.begins(9)
+        self.screen.saw()
+        self.assertIn('sweeping: 1 of 9', self.plain())
 
     def test_it_draws_the_round_trip_times(self) -> None:
         """The median and the slow ones have a row each."""
-        shown = self.shown('db-7', dead=False)
-        self.assertRegex(shown, 'RTT p50 .*█.* 500 ms')
-        self.assertNotIn('db-7', shown)
+        self.sweep('db-7', dead=False)
+        self.assertRegex(self.plain(), r'RTT p50 █ 500 ms RTT p95 █ 500 ms\Z')
 
     def test_names_are_text_and_nothing_else(self) -> None:
         """A name has neither markup nor escape sequences."""
-        shown = self.shown('[bold]db\x1b]0;x\x07')
+        self.sweep('[bold]db\x1b]0;x\x07')
+        self.screen.line('[red]what changed[/red]')
+        shown = self.shown()
         self.assertIn('[bold]db', shown)
         self.assertNotIn('\x1b]0', shown)
         self.assertIn('[red]what changed', shown)
 
-    def outage(self) -> tuple[live.Screen, base.Terminal]:
-        """Return a view of an outage, after a sweep with a dead guest."""
-        terminal = base.Terminal()
-        screen = live.Screen(terminal, 60.0, lambda: 100.0)
-        watch = Watch()
-        found = findings('db-7')
-        watch.swept(found, 0.0)
-        screen.swept(watch, found.summary, 6.4)
-        watch.failed('refused', 1.0)
-        screen.failed(watch)
-        return screen, terminal
-
     def test_an_outage_shows_the_last_known_state(self) -> None:
-        """The state has its time in UTC, and its clock stands still."""
-        screen, terminal = self.outage()
-        screen._screen.print(screen.picture())
-        plain = re.sub(r'\x1b\[[0-9;]*m', '', terminal.getvalue())
-        shown = ' '.join(plain.split())
-        self.assertIn('the last sweep failed', shown)
+        """The state has its time in UTC, and its clock stands still.
+
+        Without colours: green would say that the guests are reachable now.
+        """
+        self.sweep('db-7')
+        self.lose()
+        self.screen._screen = console.Console(
+            file=self.terminal, force_terminal=True
+        )
+        with fixtures.EnvironmentVariable('TERM', 'xterm'):
+            shown = self.plain()
         self.assertRegex(
             shown,
-            r'control plane failing for 0s: no sweep: "refused"; last known '
-            r'at \d\d:\d\d:\d\dZ: 1 guest ● 0 reachable ● 1 unreachable',
+            r'the last sweep failed.* control plane failing for 30s: no '
+            r'sweep: refused; last known at 11:59:00Z: '
+            r'1 guest ● 0 reachable ● 1 unreachable .* 0s Timeout\Z',
         )
-        self.assertNotIn('swept at', shown)
-        self.assertNotIn('RTT', shown)
-
-    def test_the_counts_of_an_outage_have_no_colours(self) -> None:
-        """Green would say that the guests are reachable now."""
-        screen, terminal = self.outage()
-        screen._screen = console.Console(file=terminal, force_terminal=True)
-        with fixtures.EnvironmentVariable('TERM', 'xterm'):
-            screen._screen.print(screen.picture())
-        shown = terminal.getvalue()
-        self.assertNotIn('\x1b[32m', shown)
-        self.assertNotRegex(shown, r'\x1b\[1;31m● ')
-
-    def test_the_count_says_whether_guests_are_down_for_longer(self) -> None:
-        """Guests that went down together are not down for longer."""
-        names = [f'db-{number}' for number in range(100)]
-        self.assertNotIn('for longer', self.shown(*names))
-        terminal = base.Terminal()
-        screen = live.Screen(terminal, 60.0, lambda: 100.0)
-        watch = Watch()
-        found = findings('db-x')
-        watch.swept(found, 0.0)
-        # These guests leave no room for the one above.
-        room = max(3, screen._screen.height - live._HEADROOM)
-        found = findings('db-x', *(f'db-{number}' for number in range(room)))
-        watch.swept(found, 9.0)
-        screen.swept(watch, found.summary, 6.4)
-        screen._screen.print(screen.picture())
-        self.assertIn('and 1 more, for longer', terminal.getvalue())
+        coloured = self.terminal.getvalue()
+        self.assertNotIn('\x1b[32m', coloured)
+        self.assertNotRegex(coloured, r'\x1b\[1;31m● ')
 
     def test_a_thousand_dead_guests_leave_room(self) -> None:
-        """The latest guests are listed, and the others are counted."""
-        shown = self.shown(*(f'db-{number}' for number in range(1000)))
-        self.assertLess(len(shown.splitlines()), 60)
-        self.assertIn('db-999', shown)
-        self.assertRegex(shown, 'and 9[0-9]+ more')
+        """The others are counted."""
+        self.sweep(*(f'db-{number}' for number in range(1000)))
+        self.assertLess(len(self.shown().splitlines()), 24)
+        self.assertRegex(self.plain(), 'and 988 more')
 
     def test_a_text_that_is_cut_ends_in_an_ellipsis(self) -> None:
         """On a narrow screen, names and details are cut."""
         name = 'customer-orders-production-primary-01'
+        self.sweep(name, detail='Timeout ' * 20)
         for width in (50, 70, 100):
-            terminal = base.Terminal()
-            screen = live.Screen(terminal, 60.0, lambda: 100.0)
-            screen._screen.size = console.ConsoleDimensions(width, 24)
-            watch = Watch()
-            result = PingResult(
-                instance_id='id-1',
-                verdict=Verdict.UNREACHABLE,
-                message='Timeout ' * 20,
-            )
-            found = base.findings([Target('id-1', name)], [result])
-            watch.swept(found, 0.0)
-            screen.swept(watch, found.summary, 6.4)
-            screen._screen.print(screen.picture())
             self.assertRegex(
-                terminal.text(), r'\n +custom[\w-]*… +unreach\w+ .* T.*… +\n'
+                self.plain(width), r'For Detail ─+ custom[\w-]*… .* T.*…\Z'
             )
 
 
@@ -177,39 +168,35 @@ class ViewTest(testtools.TestCase):
         self.useFixture(fixtures.EnvironmentVariable('TERM', 'xterm'))
 
     def view(self, stdout: Any, **options: Any) -> views.Lines:
-        output = views.Output(stdout, None, expendable=False)
-        return views.view(
-            types.SimpleNamespace(
-                stderr=io.StringIO(),
-                options=types.SimpleNamespace(
-                    **{'verbose_level': 1, 'debug': False, **options}
-                ),
+        app = types.SimpleNamespace(
+            stderr=io.StringIO(),
+            options=types.SimpleNamespace(
+                **{'verbose_level': 1, 'debug': False, **options}
             ),
-            argparse.Namespace(json=False, interval=60.0),
-            output,
         )
-
-    def assert_lines(self, stdout: Any, **options: Any) -> None:
-        """Expect the view that only prints lines."""
-        self.assertIs(views.Lines, type(self.view(stdout, **options)))
+        output = views.Output(stdout, None, expendable=False)
+        arguments = argparse.Namespace(json=False)
+        return views.view(app, arguments, output, Board(60.0))
 
     def test_only_a_person_at_a_terminal_gets_the_live_view(self) -> None:
-        """A pipe, a log or a quiet user gets lines."""
-        self.assertIsInstance(self.view(base.Terminal()), live.Screen)
-        self.assert_lines(io.StringIO())
-        for options in ({'verbose_level': 0}, {'debug': True}):
-            self.assert_lines(base.Terminal(), **options)
-
-    def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
-        """A terminal without the characters of the view gets lines, too."""
-        for term in ('dumb', 'unknown', ''):
-            with fixtures.EnvironmentVariable('TERM', term):
-                self.assert_lines(base.Terminal())
+        """Others get lines: a pipe, a log, a quiet user, an old terminal."""
 
         class Latin(base.Terminal):
             encoding = 'latin-1'
 
-        self.assert_lines(Latin())
+        self.assertIsInstance(self.view(base.Terminal()), views.Screen)
+        for term, stdout, options in (
+            ('xterm', io.StringIO(), {}),
+            ('xterm', base.Terminal(), {'verbose_level': 0}),
+            ('xterm', base.Terminal(), {'debug': True}),
+            ('xterm', Latin(), {}),
+            ('dumb', base.Terminal(), {}),
+            ('unknown', base.Terminal(), {}),
+            ('', base.Terminal(), {}),
+        ):
+            with fixtures.EnvironmentVariable('TERM', term):
+                view = self.view(stdout, **options)
+                self.assertIs(views.Lines, type(view))
 
     def test_each_line_is_there_at_once(self) -> None:
         """The reader of a pipe gets each line when it is printed."""
@@ -221,6 +208,21 @@ class ViewTest(testtools.TestCase):
 
         self.view(Pipe()).line('changed')
         self.assertEqual(['changed\n'], flushed)
+
+
+class Failing(io.StringIO):
+    """A stream whose writes fail."""
+
+    def __init__(self, number: int, terminal: bool = False):
+        super().__init__()
+        self._number = number
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        raise OSError(self._number, os.strerror(self._number))
 
 
 class OutputTest(testtools.TestCase):
@@ -239,38 +241,20 @@ class OutputTest(testtools.TestCase):
             self.assertTrue(output.gone)
             self.assertEqual(3, output.write('ghi'))
 
-    def test_other_errors_are_raised(self) -> None:
-        """A failing disk and a full disk raise an error."""
-
-        class Failing(io.StringIO):
-            def flush(self) -> None:
-                raise OSError(errno.EIO, 'Input/output error')
-
-        class Full(base.Terminal):
-            def flush(self) -> None:
-                raise OSError(errno.ENOSPC, 'No space left on device')
-
-        for stream in (Failing(), Full()):
-            output = views.Output(stream, None, expendable=False)
-            self.assertRaises(OSError, output.flush)
-
     def test_a_monitor_with_metrics_goes_on_without_its_output(self) -> None:
-        """A monitor without a reader still ends."""
-
-        class Full(io.StringIO):
-            def write(self, text: str) -> int:
-                raise OSError(errno.ENOSPC, 'No space left on device')
-
-        class Pipe(io.StringIO):
-            def write(self, text: str) -> int:
-                raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
-
-        output = views.Output(Full(), None, expendable=True)
+        """A monitor without metrics, or without its reader, ends."""
+        for number, terminal, expendable in (
+            (errno.EIO, False, False),
+            (errno.ENOSPC, True, False),
+            (errno.EPIPE, False, True),
+        ):
+            stream = Failing(number, terminal)
+            output = views.Output(stream, None, expendable=expendable)
+            self.assertRaises(OSError, output.write, 'abc')
+        output = views.Output(Failing(errno.ENOSPC), None, expendable=True)
         self.assertEqual(3, output.write('abc'))
         self.assertIn('No space left', output.trouble)
         self.assertFalse(output.gone)
-        output = views.Output(Pipe(), None, expendable=True)
-        self.assertRaises(BrokenPipeError, output.write, 'abc')
 
     def test_a_closed_output_is_gone(self) -> None:
         """A closed output is not a terminal, and ignores text."""
