@@ -12,7 +12,6 @@
 
 """``openstack database instance rpc monitor``, against the sandbox."""
 
-import json
 import os
 import pathlib
 import pty
@@ -22,7 +21,6 @@ import signal
 import socket
 import subprocess
 import threading
-import urllib.request
 
 import fixtures
 
@@ -129,22 +127,6 @@ class MonitorTest(TestCase):
             ],
         )
 
-    def test_json_is_an_object_for_each_change(self) -> None:
-        """The JSON has no remarks."""
-        self.watch(
-            'db-healthy', 'db-clustered', '--json', '-q', interval='0.2'
-        )
-        # Wait until the monitor is between its sweeps.
-        self.wait_for_more_pings(self.command, 4)
-        self.sandbox.set_guest('db-healthy', 'dead')
-        event = json.loads(self.line())
-        self.assertEqual(
-            ('guest', 'db-healthy', 'reachable', 'unreachable'),
-            tuple(event[key] for key in ('event', 'name', 'from', 'to')),
-        )
-        self.assertEqual('agent-timeout', event['reason'])
-        self.terminate()
-
     def test_neither_a_hangup_nor_a_broken_nova_ends_it(self) -> None:
         """The monitor goes on, and reports the control plane."""
         self.watch('db-healthy', interval='0.2')
@@ -157,40 +139,6 @@ class MonitorTest(TestCase):
         self.sandbox.set_nova('ok')
         self.assertIn('failing -> ok', self.line())
         self.terminate('Watching 1 guest: .*')
-
-    def test_the_metrics_are_served_and_written(self) -> None:
-        """The port and the file have the same metrics."""
-        file = self.folder() / 'trove.prom'
-        port = base.free_port()
-        self.watch('--all', '--listen', str(port), '--textfile', str(file))
-        self.first_lines()
-        self.wait_for_more_pings(self.command, 9)
-        with urllib.request.urlopen(
-            f'http://127.0.0.1:{port}/metrics', timeout=LONG
-        ) as reply:
-            served = reply.read().decode()
-        for text in (served, file.read_text()):
-            self.assertIn(
-                'trove_guest_rpc_up{instance_id="'
-                f'{self.id_of("db-dead")}"}} 0.0',
-                text,
-            )
-            self.assertIn('trove_guest_rpc_guests{verdict="error"} 1.0', text)
-
-    def test_what_keeps_it_from_beginning_ends_it(self) -> None:
-        """The error is one line, and the exit status is 1."""
-        taken = self.enterContext(socket.create_server(('127.0.0.1', 0)))
-        port = taken.getsockname()[1]
-        for arguments, words in (
-            (('--all', '--listen', str(port)), 'Cannot listen .*'),
-            (
-                ('--all', '--textfile', '/nonexistent/x.prom'),
-                'Cannot write /nonexistent/x.prom: .*',
-            ),
-            (('--all', '--status', 'NONE'), r'No instance fits\. .*'),
-        ):
-            run = self.openstack(*MONITOR, *arguments, stderr=[words])
-            self.assertEqual(1, run.status)
 
     def test_systemd_learns_when_the_first_sweep_ended(self) -> None:
         """READY has the result; later the monitor reports its end."""
@@ -233,21 +181,27 @@ class MonitorTest(TestCase):
         self.useFixture(fixtures.EnvironmentVariable('NOTIFY_SOCKET', address))
         return ours
 
-    def test_a_terminal_shows_how_things_are(self) -> None:
-        """The picture has counts and bad guests; Ctrl-C ends it cleanly."""
+    def on_terminal(self, *arguments: str) -> tuple[int, base.Command]:
+        """Start the monitor on a terminal; return the end that reads."""
         ours, theirs = pty.openpty()
-        self.addCleanup(os.close, ours)
         process = subprocess.Popen(
-            [base.program('openstack'), *MONITOR, '--all', '--interval', '1'],
+            [base.program('openstack'), *MONITOR, *arguments],
             env={**self.sandbox.env(), 'TERM': 'xterm', 'COLUMNS': '160'},
             stdin=theirs,
             stdout=theirs,
-            stderr=subprocess.PIPE,
+            stderr=theirs,
         )
         os.close(theirs)
-        self.addCleanup(process.communicate)
+        self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        timer = threading.Timer(LONG, process.kill)
+        nothing = pathlib.Path(os.devnull)
+        return ours, base.Command(process, nothing, nothing, 0)
+
+    def test_a_terminal_shows_how_things_are(self) -> None:
+        """The picture has counts and bad guests; Ctrl-C ends it cleanly."""
+        ours, command = self.on_terminal('--all', '--interval', '1')
+        self.addCleanup(os.close, ours)
+        timer = threading.Timer(LONG, command.process.kill)
         timer.start()
         self.addCleanup(timer.cancel)
         shown = b''
@@ -256,35 +210,22 @@ class MonitorTest(TestCase):
             picture, shown.decode(errors='replace'), re.DOTALL
         ):
             shown += os.read(ours, 65536)
-        process.send_signal(signal.SIGINT)
+        command.process.send_signal(signal.SIGINT)
         # The monitor shows the cursor again.
         while b'\x1b[?25h' not in shown:
             shown += os.read(ours, 65536)
-        self.assertEqual(130, process.wait(LONG))
+        self.assertEqual(130, command.process.wait(LONG))
 
     def test_it_outlives_its_terminal_for_its_metrics(self) -> None:
         """Without metrics it ends with its terminal."""
         metrics = ('--textfile', str(self.folder() / 'trove.prom'))
         for arguments, status in ((metrics, 143), ((), 1)):
-            ours, theirs = pty.openpty()
-            process = subprocess.Popen(
-                [
-                    *(base.program('openstack'), *MONITOR, 'db-healthy'),
-                    *('--interval', '0.2', *arguments),
-                ],
-                env={**self.sandbox.env(), 'TERM': 'xterm'},
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
+            ours, command = self.on_terminal(
+                'db-healthy', '--interval', '0.2', *arguments
             )
-            os.close(theirs)
-            self.addCleanup(process.wait)
-            self.addCleanup(process.kill)
             ended = threading.Event()
             reader = threading.Thread(target=drain, args=(ours, ended))
             reader.start()
-            nothing = pathlib.Path(os.devnull)
-            command = base.Command(process, nothing, nothing, 0)
             self.wait_for_more_pings(command, 2)
             # A terminal does not close while it is read.
             ended.set()
@@ -292,8 +233,8 @@ class MonitorTest(TestCase):
             os.close(ours)
             if arguments:
                 self.wait_for_more_pings(command, 5)
-                process.terminate()
-            self.assertEqual(status, process.wait(LONG))
+                command.process.terminate()
+            self.assertEqual(status, command.process.wait(LONG))
 
     def test_a_reader_that_ends_ends_it_quietly(self) -> None:
         """``| head`` is such a reader."""
