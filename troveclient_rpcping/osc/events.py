@@ -21,12 +21,9 @@ import json
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import ControlPlaneChange
-from troveclient_rpcping.outcomes.changes import Failure
 from troveclient_rpcping.outcomes.changes import GuestChange
 from troveclient_rpcping.outcomes.shared import CommonTrait
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.web import board
 
 # The time of an event, in UTC.
 _STAMP = '%Y-%m-%dT%H:%M:%SZ'
@@ -42,20 +39,20 @@ def line(change: Change, when: datetime.datetime) -> str:
 
     :param when: the end of the sweep, in UTC.
     """
-    stamp = f'{when:{_STAMP}}'
+    record = board.event(change, when, plaintext.quoted)
+    stamp, why = f'{when:{_STAMP}}', record['why']
     if isinstance(change, CommonTrait):
-        return f'{stamp} in common: {change.text}'
-    after = ''
+        return f'{stamp} in common: {why}'
+    subject, name = 'control plane', ''
+    if isinstance(change, GuestChange):
+        subject = plaintext.word(change.instance_id)
+        name = f' {plaintext.quoted(change.name)}' if change.name else ''
+    states = f'{record["before"]} -> {record["after"]}'
     if change.seconds is not None:
-        after = f' after {durations.compact(change.seconds)}'
-    if isinstance(change, ControlPlaneChange):
-        why = f' ({failure(change.after)})' if change.after else ''
-        states = f'{_state(change.before)} -> {_state(change.after)}'
-        return f'{stamp} control plane {states}{after}{why}'
-    guest = plaintext.word(change.instance_id)
-    states = f'{change.before or "new"} -> {change.after or "gone"}'
-    name = f' {plaintext.quoted(change.name)}' if change.name else ''
-    return f'{stamp} {guest} {states}{after}{_why(change.result)}{name}'
+        states += f' after {durations.compact(change.seconds)}'
+    if why:
+        states += f' ({why})'
+    return f'{stamp} {subject} {states}{name}'
 
 
 def json_line(change: Change, when: datetime.datetime) -> str:
@@ -86,8 +83,8 @@ def json_line(change: Change, when: datetime.datetime) -> str:
         after = change.after
         event |= {
             'event': 'control-plane',
-            'from': _state(change.before),
-            'to': _state(after),
+            'from': 'failing' if change.before else 'ok',
+            'to': 'failing' if after else 'ok',
             'reason': after.reason if after else None,
             'detail': after.detail if after else '',
             'unknown': after.unknown if after else 0,
@@ -97,23 +94,3 @@ def json_line(change: Change, when: datetime.datetime) -> str:
         seconds = change.seconds
         event['seconds'] = None if seconds is None else round(seconds, 3)
     return json.dumps(event, ensure_ascii=False)
-
-
-def failure(what: Failure) -> str:
-    """Say how the control plane fails, in a line."""
-    detail = plaintext.quoted(what.detail)
-    if what.reason is None:
-        return f'no sweep: {detail}'
-    guests = f'{what.unknown} of {what.guests} guests unknown'
-    return f'{guests}, {what.reason}: {detail}'
-
-
-def _state(failure: Failure | None) -> str:
-    return 'failing' if failure else 'ok'
-
-
-def _why(result: PingResult | None) -> str:
-    # An unreachable guest has one reason, and Trove one sentence for it.
-    if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
-        return ''
-    return f' ({result.reason}: {plaintext.quoted(result.detail)})'

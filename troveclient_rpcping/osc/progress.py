@@ -90,7 +90,6 @@ class Progress:
         self._has_warned = False
         self._quiet = shell.is_quiet(app)
         self._screen = console.Console(file=app.stderr, highlight=False)
-        # None if the user does not get a bar.
         self._below: below.Below | None = None
         if (
             not self._quiet
@@ -100,12 +99,12 @@ class Progress:
             and not app.options.debug
         ):
             self._below = below.Below(self._screen, self.picture)
-        if plan.rate:
-            self._slows('limited by --rate', Throttle(plan.rate, 0.0))
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Show the bar within the block, if there is one."""
+        if self._plan.rate:
+            self._slows('limited by --rate', Throttle(self._plan.rate, 0.0))
         if self._below is None:
             yield
             return

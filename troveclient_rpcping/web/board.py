@@ -18,6 +18,7 @@ server read a :class:`Status` from it, which never changes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -161,7 +162,7 @@ class Board:
     ) -> Status:
         """Return the status with the changes of a sweep."""
         # The first change of a sweep stays first: it may be about many guests.
-        news = [_event(each, when) for each in changes[:_CHANGES]]
+        news = [event(each, when) for each in changes[:_CHANGES]]
         failing = None
         if watch.failure is not None:
             last = self.status.failing
@@ -197,37 +198,46 @@ def _guest(known: KnownGuest, row: Instance | None) -> dict[str, Any]:
     }
 
 
-def _event(change: Change, when: datetime.datetime) -> Record:
+def event(
+    change: Change,
+    when: datetime.datetime,
+    quote: Callable[[str], str] = str,
+) -> Record:
+    """Return the record of a change in a sweep that ended *when*.
+
+    :param quote: quotes the text of a server.
+    """
     texts = dict.fromkeys(('name', 'before', 'after', 'why'), '')
-    event: dict[str, Any] = {'when': when, 'instance_id': None, **texts}
+    record: dict[str, Any] = {'when': when, 'instance_id': None, **texts}
     if isinstance(change, CommonTrait):
-        return event | {'seconds': None, 'why': change.text}
-    event['seconds'] = change.seconds
+        return record | {'seconds': None, 'why': change.text}
+    record['seconds'] = change.seconds
     if isinstance(change, GuestChange):
-        return event | {
+        return record | {
             'instance_id': change.instance_id,
             'name': plaintext.one_line(change.name or '', _NAME),
             'before': change.before or 'new',
             'after': change.after or 'gone',
-            'why': _why(change.result),
+            'why': _why(change.result, quote),
         }
-    return event | {
+    return record | {
         'before': 'failing' if change.before else 'ok',
         'after': 'failing' if change.after else 'ok',
-        'why': _words(change.after) if change.after else '',
+        'why': _words(change.after, quote) if change.after else '',
     }
 
 
-def _why(result: PingResult | None) -> str:
+def _why(result: PingResult | None, quote: Callable[[str], str]) -> str:
     # An unreachable guest has one reason, and Trove one sentence for it.
     if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
         return ''
-    return f'{result.reason}: {result.detail}'
+    return f'{result.reason}: {quote(result.detail)}'
 
 
-def _words(failure: Failure) -> str:
+def _words(failure: Failure, quote: Callable[[str], str] = str) -> str:
     """Say how the control plane fails, in a clean line."""
+    detail = quote(failure.detail)
     if failure.reason is None:
-        return f'no sweep: {failure.detail}'
+        return f'no sweep: {detail}'
     guests = f'{failure.unknown} of {failure.guests} guests unknown'
-    return f'{guests}, {failure.reason}: {failure.detail}'
+    return f'{guests}, {failure.reason}: {detail}'
