@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The reply to one request, or why there is none."""
+"""One request, and its reply or why there is none."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ from troveclient_rpcping import plaintext
 BODY_LIMIT = 64 * 1024
 
 _TAG = re.compile(r'<[^<>]*>')
+
+# libcurl reads "HTTP/1.1 2040 x" as a 204, but this is not HTTP.
+_STATUS_LINE = re.compile(rb'HTTP/[0-9.]+ ([1-9][0-9]{2})(?: .*)?\r?\n\Z')
+
+# The white space around a name or a value. str.strip() would remove more.
+_SPACE = ' \t\n\r\v\f'
 
 # The header fields of caches, and their values on a reply that is not out of a
 # cache. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
@@ -131,8 +137,7 @@ class Reply:
 
     def json(self) -> Any:
         """Return the body as JSON; None if it is not JSON."""
-        # A proxy may have wrapped the message, so strings may have control
-        # characters. RecursionError: deep nesting.
+        # A proxy may have wrapped the message: strings may have line breaks.
         try:
             return json.loads(self.body, strict=False)
         except (ValueError, RecursionError):
@@ -203,3 +208,96 @@ class NoReply:
 
     kind: Failure
     message: str = ''
+
+
+class Purpose(enum.Enum):
+    """Why a request is sent."""
+
+    #: To ping a guest that the caller named.
+    GUEST = enum.auto()
+    #: To see whether a guest that answered still answers.
+    CONTROL = enum.auto()
+    #: To see whether any agent answers, by a guest that the caller did not
+    #: name.
+    WITNESS = enum.auto()
+    #: To get the listing of the instances.
+    LISTING = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One request. Two of them are never equal.
+
+    :param path: path and query, from the endpoint on.
+    :param instance_id: the instance to ping; empty for a listing.
+    :param fresh: whether the request needs a new connection. A kept one leads
+        to the same worker of trove-api again.
+    :param timeout: seconds for the request, in all.
+    :param limit: how many bytes of the body to keep.
+    """
+
+    purpose: Purpose
+    path: str
+    instance_id: str = ''
+    fresh: bool = False
+    timeout: float = 30.0
+    limit: int = BODY_LIMIT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of one request.
+
+    :param reply: the reply, or why there is none.
+    :param rtt: seconds from sending the request to the end of the reply;
+        None if there was no reply.
+    :param arrived: when it ended, on the clock of ``time.monotonic``.
+    """
+
+    question: Question
+    reply: Reply | NoReply
+    rtt: float | None
+    arrived: float
+
+
+def parse_head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
+    """Return the status and the header fields of a reply.
+
+    The status is None if the head is not one of HTTP, or breaks off.
+
+    :param lines: all lines before the body, those of 1xx replies included,
+        and the trailers after it.
+    """
+    status: int | None = None
+    head: list[bytes] = []
+    for line in lines:
+        if line not in (b'\r\n', b'\n'):
+            head.append(line)
+            continue
+        match = _STATUS_LINE.match(head[0]) if head else None
+        status = int(match[1]) if match else None
+        if status is not None and status >= 200:
+            return status, _fields(head[1:])
+        # Another head follows a 1xx.
+        head = []
+    return None if head else status, {}
+
+
+def _fields(lines: list[bytes]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    name = None
+    for line in lines:
+        value = line.decode('latin-1')
+        # A line that begins with a blank continues the value above.
+        if not value.startswith((' ', '\t')):
+            before, colon, value = value.partition(':')
+            if not colon:
+                continue
+            name = before.strip(_SPACE).lower()
+        if name is not None:
+            value = value.strip(_SPACE)
+            # Other readers join a field that comes twice in this way.
+            fields[name] = (
+                f'{fields[name]}, {value}' if name in fields else value
+            )
+    return fields

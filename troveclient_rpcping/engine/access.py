@@ -10,19 +10,17 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The endpoint, the token and the TLS settings of the keystoneauth session.
 
-The session has the user's settings for a connection. libcurl sends the pings,
-so this module hands the settings to libcurl.
-"""
+"""The login and the connections that the session and this machine allow."""
 
 from __future__ import annotations
 
 import datetime
+import errno
 import math
 import os
+import resource
 from typing import Any
-import urllib.parse
 
 from keystoneauth1 import session as ksa_session
 import pycurl
@@ -35,9 +33,17 @@ from troveclient_rpcping import transport
 #: token, there must not be a login for each request.
 PAUSE = 5.0
 
+# Descriptors for the rest of the process: a log, a name server, Keystone.
+_RESERVE = 32
+# Descriptors for each request: its connection, and the look-up of the name.
+_EACH = 2
+
 
 class Access:
     """The endpoint, the token, and the session's settings for both.
+
+    The session has the user's settings for a connection, and libcurl needs
+    them.
 
     :param api: a ``troveclient.v1.client.Client`` with a session.
     :raises SessionRequired: the client was made without a session.
@@ -107,34 +113,22 @@ class Access:
         # environment (REQUESTS_CA_BUNDLE, https_proxy, no_proxy, ...).
         http: requests.Session = self._session.session
         settings = http.merge_environment_settings(
-            self.endpoint,
-            {},
-            False,
-            self._session.verify,
-            self._session.cert,
+            self.endpoint, {}, False, self._session.verify, self._session.cert
         )
         _verify(curl, settings['verify'])
-        _authenticate(curl, settings['cert'])
+        cert = settings['cert']
+        if isinstance(cert, str):
+            curl.setopt(pycurl.SSLCERT, cert)
+        elif cert:
+            curl.setopt(pycurl.SSLCERT, cert[0])
+            curl.setopt(pycurl.SSLKEY, cert[1])
         proxy = requests_utils.select_proxy(self.endpoint, settings['proxies'])
         # Empty, not unset: libcurl would read the environment again.
-        curl.setopt(pycurl.PROXY, _with_port(proxy) if proxy else '')
+        curl.setopt(pycurl.PROXY, proxy or '')
         curl.setopt(pycurl.NOPROXY, '')
-
-
-def _with_port(proxy: str) -> str:
-    """Add port 80 to an HTTP proxy without a port, as requests does.
-
-    Older versions of libcurl use port 1080.
-    """
-    url = urllib.parse.urlsplit(proxy if '://' in proxy else f'http://{proxy}')
-    try:
-        named = url.port is not None
-    except ValueError:
-        # The port is not a number: libcurl reports that.
-        named = True
-    if named or url.scheme != 'http':
-        return proxy
-    return url._replace(netloc=f'{url.netloc.rstrip(":")}:80').geturl()
+        if proxy and proxy.rpartition('://')[0].lower() in ('', 'http'):
+            # For a proxy without a port, as in requests. libcurl has 1080.
+            curl.setopt(pycurl.PROXYPORT, 80)
 
 
 def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:
@@ -147,25 +141,58 @@ def _verify(curl: pycurl.Curl, verify: bool | str | None) -> None:
     bundle = requests_utils.DEFAULT_CA_BUNDLE_PATH
     if isinstance(verify, str) and verify:
         bundle = verify
-    if os.path.isdir(bundle):
-        # libcurl would trust its own bundle, too, and fail where that does
-        # not exist.
-        curl.unsetopt(pycurl.CAINFO)
-        curl.unsetopt(pycurl.PROXY_CAINFO)
-        curl.setopt(pycurl.CAPATH, bundle)
-        curl.setopt(pycurl.PROXY_CAPATH, bundle)
-    else:
-        curl.setopt(pycurl.CAINFO, bundle)
-        curl.setopt(pycurl.PROXY_CAINFO, bundle)
+    is_folder = os.path.isdir(bundle)
+    file, folder = (None, bundle) if is_folder else (bundle, None)
+    for option, path in (
+        (pycurl.CAINFO, file),
+        (pycurl.PROXY_CAINFO, file),
+        (pycurl.CAPATH, folder),
+        (pycurl.PROXY_CAPATH, folder),
+    ):
+        # Without None, libcurl would trust its own bundle or folder, too.
+        curl.setopt(option, path)
 
 
-def _authenticate(
-    curl: pycurl.Curl, cert: str | tuple[str, str] | None
-) -> None:
-    if not cert:
-        return
-    if isinstance(cert, str):
-        curl.setopt(pycurl.SSLCERT, cert)
-    else:
-        curl.setopt(pycurl.SSLCERT, cert[0])
-        curl.setopt(pycurl.SSLKEY, cert[1])
+def flight(wanted: int) -> int:
+    """Return how many requests may be under way at once.
+
+    Each request takes file descriptors. If none is left, libcurl reports that
+    it cannot connect, as if the server were down. So this raises the limit of
+    this process if it is too low, and as far as allowed.
+
+    :param wanted: the wanted number of requests.
+    :returns: this number, or a lower one if the limit is too low.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir('/dev/fd'))
+    except OSError:
+        # No descriptor is left to count them.
+        used = soft
+    needed = used + _RESERVE + _EACH * wanted
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        soft = needed
+    return max(1, min(wanted, (soft - used - _RESERVE) // _EACH))
+
+
+def shortage(code: int) -> str:
+    """Return what this machine lacks for a connection; empty for nothing.
+
+    :param code: the error of the system; 0 if it is not known.
+    """
+    if code == errno.EADDRNOTAVAIL:
+        return 'This machine has no local port left for a connection'
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return (
+                'This machine has no file descriptor left for a connection: '
+                'raise "ulimit -n", or lower --concurrency'
+            )
+    return ''

@@ -10,6 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
+
 """Sends many requests at once, in one thread.
 
 An agenda decides which request is sent, and when. The engine keeps the
@@ -20,23 +21,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Generator
-import dataclasses
 import logging
 import math
 import time
+from typing import Protocol
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
 from troveclient_rpcping import transport
 from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.handle import Handle
+from troveclient_rpcping.engine.loop import Handle
 from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.engine.questions import Agenda
-from troveclient_rpcping.engine.questions import Answer
-from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.reply import Question
 
 LOG = logging.getLogger(__name__)
 
@@ -45,13 +44,41 @@ LOG = logging.getLogger(__name__)
 _NOT_ADMIN = 'User does not have admin privileges.'
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Sent:
-    """A request under way, and what it was sent with."""
+class Agenda(Protocol):
+    """Decides which request is sent, and learns from the answers.
 
-    question: Question
-    headers: list[str]
-    generation: int
+    Times are seconds on the clock of ``time.monotonic``.
+    """
+
+    @property
+    def done(self) -> bool:
+        """Whether no request is left, and :meth:`next` returns none."""
+
+    def next(self, now: float) -> Question | None:
+        """Return the next request; None if it is not time for it yet.
+
+        The engine sends it at once.
+        """
+
+    def wakes(self, now: float) -> float:
+        """Return when to call :meth:`next` again if no request ends before."""
+
+    def unsent(self, question: Question, now: float, pause: float) -> None:
+        """Record that the API refused a request unprocessed.
+
+        :param pause: seconds until it may be sent again.
+        """
+
+    def answered(self, answer: Answer) -> None:
+        """Record the end of a request."""
+
+    def end(self, why: str, now: float, *, late: bool = False) -> None:
+        """Give up every request without an answer.
+
+        :param why: the reason, in a sentence.
+        :param late: whether the deadline passed. Then the requests under way
+            had no answer in time.
+        """
 
 
 class Engine:
@@ -80,7 +107,8 @@ class Engine:
         self._clock = clock
         self._loop = Loop()
         self._idle: list[Handle] = []
-        self._under_way: dict[Handle, _Sent] = {}
+        # Each request under way, and the generation of the rate.
+        self._under_way: dict[Handle, tuple[Question, int]] = {}
         # Whether a request of the agenda waits for the rate limit alone.
         self._gated = False
 
@@ -142,69 +170,62 @@ class Engine:
 
     def _send(self, question: Question, now: float) -> None:
         handle = self._idle.pop() if self._idle else Handle(self._access)
-        url = self._access.endpoint + question.path
-        headers = self._access.headers
         handle.prepare(
-            url,
-            headers,
+            self._access.endpoint + question.path,
+            self._access.headers,
             timeout=question.timeout,
             limit=question.limit,
             # A kept connection leads to one API process, and uses up the
             # budget of that process alone. A new one may reach any process.
             fresh=question.fresh or self._gate.throttled,
         )
-        generation = self._gate.sent(now)
-        self._under_way[handle] = _Sent(question, headers, generation)
-        LOG.debug('GET %s', url)
+        self._under_way[handle] = question, self._gate.sent(now)
+        LOG.debug('GET %s', handle.url)
         self._loop.start(handle)
 
     def _end(
         self, handle: Handle, code: int, message: str, now: float
     ) -> None:
         """Report the end of a request, or send the request again later."""
-        sent = self._under_way.pop(handle)
+        question, generation = self._under_way.pop(handle)
         self._idle.append(handle)
         reply = handle.outcome(code, message)
-        self._access.time(handle.url, handle.seconds)
+        seconds, rtt = handle.took()
+        self._access.time(handle.url, seconds)
         if self._agenda.done:
             # Another answer of this turn ended it.
             return
-        question = sent.question
         if isinstance(reply, NoReply):
             LOG.debug('GET %s: %s', handle.url, reply.message)
             self._agenda.answered(Answer(question, reply, None, now))
             return
         transport.log_reply(handle.url, reply)
         if reply.status in (413, 429):
-            pause = self._gate.refused(now, sent.generation, reply)
+            pause = self._gate.refused(now, generation, reply)
             self._agenda.unsent(question, now, pause)
             return
-        self._gate.admitted(sent.generation)
-        answer = Answer(question, reply, handle.rtt, now)
-        if reply.status == 401 and not refuses_user(reply):
-            self._token_refused(sent, answer)
-            return
-        self._agenda.answered(answer)
-        if refuses_user(reply):
+        self._gate.admitted(generation)
+        answer = Answer(question, reply, rtt, now)
+        if reply.status != 401:
+            self._agenda.answered(answer)
+        elif reply.fault == _NOT_ADMIN:
+            self._agenda.answered(answer)
             self._agenda.end('The API refuses this user', now)
+        else:
+            self._token_refused(handle.headers, answer)
 
-    def _token_refused(self, sent: _Sent, answer: Answer) -> None:
+    def _token_refused(self, headers: list[str], answer: Answer) -> None:
         """Send the request again, if there is a new token."""
         now = answer.arrived
         renewed = False
         try:
-            renewed = self._access.renewed(sent.headers, now)
+            renewed = self._access.renewed(headers, now)
         except ksa_exceptions.ClientException as error:
             if not self._login_may_fail:
                 why = f'The token expired, and a new login failed: {error}'
                 self._agenda.end(why, now)
                 return
         if renewed:
-            self._agenda.unsent(sent.question, now, 0.0)
+            self._agenda.unsent(answer.question, now, 0.0)
         else:
             self._agenda.answered(answer)
-
-
-def refuses_user(reply: Reply) -> bool:
-    """Whether Trove refuses the user, whatever the token."""
-    return reply.status == 401 and reply.fault == _NOT_ADMIN

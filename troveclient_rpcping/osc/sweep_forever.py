@@ -31,7 +31,7 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
-from troveclient_rpcping.engine import descriptors
+from troveclient_rpcping.engine import access
 from troveclient_rpcping.exceptions import ListingFailed
 from troveclient_rpcping.exceptions import TargetError
 from troveclient_rpcping.osc import events
@@ -72,7 +72,7 @@ class SweepForever:
         # Whether a sweep brought results, and whether the last one was late.
         self._had_a_sweep = False
         self._late = False
-        self._capacity = Capacity(descriptors.flight(arguments.concurrency))
+        self._capacity = Capacity(access.flight(arguments.concurrency))
         self._service = service.Service(arguments.interval)
         self._measures = measures.Measures(arguments, clock=clock)
         self._has_metrics = self._measures.metrics is not None

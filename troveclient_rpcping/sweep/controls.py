@@ -22,7 +22,7 @@ from __future__ import annotations
 import collections
 import math
 
-from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.evidence import CONTROL
 

@@ -24,17 +24,17 @@ import time
 from typing import Any
 
 from troveclient_rpcping import inventory
-from troveclient_rpcping.engine import descriptors
 from troveclient_rpcping.engine.access import Access
+from troveclient_rpcping.engine.access import flight
 from troveclient_rpcping.engine.engine import Engine
 from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.engine.questions import Answer
-from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.queue import Guest
@@ -68,7 +68,7 @@ def ping(
     sweep = Sweep(
         guests,
         repeat,
-        capacity or Capacity(descriptors.flight(limits.concurrency)),
+        capacity or Capacity(flight(limits.concurrency)),
         timeout=limits.timeout,
         now=now,
         spacing=lambda: 1 / gate.rate if gate.rate else 0.0,

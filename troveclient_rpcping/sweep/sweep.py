@@ -30,12 +30,12 @@ import math
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import transport
-from troveclient_rpcping.engine.questions import Answer
-from troveclient_rpcping.engine.questions import Purpose
-from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Purpose
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.sweep import held
 from troveclient_rpcping.sweep.breaker import Breaker
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -96,7 +96,7 @@ class _Sent:
 
 
 class Sweep:
-    """An :class:`~troveclient_rpcping.engine.questions.Agenda` of pings.
+    """An :class:`~troveclient_rpcping.engine.engine.Agenda` of pings.
 
     :param guests: the guests to ping; see :class:`Queue`.
     :param repeat: whether to ping a guest more than once.

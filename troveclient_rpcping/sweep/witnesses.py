@@ -28,10 +28,10 @@ import math
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
-from troveclient_rpcping.engine.questions import Purpose
-from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Purpose
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.queue import Guest
 from troveclient_rpcping.verdict import judge

@@ -19,12 +19,12 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.engine.questions import Answer
-from troveclient_rpcping.engine.questions import Purpose
-from troveclient_rpcping.engine.questions import Question
 from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Purpose
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.evidence import ENOUGH

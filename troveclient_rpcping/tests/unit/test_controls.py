@@ -16,8 +16,8 @@ import math
 
 import testtools
 
-from troveclient_rpcping.engine.questions import Purpose
-from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.reply import Purpose
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.sweep.capacity import Capacity
 from troveclient_rpcping.sweep.controls import Controls
 from troveclient_rpcping.sweep.evidence import CONTROL

@@ -27,13 +27,12 @@ from keystoneauth1 import exceptions as ksa_exceptions
 
 from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.engine import Engine
-from troveclient_rpcping.engine.engine import refuses_user
 from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.engine.pacing import STARVED
-from troveclient_rpcping.engine.questions import Answer
-from troveclient_rpcping.engine.questions import Purpose
-from troveclient_rpcping.engine.questions import Question
+from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
+from troveclient_rpcping.reply import Purpose
+from troveclient_rpcping.reply import Question
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -41,6 +40,7 @@ from troveclient_rpcping.tests import base
 LONG = 120.0
 
 BAD_TOKEN = base.raw('401 Unauthorized', b'{"error": "token"}')
+LOGIN_FAILED = 'The token expired, and a new login failed'
 BUSY = base.raw('413 Too Large', headers={'Retry-After': '0.01'})
 
 
@@ -156,11 +156,6 @@ class EngineTest(base.TestCase):
         self.assertEqual([204] * 4, agenda.outcomes())
         self.assertEqual([], agenda.ends)
         self.assertEqual(1, self.server.connections)
-
-    def test_an_agenda_that_is_done_sends_nothing(self) -> None:
-        """The engine only logs in."""
-        self.run_all(base.PONG, Script(''))
-        self.assertEqual([], self.server.requests)
 
     def test_an_answer_says_when_it_arrived_and_how_long_it_took(self) -> None:
         """A request without a reply has no round-trip time."""
@@ -283,25 +278,18 @@ class EngineTest(base.TestCase):
         )
         self.assertEqual('c', agenda.keys()[-1])
 
-    def test_no_question_is_sent_after_the_deadline(self) -> None:
-        """The agenda gets the reason once."""
-        agenda = self.run_all(
-            base.PONG, Script('abcd', most=2), deadline=time.monotonic() - 1
-        )
-        self.assertEqual([], self.server.requests)
-        self.assertEqual([], agenda.answers)
-        self.assertEqual(
-            ['The deadline passed before an answer came'], agenda.ends
-        )
-
-    def test_a_deadline_ends_the_questions_under_way(self) -> None:
-        """The end does not come before the deadline."""
-        end = time.monotonic() + 0.2
-        agenda = self.run_all(self.silent, Script('ab'), deadline=end)
-        self.assertGreaterEqual(time.monotonic(), end)
-        self.assertEqual(1, len(agenda.ends))
-        self.assertEqual(1, len(agenda.flight))
-        self.assertEqual([], agenda.answers)
+    def test_a_deadline_ends_all_questions(self) -> None:
+        """Those under way end with it, and no further one is sent."""
+        for left, sent in ((-1, 0), (0.2, 1)):
+            end = time.monotonic() + left
+            agenda = self.run_all(self.silent, Script('ab'), deadline=end)
+            self.assertGreaterEqual(time.monotonic(), end)
+            self.assertEqual(sent, len(self.asked()))
+            self.assertEqual(sent, len(agenda.flight))
+            self.assertEqual([], agenda.answers)
+            self.assertEqual(
+                ['The deadline passed before an answer came'], agenda.ends
+            )
 
     def test_an_agenda_that_is_done_ends_the_engine(self) -> None:
         """The agenda does not get the answers under way."""
@@ -432,14 +420,7 @@ class EngineTest(base.TestCase):
     def test_a_failed_login_ends_the_engine(self) -> None:
         """An engine whose login may fail goes on with the old token."""
         for may_fail, outcomes, ends in (
-            (
-                False,
-                [],
-                [
-                    'The token expired, and a new login failed: '
-                    'Keystone is gone'
-                ],
-            ),
+            (False, [], [f'{LOGIN_FAILED}: Keystone is gone']),
             (True, [401] * 3, []),
         ):
             agenda = Script('abc')
@@ -449,6 +430,13 @@ class EngineTest(base.TestCase):
                 continue
             self.assertEqual(outcomes, agenda.outcomes())
             self.assertEqual(ends, agenda.ends)
+
+    def test_a_refusal_of_the_user_ends_the_engine(self) -> None:
+        """The agenda gets the answer, and there is no second login."""
+        agenda = self.run_all(base.NOT_ADMIN, Script('ab'))
+        self.assertEqual([401], agenda.outcomes())
+        self.assertEqual(['The API refuses this user'], agenda.ends)
+        self.assertEqual(1, self.trove.client.session.auth.logins)
 
 
 class TokenTest(base.TestCase):
@@ -487,10 +475,3 @@ class TokenTest(base.TestCase):
                 now,
             )
             self.assertFalse(self.access.renewed(headers, now + 4.9))
-
-    def test_only_troves_words_refuse_the_user(self) -> None:
-        """Any other 401 is about the token."""
-        body = base.NOT_ADMIN.partition(b'\r\n\r\n')[2]
-        self.assertTrue(refuses_user(Reply(401, {}, body)))
-        self.assertFalse(refuses_user(Reply(403, {}, body)))
-        self.assertFalse(refuses_user(Reply(401, {}, b'{}')))

@@ -10,21 +10,34 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""libcurl's event loop, and interrupts in the middle of it."""
 
+"""libcurl's event loop, one request on it, and the limits of this machine."""
+
+import errno
+import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+from typing import Any
+from unittest import mock
 
 import pycurl
 
+from troveclient_rpcping import fixture
+from troveclient_rpcping.engine import access as engine_access
 from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.handle import Handle
+from troveclient_rpcping.engine.loop import Handle
 from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.osc import shell
+from troveclient_rpcping.reply import Failure
+from troveclient_rpcping.reply import NoReply
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
+
+# CURLOPT_QUICK_EXIT, in curl.h since 7.87.
+QUICK_EXIT = 322
 
 # Sweeps that would go on for hours, and the number of those interrupted.
 INTERRUPTED = """
@@ -44,6 +57,49 @@ for number in range(100):
         interrupted += 1
 print(interrupted)
 """
+
+# A limit of the process cannot be raised again.
+FLIGHT = """
+import json, resource, sys
+from troveclient_rpcping.engine import access
+soft, hard, wanted = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+flight = access.flight(wanted)
+print(json.dumps([flight, *resource.getrlimit(resource.RLIMIT_NOFILE)]))
+"""
+
+FULL = """
+import os, resource
+from keystoneauth1 import session
+import pycurl
+from troveclient_rpcping import client, fixture
+from troveclient_rpcping.engine import access, loop
+api = client.Client(session=session.Session(auth=fixture.Login('http://x')))
+handle = loop.Handle(access.Access(api))
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+kept = []
+try:
+    while True:
+        kept.append(os.open(os.devnull, 0))
+except OSError:
+    outcome = handle.outcome(pycurl.E_COULDNT_CONNECT, 'Could not connect')
+os.close(kept.pop())
+print(outcome.kind, outcome.message)
+outcome = handle.outcome(pycurl.E_COULDNT_CONNECT, 'Could not connect')
+print(outcome.kind, outcome.message)
+"""
+
+
+def run(program: str, *arguments: object) -> str:
+    """Run a program in a process of its own; return what it prints."""
+    process = subprocess.run(
+        [sys.executable, '-c', program, *map(str, arguments)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=base.LONG,
+    )
+    return process.stdout + process.stderr
 
 
 class Signalled(Handle):
@@ -70,60 +126,54 @@ class Signalled(Handle):
             signal.raise_signal(self._signals.pop(name))
 
 
-class LoopTest(base.TestCase):
-    def loop(self) -> Loop:
-        loop = Loop()
-        self.addCleanup(loop.close)
-        return loop
+class TestCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.serve(base.PONG)
+        self.url = self.server.url
+        self.access = Access(self.connect(self.url))
+        self.loop = Loop()
+        self.addCleanup(self.loop.close)
 
+    def start(self, handle: Handle, **kwargs: Any) -> None:
+        bounds = {'timeout': base.LONG, 'limit': 1000, **kwargs}
+        handle.prepare(self.url, [], **bounds)
+        self.loop.start(handle)
+
+    def send(self, handle: Handle, **kwargs: Any) -> Reply | NoReply:
+        """Send a request, and wait for its end."""
+        self.start(handle, **kwargs)
+        [(ended, code, message)] = self.loop.wait(base.LONG)
+        return ended.outcome(code, message)
+
+
+class LoopTest(TestCase):
     def test_a_signal_in_a_callback_is_raised(self) -> None:
         """Ctrl-C or SIGTERM may arrive with a header or a body."""
-        access = Access(self.connect(self.serve(base.DEAD).url))
+        self.url = self.serve(base.DEAD).url
         for name in ('header', 'body'):
             for number, kind in (
                 (signal.SIGINT, KeyboardInterrupt),
                 (signal.SIGTERM, shell.Terminated),
             ):
-                loop = self.loop()
-                handle = Signalled(access, name, number)
-                handle.prepare(
-                    access.endpoint,
-                    [],
-                    timeout=base.LONG,
-                    limit=1000,
-                    fresh=True,
-                )
-
-                def go_on(loop: Loop = loop, handle: Handle = handle) -> None:
-                    loop.start(handle)
-                    loop.wait(base.LONG)
-
+                self.loop = Loop()
+                self.addCleanup(self.loop.close)
+                handle = Signalled(self.access, name, number)
                 with shell.sigterm_raises():
-                    self.assertRaises(kind, go_on)
+                    self.assertRaises(kind, self.send, handle, fresh=True)
 
     def test_no_interrupt_of_many_is_lost(self) -> None:
         """An interrupt may arrive at any point; most arrive in callbacks.
 
         pycurl before 7.48 lost one of six.
         """
-        server = self.serve(base.PONG)
-        # In a process of its own: threads of the server would end in it.
-        process = subprocess.run(
-            [sys.executable, '-c', INTERRUPTED, server.url],
-            capture_output=True,
-            text=True,
-            timeout=base.LONG,
-        )
-        self.assertEqual(('100\n', ''), (process.stdout, process.stderr))
+        self.assertEqual('100\n', run(INTERRUPTED, self.url))
 
     def test_a_high_timeout_is_not_an_error(self) -> None:
         """The selector counts milliseconds in 32 bits."""
-        server = self.serve(base.PONG)
-        handle = Handle(Access(self.connect(server.url)))
-        handle.prepare(server.url, [], timeout=base.LONG, limit=1000)
-        loop = self.loop()
-        loop.start(handle)
-        self.assertEqual([(handle, pycurl.E_OK, '')], loop.wait(1e12))
+        handle = Handle(self.access)
+        self.start(handle)
+        self.assertEqual([(handle, pycurl.E_OK, '')], self.loop.wait(1e12))
 
     def test_an_absence_ends_no_attempt_to_connect(self) -> None:
         """libcurl ends an attempt to connect by a clock of its own."""
@@ -132,16 +182,120 @@ class LoopTest(base.TestCase):
         # This one fills the queue. The next has to try again after a second.
         first = socket.create_connection(listener.getsockname())
         self.addCleanup(first.close)
-        url = f'http://127.0.0.1:{listener.getsockname()[1]}/'
-        handle = Handle(Access(self.connect(url)))
-        handle.prepare(url, [], timeout=0.5, limit=1000)
-        loop = self.loop()
-        loop.start(handle)
-        self.assertEqual([], loop.wait(0.0))
+        self.url = f'http://127.0.0.1:{listener.getsockname()[1]}/'
+        handle = Handle(self.access)
+        self.start(handle, timeout=0.5)
+        self.assertEqual([], self.loop.wait(0.0))
         left = time.monotonic()
         for _ in range(2):
             connection, _ = listener.accept()
             self.addCleanup(connection.close)
         connection.sendall(base.PONG)
-        loop.discount(time.monotonic() - left)
-        self.assertEqual([(handle, pycurl.E_OK, '')], loop.wait(base.LONG))
+        self.loop.discount(time.monotonic() - left)
+        self.assertEqual(
+            [(handle, pycurl.E_OK, '')], self.loop.wait(base.LONG)
+        )
+
+
+class HandleTest(TestCase):
+    def test_a_connection_is_kept_for_the_next_request(self) -> None:
+        """A request of the same handle, or of another one, uses it."""
+        handle = Handle(self.access)
+        self.send(handle)
+        self.send(handle)
+        self.send(Handle(self.access))
+        self.assertEqual(1, self.server.connections)
+
+    def test_a_fresh_request_has_a_connection_of_its_own(self) -> None:
+        """The request takes no kept connection, and leaves none behind."""
+        handle = Handle(self.access)
+        for fresh, connections in (
+            (True, 1),
+            (False, 2),
+            (True, 3),
+            (False, 3),
+        ):
+            self.send(handle, fresh=fresh)
+            self.assertEqual(connections, self.server.connections)
+
+    def test_a_timeout_says_whether_there_was_a_connection(self) -> None:
+        """The API accepts a new or a kept connection, and keeps silent."""
+        handle = Handle(self.access)
+        self.send(handle)
+        self.server.answer = lambda request: fixture.silence()
+        for fresh in (False, True):
+            self.assertEqual(
+                NoReply(
+                    Failure.TIMEOUT, 'No answer from the API within 0.5 s'
+                ),
+                self.send(handle, timeout=0.5, fresh=fresh),
+            )
+
+    def test_an_end_does_not_wait_for_a_silent_name_server(self) -> None:
+        """An older libcurl does not know the option."""
+        if pycurl.version_info()[2] >= 0x075700:
+            pycurl.Curl().setopt(QUICK_EXIT, 1)
+        for supported in (True, False):
+            curl = mock.Mock()
+
+            def setopt(
+                option: int, value: object, supported: bool = supported
+            ) -> None:
+                if option == QUICK_EXIT and not supported:
+                    raise pycurl.error('unknown option')
+
+            curl.setopt.side_effect = setopt
+            self.patch(pycurl, 'Curl', lambda curl=curl: curl)
+            Handle(self.access)
+            self.assertIn(mock.call(QUICK_EXIT, 1), curl.setopt.call_args_list)
+
+    def test_an_error_without_a_text_is_named(self) -> None:
+        """libcurl has no text for some errors of GnuTLS."""
+        handle = Handle(self.access)
+        for code, text, words in (
+            (35, '', 'libcurl error 35 (ssl connect error)'),
+            (56, '', 'libcurl error 56 (recv error)'),
+            (999, '', 'libcurl error 999 (unnamed)'),
+            (56, 'reset by peer', 'reset by peer'),
+        ):
+            outcome = handle.outcome(code, text)
+            self.assertEqual(NoReply(Failure.CONNECTION, words), outcome)
+
+
+class DescriptorsTest(base.TestCase):
+    def flight(self, soft: int, hard: int, wanted: int) -> tuple[int, ...]:
+        """Return the number of pings in flight, and the limits after it."""
+        return tuple(json.loads(run(FLIGHT, soft, hard, wanted)))
+
+    def test_a_limit_that_suffices_is_left_alone(self) -> None:
+        """The default concurrency needs no higher limit."""
+        self.assertEqual((64, 1024, 4096), self.flight(1024, 4096, 64))
+
+    def test_a_limit_that_is_too_low_is_raised(self) -> None:
+        """The limit is raised as far as needed, within the hard limit."""
+        flight, soft, hard = self.flight(256, 4096, 1024)
+        self.assertEqual((1024, 4096), (flight, hard))
+        self.assertGreater(soft, 2048)
+        self.assertLess(soft, 2200)
+
+    def test_fewer_pings_fly_where_the_limit_cannot_be_raised(self) -> None:
+        """A ping may take two descriptors, and the process needs some."""
+        flight, soft, _ = self.flight(256, 256, 1024)
+        self.assertEqual(256, soft)
+        self.assertGreater(flight, 64)
+        self.assertLess(2 * flight, 256)
+        self.assertEqual(1, self.flight(36, 36, 1024)[0])
+
+    def test_a_port_that_is_missing_is_named(self) -> None:
+        """The message says that this machine has no port left."""
+        said = engine_access.shortage(errno.EADDRNOTAVAIL)
+        self.assertIn('no local port left', said)
+        self.assertEqual('', engine_access.shortage(errno.ECONNREFUSED))
+
+    def test_a_descriptor_that_is_missing_is_named(self) -> None:
+        """With a descriptor, the connection has failed for another cause."""
+        full, free = run(FULL).splitlines()
+        self.assertRegex(
+            full, 'connection This machine has no file descriptor left'
+        )
+        self.assertEqual('connection Could not connect', free)
