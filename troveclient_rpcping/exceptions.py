@@ -150,16 +150,9 @@ def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
     :param reply: the reply.
     :param url: the URL of the request.
     """
-    if result.verdict is Verdict.UNREACHABLE:
-        cls: Any = GuestUnreachable
-    elif result.verdict is Verdict.ERROR:
-        cls = GuestError
-    else:
-        cls = _class_for(reply.status)
-    kwargs: dict[str, Any] = {}
-    if issubclass(cls, exceptions.RequestEntityTooLarge):
-        kwargs['retry_after'] = reply.retry_after or 0
-    error: Any = cls(
+    ours = {Verdict.UNREACHABLE: GuestUnreachable, Verdict.ERROR: GuestError}
+    cls: Any = ours.get(result.verdict) or _class_for(reply.status)
+    error = cls(
         message=result.message,
         details=reply.text,
         response=reply,
@@ -167,7 +160,11 @@ def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
         url=url,
         method='GET',
         http_status=reply.status,
-        **kwargs,
+        **(
+            {'retry_after': reply.retry_after or 0}
+            if issubclass(cls, exceptions.RequestEntityTooLarge)
+            else {}
+        ),
     )
     error.reason = result.reason
     error.instance_id = result.instance_id
@@ -175,10 +172,9 @@ def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
 
 
 def _class_for(status: int) -> Any:
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if 400 <= status < 500:
-        return exceptions.HTTPClientError
+    other = exceptions.HttpError
     if status >= 500:
-        return exceptions.HttpServerError
-    return exceptions.HttpError
+        other = exceptions.HttpServerError
+    elif status >= 400:
+        other = exceptions.HTTPClientError
+    return _BY_STATUS.get(status, other)

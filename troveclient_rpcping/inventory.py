@@ -21,7 +21,6 @@ import datetime
 import email.utils
 import re
 from typing import Any
-import urllib.parse
 
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.exceptions import ListingFailed
@@ -54,6 +53,9 @@ _MOST_PAGES = 20_000
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}', re.IGNORECASE
 )
+
+# The offset in the URL of the next page.
+_MARKER = re.compile(r'[?&]marker=([0-9]{1,9})(?:[&#]|\Z)')
 
 # The statuses after which a smaller page may help. Trove answers 403 if a URL
 # is too long for Nova, and 401 if the caller is not an administrator.
@@ -143,19 +145,14 @@ class Instance:
     @property
     def is_stale(self) -> bool:
         """Whether the last heartbeat is older than usual."""
-        return (
-            self.heartbeat_age is not None
-            and self.heartbeat_age > _STALE
-            and self.status != _UNRECORDED
-        )
+        age = self.heartbeat_age
+        return age is not None and age > _STALE and self.status != _UNRECORDED
 
     @property
     def is_fresh(self) -> bool:
         """Whether a heartbeat came just before the listing."""
-        return (
-            self.heartbeat_age is not None
-            and 0 <= self.heartbeat_age <= _STALE
-        )
+        age = self.heartbeat_age
+        return age is not None and 0 <= age <= _STALE
 
     @property
     def is_busy(self) -> bool:
@@ -176,12 +173,7 @@ def is_id(text: str) -> bool:
 
 
 def list_instances(fetch: Fetch) -> list[Instance]:
-    """List every instance of every project once; leave out deleted ones.
-
-    Trove sorts the instances by their last update, and a page begins at an
-    *offset*. So an instance that is updated between two pages moves to the
-    front, past the reader. If there is more than one page, the listing is read
-    again until it brings no new instance.
+    """Return what :func:`read_listing` returns.
 
     :param fetch: sends a GET for a path and query, from the endpoint on.
     :raises ListingFailed: no listing came, or it cannot be read.
@@ -197,11 +189,16 @@ def list_instances(fetch: Fetch) -> list[Instance]:
 
 
 def read_listing() -> Reading:
-    """Read the listing as :func:`list_instances` does, without sending.
+    """List every instance of every project once; leave out deleted ones.
+
+    Trove sorts the instances by their last update, and a page begins at an
+    *offset*. So an instance that is updated between two pages moves to the
+    front, past the reader. If there is more than one page, the listing is read
+    again until it brings no new instance.
 
     :returns: a generator that yields the path of each page, from the endpoint
         on, takes the reply, and returns the instances.
-    :raises ListingFailed: as :func:`list_instances`.
+    :raises ListingFailed: no listing came, or it cannot be read.
     """
     try:
         return (yield from _read(_LARGE_PAGE))
@@ -289,11 +286,9 @@ def _age(heartbeat: str | None, now: datetime.datetime | None) -> float | None:
 def _instance(row: Any, now: datetime.datetime | None) -> Instance:
     if not isinstance(row, dict) or not isinstance(row.get('id'), str):
         raise _malformed('an instance in it has no ID')
-    datastore = row.get('datastore')
-    if not isinstance(datastore, dict):
-        datastore = {}
-    heartbeat = _text(row, 'service_status_updated')
+    datastore, server = row.get('datastore'), row.get('server')
     parts = [_text(datastore, 'type'), _text(datastore, 'version')]
+    heartbeat = _text(row, 'service_status_updated')
     return Instance(
         id=row['id'],
         name=_text(row, 'name'),
@@ -302,43 +297,30 @@ def _instance(row: Any, now: datetime.datetime | None) -> Instance:
         status=_text(row, 'status'),
         last_heartbeat=heartbeat,
         heartbeat_age=_age(heartbeat, now),
-        server=_server(row.get('server')),
+        # trove/extensions/mgmt/instances/views.py, MgmtInstanceView.
+        server=Server(
+            id=_text(server, 'id') or None,
+            # A server that is shelved and offloaded has no host.
+            host=_text(server, 'host') or None,
+            status=_text(server, 'status') or None,
+        )
+        if isinstance(server, dict)
+        else None,
     )
 
 
-def _server(found: Any) -> Server | None:
-    # trove/extensions/mgmt/instances/views.py, MgmtInstanceView.
-    if not isinstance(found, dict):
-        return None
-    return Server(
-        id=_text(found, 'id') or None,
-        # A server that is shelved and offloaded has no host.
-        host=_text(found, 'host') or None,
-        status=_text(found, 'status') or None,
-    )
-
-
-def _text(row: dict[str, Any], key: str) -> str | None:
-    value = row.get(key)
+def _text(row: Any, key: str) -> str | None:
+    value = row.get(key) if isinstance(row, dict) else None
     return value if isinstance(value, str) else None
 
 
 def _next_marker(links: Any, marker: int) -> int | None:
     """Return the offset of the next page; None if this was the last."""
     for link in links if isinstance(links, list) else []:
-        if not isinstance(link, dict) or link.get('rel') != 'next':
-            continue
-        following = _marker(str(link.get('href')))
-        # If the offset does not advance, the listing has no end.
-        if following is None or following <= marker:
-            raise _malformed('its pages lead nowhere')
-        return following
+        if isinstance(link, dict) and link.get('rel') == 'next':
+            found = _MARKER.search(str(link.get('href')))
+            # If the offset does not advance, the listing has no end.
+            if found is None or int(found[1]) <= marker:
+                raise _malformed('its pages lead nowhere')
+            return int(found[1])
     return None
-
-
-def _marker(href: str) -> int | None:
-    try:
-        query = urllib.parse.urlsplit(href).query
-        return int(urllib.parse.parse_qs(query)['marker'][0])
-    except (ValueError, KeyError):
-        return None

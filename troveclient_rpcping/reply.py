@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import enum
 import html
@@ -128,12 +129,11 @@ class Reply:
         location = self.headers.get('location', '').strip()
         if self.status not in (301, 302, 303, 307, 308) or not location:
             return None
-        try:
+        with contextlib.suppress(ValueError):
             url = urllib.parse.urlsplit(location)
-        except ValueError:
-            return plaintext.one_line(location)
-        target = f'{url.scheme}://{url.netloc}' if url.netloc else location
-        return plaintext.one_line(target)
+            if url.netloc:
+                location = f'{url.scheme}://{url.netloc}'
+        return plaintext.one_line(location)
 
     def json(self) -> Any:
         """Return the body as JSON; None if it is not JSON."""
@@ -153,11 +153,7 @@ class Reply:
         body = self.json()
         if not isinstance(body, dict) or len(body) != 1:
             return None
-        (fault,) = body.values()
-        if not isinstance(fault, dict):
-            return None
-        message = fault.get('message')
-        return message if isinstance(message, str) and message else None
+        return _message_in(*body.values()) or None
 
     @property
     def words(self) -> str | None:
@@ -170,10 +166,7 @@ class Reply:
         """
         if self.fault:
             return self.fault
-        body = self.json()
-        message = body.get('message') if isinstance(body, dict) else None
-        if not isinstance(message, str):
-            return None
+        message = _message_in(self.json()) or ''
         text = ' '.join(html.unescape(_TAG.sub(' ', message)).split())
         return f'HTTP {self.status}: {text}' if text else None
 
@@ -181,6 +174,11 @@ class Reply:
     def text(self) -> str:
         """The error message, or the body if there is no message."""
         return self.fault or self.body.decode('utf-8', 'replace')
+
+
+def _message_in(value: Any) -> str | None:
+    message = value.get('message') if isinstance(value, dict) else None
+    return message if isinstance(message, str) else None
 
 
 class Failure(enum.StrEnum):

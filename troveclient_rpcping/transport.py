@@ -43,8 +43,8 @@ USER_AGENT = f'python-troveclient-rpcping/{version.VERSION}'
 # No ID is longer: Trove's have 36 characters, and its column holds as many.
 _LONGEST_ID = 255
 
-# The most bytes that are read of a body and its framing: a chunk of one byte
-# takes six on the wire.
+# The most bytes of the lines around the chunks of a body: a chunk of one byte
+# has a line of three.
 _WIRE_LIMIT = 8 * BODY_LIMIT
 
 #: The headers of every request.
@@ -102,10 +102,23 @@ def session_client(api: Any) -> Any:
 def endpoint(client: Any) -> str:
     """Return the URL of the database service.
 
+    A user may have set it with fields for the IDs of the caller. keystoneauth
+    fills them in for each request, but not in ``management_url``.
+
     :param client: what :func:`session_client` returned.
-    :raises keystoneauth1.exceptions.CatalogException: it is not a URL.
+    :raises keystoneauth1.exceptions.CatalogException: it is not a URL, or the
+        login has no such ID.
     """
-    url = _expanded(str(client.management_url), client)
+    url = str(client.management_url)
+    for name in ('project_id', 'user_id'):
+        if f'%({name})s' in url:
+            value = getattr(client.session, f'get_{name}')(client.auth)
+            if not value:
+                raise ksa_exceptions.CatalogException(
+                    f'The endpoint "{plaintext.one_line(url)}" needs '
+                    f'{name}, and this login has none'
+                )
+            url = url.replace(f'%({name})s', value)
     if not url.isascii():
         raise ksa_exceptions.CatalogException(
             f'The endpoint "{plaintext.one_line(url)}" is not a URL: write '
@@ -113,30 +126,6 @@ def endpoint(client: Any) -> str:
             'the host. The endpoint comes from the catalog, or from a setting '
             'that replaces it'
         )
-    return url
-
-
-def _expanded(url: str, client: Any) -> str:
-    """Put the IDs of the caller into an endpoint that a user set.
-
-    keystoneauth does so for each request, but not in ``management_url``.
-
-    :raises keystoneauth1.exceptions.CatalogException: the login has no such
-        ID.
-    """
-    session, auth = client.session, client.auth
-    for field, find in (
-        ('%(project_id)s', session.get_project_id),
-        ('%(user_id)s', session.get_user_id),
-    ):
-        if field in url:
-            value = find(auth)
-            if not value:
-                raise ksa_exceptions.CatalogException(
-                    f'The endpoint "{plaintext.one_line(url)}" needs '
-                    f'{field[2:-2]}, and this login has none'
-                )
-            url = url.replace(field, value)
     return url
 
 
@@ -162,20 +151,20 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     client = session_client(api)
     url = endpoint(client) + path
     LOG.debug('GET %s', url)
-    response = _request(client, url, timeout)
-    # Not response.headers: _forget_redirect() changes those.
-    fields = response.raw.headers
-    head = Reply(
-        status=response.status_code,
-        headers={name.lower(): fields[name] for name in fields},
-    )
-    with response:
-        if _leaves_more(head):
-            # The rest must not become the reply to the next ping.
+    with _request(client, url, timeout) as response:
+        # Not response.headers: _forget_redirect() changes those.
+        fields = response.raw.headers
+        reply = Reply(
+            status=response.status_code,
+            headers={name.lower(): fields[name] for name in fields},
+        )
+        # http.client takes every 1xx but 100 for the reply, and expects no
+        # body after 204. The rest must not become the reply to the next ping.
+        more = reply.status == 204 and reply.announces_body
+        if reply.status < 200 or more:
             response.raw.close()
-        body, whole = _read(response)
-    complete = whole and _has_whole_head(response)
-    reply = dataclasses.replace(head, body=body, complete=complete)
+        body, complete = _read(response)
+    reply = dataclasses.replace(reply, body=body, complete=complete)
     log_reply(url, reply)
     return reply
 
@@ -234,37 +223,10 @@ def log_reply(url: str, reply: Reply) -> None:
         LOG.debug('| %s', line)
 
 
-def _leaves_more(head: Reply) -> bool:
-    """Whether more bytes follow the reply, as http.client reads it."""
-    # It takes every 1xx but 100 for the reply, and expects no body after 204.
-    return head.status < 200 or (head.status == 204 and head.announces_body)
-
-
-def _original(response: requests.Response) -> Any:
-    """Return the reply of http.client; None if a fake has none."""
-    original = getattr(response.raw, '_original_response', None)
-    return original if isinstance(original, http.client.HTTPResponse) else None
-
-
-def _has_whole_head(response: requests.Response) -> bool:
-    # http.client ends the head at the first line that is not a header field.
-    # It drops the other lines, among which may be the length of the body.
-    original = _original(response)
-    if original is None:
-        return True
-    try:
-        urllib3.util.response.assert_header_parsing(original.msg)
-    except urllib3.exceptions.HeaderParsingError:
-        return False
-    return True
-
-
 class _Bounded:
-    """The rest of a reply, up to a number of bytes.
+    """The stream of http.client, with a limit for the lines of a body.
 
     http.client reads all trailers of a chunked body, without a limit.
-
-    :param stream: the stream that http.client reads.
     """
 
     def __init__(self, stream: Any):
@@ -274,30 +236,30 @@ class _Bounded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def read(self, size: int) -> bytes:
+    def readline(self, limit: int) -> bytes:
         """Read as ``io.BufferedReader`` does.
 
         :raises http.client.HTTPException: the reply is too long.
         """
-        return self._counted(self._stream.read(size))
-
-    def readline(self, limit: int) -> bytes:
-        """Read as ``io.BufferedReader`` does; see :meth:`read`."""
-        return self._counted(self._stream.readline(limit))
-
-    def _counted(self, data: bytes) -> bytes:
-        self._left -= len(data)
+        line: bytes = self._stream.readline(limit)
+        self._left -= len(line)
         if self._left < 0:
             raise http.client.HTTPException('The reply is too long')
-        return data
+        return line
 
 
 def _read(response: requests.Response) -> tuple[bytes, bool]:
-    """Return a body, or its first part, and whether it is whole."""
-    original = _original(response)
-    if original is not None and original.fp is not None:
-        original.fp = _Bounded(original.fp)
+    """Return a body, or its first part, and whether the reply is whole."""
+    # A fake has no reply of http.client.
+    original: Any = getattr(response.raw, '_original_response', None)
     try:
+        if hasattr(original, 'fp'):
+            # http.client ends the head at the first line that is not a header
+            # field. It drops the other lines, among which may be the length
+            # of the body.
+            urllib3.util.response.assert_header_parsing(original.msg)
+            if original.fp is not None:
+                original.fp = _Bounded(original.fp)
         # Not decompressed: a small body could unpack to a large one.
         body: bytes = response.raw.read(BODY_LIMIT + 1, decode_content=False)
     except (
@@ -306,6 +268,6 @@ def _read(response: requests.Response) -> tuple[bytes, bool]:
         OSError,
         ValueError,
     ):
-        # The body broke off. The status counts without it.
+        # The reply is not whole. The status counts without it.
         return b'', False
     return body[:BODY_LIMIT], len(body) <= BODY_LIMIT

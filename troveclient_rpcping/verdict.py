@@ -188,9 +188,6 @@ def unknown(instance_id: str, reason: Reason, message: str) -> PingResult:
 #: How Trove's GuestError begins (trove/common/exception.py).
 GUEST_ERROR_PREFIX = 'An error occurred communicating with the guest: '
 
-# A judgement: the verdict, its reason, and the message.
-_Grounds = tuple[Verdict, Reason | None, str]
-
 # trove/common/exception.py, GuestTimeout: Trove since 26.0.
 _AGENT_TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
 # oslo.messaging's MessagingTimeout inside a GuestError: the text in Trove's
@@ -242,6 +239,14 @@ _OTHER_PROJECT = re.compile(r'User with tenant id \S+ cannot access')
 _NOT_FOUND = re.compile(r'Resource .+ cannot be found\.')
 
 
+# The reasons that the status alone shows, from Trove or from a proxy.
+_BY_STATUS = {
+    **dict.fromkeys((401, 403), Reason.DENIED),
+    **dict.fromkeys((413, 429), Reason.RATE_LIMITED),
+    **dict.fromkeys((502, 503, 504), Reason.GATEWAY),
+}
+
+
 def judge(
     reply: Reply | NoReply, instance_id: str, rtt: float | None = None
 ) -> PingResult:
@@ -285,18 +290,29 @@ def judge_listing(reply: Reply | NoReply) -> tuple[Reason, str]:
     return reason, text
 
 
-def _grounds(reply: Reply, instance_id: str) -> _Grounds:
-    if reply.cached:
-        return _unknown(
-            Reason.BAD_RESPONSE,
-            f'HTTP {reply.status} out of a cache ({reply.cached}): it says '
-            'nothing about the guest now',
-        )
-    if reply.status == 204:
-        return _judge_204(reply)
-    if reply.status == 400:
-        return _judge_400(reply, instance_id)
-    return _unknown(_reason_of(reply), _message_of(reply))
+def _grounds(
+    reply: Reply, instance_id: str
+) -> tuple[Verdict, Reason | None, str]:
+    """Return the verdict, its reason, and the message."""
+    if reply.status == 204 and not reply.cached:
+        # A 204 has no body. A 204 with a body does not come from Trove.
+        if reply.body or reply.announces_body or not reply.complete:
+            message = 'HTTP 204 with a body'
+            return Verdict.UNKNOWN, Reason.BAD_RESPONSE, message
+        return Verdict.REACHABLE, None, ''
+    fault = reply.fault
+    if reply.status == 400 and fault is not None and not reply.cached:
+        if not _is_whole(reply):
+            message = 'HTTP 400 with a broken body'
+            return Verdict.UNKNOWN, Reason.BAD_RESPONSE, message
+        # A proxy may have wrapped the lines of the text.
+        text = ' '.join(fault.split())
+        if text == _AGENT_TIMEOUT:
+            return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault
+        if text.startswith(GUEST_ERROR_PREFIX):
+            guest_text = text.removeprefix(GUEST_ERROR_PREFIX)
+            return *_judge_guest_error(guest_text, instance_id), fault
+    return Verdict.UNKNOWN, _reason_of(reply), _message_of(reply)
 
 
 def is_about_project(text: str) -> bool:
@@ -304,46 +320,21 @@ def is_about_project(text: str) -> bool:
     return _OTHER_PROJECT.search(text) is not None
 
 
-def _unknown(reason: Reason, message: str) -> _Grounds:
-    return Verdict.UNKNOWN, reason, message
-
-
 def _message_of(reply: Reply) -> str:
     """Return the message of a reply that brought no answer of a guest."""
-    target = reply.redirects_to
-    if target is not None:
+    if reply.cached:
         return (
-            f'HTTP {reply.status} redirects to {target} '
+            f'HTTP {reply.status} out of a cache ({reply.cached}): it says '
+            'nothing about the guest now'
+        )
+    if reply.redirects_to is not None:
+        return (
+            f'HTTP {reply.status} redirects to {reply.redirects_to} '
             'and is not followed: set this address in the endpoint'
         )
-    if reply.words:
-        return reply.words
-    return f'HTTP {reply.status} without an error message of Trove'
-
-
-def _judge_204(reply: Reply) -> _Grounds:
-    # A 204 has no body. A 204 with a body does not come from Trove, and says
-    # nothing about the guest.
-    if reply.body or reply.announces_body or not reply.complete:
-        return _unknown(Reason.BAD_RESPONSE, 'HTTP 204 with a body')
-    return Verdict.REACHABLE, None, ''
-
-
-def _judge_400(reply: Reply, instance_id: str) -> _Grounds:
-    fault = reply.fault
-    if fault is None:
-        return _unknown(Reason.BAD_RESPONSE, _message_of(reply))
-    if not _is_whole(reply):
-        return _unknown(Reason.BAD_RESPONSE, 'HTTP 400 with a broken body')
-    # A proxy may have wrapped the lines of the text.
-    text = ' '.join(fault.split())
-    if text == _AGENT_TIMEOUT:
-        return Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, fault
-    if text.startswith(GUEST_ERROR_PREFIX):
-        guest_text = text.removeprefix(GUEST_ERROR_PREFIX)
-        verdict, reason = _judge_guest_error(guest_text, instance_id)
-        return verdict, reason, fault
-    return _unknown(_reason_of(reply), fault)
+    return reply.words or (
+        f'HTTP {reply.status} without an error message of Trove'
+    )
 
 
 def _judge_guest_error(text: str, instance_id: str) -> tuple[Verdict, Reason]:
@@ -377,13 +368,8 @@ def _reason_of(reply: Reply) -> Reason:
     if reply.cached:
         return Reason.BAD_RESPONSE
     status = reply.status
-    # The status alone says these, from Trove or from a proxy.
-    if status in (401, 403):
-        return Reason.DENIED
-    if status in (413, 429):
-        return Reason.RATE_LIMITED
-    if status in (502, 503, 504):
-        return Reason.GATEWAY
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
     # The others need a message of Trove.
     fault = reply.fault
     if fault is None:
