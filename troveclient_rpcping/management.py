@@ -167,16 +167,14 @@ class Management(management.Management):  # type: ignore[misc]
         """
         return self._sweep(
             instances,
-            limits.Limits(
-                concurrency=concurrency,
-                timeout=timeout,
-                rate=rate,
-                deadline=deadline,
-            ),
             repeat.Times(count, interval),
             capacity=capacity,
             listing=listing,
             on_throttle=on_throttle,
+            concurrency=concurrency,
+            timeout=timeout,
+            rate=rate,
+            deadline=deadline,
         )
 
     def rpc_ping_until_reachable(
@@ -200,46 +198,35 @@ class Management(management.Management):  # type: ignore[misc]
         ends at once for an instance that Trove does not know, and for all
         instances if the caller is not an administrator.
 
-        :param instances: see :meth:`rpc_ping_each`.
+        The parameters and the errors are those of :meth:`rpc_ping_each`, and:
+
         :param deadline: seconds for all; None for no limit.
         :param stable: how many times in a row an instance has to be
             reachable.
-        :param interval: seconds from one ping of an instance to its next.
-        :param concurrency: see :meth:`rpc_ping_each`, as for the others.
-        :param timeout: seconds for each ping, in all.
-        :param rate: pings a second, at the most.
-        :param listing: see :meth:`rpc_ping_each`.
-        :param on_throttle: see :meth:`rpc_ping_each`.
         :returns: an iterator of :class:`PingResult`, one for each ping. The
             last result of an instance is its state at the end. With *stable*
             above 1, one ``reachable`` alone does not end the wait.
-        :raises ValueError: a limit is not a positive number.
-        :raises TypeError: *instances* is not a list of instances. The items
-            of a generator are checked when they are read.
-        :raises troveclient_rpcping.exceptions.SessionRequired:
-            the client was made without a keystoneauth session.
-        :raises keystoneauth1.exceptions.ClientException: no login, before
-            the first ping.
         """
         return self._sweep(
             instances,
-            limits.Limits(
-                concurrency=concurrency,
-                timeout=timeout,
-                rate=rate,
-                deadline=deadline,
-            ),
             repeat.UntilReachable(stable, interval),
             listing=listing,
             on_throttle=on_throttle,
+            concurrency=concurrency,
+            timeout=timeout,
+            rate=rate,
+            deadline=deadline,
         )
 
     def _sweep(
         self,
         instances: Iterable[Any],
-        bounds: limits.Limits,
         again: repeat.Repeat,
-        **options: Any,
+        *,
+        listing: Collection[inventory.Instance] | None,
+        on_throttle: Callable[[limits.Throttle], None] | None,
+        capacity: Capacity | None = None,
+        **bounds: Any,
     ) -> Generator[PingResult]:
         # Not at the top: importing the library must not import libcurl.
         from troveclient_rpcping.sweep import run
@@ -251,7 +238,15 @@ class Management(management.Management):  # type: ignore[misc]
         if isinstance(instances, Collection):
             # Check a list before the first ping.
             guests = list(guests)
-        return run.ping(self.api, guests, bounds, again, **options)
+        return run.ping(
+            self.api,
+            guests,
+            limits.Limits(**bounds),
+            again,
+            capacity,
+            on_throttle,
+            listing=listing,
+        )
 
     def list_all(
         self, deadline: float | None = None

@@ -95,7 +95,7 @@ class Gate:
         on_throttle: Callable[[Throttle], None] | None = None,
     ):
         self._on_throttle = on_throttle
-        self._maximum = rate
+        self._maximum = math.inf if rate is None else rate
         self._rate = rate
         self._lag = _LAG if rate is None else 0.0
         # The limit of one API process, as its refusal names it: requests a
@@ -128,10 +128,7 @@ class Gate:
 
     def pause(self, now: float) -> float:
         """Return the seconds until the next request may be sent; 0 for now."""
-        opens = self._closed_until
-        if self._rate is not None:
-            opens = max(opens, self._next)
-        return max(0.0, opens - now)
+        return max(0.0, max(self._closed_until, self._next) - now)
 
     def starved(self, now: float) -> bool:
         """Whether the server has refused everything for too long."""
@@ -142,44 +139,35 @@ class Gate:
         """Record that a request is sent; return the generation of its rate."""
         self._began = min(self._began, now)
         if self._rate is not None:
-            self._note_idle(now - max(self._next, self._closed_until))
+            idle = now - max(self._next, self._closed_until)
+            if idle > _LAG:
+                self._saturated = False
+            elif idle * self._rate <= 1.0:
+                # The gate has made up for its delays.
+                self._saturated = True
             due = max(self._next, now - self._lag)
             self._next = due + 1 / self._rate
         return self._generation
-
-    def _note_idle(self, idle: float) -> None:
-        """Record for how many seconds the gate was open and unused."""
-        if idle > _LAG:
-            self._saturated = False
-        elif self._rate is not None and idle * self._rate <= 1.0:
-            # The gate has made up for its delays.
-            self._saturated = True
 
     def admitted(self, generation: int) -> None:
         """Record that the rate limit admitted a request."""
         self._refused_since = None
         self._admitted += 1
-        if (
-            not self.throttled
-            or generation != self._generation
-            or self._rate is None
-        ):
+        if self._rate is None or not self.throttled:
             return
-        # Requests below the rate say nothing about the budget.
-        if not self._saturated:
-            return
-        self._in_a_row += 1
-        self._rate *= 1 + self._growth()
-        if self._maximum is not None:
-            self._rate = min(self._rate, self._maximum)
+        # Requests below the rate say nothing about the budget, and those of
+        # another rate say nothing about this one.
+        if self._saturated and generation == self._generation:
+            self._in_a_row += 1
+            rate = self._rate * (1 + self._growth())
+            self._rate = min(rate, self._maximum)
 
     def _growth(self) -> float:
         if self._generation == 1:
             return _FIRST_SEARCH
         if self._processes > 1:
-            if self._few_refused():
-                return _GROWTH_OF_SEVERAL
-            return _GROWTH_IF_REFUSED
+            few = self._few_refused()
+            return _GROWTH_OF_SEVERAL if few else _GROWTH_IF_REFUSED
         return _SEARCH if self._in_a_row > _MANY_IN_A_ROW else _GROWTH
 
     def refused(self, now: float, generation: int, reply: Reply) -> float:
@@ -207,13 +195,12 @@ class Gate:
         seconds = max(now - self._began, 0.001)
         if self.throttled and self._rate is not None:
             self._count_processes(seconds)
+            several = self._processes > 1
             budget = self._processes * self._process_rate
-            near = self._rate <= _FAR_BEYOND * budget
-            shrinking, least = _SHRINKING, _LEAST
-            if self._processes > 1 and near:
-                shrinking = _SHRINKING_OF_SEVERAL
-            if self._processes > 1 and self._few_refused():
-                least = _LEAST_OF_SEVERAL
+            near = several and self._rate <= _FAR_BEYOND * budget
+            few = several and self._few_refused()
+            shrinking = _SHRINKING_OF_SEVERAL if near else _SHRINKING
+            least = _LEAST_OF_SEVERAL if few else _LEAST
             self._rate = max(self._rate * (1 - shrinking), budget * least)
         else:
             # The refusal names the budget of one API process, and there may be
