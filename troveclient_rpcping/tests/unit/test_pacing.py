@@ -43,6 +43,13 @@ def refusal(
     return Reply(413, headers, json.dumps(body).encode())
 
 
+def throttled(now: float = 0.0, reply: Reply | None = None) -> Gate:
+    """Return a gate whose first request was refused."""
+    gate = Gate()
+    gate.refused(now, gate.sent(now), reply or refusal())
+    return gate
+
+
 class Limiter:
     """The leaky bucket of one API process (trove/common/limits.py)."""
 
@@ -136,10 +143,8 @@ class Sweep:
 class GateTest(testtools.TestCase):
     def test_slow_requests_do_not_raise_the_rate(self) -> None:
         """Only requests that wait for the gate raise the rate."""
-        gate = Gate()
-        gate.refused(100.0, gate.sent(100.0), refusal())
-        learned = gate.rate
-        assert learned is not None
+        gate = throttled(100.0)
+        learned = gate.rate or 0.0
         now = 110.0
         for together in (1, 2, 3):
             for _ in range(1000):
@@ -152,10 +157,8 @@ class GateTest(testtools.TestCase):
     def test_requests_that_wait_for_the_gate_raise_the_rate(self) -> None:
         """A delay of the event loop does not matter."""
         for late in (0.0, 0.5):
-            gate = Gate()
-            gate.refused(100.0, gate.sent(100.0), refusal())
-            learned = gate.rate
-            assert learned is not None
+            gate = throttled(100.0)
+            learned = gate.rate or 0.0
             now = 110.0
             gate.sent(now)
             for _ in range(5):
@@ -163,33 +166,21 @@ class GateTest(testtools.TestCase):
                 gate.admitted(gate.sent(now))
             self.assertGreater(gate.rate or 0.0, learned, late)
 
-    def test_one_process_is_used_up_to_its_limit(self) -> None:
-        """The sweep takes no longer than the limiter requires."""
-        sweep = Sweep(pings=2000, processes=1)
-        sweep.run()
-        self.assertLess(sweep.seconds, 1.05 * sweep.minimum)
-        self.assertLess(sweep.refused, 0.1 * sweep.pings)
-
-    def test_the_budgets_of_four_processes_are_found(self) -> None:
+    def test_the_budget_of_all_processes_is_used_up(self) -> None:
         """Each refusal names the budget of one process alone."""
-        sweep = Sweep(pings=3000, processes=4)
-        sweep.run()
-        self.assertLess(sweep.seconds, 1.25 * sweep.minimum)
-        self.assertLess(sweep.refused, 0.1 * sweep.pings)
-
-    def test_the_budgets_are_found_though_the_spread_is_uneven(self) -> None:
-        """The kernel gives some processes more connections than others."""
-        sweep = Sweep(pings=3000, processes=4, weights=[32, 27, 22, 19])
-        sweep.run()
-        self.assertLess(sweep.seconds, 1.25 * sweep.minimum)
-        self.assertLess(sweep.refused, 0.1 * sweep.pings)
-
-    def test_other_limits_are_found_as_well(self) -> None:
-        """Operators may set http_get_rate to any value."""
-        for limit in (30, 1000):
-            sweep = Sweep(pings=limit * 5, processes=1, limit=limit)
+        for sweep, factor in (
+            (Sweep(2000, processes=1), 1.05),
+            (Sweep(3000, processes=4), 1.25),
+            # The kernel gives some processes more connections than others.
+            (Sweep(3000, processes=4, weights=[32, 27, 22, 19]), 1.25),
+            # Operators may set http_get_rate to any value.
+            (Sweep(150, processes=1, limit=30), 1.1),
+            (Sweep(5000, processes=1, limit=1000), 1.1),
+        ):
             sweep.run()
-            self.assertLess(sweep.seconds, 1.1 * sweep.minimum, str(limit))
+            self.assertLess(sweep.seconds, factor * sweep.minimum)
+            if sweep.pings > 150:
+                self.assertLess(sweep.refused, 0.1 * sweep.pings)
 
     def test_without_a_refusal_nothing_is_held_back(self) -> None:
         """A server without a limit gets requests at full speed."""
@@ -202,15 +193,13 @@ class GateTest(testtools.TestCase):
 
     def test_a_refusal_names_the_rate(self) -> None:
         """The unit is the second, the minute, the hour or the day."""
-        for period, seconds in (
-            ('second', 1),
-            ('minute', 60),
-            ('hour', 3600),
-            ('day', 86400),
+        for period, seconds in zip(
+            ('second', 'minute', 'hour', 'day'),
+            (1, 60, 3600, 86400),
+            strict=True,
         ):
-            gate = Gate()
-            reply = refusal(limit=200 * seconds, period=period)
-            gate.refused(0.0, gate.sent(0.0), reply)
+            limit = 200 * seconds
+            gate = throttled(reply=refusal(limit=limit, period=period))
             self.assertAlmostEqual(200, gate.rate or 0)
 
     def test_a_refusal_that_names_no_rate_halves_what_got_through(
@@ -234,31 +223,10 @@ class GateTest(testtools.TestCase):
         self,
     ) -> None:
         """The requests do not stop."""
-        gate = Gate()
-        gate.refused(0.0, gate.sent(0.0), Reply(429))
+        gate = throttled(reply=Reply(429))
         for _ in range(100):
             gate.refused(9.0, gate.sent(9.0), Reply(429))
         self.assertGreater(gate.rate or 0, 0.4)
-
-    def test_requests_in_flight_slow_the_sweep_down_once(self) -> None:
-        """Many refusals at one time have one cause."""
-        gate = Gate()
-        eras = [gate.sent(0.0) for _ in range(64)]
-        rates = []
-        for era in eras:
-            gate.refused(0.1, era, refusal())
-            rates.append(gate.rate)
-        self.assertEqual(1, len(set(rates)))
-
-    def test_a_long_pause_closes_the_gate_for_all(self) -> None:
-        """The pause is the one of the server, with an upper bound."""
-        gate = Gate()
-        gate.refused(0.0, gate.sent(0.0), refusal('30'))
-        self.assertGreaterEqual(gate.pause(0.0), 29)
-        gate = Gate()
-        pause = gate.refused(0.0, gate.sent(0.0), refusal('1e9'))
-        self.assertLessEqual(pause, 300)
-        self.assertLessEqual(gate.pause(0.0), 300)
 
     def test_a_server_that_refuses_everything_is_starved(self) -> None:
         """The pause that the server asks for does not matter."""
@@ -273,8 +241,7 @@ class GateTest(testtools.TestCase):
 
     def test_one_request_that_gets_through_is_enough(self) -> None:
         """The seconds are counted from the next refusal."""
-        gate = Gate()
-        gate.refused(0.0, gate.sent(0.0), refusal())
+        gate = throttled()
         gate.admitted(gate.sent(140.0))
         self.assertFalse(gate.starved(pacing.STARVED + 1))
         gate.refused(200.0, gate.sent(200.0), refusal())
@@ -297,8 +264,7 @@ class GateTest(testtools.TestCase):
 
     def test_lost_time_is_made_up_for_within_bounds(self) -> None:
         """A busy machine neither wastes the budget nor sends a burst."""
-        gate = Gate()
-        gate.refused(0.0, gate.sent(0.0), refusal(limit=10, period='second'))
+        gate = throttled(reply=refusal(limit=10, period='second'))
         burst = 0
         while not gate.pause(100.0):
             gate.sent(100.0)
@@ -417,11 +383,12 @@ class RateTest(testtools.TestCase):
         self,
     ) -> None:
         """While few requests are refused, the rate falls to 95 % or more."""
-        gate = self.throttled(500)
-        self.again(gate)
-        self.assert_share(0.93, gate, 3)
-        self.again(gate)
-        self.assert_share((1 - self.REFUSED) * 0.95, gate, 3)
+        for admitted, processes in ((500, 3), (300, 2)):
+            gate = self.throttled(admitted)
+            self.again(gate)
+            self.assert_share(0.93, gate, processes)
+            self.again(gate)
+            self.assert_share((1 - self.REFUSED) * 0.95, gate, processes)
 
     def test_far_beyond_the_budget_of_several_it_takes_a_quarter(self) -> None:
         """Far beyond is one and a half times the budget."""
@@ -460,51 +427,31 @@ class RateTest(testtools.TestCase):
         self.again(gate)
         self.assert_share(0.93**2, gate, 3)
 
-    def test_two_processes_are_several(self) -> None:
-        """The rule for several does not hold for one process."""
-        gate = self.throttled(300)
-        self.again(gate)
-        self.assert_share(0.93, gate, 2)
-        before = gate.rate or 0
-        self.grow(gate)
-        self.assertAlmostEqual(before * 1.015, gate.rate or 0)
-        self.again(gate)
-        self.again(gate)
-        self.assert_share((1 - self.REFUSED) * 0.95, gate, 2)
-        gate = self.throttled(100)
-        self.again(gate)
-        self.assert_share(0.75, gate)
-
 
 class PauseTest(testtools.TestCase):
     """How long the gate stays closed."""
 
     def test_a_refused_request_waits_as_long_as_the_refusal_says(self) -> None:
-        """The pause is one second by default, and two minutes at most."""
-        for header, pause in (
-            ('7', 7.0),
-            ('0.5', 0.5),
-            ('0', 1.0),
-            ('soon', 1.0),
-            ('119', 119.0),
-            ('121', 120.0),
+        """The pause is one second by default, and two minutes at most.
+
+        Trove rounds it up, so the gate is closed for a second less.
+        """
+        for header, pause, closed in (
+            ('7', 7.0, 6.0),
+            ('0.5', 0.5, 0.0),
+            ('0', 1.0, 0.0),
+            ('soon', 1.0, 0.0),
+            ('1.5', 1.5, 0.5),
+            ('119', 119.0, 118.0),
+            ('1e9', 120.0, 119.0),
         ):
             gate = Gate()
-            self.assertEqual(
-                pause, gate.refused(0.0, gate.sent(0.0), refusal(header))
-            )
-
-    def test_a_pause_is_rounded_up_so_all_wait_a_second_less(self) -> None:
-        """Trove's own pause of one second does not close the gate."""
-        for header, pause in (('1', 0.0), ('1.5', 0.5), ('2', 1.0)):
-            gate = Gate()
             reply = refusal(header, limit=10**8, period='second')
-            gate.refused(0.0, gate.sent(0.0), reply)
-            self.assertAlmostEqual(pause, gate.pause(0.0))
+            self.assertEqual(pause, gate.refused(0.0, gate.sent(0.0), reply))
+            self.assertAlmostEqual(closed, gate.pause(0.0))
 
     def test_a_tiny_budget_does_not_stop_all_requests(self) -> None:
         """A budget of one a day must not stop the sweep for a day."""
-        gate = Gate()
-        gate.refused(0.0, gate.sent(0.0), refusal(limit=1, period='day'))
+        gate = throttled(reply=refusal(limit=1, period='day'))
         self.assertAlmostEqual(1 / 120, gate.rate or 0)
         self.assertLessEqual(gate.pause(0.0), 120)
