@@ -431,13 +431,6 @@ class EngineTest(base.TestCase):
             self.assertEqual(outcomes, agenda.outcomes())
             self.assertEqual(ends, agenda.ends)
 
-    def test_a_refusal_of_the_user_ends_the_engine(self) -> None:
-        """The agenda gets the answer, and there is no second login."""
-        agenda = self.run_all(base.NOT_ADMIN, Script('ab'))
-        self.assertEqual([401], agenda.outcomes())
-        self.assertEqual(['The API refuses this user'], agenda.ends)
-        self.assertEqual(1, self.trove.client.session.auth.logins)
-
 
 class TokenTest(base.TestCase):
     def setUp(self) -> None:

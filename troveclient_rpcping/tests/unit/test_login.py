@@ -24,6 +24,7 @@ import time
 from typing import Any
 
 import fixtures
+from keystoneauth1 import fixture as ksa_fixture
 from openstackclient import shell
 
 from troveclient_rpcping import fixture
@@ -52,53 +53,18 @@ def keystone(trove: str, login: Reply | None = None) -> Any:
     :param trove: the URL of the endpoint.
     :param login: how it answers a login; None for a token.
     """
-    token = {
-        'expires_at': '2999-01-01T00:00:00.000000Z',
-        'issued_at': '2026-01-01T00:00:00.000000Z',
-        'methods': ['password'],
-        'user': {
-            'id': 'u',
-            'name': 'admin',
-            'domain': {'id': 'default', 'name': 'Default'},
-        },
-        'project': {
-            'id': base.PROJECT,
-            'name': 'admin',
-            'domain': {'id': 'default', 'name': 'Default'},
-        },
-        'roles': [{'id': 'r', 'name': 'admin'}],
-        'catalog': [
-            {
-                'type': 'database',
-                'name': 'trove',
-                'id': 't',
-                'endpoints': [
-                    {
-                        'interface': 'public',
-                        'region': 'RegionOne',
-                        'region_id': 'RegionOne',
-                        'id': 'e',
-                        'url': trove,
-                    }
-                ],
-            }
-        ],
-    }
+    token = ksa_fixture.V3Token()
+    token.set_project_scope(id=base.PROJECT)
+    service = token.add_service('database', name='trove')
+    service.add_standard_endpoints(public=trove, region='RegionOne')
 
     def answer(request: base.Request) -> Reply:
         if request.target.endswith('/auth/tokens'):
-            return login or Reply(
-                201,
-                {'x-subject-token': 'token-1'},
-                json.dumps({'token': token}).encode(),
-            )
+            body = json.dumps(token).encode()
+            return login or Reply(201, {'x-subject-token': 'token-1'}, body)
         # The body of a login looks like another request.
         url = f'http://{request.headers.get("host")}{request.target}'
-        version = {
-            'id': 'v3.14',
-            'status': 'stable',
-            'links': [{'rel': 'self', 'href': url}],
-        }
+        version = ksa_fixture.V3Discovery(url)
         return Reply(200, {}, json.dumps({'version': version}).encode())
 
     return answer
@@ -132,6 +98,19 @@ class TestCase(base.TestCase):
         server = self.serve(keystone(self.trove.url, login))
         self.log_in_at(server.url)
         return server
+
+    def write_cloud(self, keystone_url: str, **settings: Any) -> None:
+        """Write a clouds.yaml, and choose its cloud."""
+        auth = {
+            name.removeprefix('OS_').lower(): value
+            for name, value in CREDENTIALS.items()
+        }
+        auth['auth_url'] = f'{keystone_url}/v3'
+        file = self.folder / 'clouds.yaml'
+        # JSON is YAML.
+        clouds = {'one': {'auth': auth, **settings}}
+        file.write_text(json.dumps({'clouds': clouds}))
+        self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
 
     def openstack(self, *arguments: str) -> tuple[int, str, str]:
         """Run the shell here; return its status and what it printed."""
@@ -213,15 +192,7 @@ class LoginTest(TestCase):
     def test_a_shorter_time_of_the_user_is_obeyed(self) -> None:
         """clouds.yaml may set a timeout for each request."""
         server = self.serve(lambda request: fixture.silence())
-        file = self.folder / 'clouds.yaml'
-        auth = {
-            name.removeprefix('OS_').lower(): value
-            for name, value in CREDENTIALS.items()
-        }
-        auth['auth_url'] = f'{server.url}/v3'
-        cloud = {'auth': auth, 'api_timeout': 0.2}
-        file.write_text(json.dumps({'clouds': {'one': cloud}}))
-        self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
+        self.write_cloud(server.url, api_timeout=0.2)
         self.assert_no_login(r'Keystone at .* does not answer\. Check that .*')
 
     def test_a_signal_ends_a_login_that_hangs(self) -> None:
@@ -259,24 +230,9 @@ class LoginTest(TestCase):
 class SettingsTest(TestCase):
     """clouds.yaml has settings for each service, and Trove is one."""
 
-    def write_cloud(self, **settings: Any) -> None:
+    def set_up_cloud(self, **settings: Any) -> None:
         server = self.serve(keystone('http://127.0.0.1:9/v1.0/nobody'))
-        cloud = {
-            'auth': {
-                'auth_url': f'{server.url}/v3',
-                'username': 'admin',
-                'password': 'secret',
-                'project_name': 'admin',
-                'user_domain_id': 'default',
-                'project_domain_id': 'default',
-            },
-            'region_name': 'RegionOne',
-            **settings,
-        }
-        file = self.folder / 'clouds.yaml'
-        # JSON is YAML.
-        file.write_text(json.dumps({'clouds': {'one': cloud}}))
-        self.setenv(OS_CLIENT_CONFIG_FILE=str(file), OS_CLOUD='one')
+        self.write_cloud(server.url, region_name='RegionOne', **settings)
 
     def assert_reachable(self) -> None:
         """Ping by the command and by the plugin."""
@@ -288,16 +244,13 @@ class SettingsTest(TestCase):
         self.assertEqual(2, len(self.trove.pinged))
 
     def test_a_configured_endpoint_is_used(self) -> None:
-        """The endpoint of the catalog is not used."""
-        self.write_cloud(database_endpoint_override=self.trove.url)
-        self.assert_reachable()
-
-    def test_a_configured_endpoint_may_have_the_project(self) -> None:
         """keystoneauth fills in the project for all services."""
         url = self.trove.url.replace(base.PROJECT, '%(project_id)s')
         self.assertNotEqual(url, self.trove.url)
-        self.write_cloud(database_endpoint_override=url)
-        self.assert_reachable()
+        for setting in (self.trove.url, url):
+            self.trove.pinged.clear()
+            self.set_up_cloud(database_endpoint_override=setting)
+            self.assert_reachable()
 
     def test_the_kind_and_the_interface_of_the_service_are_obeyed(
         self,
@@ -308,7 +261,7 @@ class SettingsTest(TestCase):
             ('database_interface', 'internal'),
             ('database_region_name', 'RegionTwo'),
         ):
-            self.write_cloud(**{setting: value})
+            self.set_up_cloud(**{setting: value})
             status, stdout, stderr = self.openstack(*PING, base.GUEST)
             # The catalog has none of this kind.
             self.assertEqual((1, ''), (status, stdout))

@@ -12,7 +12,6 @@
 
 """``Management.rpc_ping``, over HTTP."""
 
-from collections.abc import Iterator
 import logging
 from typing import Any
 import uuid
@@ -24,7 +23,9 @@ from troveclient import extension
 from troveclient.apiclient import exceptions as trove_exceptions
 from troveclient.v1 import client as trove_client
 
+from troveclient_rpcping import client
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import fixture
 from troveclient_rpcping import management
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.base import GUEST
@@ -54,10 +55,12 @@ class RpcPingTest(base.TestCase):
         self.assertEqual('token-1', headers['x-auth-token'])
 
     def test_an_instance_object_is_as_good_as_its_id(self) -> None:
-        """The other methods of troveclient accept both, too."""
+        """Other methods of troveclient take both. An ID may be a UUID."""
         manager = management.Management(None)
-        self.ping(base.PONG, manager.resource_class(manager, {'id': GUEST}))
-        self.assertIn(GUEST, self.server.requests[0][0])
+        instance = manager.resource_class(manager, {'id': GUEST})
+        for each in (instance, uuid.UUID(GUEST)):
+            self.ping(base.PONG, each)
+            self.assertIn(GUEST, self.server.requests[0][0])
 
     def test_a_dead_guest_raises_guest_unreachable(self) -> None:
         """It is troveclient's BadRequest, with the IDs of both."""
@@ -104,18 +107,12 @@ class RpcPingTest(base.TestCase):
         """Each reply raises the exception of its status."""
         bodies = {
             'HTML': (b'<html>no</html>', HTML),
-            'an empty object': (b'{}', JSON),
             'a text for an error': (b'{"error": "bad gateway"}', JSON),
             'a list': (b'[1, 2]', JSON),
-            'null': (b'null', JSON),
             'no body': (b'', {}),
             'no UTF-8': (b'\xff\xfe\x80', JSON),
             'megabytes': (b'{"x": "' + b'y' * 4_000_000 + b'"}', JSON),
             'deep nesting': (b'[' * 200_000, JSON),
-            'an unknown charset': (
-                b'x',
-                {'Content-Type': 'text/x; charset=z'},
-            ),
             'a wrong encoding': (b'x', {'Content-Encoding': 'gzip', **JSON}),
         }
         statuses: dict[str, type[Any]] = {
@@ -137,72 +134,14 @@ class RpcPingTest(base.TestCase):
                 headers = {**headers, 'Retry-After': '7', 'Location': '/'}
                 error = self.assert_raises(raw(status, body, headers), cls)
                 self.assertEqual(int(status[:3]), error.http_status, what)
-
-    def test_the_pause_that_a_413_names_is_kept(self) -> None:
-        """troveclient reads the pause from the header, too."""
-        answer = raw('413 Too Large', b'', {'Retry-After': '7'})
-        error = self.assert_raises(
-            answer, trove_exceptions.RequestEntityTooLarge
-        )
-        self.assertEqual(7, error.retry_after)
-
-    def test_answers_outside_http_raise_keystoneauths_exceptions(
-        self,
-    ) -> None:
-        """keystoneauth raises the error of a failed connection."""
-        for answer in (
-            b'SSH-2.0-OpenSSH_9.2\r\n',
-            b'HTTP/1.1 abc\r\n\r\n',
-            b'HTTP/1.1 204 No Content\r\n' + b'x' * 100_000 + b'\r\n\r\n',
-            b'HTTP/1.1 400 X\r\nContent-Length: 1\r\n'
-            b'Content-Length: 2\r\n\r\n',
-        ):
-            self.assert_raises(
-                _then_hang_up(answer),
-                (
-                    ksa_exceptions.ClientException,
-                    trove_exceptions.ClientException,
-                ),
-            )
-
-    def test_a_body_that_breaks_off_is_still_an_error_of_its_status(
-        self,
-    ) -> None:
-        """Half of a 400 proves nothing about the guest."""
-        half = base.DEAD[:-20]
-        error = self.assert_raises(
-            _then_hang_up(half), trove_exceptions.BadRequest
-        )
-        self.assertNotIsInstance(error, exceptions.GuestUnreachable)
-        self.assertEqual(Reason.BAD_RESPONSE, error.reason)
+                if status.startswith('413'):
+                    # troveclient reads the pause from the header, too.
+                    self.assertEqual(7, error.retry_after)
 
     def test_a_silent_server_ends_with_the_timeout(self) -> None:
         """The server accepts the request, and does not answer."""
-
-        def silent(request: base.Request) -> Iterator[bytes]:
-            self.server.done.wait()
-            return iter([])
-
-        self.assert_raises(silent, ksa_exceptions.ConnectTimeout, timeout=0.2)
-
-    def test_no_argument_reaches_another_route(self) -> None:
-        """Every special character of an ID is quoted."""
-        for instance in (
-            'a b',
-            'a?b=c',
-            'a#b',
-            'a%2fb',
-            'a;b',
-            'ä\n',
-            '\udc80',
-        ):
-            self.ping(base.PONG, instance)
-            path = self.server.requests[0][0]
-            prefix = f'/v1.0/{base.PROJECT}/mgmt/instances/'
-            self.assertTrue(path.startswith(prefix), path)
-            self.assertTrue(path.endswith('/rpc_ping'), path)
-            middle = path.removeprefix(prefix).removesuffix('/rpc_ping')
-            self.assertNotRegex(middle, '[/?#; \n]')
+        error = ksa_exceptions.ConnectTimeout
+        self.assert_raises(fixture.silence(), error, timeout=0.2)
 
     def test_an_id_that_quoting_cannot_protect_is_refused(self) -> None:
         """Clients and proxies fold dots and unquote slashes."""
@@ -232,14 +171,6 @@ class RpcPingTest(base.TestCase):
         for wrong in (GUEST, GUEST.encode(), None, 7):
             self.assertRaises(TypeError, manager.rpc_ping_each, wrong)
         self.assertEqual([], server.requests)
-
-    def test_an_id_may_be_a_uuid(self) -> None:
-        """Python has a type for UUIDs."""
-        server = self.serve(base.PONG)
-        manager = self.connect(server.url).mgmt_instances
-        manager.rpc_ping(uuid.UUID(GUEST))
-        (result,) = manager.rpc_ping_each([uuid.UUID(GUEST)])
-        self.assertEqual(GUEST, result.instance_id)
 
     def test_a_client_without_a_session_is_an_error(
         self,
@@ -293,21 +224,11 @@ class ClientTest(base.TestCase):
     def test_other_extensions_are_kept(self) -> None:
         """The caller's own extensions are loaded, too."""
         server = self.serve(base.PONG)
-        from troveclient_rpcping import client
-
         trove = client.Client(
             session=ksa_session.Session(auth=base.Login(server.url)),
             extensions=[extension.Extension('more', management)],
         )
         self.assertIsInstance(trove.more, management.Management)
-
-
-def _then_hang_up(answer: bytes) -> Any:
-    def pieces(request: base.Request) -> Iterator[bytes]:
-        yield answer
-        raise OSError
-
-    return pieces
 
 
 class LogTest(base.TestCase):
