@@ -41,6 +41,7 @@ from troveclient_rpcping.reply import BODY_LIMIT
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests.base import GUEST
 from troveclient_rpcping.tests.base import OTHER
+from troveclient_rpcping.verdict import GUEST_ERROR_PREFIX
 from troveclient_rpcping.verdict import Verdict
 
 #: The environment variable that makes the runs longer: by how many times.
@@ -171,35 +172,29 @@ class Server(fixture.Server):
 
 # --- the text of a 400 -----------------------------------------------------
 
-TODAY = 'Timeout trying to connect to the Guest Agent.'
-PREFIX = 'An error occurred communicating with the guest: '
+TODAY = fixture.agent_timeout().fault or ''
+PREFIX = GUEST_ERROR_PREFIX
+TRACEBACK = 'Traceback (most recent call last)'
 
-
-def timeout_2014(instance_id: str) -> str:
-    """Return Trove's text of 2014 for a guest that did not answer."""
-    return (
-        f'Timeout while waiting on RPC response - topic: "guestagent.'
-        f'{instance_id}", RPC method: "rpc_ping" info: "<unknown>".'
+_OLD_TIMEOUT = fixture.agent_timeout_2014(GUEST).fault or ''
+_TOO_OLD = fixture.no_such_method().fault or ''
+_BROKEN_BUS = [
+    reply.fault or ''
+    for reply in (
+        fixture.message_bus_error(),
+        fixture.message_bus_error('Socket closed'),
     )
+]
 
 
 def timeouts_until_25(message_id: str) -> tuple[str, str]:
     """Return both timeouts of oslo.messaging's driver for RabbitMQ."""
     return (
-        f'Timed out waiting for a reply to message ID {message_id}.',
-        "('Timed out waiting for a reply %(reply_q)s to message ID "
+        f'{PREFIX}Timed out waiting for a reply to message ID {message_id}.',
+        f"{PREFIX}('Timed out waiting for a reply %(reply_q)s to message ID "
         f"%(msg_id)s.', {{'msg_id': '{message_id}', "
         "'reply_q': 'reply_7f'}).",
     )
-
-
-TOO_OLD = 'Endpoint does not support RPC method rpc_ping.'
-REFUSED = (
-    "Exchange.declare: (403) ACCESS_REFUSED - access to exchange 'x' in vhost "
-    "'/' refused for user 'y'"
-)
-CLOSED = 'Socket closed'
-TRACEBACK = 'Traceback (most recent call last)'
 
 
 def said(text: str) -> Verdict:
@@ -209,46 +204,28 @@ def said(text: str) -> Verdict:
         return Verdict.UNREACHABLE
     if not words.startswith(PREFIX):
         return Verdict.UNKNOWN
-    rest = words[len(PREFIX) :]
-    if rest.casefold() == timeout_2014(GUEST).casefold():
+    ids = re.findall(r'(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])', words)
+    if any(words in timeouts_until_25(each) for each in ids):
         return Verdict.UNREACHABLE
-    for word in rest.replace("'", ' ').replace('.', ' ').split():
-        hexadecimal = len(word) == 32 and not set(word) - set(
-            '0123456789abcdef'
-        )
-        if hexadecimal and rest in timeouts_until_25(word):
-            return Verdict.UNREACHABLE
-    if rest.startswith(TOO_OLD):
+    # Trove's introduction stands above as it is.
+    if words.casefold() == _OLD_TIMEOUT.casefold():
+        return Verdict.UNREACHABLE
+    if words.startswith(_TOO_OLD):
         return Verdict.REACHABLE
-    if TRACEBACK not in rest and (
-        rest == CLOSED or rest.startswith('Exchange.declare: (403) ')
-    ):
+    bus = words == _BROKEN_BUS[1] or words.startswith(
+        f'{PREFIX}Exchange.declare: (403) '
+    )
+    if bus and TRACEBACK not in words:
         return Verdict.UNKNOWN
     return Verdict.ERROR
 
 
 #: Text that a tenant might send to an operator's terminal.
 EVIL = (
-    '\x1b[2J\x1b[1;1H',
-    '\x1b]0;title\x07',
-    '\x9b31m',
-    '\x90q\x9c',
-    '\x00',
-    '\x08\x08\x08',
-    '\r\n',
-    '\u2028',
-    '\u202e',
-    '\u2066',
-    '\u200b',
-    '\ud800',
-    '\udfff',
-    '\ufeff',
-    '\U000e0041',
-    '🐘',
-    '{detail}',
-    '%s%n',
-    '[bold]',
-    'a' * 5000,
+    *('\x1b[2J\x1b[1;1H', '\x1b]0;title\x07', '\x9b31m', '\x90q\x9c'),
+    *('\x00', '\x08\x08\x08', '\r\n', '\u2028', '\u202e', '\u2066', '\u200b'),
+    *('\ud800', '\udfff', '\ufeff', '\U000e0041', '🐘'),
+    *('{detail}', '%s%n', '[bold]', 'a' * 5000),
 )
 
 evil_texts: SearchStrategy[str] = strategies.lists(
@@ -256,37 +233,31 @@ evil_texts: SearchStrategy[str] = strategies.lists(
     max_size=4,
 ).map(''.join)
 
-_KNOWN = (
+_KNOWN = [
     TODAY,
     PREFIX,
-    PREFIX + timeout_2014(GUEST),
-    PREFIX + timeout_2014(GUEST.upper()),
-    PREFIX + timeout_2014(OTHER),
-    *(PREFIX + text for text in timeouts_until_25('0123456789abcdef' * 2)),
-    *(PREFIX + text for text in timeouts_until_25('0123456789ABCDEF' * 2)),
-    *(PREFIX + text for text in timeouts_until_25('0123456789abcdef')),
+    *(_OLD_TIMEOUT, _OLD_TIMEOUT.upper().replace(PREFIX.upper(), PREFIX)),
+    fixture.agent_timeout_2014(OTHER).fault or '',
     *timeouts_until_25('0123456789abcdef' * 2),
-    PREFIX + TODAY,
-    timeout_2014(GUEST),
-    PREFIX + TOO_OLD,
-    TOO_OLD,
-    *(PREFIX + text for text in (REFUSED, CLOSED)),
-    *(f'{PREFIX}{text}\n{TRACEBACK}' for text in (REFUSED, CLOSED)),
-    REFUSED,
-    PREFIX + 'disk is full\nTraceback (most recent call last):\n  x',
+    *timeouts_until_25('0123456789ABCDEF' * 2),
+    *timeouts_until_25('0123456789abcdef'),
+    *(PREFIX + TODAY, _TOO_OLD, *_BROKEN_BUS),
+    *(f'{text}\n{TRACEBACK}' for text in _BROKEN_BUS),
+    fixture.agent_error().fault or '',
     'nova is broken (HTTP 500)',
     f'Resource {GUEST} cannot be found.',
     'User does not have admin privileges.',
     'This request was rate-limited.',
-)
+]
+# The same without Trove's introduction.
+_KNOWN += [text.removeprefix(PREFIX) for text in _KNOWN[2:]]
 
 # Texts that say that a guest is dead or in error.
-_CLEAR = (TODAY, PREFIX + timeout_2014(GUEST), PREFIX + 'disk is full')
+_CLEAR = (TODAY, _OLD_TIMEOUT, PREFIX + 'disk is full')
 
 #: Messages of Trove, other messages, and Trove's within others.
 texts: SearchStrategy[str] = strategies.one_of(
-    strategies.just(TODAY),
-    strategies.just(PREFIX + timeout_2014(GUEST)),
+    strategies.sampled_from([TODAY, _OLD_TIMEOUT]),
     strategies.sampled_from(_KNOWN),
     evil_texts,
     evil_texts.map(PREFIX.__add__),
@@ -390,21 +361,8 @@ def bodies(
 
 #: Right and wrong values of Retry-After.
 PAUSES = (
-    '0',
-    '1',
-    '-1',
-    '1e-9',
-    '1e308',
-    '1e400',
-    'nan',
-    '-inf',
-    '1_0',
-    '１２',
-    '0x10',
-    'soon',
-    'Wed, 21 Oct 2026 07:28:00 GMT',
-    '9' * 5000,
-    '',
+    *('0', '1', '-1', '1e-9', '1e308', '1e400', 'nan', '-inf', '1_0', '１２'),
+    *('0x10', 'soon', 'Wed, 21 Oct 2026 07:28:00 GMT', '9' * 5000, ''),
 )
 
 # Whether every reader accepts the line and the lines after it.
@@ -511,6 +469,29 @@ def _chunked(draw: strategies.DrawFn, body: bytes) -> bytes:
     )
 
 
+# Wrong lengths of a body. N stands for the right one.
+_LENGTHS = (
+    *(b'-1', b'-N', b'+N', b'N.0', b'0xN', b'', b'N N', b'N, 9', b'\xb2'),
+    *(b'9_', b'many', b'0N', b'%d' % 10**30, b'%d' % 2**63),
+)
+
+_CODINGS = (
+    *(b'gzip', b'identity', b'xchunked', b'chunked, chunked', b''),
+    *(b'gzip, chunked', b'chunked;q=1', b'\xffchunked'),
+)
+
+# The data of a chunk that is not one.
+_NO_CHUNKS = (
+    *(b'zz\r\n', b'-5\r\nhello\r\n', b'5\r\nhel', b'5\r\nhello, world'),
+    *(b'f' * 40 + b'\r\n', b'\r\n', b'5;' + b'x' * 70_000 + b'\r\n'),
+    *(b'1' * 20_000, b'5\nhello\n', b'', b'\x00\r\n', b'0x5\r\n'),
+)
+
+
+def _length(value: bytes) -> bytes:
+    return b'Content-Length: ' + value
+
+
 @strategies.composite
 def _framings(
     draw: strategies.DrawFn, body: bytes, plain: bool = False
@@ -519,92 +500,68 @@ def _framings(
 
     :param plain: whether to draw only right ways.
     """
-    count = len(body)
-    exact = b'Content-Length: %d' % count
-    chunks = b'Transfer-Encoding: chunked'
+    pick = strategies.sampled_from
+    count = b'%d' % len(body)
+    exact, chunks = _length(count), b'Transfer-Encoding: chunked'
     kind = draw(strategies.integers(0, 10 if plain else 19))
     if kind < 6:
         return _Framing([exact], body, whole=True, closes=False)
     if kind < 8:
         return _Framing([], body, whole=True)
+    pieces = _chunked(draw, body)
     if kind < 11:
-        end = draw(strategies.sampled_from([b'', b'X-Trailer: y\r\n']))
-        payload = _chunked(draw, body) + b'0\r\n' + end + b'\r\n'
+        end = draw(pick([b'', b'X-Trailer: y\r\n']))
+        payload = pieces + b'0\r\n' + end + b'\r\n'
         return _Framing([chunks], payload, whole=True, closes=False)
     if kind == 11:
         # A surplus that fills a reader's buffer, or a small one.
-        more = draw(strategies.sampled_from([1, 7, 100_000]))
-        return _Framing([b'Content-Length: %d' % (count + more)], body)
+        more = draw(pick([1, 7, 100_000]))
+        return _Framing([_length(b'%d' % (len(body) + more))], body)
     if kind == 12:
-        fewer = draw(strategies.integers(0, max(count - 1, 0)))
-        return _Framing([b'Content-Length: %d' % fewer], body + b' ')
-    if kind in (13, 14):
-        number = draw(
-            strategies.sampled_from(
-                [b'-1', b'-%d' % count, b'%d' % 10**30, b'%d' % 2**63]
-                + [b'+%d' % count, b'%d.0' % count, b'0x%x' % count, b'']
-                + [b'%d %d' % (count, count), b'%d, 9' % count, b'\xb2', b'9_']
-                + [b'many', b'0%d' % count]
-            )
-        )
-        return _Framing([b'Content-Length: ' + number], body)
+        fewer = draw(strategies.integers(0, max(len(body) - 1, 0)))
+        return _Framing([_length(b'%d' % fewer)], body + b' ')
+    if kind < 15:
+        wrong = draw(pick(_LENGTHS)).replace(b'N', count)
+        return _Framing([_length(wrong)], body)
     if kind == 15:
-        other = draw(strategies.sampled_from([count, 0, count + 1, 5]))
-        both = [exact, b'Content-Length: %d' % other]
+        other = draw(pick([count, b'0', b'%d' % (len(body) + 1), b'5']))
+        both = [exact, _length(other)]
         return _Framing(draw(strategies.permutations(both)), body)
     if kind == 16:
-        payload = _chunked(draw, body) + b'0\r\n\r\n'
-        both = [exact, chunks]
-        return _Framing(draw(strategies.permutations(both)), payload)
+        both = draw(strategies.permutations([exact, chunks]))
+        return _Framing(both, pieces + b'0\r\n\r\n')
     if kind == 17:
-        coding = draw(
-            strategies.sampled_from(
-                [b'gzip', b'identity', b'xchunked', b'chunked, chunked']
-                + [b'gzip, chunked', b'', b'chunked;q=1', b'\xffchunked']
-            )
-        )
-        payload = draw(strategies.sampled_from([body, _chunked(draw, body)]))
-        return _Framing([b'Transfer-Encoding: ' + coding], payload)
-    broken = draw(
-        strategies.sampled_from(
-            [b'zz\r\n', b'-5\r\nhello\r\n', b'5\r\nhel', b'5\r\nhello, world']
-            + [b'f' * 40 + b'\r\n', b'\r\n', b'5;' + b'x' * 70_000 + b'\r\n']
-            + [b'1' * 20_000, b'5\nhello\n', b'', b'\x00\r\n', b'0x5\r\n']
-        )
-    )
-    return _Framing([chunks], _chunked(draw, body) + broken)
+        coding = b'Transfer-Encoding: ' + draw(pick(_CODINGS))
+        return _Framing([coding], draw(pick([body, pieces])))
+    return _Framing([chunks], pieces + draw(pick(_NO_CHUNKS)))
+
+
+# Header lines that announce a body of a 204.
+_ANNOUNCED = [
+    *([_length(value)] for value in (b'5', b'-1', b'00', b'', b'0\r\n 5')),
+    [_length(b'0'), _length(b'5')],
+    [_length(b'5'), _length(b'0')],
+    [b'Transfer-Encoding: chunked'],
+    [b'Transfer-Encoding: identity', _length(b'0')],
+    [b'no field', _length(b'5')],
+    [b'no field', b'Transfer-Encoding: chunked'],
+]
 
 
 @strategies.composite
 def _framings_of_204(draw: strategies.DrawFn) -> tuple[_Framing, bool]:
     """Draw the header lines about the body of a 204."""
+    pick = strategies.sampled_from
     kind = draw(strategies.integers(0, 5))
     if kind < 3:
-        lines = draw(strategies.sampled_from([[b'Content-Length: 0'], []]))
+        lines = draw(pick([[_length(b'0')], []]))
         return _Framing(lines, b'', whole=True, closes=False), True
     if kind == 3:
         # Not announced, so not a part of the answer, but wrong.
-        extra = draw(strategies.sampled_from([b'x', b'{}', b'\r\n\r\n']))
-        return _Framing([b'Content-Length: 0'], extra, closes=False), True
-    lines = draw(
-        strategies.sampled_from(
-            [
-                [b'Content-Length: 5'],
-                [b'Content-Length: -1'],
-                [b'Content-Length: 00'],
-                [b'Content-Length:'],
-                [b'Content-Length: 0', b'Content-Length: 5'],
-                [b'Content-Length: 5', b'Content-Length: 0'],
-                [b'Content-Length: 0\r\n 5'],
-                [b'Transfer-Encoding: chunked'],
-                [b'Transfer-Encoding: identity', b'Content-Length: 0'],
-                [b'no field', b'Content-Length: 5'],
-                [b'no field', b'Transfer-Encoding: chunked'],
-            ]
-        )
-    )
-    payload = draw(strategies.sampled_from([b'', b'hello', b'0\r\n\r\n']))
-    return _Framing(lines, payload), False
+        extra = draw(pick([b'x', b'{}', b'\r\n\r\n']))
+        return _Framing([_length(b'0')], extra, closes=False), True
+    payload = draw(pick([b'', b'hello', b'0\r\n\r\n']))
+    return _Framing(draw(pick(_ANNOUNCED)), payload), False
 
 
 # Whether every reader accepts it.
@@ -756,12 +713,9 @@ def scripts(draw: strategies.DrawFn) -> Script:
         pieces = _split(draw, message)
         return Script(pieces, ending, answer.best, answer.clean)
     end = draw(strategies.integers(0, len(message)))
-    best = Verdict.UNKNOWN
-    if end >= len(message) - 5 >= len(answer.head):
-        # Some readers need no empty line after the last chunk.
-        best = answer.best
-    if end == len(message):
-        best = answer.best
+    # Some readers need no empty line after the last chunk.
+    ends = end == len(message) or end >= len(message) - 5 >= len(answer.head)
+    best = answer.best if ends else Verdict.UNKNOWN
     ending = draw(strategies.sampled_from([Ending.CLOSED, Ending.ENDLESS]))
     if ending is Ending.ENDLESS:
         end = min(end, len(answer.head))

@@ -32,6 +32,7 @@ from troveclient_rpcping.tests.base import OTHER
 from troveclient_rpcping.verdict import judge
 from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.verdict import unknown
 from troveclient_rpcping.verdict import Verdict
 
 # No server can cause this reason: the sweep itself gives it.
@@ -63,12 +64,11 @@ class RepliesTest(testtools.TestCase):
 
     def test_the_words_of_a_broken_bus_can_be_chosen(self) -> None:
         """By default, RabbitMQ refuses access to Trove."""
-        for reply, words in (
-            (fixture.message_bus_error(), 'ACCESS_REFUSED'),
-            (fixture.message_bus_error('Socket closed'), 'Socket closed'),
-        ):
-            self.assertIs(Reason.MESSAGE_BUS, judge(reply, GUEST).reason)
-            self.assertIn(words, reply.fault or '')
+        reply = fixture.message_bus_error('Socket closed')
+        self.assertIs(Reason.MESSAGE_BUS, judge(reply, GUEST).reason)
+        self.assertIn('Socket closed', reply.fault or '')
+        words = fixture.message_bus_error().fault or ''
+        self.assertIn('ACCESS_REFUSED', words)
 
     def test_the_rate_limit_names_its_pause(self) -> None:
         """The header and the body have it, as in Trove's reply."""
@@ -99,13 +99,7 @@ class RepliesTest(testtools.TestCase):
         )
         silent = fixture.ping_result(fixture.silence())
         self.assertEqual(
-            (GUEST, Reason.TIMEOUT, None, None),
-            (
-                silent.instance_id,
-                silent.reason,
-                silent.rtt,
-                silent.http_status,
-            ),
+            unknown(GUEST, Reason.TIMEOUT, silent.message), silent
         )
 
 
@@ -134,26 +128,6 @@ class TroveTest(testtools.TestCase):
                 self.assertEqual(answer.status, result.http_status)
                 self.assertIs(judgement.verdict, result.verdict)
                 self.assertIn(judgement.message.rstrip('.'), result.message)
-
-    def test_a_throttled_ping_is_sent_again(self) -> None:
-        """The sweep first waits for the pause that the server names."""
-        self.trove.add(GUEST, fixture.rate_limited(0), fixture.reachable())
-        (result,) = self.manager.rpc_ping_each([GUEST])
-        self.assertIs(Verdict.REACHABLE, result.verdict)
-        self.assertEqual([GUEST, GUEST], self.trove.pinged)
-
-    def test_answers_come_one_after_another_and_the_last_one_stays(
-        self,
-    ) -> None:
-        """A guest can thus come back during a wait."""
-        dead, well = fixture.agent_timeout(), fixture.reachable()
-        self.trove.add(GUEST, dead, dead, well)
-        for _ in range(2):
-            self.assertRaises(
-                exceptions.GuestUnreachable, self.manager.rpc_ping, GUEST
-            )
-        for _ in range(2):
-            self.manager.rpc_ping(GUEST)
 
     def test_a_guest_is_reachable_by_default(self) -> None:
         """One that was not added is not found: a wrong ID fails a test."""
@@ -237,14 +211,6 @@ class TroveTest(testtools.TestCase):
             exceptions.ListingFailed, self.manager.list_all
         )
         self.assertIs(Reason.DENIED, error.reason)
-
-    def test_requests_are_kept(self) -> None:
-        """Each request has its token."""
-        self.trove.add(GUEST)
-        self.manager.rpc_ping(GUEST)
-        (request,) = self.trove.requests
-        self.assertIn(GUEST, request.target)
-        self.assertEqual('token-1', request.headers['x-auth-token'])
 
     def test_a_proxy_of_the_machine_is_not_used(self) -> None:
         """Neither a single ping nor a sweep uses it."""

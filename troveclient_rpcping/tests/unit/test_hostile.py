@@ -65,6 +65,9 @@ SHORT = 0.2
 # The kept size of a head, in bytes. libcurl reads 300 KB.
 HEAD_LIMIT = 512 * 1024
 
+DEAD_START = base.DEAD.partition(b'\r\n')[0]
+DEAD_BODY = base.DEAD.partition(b'\r\n\r\n')[2]
+
 # In the form of libcurl's version numbers.
 LIBCURL_7_71 = 0x074700
 
@@ -201,6 +204,7 @@ class BothWaysTest(TestCase):
             b'Content-Length: 0\r\n 5\r\n\r\n',
             b'no field\r\nContent-Length: 5\r\n\r\n',
             b'no field\r\nTransfer-Encoding: chunked\r\n\r\n',
+            b'Content-Length:\r\n 5\r\n\r\nalive',
         ):
             self.assert_both(start + lines, Verdict.UNKNOWN)
         for message in (
@@ -219,8 +223,7 @@ class BothWaysTest(TestCase):
 
     def test_the_end_of_a_body_must_be_beyond_doubt(self) -> None:
         """The whole text of a dead guest does not suffice."""
-        start, _, dead = base.DEAD.partition(b'\r\n')
-        body = dead.partition(b'\r\n\r\n')[2]
+        start, body = DEAD_START, DEAD_BODY
         count = len(body)
         for length in (
             b'Content-Length: %d' % (count + 1),
@@ -243,8 +246,7 @@ class BothWaysTest(TestCase):
 
     def test_a_whole_body_counts_in_every_form(self) -> None:
         """Proxies send chunks, trailers and empty encodings."""
-        start, _, dead = base.DEAD.partition(b'\r\n')
-        body = dead.partition(b'\r\n\r\n')[2]
+        start, body = DEAD_START, DEAD_BODY
         chunk = b'%x\r\n%s\r\n0\r\n' % (len(body), body)
         chunked = start + b'\r\nTransfer-Encoding: chunked\r\n\r\n' + chunk
         for message in (
@@ -262,19 +264,13 @@ class BothWaysTest(TestCase):
         message = head % len(packed) + b'\r\n\r\n' + packed
         self.assert_both(message, Verdict.UNKNOWN)
 
-    def test_a_body_announced_on_a_second_line_is_seen(self) -> None:
-        """A 204 with a body is not clean."""
-        head = b'HTTP/1.1 204 No Content\r\nContent-Length:\r\n 5\r\n\r\n'
-        self.assert_both(head + b'alive', Verdict.UNKNOWN)
-
     def test_an_answer_from_a_cache_is_unknown(self) -> None:
         """The cached answer may be good or bad."""
         for message in (base.PONG, base.DEAD):
             head, _, body = message.partition(b'\r\n\r\n')
             for line in (b'Age: 7', b'X-Cache: HIT', b'Warning: 110 - "x"'):
-                self.assert_both(
-                    b'\r\n'.join([head, line, b'', body]), Verdict.UNKNOWN
-                )
+                cached = b'\r\n'.join([head, line, b'', body])
+                self.assert_both(cached, Verdict.UNKNOWN)
         head = base.PONG.partition(b'\r\n\r\n')[0]
         self.assert_both(head + b'\r\nAge: 0\r\n\r\n', Verdict.REACHABLE)
 
@@ -302,7 +298,8 @@ class BothWaysTest(TestCase):
         @hostile.settings(15)
         @hypothesis.given(hostile.stalling_scripts())
         def judge_both_ways(script: Script) -> None:
-            self.assert_judged(script, None)
+            # Without a deadline, the sweep waits for the listing, too.
+            self.assert_judged(script, 5 * SHORT)
 
         judge_both_ways()
 
@@ -343,8 +340,7 @@ class NoEndTest(TestCase):
     def bodies(self) -> dict[str, Script]:
         status = b'HTTP/1.1 400 Bad Request\r\n'
         chunked = status + b'Transfer-Encoding: chunked\r\n\r\n'
-        dead = base.DEAD.partition(b'\r\n\r\n')[2]
-        last = chunked + b'%x\r\n%s\r\n0\r\n' % (len(dead), dead)
+        last = chunked + b'%x\r\n%s\r\n0\r\n' % (len(DEAD_BODY), DEAD_BODY)
         return {
             'a body': self.endless(status + b'\r\n', b'x' * 65536),
             'chunks': self.endless(
@@ -459,35 +455,6 @@ class ListingTest(TestCase):
                     )
 
         read()
-
-    def test_endless_pages_with_the_same_rows_are_given_up(self) -> None:
-        """Their offsets grow without end, but their rows repeat."""
-        offset = 0
-
-        def fetch(path: str) -> Reply:
-            nonlocal offset
-            offset += 1
-            links = [{'rel': 'next', 'href': f'x?marker={offset}'}]
-            page = {'instances': [{'id': GUEST}], 'links': links}
-            return Reply(200, {}, json.dumps(page).encode())
-
-        self.assertRaises(ListingFailed, inventory.list_instances, fetch)
-
-    def test_ids_of_a_listing_reach_no_other_route(self) -> None:
-        """A text that cannot be an ID is not sent, and ends no sweep."""
-        ids = ['../x', 'a/b', '', '..', 'x' * 10_000_000, '\x1b[31m\u202e']
-        script = Script((base.PONG,), Ending.KEPT)
-        with self.server.plays(script), self.manager() as manager:
-            results = {
-                result.instance_id: result
-                for result in manager.rpc_ping_each([*ids, GUEST])
-            }
-        self.assertEqual({*ids, GUEST}, set(results))
-        self.assertEqual(Verdict.REACHABLE, results[GUEST].verdict)
-        self.assertEqual(2, len(self.server.requests))
-        for result in results.values():
-            self.assertTrue(result.detail.isprintable())
-            self.assertLessEqual(len(result.detail), 200)
 
 
 class JudgeTest(testtools.TestCase):

@@ -86,8 +86,11 @@ def link(href: str) -> list[dict[str, str]]:
 
 class ListInstancesTest(testtools.TestCase):
     def assert_fails(self, reply: Reply | NoReply) -> Any:
+        return self.assert_fails_by(lambda path: reply)
+
+    def assert_fails_by(self, fetch: Any) -> Any:
         return self.assertRaises(
-            ListingFailed, inventory.list_instances, lambda path: reply
+            ListingFailed, inventory.list_instances, fetch
         )
 
     def test_one_large_page_is_asked_for(self) -> None:
@@ -220,20 +223,19 @@ class ListInstancesTest(testtools.TestCase):
         )
 
     def test_an_endless_listing_is_given_up(self) -> None:
-        """Empty pages end the listing, and too many instances fail it."""
-        marker = itertools.count(1)
+        """Empty pages end it. Too many instances, or too many pages, fail it.
 
-        def endless(rows: int) -> Reply:
-            offset = next(marker)
-            ids = [{'id': f'{offset}-{n}'} for n in range(rows)]
-            return page(*ids, links=link(f'x?marker={offset}'))
+        The offsets grow without end, even if the rows repeat.
+        """
+        offsets = itertools.count(1)
 
-        self.assertEqual([], inventory.list_instances(lambda path: endless(0)))
-        self.assertRaises(
-            ListingFailed,
-            inventory.list_instances,
-            lambda path: endless(50_000),
-        )
+        def endless(*rows: Any) -> Reply:
+            return page(*rows, links=link(f'x?marker={next(offsets)}'))
+
+        self.assertEqual([], inventory.list_instances(lambda path: endless()))
+        many = [{'id': str(number)} for number in range(200_001)]
+        for rows in (many, [row(1)]):
+            self.assert_fails_by(lambda path, rows=rows: endless(*rows))
 
 
 class InstanceTest(testtools.TestCase):
