@@ -242,22 +242,6 @@ class Question:
     limit: int = BODY_LIMIT
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """The end of one request.
-
-    :param reply: the reply, or why there is none.
-    :param rtt: seconds from sending the request to the end of the reply;
-        None if there was no reply.
-    :param arrived: when it ended, on the clock of ``time.monotonic``.
-    """
-
-    question: Question
-    reply: Reply | NoReply
-    rtt: float | None
-    arrived: float
-
-
 def parse_head(lines: list[bytes]) -> tuple[int | None, dict[str, str]]:
     """Return the status and the header fields of a reply.
 

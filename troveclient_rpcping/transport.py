@@ -43,10 +43,6 @@ USER_AGENT = f'python-troveclient-rpcping/{version.VERSION}'
 # No ID is longer: Trove's have 36 characters, and its column holds as many.
 _LONGEST_ID = 255
 
-# The most bytes of the lines around the chunks of a body: a chunk of one byte
-# has a line of three.
-_WIRE_LIMIT = 8 * BODY_LIMIT
-
 #: The headers of every request.
 HEADERS = {
     'Accept': 'application/json',
@@ -223,31 +219,6 @@ def log_reply(url: str, reply: Reply) -> None:
         LOG.debug('| %s', line)
 
 
-class _Bounded:
-    """The stream of http.client, with a limit for the lines of a body.
-
-    http.client reads all trailers of a chunked body, without a limit.
-    """
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-        self._left = _WIRE_LIMIT
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def readline(self, limit: int) -> bytes:
-        """Read as ``io.BufferedReader`` does.
-
-        :raises http.client.HTTPException: the reply is too long.
-        """
-        line: bytes = self._stream.readline(limit)
-        self._left -= len(line)
-        if self._left < 0:
-            raise http.client.HTTPException('The reply is too long')
-        return line
-
-
 def _read(response: requests.Response) -> tuple[bytes, bool]:
     """Return a body, or its first part, and whether the reply is whole."""
     # A fake has no reply of http.client.
@@ -258,8 +229,6 @@ def _read(response: requests.Response) -> tuple[bytes, bool]:
             # field. It drops the other lines, among which may be the length
             # of the body.
             urllib3.util.response.assert_header_parsing(original.msg)
-            if original.fp is not None:
-                original.fp = _Bounded(original.fp)
         # Not decompressed: a small body could unpack to a large one.
         body: bytes = response.raw.read(BODY_LIMIT + 1, decode_content=False)
     except (

@@ -33,9 +33,9 @@ from troveclient_rpcping.engine.access import Access
 from troveclient_rpcping.engine.loop import Handle
 from troveclient_rpcping.engine.loop import Loop
 from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Question
+from troveclient_rpcping.reply import Reply
 
 LOG = logging.getLogger(__name__)
 
@@ -69,8 +69,19 @@ class Agenda(Protocol):
         :param pause: seconds until it may be sent again.
         """
 
-    def answered(self, answer: Answer) -> None:
-        """Record the end of a request."""
+    def answered(
+        self,
+        question: Question,
+        reply: Reply | NoReply,
+        now: float,
+        rtt: float | None,
+    ) -> None:
+        """Record the end of a request.
+
+        :param reply: the reply, or why there is none.
+        :param rtt: seconds from sending the request to the end of the reply;
+            None if there was no reply.
+        """
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
         """Give up every request without an answer.
@@ -197,7 +208,7 @@ class Engine:
             return
         if isinstance(reply, NoReply):
             LOG.debug('GET %s: %s', handle.url, reply.message)
-            self._agenda.answered(Answer(question, reply, None, now))
+            self._agenda.answered(question, reply, now, None)
             return
         transport.log_reply(handle.url, reply)
         if reply.status in (413, 429):
@@ -205,27 +216,23 @@ class Engine:
             self._agenda.unsent(question, now, pause)
             return
         self._gate.admitted(generation)
-        answer = Answer(question, reply, rtt, now)
-        if reply.status != 401:
-            self._agenda.answered(answer)
-        elif reply.fault == _NOT_ADMIN:
-            self._agenda.answered(answer)
+        refuses_user = reply.status == 401 and reply.fault == _NOT_ADMIN
+        if reply.status == 401 and not refuses_user:
+            if self._has_new_token(handle.headers, now):
+                self._agenda.unsent(question, now, 0.0)
+                return
+            if self._agenda.done:
+                return
+        self._agenda.answered(question, reply, now, rtt)
+        if refuses_user:
             self._agenda.end('The API refuses this user', now)
-        else:
-            self._token_refused(handle.headers, answer)
 
-    def _token_refused(self, headers: list[str], answer: Answer) -> None:
-        """Send the request again, if there is a new token."""
-        now = answer.arrived
-        renewed = False
+    def _has_new_token(self, refused: list[str], now: float) -> bool:
+        """Log in again after a refusal; end the agenda if that fails."""
         try:
-            renewed = self._access.renewed(headers, now)
+            return self._access.renewed(refused, now)
         except ksa_exceptions.ClientException as error:
             if not self._login_may_fail:
                 why = f'The token expired, and a new login failed: {error}'
                 self._agenda.end(why, now)
-                return
-        if renewed:
-            self._agenda.unsent(answer.question, now, 0.0)
-        else:
-            self._agenda.answered(answer)
+            return False

@@ -31,7 +31,6 @@ from troveclient_rpcping.engine.pacing import Gate
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.limits import Limits
 from troveclient_rpcping.limits import Throttle
-from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Question
@@ -145,8 +144,14 @@ class _Page:
     def unsent(self, question: Question, now: float, pause: float) -> None:
         self._due = now + pause
 
-    def answered(self, answer: Answer) -> None:
-        self.reply = answer.reply
+    def answered(
+        self,
+        question: Question,
+        reply: Reply | NoReply,
+        now: float,
+        rtt: float | None,
+    ) -> None:
+        self.reply = reply
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
         self.reply = self.reply or NoReply(Failure.NOT_ASKED, why)

@@ -31,11 +31,11 @@ import math
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import transport
 from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Purpose
 from troveclient_rpcping.reply import Question
+from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.sweep import held
 from troveclient_rpcping.sweep.breaker import Breaker
 from troveclient_rpcping.sweep.capacity import Capacity
@@ -209,15 +209,20 @@ class Sweep:
             self._pinged -= task.first
             self._queue.put(task, now + pause)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(
+        self,
+        question: Question,
+        reply: Reply | NoReply,
+        now: float,
+        rtt: float | None,
+    ) -> None:
         """See :class:`Agenda`."""
-        question, now = answer.question, answer.arrived
         sent = self._flight.pop(question)
         if question.purpose is Purpose.LISTING:
             self._capacity.ended(question, now, None)
-            self._witnesses.read(answer.reply)
+            self._witnesses.read(reply)
             return
-        result = judge(answer.reply, question.instance_id, answer.rtt)
+        result = judge(reply, question.instance_id, rtt)
         heard = result.verdict is Verdict.REACHABLE
         rtt = result.rtt if heard else None
         self._capacity.ended(question, now, rtt)

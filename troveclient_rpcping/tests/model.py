@@ -40,7 +40,6 @@ import uuid
 from troveclient_rpcping import fixture
 from troveclient_rpcping import inventory
 from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Purpose
@@ -231,7 +230,7 @@ class _Simulation:
             if connection is not None and not question.fresh:
                 self.idle.append(connection)
             rtt = self.now - sent if isinstance(reply, Reply) else None
-            self.sweep.answered(Answer(question, reply, rtt, self.now))
+            self.sweep.answered(question, reply, self.now, rtt)
 
         def begin(worker: int) -> None:
             worker = worker if connection is None else connection

@@ -20,7 +20,6 @@ import testtools
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Answer
 from troveclient_rpcping.reply import Failure
 from troveclient_rpcping.reply import NoReply
 from troveclient_rpcping.reply import Purpose
@@ -86,7 +85,7 @@ class Play:
         self.flight.remove(question)
         self.now += after
         rtt = None if isinstance(reply, NoReply) else after
-        self.sweep.answered(Answer(question, reply, rtt, self.now))
+        self.sweep.answered(question, reply, self.now, rtt)
         self.take()
 
     def refuse(self, question: Question, pause: float) -> None:

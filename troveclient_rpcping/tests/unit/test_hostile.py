@@ -379,7 +379,10 @@ class NoEndTest(TestCase):
         def ping() -> None:
             self.assertEqual(Verdict.UNKNOWN, self.single())
 
-        for what, script in self.bodies().items():
+        scripts = self.bodies()
+        # http.client reads on, and keeps none of this.
+        del scripts['trailers']
+        for what, script in scripts.items():
             self.assert_given_up(what, ping, script)
 
     def test_a_sweep_does_not_read_for_ever(self) -> None:
