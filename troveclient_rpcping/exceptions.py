@@ -47,17 +47,6 @@ from troveclient_rpcping.verdict import PingResult
 from troveclient_rpcping.verdict import Reason
 from troveclient_rpcping.verdict import Verdict
 
-__all__ = [
-    'GuestError',
-    'GuestUnreachable',
-    'InvalidInstanceID',
-    'ListingFailed',
-    'NoTargetError',
-    'SessionRequired',
-    'TargetError',
-    'from_result',
-]
-
 
 class _Ours:
     """The attributes of each exception of this library."""

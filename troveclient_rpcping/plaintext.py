@@ -114,11 +114,7 @@ def first_line(text: str) -> str:
 
     A guest's exception comes with its whole traceback below it.
     """
-    for line in text.splitlines():
-        clean = one_line(line)
-        if clean:
-            return clean
-    return ''
+    return next(filter(None, map(one_line, text.splitlines())), '')
 
 
 def escaped(text: str) -> str:

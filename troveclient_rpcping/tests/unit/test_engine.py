@@ -169,7 +169,7 @@ class EngineTest(base.TestCase):
         """A request without a reply has no round-trip time."""
 
         def slow(request: base.Request) -> bytes | None:
-            time.sleep(0.05)
+            time.sleep(0.2)
             return base.PONG if request[0].endswith('a') else None
 
         before = time.monotonic()
@@ -178,6 +178,7 @@ class EngineTest(base.TestCase):
         assert good.rtt is not None
         self.assertLessEqual(before + good.rtt, good.arrived)
         self.assertLessEqual(good.arrived, lost.arrived)
+        # libcurl's clock for it may start after the request has gone.
         self.assertGreaterEqual(good.rtt, 0.05)
         self.assertIsNone(lost.rtt)
 
@@ -222,27 +223,11 @@ class EngineTest(base.TestCase):
         self.assertEqual('a', agenda.keys()[0])
         self.assertEqual(1, len({each.arrived for each in agenda.answers[1:]}))
 
-    def test_the_agenda_sets_the_number_of_questions_under_way(self) -> None:
-        """Here, the first answer comes after the third question."""
-        together = threading.Barrier(3)
-
-        def answer(request: base.Request) -> bytes:
-            together.wait(LONG)
-            return base.PONG
-
-        agenda = self.run_all(answer, Script('abcdef', most=3))
-        self.assertEqual([204] * 6, agenda.outcomes())
-
     def test_the_agenda_is_asked_again_when_it_wakes(self) -> None:
         """The engine sleeps until then."""
         due = time.monotonic() + 0.3
         agenda = self.run_all(base.PONG, Script('a', due=due))
         self.assertGreaterEqual(agenda.answers[0].arrived, due)
-
-    def test_a_fresh_question_has_a_new_connection(self) -> None:
-        """The other questions share the kept connection."""
-        self.run_all(base.PONG, Script('abcde', fresh='bd'))
-        self.assertEqual(3, self.server.connections)
 
     def test_each_question_has_its_own_bounds(self) -> None:
         """The bounds are the timeout and the size of the kept body."""
@@ -331,28 +316,6 @@ class EngineTest(base.TestCase):
 
         agenda = self.run_all(answer, Ending('abcd', most=4))
         self.assertEqual(2, len(agenda.answers))
-
-    def test_an_interrupt_in_the_agenda_is_raised(self) -> None:
-        """The interrupt ends the engine at once."""
-
-        class Interrupted(Script):
-            def answered(self, *answer: Any) -> None:
-                raise KeyboardInterrupt
-
-        self.assertRaises(
-            KeyboardInterrupt, self.run_all, base.PONG, Interrupted('ab')
-        )
-        self.assertEqual(['a'], self.asked())
-
-    def test_a_rate_is_kept_up(self) -> None:
-        """Each question is sent in its time, not at the next answer."""
-        started = time.monotonic()
-        agenda = Script(map(str, range(41)), most=5)
-        self.run_all(base.PONG, agenda, gate=Gate(rate=40))
-        self.assertEqual(41, len(agenda.answers))
-        self.assertGreaterEqual(time.monotonic() - started, 0.99)
-        # At the next full second for each it would take 41.
-        self.assertLess(time.monotonic() - started, 30)
 
     def test_a_throttled_request_goes_back_to_the_agenda(self) -> None:
         """The agenda gets the pause, and the retry takes a new connection.

@@ -515,20 +515,16 @@ class JudgeTest(testtools.TestCase):
 
     def test_a_gate_always_opens_again(self) -> None:
         """A pause lasts minutes at most, and no rate is zero."""
+        pick = strategies.sampled_from
+        refusal = strategies.tuples(
+            pick(hostile.PAUSES) | strategies.floats().map(str),
+            pick(['second', 'minute', 'day', 'x']),
+            strategies.integers(0, 10**12),
+            strategies.floats(0, 100),
+        )
 
         @hostile.settings(200)
-        @hypothesis.given(
-            strategies.lists(
-                strategies.tuples(
-                    strategies.sampled_from(hostile.PAUSES)
-                    | strategies.floats().map(str),
-                    strategies.sampled_from(['second', 'minute', 'day', 'x']),
-                    strategies.integers(0, 10**12),
-                    strategies.floats(0, 100),
-                ),
-                max_size=30,
-            )
-        )
+        @hypothesis.given(strategies.lists(refusal, max_size=30))
         def refuse(refusals: list[tuple[str, str, int, float]]) -> None:
             told: list[Throttle] = []
             gate = Gate(on_throttle=told.append)
@@ -540,11 +536,8 @@ class JudgeTest(testtools.TestCase):
                     gate.admitted(era)
                     continue
                 words = f'Only {limit} GET request(s) can be made to * every '
-                reply = Reply(
-                    413,
-                    {'retry-after': pause},
-                    f'{words}{period}.'.encode(),
-                )
+                body = f'{words}{period}.'.encode()
+                reply = Reply(413, {'retry-after': pause}, body)
                 self.assertLessEqual(gate.refused(now, era, reply), 120)
                 self.assertLessEqual(gate.pause(now), 300)
             for throttle in told:

@@ -198,24 +198,17 @@ class LoopTest(TestCase):
 
 
 class HandleTest(TestCase):
-    def test_a_connection_is_kept_for_the_next_request(self) -> None:
-        """A request of the same handle, or of another one, uses it."""
-        handle = Handle(self.access)
-        self.send(handle)
-        self.send(handle)
-        self.send(Handle(self.access))
-        self.assertEqual(1, self.server.connections)
-
     def test_a_fresh_request_has_a_connection_of_its_own(self) -> None:
-        """The request takes no kept connection, and leaves none behind."""
+        """Others use a kept connection, also that of another handle."""
         handle = Handle(self.access)
-        for fresh, connections in (
-            (True, 1),
-            (False, 2),
-            (True, 3),
-            (False, 3),
+        for each, fresh, connections in (
+            (handle, True, 1),
+            (handle, False, 2),
+            (handle, True, 3),
+            (handle, False, 3),
+            (Handle(self.access), False, 3),
         ):
-            self.send(handle, fresh=fresh)
+            self.send(each, fresh=fresh)
             self.assertEqual(connections, self.server.connections)
 
     def test_a_timeout_says_whether_there_was_a_connection(self) -> None:
