@@ -816,9 +816,15 @@ def stalling_scripts(draw: strategies.DrawFn) -> Script:
 
 
 @strategies.composite
-def heads(draw: strategies.DrawFn) -> dict[str, str]:
-    """Draw header fields as a :class:`Reply` has them."""
+def replies(draw: strategies.DrawFn) -> tuple[Reply, Verdict]:
+    """Draw a reply, and the verdict that its body has in a 400."""
+    status = draw(_STATUSES)
+    body, says = draw(bodies())
+    if status == 204 and draw(strategies.booleans()):
+        body = b''
     fields: dict[str, str] = {}
+    if draw(strategies.booleans()):
+        fields['content-length'] = str(len(body))
     for name, values in {
         'content-length': ('0', '', '5', '-1', '0, 0', ' 0 ', '00', '\xb2'),
         'transfer-encoding': ('chunked', 'Chunked', 'gzip', '', 'identity'),
@@ -827,11 +833,12 @@ def heads(draw: strategies.DrawFn) -> dict[str, str]:
         'x-cache': ('MISS', 'HIT', 'TCP_HIT from proxy.example'),
         'x-openstack-request-id': ('req-1', '', *EVIL),
     }.items():
-        if draw(strategies.integers(0, 3)) == 0:
+        if draw(strategies.integers(0, 9)) == 0:
             fields[name] = draw(
                 strategies.sampled_from(values) | strategies.text(max_size=9)
             )
-    return fields
+    complete = draw(strategies.integers(0, 9)) > 0
+    return Reply(status, fields, body, complete), says
 
 
 def judged(reply: Reply, says: Verdict) -> Verdict:
