@@ -222,9 +222,9 @@ def log_reply(url: str, reply: Reply) -> None:
 def _read(response: requests.Response) -> tuple[bytes, bool]:
     """Return a body, or its first part, and whether the reply is whole."""
     # A fake has no reply of http.client.
-    original: Any = getattr(response.raw, '_original_response', None)
+    original = getattr(response.raw, '_original_response', None)
     try:
-        if hasattr(original, 'fp'):
+        if isinstance(original, http.client.HTTPResponse):
             # http.client ends the head at the first line that is not a header
             # field. It drops the other lines, among which may be the length
             # of the body.

@@ -219,15 +219,6 @@ class GateTest(testtools.TestCase):
             gate.refused(12.0, gate.sent(11.0), Reply(429, {}, body))
             self.assertAlmostEqual(25.0, gate.rate or 0)
 
-    def test_a_server_that_refuses_from_the_start_gets_few_requests(
-        self,
-    ) -> None:
-        """The requests do not stop."""
-        gate = throttled(reply=Reply(429))
-        for _ in range(100):
-            gate.refused(9.0, gate.sent(9.0), Reply(429))
-        self.assertGreater(gate.rate or 0, 0.4)
-
     def test_a_server_that_refuses_everything_is_starved(self) -> None:
         """The pause that the server asks for does not matter."""
         for pause in ('0', '1', '5', '30', '100'):
