@@ -40,25 +40,24 @@ _STATUS_LINE = re.compile(rb'HTTP/[0-9.]+ ([1-9][0-9]{2})(?: .*)?\r?\n\Z')
 # The white space around a name or a value. str.strip() would remove more.
 _SPACE = ' \t\n\r\v\f'
 
-# The header fields of caches, and their values on a reply that is not out of a
+# The header fields of caches, and what shows in them that a reply is out of a
 # cache. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
 # 9211; the others are of Squid, Varnish and large networks.
-_NO_HIT = re.compile(
-    # Also "TCP_HIT" and "RefreshHit". nginx may send a stale reply.
-    r'\A(?!.*(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b)',
-    re.IGNORECASE | re.DOTALL,
-)
-_FRESH = {
-    'age': re.compile(r'\A0(?:, 0)*\Z'),
-    'warning': re.compile(r'\A(?!.*\b11[0-3]\b)', re.DOTALL),
-    'cache-status': re.compile(r'\A(?!.*; *hit\b)', re.DOTALL),
-    'x-cache': _NO_HIT,
-    'x-cache-status': _NO_HIT,
-    'x-cache-lookup': _NO_HIT,
-    'x-proxy-cache': _NO_HIT,
-    'cf-cache-status': _NO_HIT,
+_CACHED = {
+    'age': re.compile(r'\A(?!0(?:, 0)*\Z)'),
+    'warning': re.compile(r'\b11[0-3]\b'),
+    'cache-status': re.compile(r'; *hit\b'),
     # Varnish adds the ID of the request that filled the cache.
-    'x-varnish': re.compile(r'\A\d+\Z'),
+    'x-varnish': re.compile(r'\A(?!\d+\Z)'),
+    **dict.fromkeys(
+        ('x-cache', 'x-cache-status', 'x-cache-lookup')
+        + ('x-proxy-cache', 'cf-cache-status'),
+        # Also "TCP_HIT" and "RefreshHit". nginx may send a stale reply.
+        re.compile(
+            r'(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b',
+            re.IGNORECASE,
+        ),
+    ),
 }
 
 
@@ -109,8 +108,7 @@ class Reply:
         show themselves.
         """
         for name, value in self.headers.items():
-            fresh = _FRESH.get(name)
-            if fresh is not None and not fresh.search(value):
+            if name in _CACHED and _CACHED[name].search(value):
                 return f'{name}: {value}'
         return ''
 
