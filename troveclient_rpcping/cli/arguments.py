@@ -194,13 +194,9 @@ def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
 
 def selection(arguments: argparse.Namespace) -> Selection:
     """Return the guests that a command line asks for."""
+    fields = dataclasses.fields(Selection)
     return Selection(
-        named=tuple(arguments.instances),
-        file=arguments.from_file,
-        everything=arguments.all,
-        projects=tuple(arguments.project),
-        datastores=tuple(arguments.datastore),
-        statuses=tuple(arguments.status),
+        **{each.name: getattr(arguments, each.name) for each in fields}
     )
 
 

@@ -49,30 +49,13 @@ class Entry:
 
     :param line: its number in the file, from 1 on.
     :param what: a name, an ID, or a pattern of names.
-    :param until: the last day on which the guest is left out, in UTC; None
-        for no end.
+    :param until: the last day on which the guest is left out, in UTC.
     """
 
     line: int
     what: str
-    until: datetime.date | None = None
+    until: datetime.date = datetime.date.max
     why: str = ''
-
-    def has_ended(self, today: datetime.date) -> bool:
-        """Whether the guest is asked again."""
-        return self.until is not None and self.until < today
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Kept:
-    """The guests that are asked, after some were left out.
-
-    :param sentences: how many guests were left out, which entries have ended,
-        and why the file cannot be read; empty without an exclusion.
-    """
-
-    targets: list[Target]
-    sentences: tuple[str, ...] = ()
 
 
 def utc_today() -> datetime.date:
@@ -98,7 +81,10 @@ class Exclusions:
         self._statuses = {status.casefold() for status in statuses}
         self._today = today
         self._entries = self._read()
-        self._trouble = ''
+        self._trouble: list[str] = []
+        #: How many guests were left out, which entries have ended, and why
+        #: the file cannot be read; empty without an exclusion.
+        self.sentences: list[str] = []
         # A pipe can be read only once.
         self._changes = file is not None and os.path.isfile(file)
 
@@ -115,33 +101,35 @@ class Exclusions:
         If that fails, its last good version stays in force, and
         :meth:`leave_out` reports the failure.
         """
-        self._trouble = ''
+        self._trouble = []
         try:
             if self._changes:
                 self._entries = self._read()
         except TargetError as error:
-            self._trouble = f'{error}. The exclusions stay as they were'
+            self._trouble = [f'{error}. The exclusions stay as they were']
 
-    def leave_out(self, chosen: list[Target]) -> Kept:
-        """Return the guests that are asked, and what to report."""
+    def leave_out(self, chosen: list[Target]) -> list[Target]:
+        """Return the guests that are asked, and renew the sentences."""
         if self._file is None and not self._statuses:
-            return Kept(chosen)
+            return chosen
         day = self._today()
-        valid = [each for each in self._entries if not each.has_ended(day)]
-        ended = [each for each in self._entries if each.has_ended(day)]
-        fits = _matcher(valid)
+        fits = _matcher([each for each in self._entries if each.until >= day])
         kept = [
             target
             for target in chosen
             if not fits(target) and not self._has_status(target)
         ]
         left_out = guests_in_words(len(chosen) - len(kept))
-        said = [
+        self.sentences = [
             f'{left_out} left out (--exclude, --exclude-status)',
-            *map(self._ending, ended),
-            *([self._trouble] if self._trouble else []),
+            *(
+                self._ending(each)
+                for each in self._entries
+                if each.until < day
+            ),
+            *self._trouble,
         ]
-        return Kept(kept, tuple(said))
+        return kept
 
     def _has_status(self, target: Target) -> bool:
         status = target.instance.status if target.instance else None
@@ -174,12 +162,16 @@ class Exclusions:
         what = (line[: comment.start()] if comment else line).strip()
         if not what:
             return None
-        until = None
+        until = datetime.date.max
         option = _OPTION.search(what)
         if option:
             what = what[: option.start()].rstrip()
-            until = _date(option[2]) if option[1] == 'until' else None
-            if until is None or not what or _OPTION.search(what):
+            try:
+                day = option[2] if option[1] == 'until' else ''
+                until = datetime.date.fromisoformat(day)
+            except ValueError:
+                what = ''
+            if not what or _OPTION.search(what):
                 shown = plaintext.quoted(line.strip())
                 raise TargetError(
                     f'{self._shown}, line {number}: {shown} is not an entry: '
@@ -188,13 +180,6 @@ class Exclusions:
                 )
         why = comment[1].strip() if comment else ''
         return Entry(line=number, what=what, until=until, why=why)
-
-
-def _date(text: str) -> datetime.date | None:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def _matcher(entries: Sequence[Entry]) -> Callable[[Target], bool]:

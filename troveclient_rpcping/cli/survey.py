@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Generator
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 from typing import Any
@@ -68,7 +69,6 @@ class Survey:
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, to know more about them.
     :param strict: see :class:`targets.Names`.
-    :param exclusions: the guests to leave out; None for no guest.
     :raises TargetError: standard input, or a file, cannot be read.
     """
 
@@ -81,16 +81,15 @@ class Survey:
         project_id: Callable[[str], str],
         always_list: bool = False,
         strict: bool = True,
-        exclusions: Exclusions | None = None,
     ):
         self._selection = selection.with_pipe_read(stdin)
         self._plan = plan
         self._stdin = stdin
         self._project_id = project_id
         self._always_list = always_list
-        self._exclusions = exclusions
-        #: The sentences about the guests that were left out.
-        self.left_out: tuple[str, ...] = ()
+        self._exclusions = Exclusions(
+            selection.exclude, selection.exclude_status
+        )
         self._names = targets.Names(strict=strict)
         self._listed: list[Instance] | None = None
         self._collector = Collector(())
@@ -110,18 +109,19 @@ class Survey:
         :raises NoTargetError: no instance fits, or all are left out.
         :raises TargetError: the guests cannot be found.
         """
-        if self._exclusions:
-            self._exclusions.refresh()
+        self._exclusions.refresh()
         try:
             found = self._find(lambda: manager.list_all(deadline))
-            if self._exclusions:
-                found = self._keep(found, self._exclusions)
+            kept = self._exclusions.leave_out(found)
+            if found and not kept:
+                why = '; '.join(self.left_out)
+                raise NoTargetError(f'No instance is left to ask: {why}')
         except NoTargetError:
             if not empty:
                 raise
-            found = []
-        self._collector = Collector(found, self._plan.stable)
-        return found
+            kept = []
+        self._collector = Collector(kept, self._plan.stable)
+        return kept
 
     def ping(
         self,
@@ -163,6 +163,11 @@ class Survey:
             for result in pings:
                 on_result(result, self._collector.add(result))
 
+    @property
+    def left_out(self) -> Sequence[str]:
+        """The sentences about the guests that were left out."""
+        return self._exclusions.sentences
+
     def findings(self, why: str = '') -> Findings:
         """Return the outcome of every guest that was chosen last.
 
@@ -170,25 +175,15 @@ class Survey:
         """
         return self._collector.findings(why)
 
-    def _keep(
-        self, chosen: list[Target], exclusions: Exclusions
-    ) -> list[Target]:
-        kept = exclusions.leave_out(chosen)
-        self.left_out = kept.sentences
-        if chosen and not kept.targets:
-            why = '; '.join(kept.sentences)
-            raise NoTargetError(f'No instance is left to ask: {why}')
-        return kept.targets
-
     def _find(self, list_all: Callable[[], list[Instance]]) -> list[Target]:
-        selection, excluded = self._selection, self._exclusions
+        selection = self._selection
         self._listed = None
-        if not selection.everything:
+        if not selection.all:
             named = selection.names(self._stdin)
             if (
                 self._always_list
                 or targets.has_names(named)
-                or (excluded and excluded.needs_listing)
+                or self._exclusions.needs_listing
             ):
                 self._listed = targets.listed(list_all, ids=True)
             return targets.resolve(named, self._listed or [], self._names)
@@ -200,8 +195,8 @@ class Survey:
             # knows whether it exists.
             project_ids={
                 each if each in present else self._project_id(each)
-                for each in selection.projects
+                for each in selection.project
             },
-            datastores=selection.datastores,
-            statuses=selection.statuses,
+            datastores=selection.datastore,
+            statuses=selection.status,
         )

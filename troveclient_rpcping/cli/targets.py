@@ -58,26 +58,33 @@ _COMMENT = re.compile(r'(?:^|\s)#.*')
 class Selection:
     """The guests that a command line asks for: named ones, or all that fit.
 
-    :param named: names, patterns of names, and IDs.
-    :param file: a file with more of them; ``-`` for standard input; None for
-        no file.
-    :param everything: every instance that fits, rather than named ones.
-    :param projects: only these projects, by name or ID; empty for all.
-    :param datastores: only these types, or types and versions; empty for all.
-    :param statuses: only these statuses; empty for all.
+    Its fields have the names of the options.
+
+    :param instances: names, patterns of names, and IDs.
+    :param from_file: a file with more of them; ``-`` for standard input; None
+        for no file.
+    :param all: every instance that fits, rather than named ones.
+    :param project: only these projects, by name or ID; empty for all.
+    :param datastore: only these types, or types and versions; empty for all.
+    :param status: only these statuses; empty for all.
+    :param exclude: a file with the guests to leave out; None for no file.
+    :param exclude_status: the statuses to leave out.
     """
 
-    named: tuple[str, ...] = ()
-    file: str | None = None
-    everything: bool = False
-    projects: tuple[str, ...] = ()
-    datastores: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
+    instances: Sequence[str] = ()
+    from_file: str | None = None
+    all: bool = False
+    project: Sequence[str] = ()
+    datastore: Sequence[str] = ()
+    status: Sequence[str] = ()
+    exclude: str | None = None
+    exclude_status: Sequence[str] = ()
 
     def names(self, stdin: TextIO | None) -> list[str]:
-        """Return what is named, also in the file."""
-        more = read(self.file, stdin) if self.file is not None else []
-        return [*self.named, *more]
+        """Return the names and IDs, also those in the file."""
+        file = self.from_file
+        more = read(file, stdin) if file is not None else []
+        return [*self.instances, *more]
 
     def with_pipe_read(self, stdin: TextIO | None) -> Selection:
         """Return the same selection, with the lines of a pipe as names.
@@ -85,11 +92,12 @@ class Selection:
         A pipe can be read only once. A regular file is read again for each
         lookup of the guests.
         """
-        file = self.file
+        file = self.from_file
         if file is None or (file != '-' and os.path.isfile(file)):
             return self
-        named = tuple(self.names(stdin))
-        return dataclasses.replace(self, named=named, file=None)
+        return dataclasses.replace(
+            self, instances=self.names(stdin), from_file=None
+        )
 
 
 class Names:

@@ -48,7 +48,6 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import login_failure
 from troveclient_rpcping.cli import survey
-from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.osc import exits
 
 # Seconds that Keystone has for a login.
@@ -150,9 +149,6 @@ def new_survey(
     :param always_list: list even for IDs alone, to know more about them.
     :raises TargetError: standard input, or a file, cannot be read.
     """
-    exclusions = None
-    if arguments.exclude or arguments.exclude_status:
-        exclusions = Exclusions(arguments.exclude, arguments.exclude_status)
 
     def project_id(project: str) -> str:
         found = common.find_project(app.client_manager.identity, project)
@@ -164,7 +160,6 @@ def new_survey(
         stdin=app.stdin,
         project_id=project_id,
         always_list=always_list,
-        exclusions=exclusions,
     )
 
 

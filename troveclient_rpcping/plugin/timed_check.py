@@ -32,7 +32,6 @@ import traceback
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments
-from troveclient_rpcping.cli.exclusions import Exclusions
 from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.plugin import cloud
@@ -158,11 +157,6 @@ class Check:
         ):
             options = self._options = command_line.parse(chosen, self._argv)
         self._cloud = chosen
-        exclusions = Exclusions(options.exclude, options.exclude_status)
-        chosen.choose(options)
-        self._stage = _LOGIN[1]
-        manager = chosen.client().mgmt_instances
-        self._stage = 'choosing the guests'
         survey = Survey(
             arguments.selection(options),
             arguments.plan(options),
@@ -170,8 +164,11 @@ class Check:
             project_id=chosen.project_id,
             # Two tenants may give their instances the same name.
             strict=False,
-            exclusions=exclusions,
         )
+        chosen.choose(options)
+        self._stage = _LOGIN[1]
+        manager = chosen.client().mgmt_instances
+        self._stage = 'choosing the guests'
         if not survey.choose(manager, self._time_for_work):
             # A check without a guest checks nothing.
             file = plaintext.one_line(str(options.from_file))
