@@ -16,6 +16,10 @@ In every case the process prints a line and ends with a status from 0 to 3. A
 monitoring system takes any 1 for a warning and any 2 for an outage, so a
 plugin that fails must end with 3. At its top this module imports only modules
 that are always there. If a later import fails, the line says so.
+
+A monitoring system sends SIGTERM, a wrapper SIGALRM or SIGXCPU, a terminal
+SIGHUP. If such a signal kills the plugin, Nagios reports CRITICAL. So each of
+these signals raises :class:`Ended`, and the plugin still prints its line.
 """
 
 from __future__ import annotations
@@ -25,16 +29,33 @@ from collections.abc import Sequence
 import io
 import logging
 import os
+import signal
 import sys
 import time
+from types import FrameType
 from typing import NoReturn
 from typing import TextIO
 import warnings
 
-from troveclient_rpcping.plugin import endings
-
 # The exit status UNKNOWN.
 _UNKNOWN = 3
+
+# Seconds from the second signal to the end, even if nobody reads the line.
+_GRACE = 2.0
+
+_LEFT_ALONE = {
+    # A process cannot catch these.
+    *(signal.SIGKILL, signal.SIGSTOP),
+    # These do not end a process.
+    *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+    # After the handler of a fault, the same fault happens again.
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+}
+
+
+class Ended(BaseException):
+    """A signal came that ends the process; the text names the signal."""
 
 
 def main() -> NoReturn:
@@ -43,8 +64,8 @@ def main() -> NoReturn:
     status = _UNKNOWN
     try:
         _silence()
-        endings.catch()
-        status = run(sys.argv[1:], sys.stdout, started, endings.hold_off)
+        _handle_signals_by(_end)
+        status = run(sys.argv[1:], sys.stdout, started, _hold_off)
     except BaseException as error:
         # A signal came before the check began.
         _printed([_last_words(error)], sys.stdout)
@@ -81,7 +102,7 @@ def run(
 
 
 def _last_words(error: BaseException) -> str:
-    if isinstance(error, endings.Ended):
+    if isinstance(error, Ended):
         return f'TROVE GUEST RPC UNKNOWN - {error} while starting'
     # Not with the module plaintext: its import may be what failed.
     text = f'{type(error).__name__}: {error}'.replace('|', ' ')
@@ -110,3 +131,35 @@ def _silence() -> None:
     # come before the line.
     warnings.simplefilter('ignore')
     logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _handle_signals_by(
+    handler: Callable[[int, FrameType | None], None],
+) -> None:
+    for number in signal.valid_signals() - _LEFT_ALONE:
+        # The plugin goes on ignoring a signal that its caller ignores.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # "timeout" sends its signal twice. The second one must not interrupt the
+    # printing.
+    _hold_off()
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f'signal {number}'
+    raise Ended(f'ended by {name}')
+
+
+def _hold_off() -> None:
+    """Let the plugin print its line: a signal ends it only after a grace."""
+    _handle_signals_by(_hurry)
+
+
+def _hurry(number: int, frame: FrameType | None) -> None:
+    # Not with a thread: the signal may have interrupted the start of another.
+    if not any(signal.getitimer(signal.ITIMER_REAL)):
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(_UNKNOWN))
+        signal.setitimer(signal.ITIMER_REAL, _GRACE)

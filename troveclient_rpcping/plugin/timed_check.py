@@ -36,8 +36,8 @@ from troveclient_rpcping.cli.survey import Survey
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.plugin import cloud
 from troveclient_rpcping.plugin import command_line
-from troveclient_rpcping.plugin import endings
 from troveclient_rpcping.plugin import output
+from troveclient_rpcping.plugin.main import Ended
 from troveclient_rpcping.plugin.thresholds import State
 
 # The first two stages of the work. A login may fail in both.
@@ -115,7 +115,7 @@ class Check:
             # The command line may change the deadline.
             while self._left and not self._done.wait(min(_TICK, self._left)):
                 pass
-        except endings.Ended as ended:
+        except Ended as ended:
             return f'{ended} while {self._stage}'
         if self._failure is None:
             return ''
