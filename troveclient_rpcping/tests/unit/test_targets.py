@@ -15,7 +15,6 @@
 import argparse
 from collections.abc import Callable
 import io
-import os
 import pathlib
 from typing import Any
 
@@ -39,6 +38,15 @@ def unanswered(target: Target) -> PingResult:
     """Return the outcome of a target that is not pinged."""
     (outcome,) = Collector([target]).findings().outcomes
     return outcome.result
+
+
+def failing(error: Exception) -> Callable[[], list[Instance]]:
+    """Return a listing that fails."""
+
+    def fails() -> list[Instance]:
+        raise error
+
+    return fails
 
 
 class TestCase(testtools.TestCase):
@@ -85,10 +93,6 @@ class ResolveTest(TestCase):
         found = self.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
         self.assertEqual([GUEST, None], [t.instance_id for t in found])
 
-    def test_an_ambiguous_name_lists_the_ids(self) -> None:
-        """The user can then give one of the IDs."""
-        self.assert_error('"twin": a, b.', self.resolve, ['db-1', 'twin'])
-
     def test_a_name_keeps_the_instance_that_it_began_with(self) -> None:
         """A tenant who takes the name changes nothing."""
         known = targets.Names()
@@ -132,21 +136,10 @@ class ResolveTest(TestCase):
             )
 
     def test_a_first_ambiguous_name_is_an_error(self) -> None:
-        """A person can give an ID instead."""
-        self.assert_error(
-            '"twin": a, b.',
-            self.resolve,
-            ['twin'],
-            targets.Names(),
-        )
-
-    def test_a_name_without_an_instance_is_a_target_without_an_id(
-        self,
-    ) -> None:
-        """The other names are still found."""
-        found = self.resolve(['nosuch', 'db-1'])
-        self.assertEqual([None, GUEST], [t.instance_id for t in found])
-        self.assertEqual('nosuch', found[0].name)
+        """A person can give one of the IDs instead. The texts are clean."""
+        name = '\x1b[31mtwin\n'
+        self.instances = [Instance('a\x07', name), Instance('b', name)]
+        self.assert_error('twin": a, b.', self.resolve, ['db-1', name])
 
     def hint(self, name: str) -> str:
         (found,) = self.resolve([name])
@@ -197,62 +190,31 @@ class ResolveTest(TestCase):
         (found,) = self.resolve(['db-*'])
         self.assertEqual('star', found.instance_id)
 
-    def test_hostile_names_are_clean_in_the_error(self) -> None:
-        """Tenants choose names, and the listing may be hostile."""
-        name = '\x1b[31mevil\n'
-        self.instances = [Instance('a\x07', name), Instance('b', name)]
-        self.assert_error('evil', self.resolve, [name])
-
     def test_a_listing_that_fails_says_what_to_do(self) -> None:
-        """The error has the advice for its reason."""
-        for reason, words in {
-            Reason.DENIED: 'why. Only an administrator may ping',
-            Reason.COMPUTE_ERROR: 'why. Trove asks Nova',
-            Reason.TIMEOUT: 'why. Guests that are named by their IDs need no',
-            Reason.CONNECTION: 'why. Check that trove-api runs',
-        }.items():
-
-            def fails(reason: Reason = reason) -> list[Instance]:
-                raise ListingFailed('why', reason)
-
-            self.assert_error(words, targets.listed, fails, ids=True)
-
-    def test_ids_are_advised_only_where_they_may_work(self) -> None:
-        """They do not help with --all, or if a ping would fail too."""
-        for reason, came, ids, advised in (
-            (Reason.TIMEOUT, False, True, True),
-            (Reason.TIMEOUT, False, False, False),
-            (Reason.BAD_RESPONSE, True, True, True),
-            (Reason.BAD_RESPONSE, False, True, False),
-            (Reason.GATEWAY, False, True, False),
-            (Reason.RATE_LIMITED, False, True, False),
-            (Reason.NOT_ASKED, False, True, False),
+        """IDs do not help with --all, or if a ping would fail too."""
+        by_id = 'Guests that are named by their IDs need no'
+        other = 'User with tenant id 7 cannot access this resource.'
+        for said, reason, came, ids, words in (
+            ('why', Reason.DENIED, False, True, 'Only an administrator may'),
+            ('why', Reason.COMPUTE_ERROR, False, True, 'Trove asks Nova'),
+            ('why', Reason.CONNECTION, False, True, 'Check that trove-api'),
+            ('why', Reason.GATEWAY, False, True, 'Check that trove-api'),
+            ('why', Reason.RATE_LIMITED, False, True, 'Try again'),
+            ('why', Reason.TIMEOUT, False, True, by_id),
+            ('why', Reason.TIMEOUT, False, False, ''),
+            ('why', Reason.BAD_RESPONSE, True, True, by_id),
+            ('why', Reason.BAD_RESPONSE, False, True, ''),
+            ('why', Reason.NOT_ASKED, False, True, ''),
+            # Trove answers a wrong project with 403; the role is well.
+            (other, Reason.DENIED, False, True, 'The project in the URL'),
         ):
-
-            def fails(
-                reason: Reason = reason, came: bool = came
-            ) -> list[Instance]:
-                raise ListingFailed('why', reason, came=came)
-
+            failure = ListingFailed(said, reason, came=came)
             error = self.assertRaises(
-                TargetError, targets.listed, fails, ids=ids
+                TargetError, targets.listed, failing(failure), ids=ids
             )
-            said = 'named by their IDs' in str(error)
-            self.assertEqual(advised, said, str(error))
-
-    def test_a_listing_of_another_project_points_at_the_url(self) -> None:
-        """Trove answers a wrong project with 403; the role is well."""
-        said = 'User with tenant id 7 cannot access this resource.'
-
-        def fails() -> list[Instance]:
-            raise ListingFailed(said, Reason.DENIED)
-
-        self.assert_error(
-            f'{said} The project in the URL of the endpoint must be',
-            targets.listed,
-            fails,
-            ids=True,
-        )
+            advice = str(error).partition(said.rstrip('.'))[2].lstrip('. ')
+            self.assertTrue(advice.startswith(words), str(error))
+            self.assertEqual(bool(words), bool(advice), str(error))
 
 
 class SelectTest(TestCase):
@@ -328,22 +290,6 @@ class ReadTest(TestCase):
         """A list of failed guests is empty if all are reachable."""
         for data in (b'', b'\n', b'# none\n'):
             self.assertEqual([], self.read(data))
-
-    def test_many_lines_are_read(self) -> None:
-        """A hundred thousand lines are not too many."""
-        self.assertEqual(100_000, len(self.read(b'x\n' * 100_000)))
-
-    def test_a_file_that_cannot_be_read_is_an_error(self) -> None:
-        """The error has the file and the cause."""
-        self.assert_error('see line 2', self.read, b'a\n\xff\n')
-        self.assert_error('input is closed', targets.read, '-', None)
-        self.assert_error(
-            '/dev/zero is too large', targets.read, '/dev/zero', None
-        )
-        for file in ('/nonexistent/x', os.sep):
-            self.assert_error(
-                f'Cannot read {file}: ', targets.read, file, io.StringIO()
-            )
 
 
 class MistakeTest(testtools.TestCase):
