@@ -43,6 +43,28 @@ OWN_LABELS = frozenset(
 )
 
 
+# The options that choose guests, and may be repeated.
+_REPEATABLE = {
+    'project': (
+        'With --all: only instances of this project (name or ID; may be '
+        'repeated)'
+    ),
+    'datastore': (
+        'With --all: only instances of this datastore, as in "mysql" or '
+        '"mysql 8.0" (may be repeated)'
+    ),
+    'status': (
+        'With --all: only instances in this status, as in "ACTIVE" (may be '
+        'repeated). After an upgrade Trove may list a running instance as '
+        '"SHUTDOWN"'
+    ),
+    'exclude-status': (
+        'Leave out instances in this status of Trove, as in "BUILD" (may be '
+        'repeated)'
+    ),
+}
+
+
 def be_brief(parser: argparse.ArgumentParser) -> None:
     """Let a parser print one line for a mistake, without its long usage."""
 
@@ -74,7 +96,6 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Ping every instance of every project, members of clusters too',
     )
-    _add_filters(parser)
     parser.add_argument(
         '--from-file',
         metavar='<file>',
@@ -84,32 +105,6 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
             'an ID; # begins a comment; - is standard input'
         ),
     )
-    _add_exclusions(parser)
-
-
-def _add_filters(parser: argparse.ArgumentParser) -> None:
-    _add_names(
-        parser,
-        'project',
-        'With --all: only instances of this project (name or ID; may be '
-        'repeated)',
-    )
-    _add_names(
-        parser,
-        'datastore',
-        'With --all: only instances of this datastore, as in "mysql" or '
-        '"mysql 8.0" (may be repeated)',
-    )
-    _add_names(
-        parser,
-        'status',
-        'With --all: only instances in this status, as in "ACTIVE" (may be '
-        'repeated). After an upgrade Trove may list a running instance as '
-        '"SHUTDOWN"',
-    )
-
-
-def _add_exclusions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--exclude',
         metavar='<file>',
@@ -121,25 +116,15 @@ def _add_exclusions(parser: argparse.ArgumentParser) -> None:
             'for each sweep'
         ),
     )
-    _add_names(
-        parser,
-        'exclude-status',
-        'Leave out instances in this status of Trove, as in "BUILD" (may be '
-        'repeated)',
-    )
-
-
-def _add_names(
-    parser: argparse.ArgumentParser, option: str, what: str
-) -> None:
-    parser.add_argument(
-        f'--{option}',
-        metavar=f'<{option.removeprefix("exclude-")}>',
-        action='append',
-        type=name,
-        default=[],
-        help=what,
-    )
+    for option, what in _REPEATABLE.items():
+        parser.add_argument(
+            f'--{option}',
+            metavar=f'<{option.removeprefix("exclude-")}>',
+            action='append',
+            type=name,
+            default=[],
+            help=what,
+        )
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

@@ -85,15 +85,10 @@ def missing(auth_type: str, auth: Mapping[str, Any]) -> LoginFailure | None:
         )
     if auth_type not in ('password', 'v3password'):
         return None
-    lacking = [
-        name
-        for name, others in (
-            ('auth_url', ()),
-            ('username', ('user_id',)),
-            ('password', ()),
-        )
-        if given.isdisjoint((name, *others))
-    ]
+    if 'user_id' in given:
+        given.add('username')
+    needed = ('auth_url', 'username', 'password')
+    lacking = [name for name in needed if name not in given]
     return _lacking(lacking) if lacking else None
 
 

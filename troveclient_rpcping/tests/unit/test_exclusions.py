@@ -62,9 +62,7 @@ class ExclusionsTest(base.TestCase):
             f'\n# a comment\ndb-1\n  {base.GUEST.upper()}\t# its ID\ntest-?*\n'
             'a name # with a comment\nc#sharp\n'
         )
-        left_out = [
-            *('db-1', 'test-1', 'test-22', 'a name', 'c#sharp'),
-        ]
+        left_out = 'db-1', 'test-1', 'test-22', 'a name', 'c#sharp'
         asked = ['db-11', 'DB-1', 'test-', 'my-test-1', 'a', '']
         self.assertEqual(
             asked,
@@ -79,14 +77,8 @@ class ExclusionsTest(base.TestCase):
         """The case of a status does not matter."""
         exclusions = Exclusions(None, ['build', 'ERROR'])
         self.assertTrue(exclusions.needs_listing)
-        self.assertEqual(
-            ['c'],
-            self.asked(
-                exclusions,
-                *(target('a', 'BUILD'), target('b', 'ERROR')),
-                target('c', 'ACTIVE'),
-            ),
-        )
+        chosen = target('a', 'BUILD'), target('b', 'ERROR'), target('c')
+        self.assertEqual(['c'], self.asked(exclusions, *chosen))
 
     def test_only_exclusions_are_reported(self) -> None:
         """A status that fits no guest is reported."""
