@@ -12,96 +12,76 @@
 
 """The real ``check_trove_guest_rpc`` against a real control plane."""
 
-import dataclasses
 import re
 
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.unit import test_check
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The output of the plugin.
-
-    :param data: the values of the performance data, by label.
-    :param lines: the further lines.
-    """
-
-    data: dict[str, float]
-    lines: list[str]
-
-
 class CheckTest(base.TestCase):
     """The plugin, guests of each kind, and a fault of the control plane."""
 
     def assert_outcome(
-        self, status: int, said: str, *argv: str, cloud: str = 'sandbox'
-    ) -> Outcome:
+        self, status: int, said: str, *argv: str
+    ) -> tuple[dict[str, float], list[str]]:
         """Run the plugin, and match its first line.
 
         Any text on stderr fails the test.
+
+        :returns: the performance data by label, and the further lines.
         """
-        run = self.openstack(*argv, name=base.PLUGIN, cloud=cloud)
+        run = self.openstack(*argv, name=base.PLUGIN)
         first, *lines = run.stdout.splitlines()
         found, bar, _ = first.partition(' | ')
         if not re.fullmatch(f'TROVE GUEST RPC {said}', found):
             self.fail(f'"{found}" does not match "{said}"')
         self.assertEqual(status, run.status)
         data = test_check.performance(first) if bar else {}
-        return Outcome(
-            {label: float(datum['value']) for label, datum in data.items()},
-            lines,
-        )
+        values = {
+            label: float(datum['value']) for label, datum in data.items()
+        }
+        return values, lines
 
     def test_guests_that_answer_are_ok(self) -> None:
         """The performance data has RTTs and a duration."""
-        outcome = self.assert_outcome(
+        data, lines = self.assert_outcome(
             0, 'OK - 2 of 2 guests reachable', 'db-healthy', 'db-slow'
         )
-        self.assertEqual([], outcome.lines)
-        self.assertEqual(2, outcome.data['reachable'])
-        self.assertEqual(0, outcome.data['bad'])
+        self.assertEqual([], lines)
+        self.assertEqual(2, data['reachable'])
+        self.assertEqual(0, data['bad'])
         # db-slow answers after a second.
-        self.assertGreater(outcome.data['rtt_max'], 1)
-        self.assertGreater(outcome.data['rtt_max'], outcome.data['rtt_p50'])
-        self.assertGreater(outcome.data['duration'], 1)
+        self.assertGreater(data['rtt_max'], 1)
+        self.assertGreater(data['rtt_max'], data['rtt_p50'])
+        self.assertGreater(data['duration'], 1)
 
     def test_a_dead_guest_is_critical(self) -> None:
         """When the guest is back, the status is OK again."""
         argv = ('db-healthy', 'db-clustered', '-v')
         self.sandbox.set_guest('db-clustered', 'dead')
-        outcome = self.assert_outcome(
+        data, lines = self.assert_outcome(
             2,
             r'CRITICAL - 1 of 2 guests reachable, 1 bad \(1 agent-timeout\)',
             *argv,
         )
-        self.assertEqual(
-            (1, 1), (outcome.data['bad'], outcome.data['unreachable'])
-        )
-        (line,) = outcome.lines
+        self.assertEqual((1, 1), (data['bad'], data['unreachable']))
+        (line,) = lines
         self.assertRegex(line, r'\A\S+ unreachable: .* "db-clustered"\Z')
         self.sandbox.set_guest('db-clustered', 'answering')
         self.assert_outcome(0, 'OK - 2 of 2 guests reachable', *argv)
 
     def test_the_whole_cloud_is_counted(self) -> None:
         """-vvv prints a clean line for each guest."""
-        outcome = self.assert_outcome(
+        data, lines = self.assert_outcome(
             2,
             r'CRITICAL - 6 of 9 guests reachable, 2 bad \(.*\), '
             r'1 unknown \(1 not-ready\)',
             *('--all', '-vvv'),
         )
-        self.assertEqual(
-            [6, 1, 1, 1, 2],
-            [
-                outcome.data[label]
-                for label in (
-                    *('reachable', 'unreachable', 'error', 'unknown', 'bad'),
-                )
-            ],
-        )
-        self.assertEqual(9, len(outcome.lines))
-        for line in outcome.lines:
+        labels = 'reachable', 'unreachable', 'error', 'unknown', 'bad'
+        self.assertEqual([6, 1, 1, 1, 2], [data[each] for each in labels])
+        self.assertEqual(9, len(lines))
+        for line in lines:
             self.assertTrue(line.isprintable(), line)
 
     def test_projects_go_by_name_and_by_id(self) -> None:
@@ -129,10 +109,10 @@ class CheckTest(base.TestCase):
     def test_a_broken_nova_is_unknown(self) -> None:
         """Trove answers 400 as for a dead guest, without asking the guest."""
         self.sandbox.set_nova('broken')
-        outcome = self.assert_outcome(
+        data, _ = self.assert_outcome(
             3,
             r'UNKNOWN - 0 of 1 guests reachable, 1 unknown '
             r'\(1 compute-error\): .*',
             self.id_of('db-healthy'),
         )
-        self.assertEqual(0, outcome.data['bad'])
+        self.assertEqual(0, data['bad'])

@@ -82,16 +82,13 @@ class ResolveTest(TestCase):
         self.instances = []
         self.assertEqual([Target(GUEST)], self.resolve([GUEST.upper()]))
 
-    def test_the_targets_keep_the_order_of_the_names(self) -> None:
-        """An ID gets its name, if there is a listing."""
-        found = self.resolve(['db-2', GUEST.upper()])
-        self.assertEqual(['db-2', 'db-1'], [each.name for each in found])
-        self.assertEqual([OTHER, GUEST], [t.instance_id for t in found])
-
-    def test_a_guest_that_is_given_twice_is_one_target(self) -> None:
+    def test_each_guest_is_one_target_in_the_order_of_the_names(self) -> None:
         """Its name and its ID are one target, and so is a repeated name."""
-        found = self.resolve(['db-1', GUEST, 'db-1', 'no', 'no'])
-        self.assertEqual([GUEST, None], [t.instance_id for t in found])
+        named = ['db-2', GUEST.upper(), 'db-1', GUEST, 'no', 'db-2', 'no']
+        self.assertEqual(
+            [(OTHER, 'db-2'), (GUEST, 'db-1'), (None, 'no')],
+            [(each.instance_id, each.name) for each in self.resolve(named)],
+        )
 
     def test_a_name_keeps_the_instance_that_it_began_with(self) -> None:
         """A tenant who takes the name changes nothing."""
