@@ -93,11 +93,9 @@ def missing(auth_type: str, auth: Mapping[str, Any]) -> LoginFailure | None:
 
 
 def _lacking(names: list[str]) -> LoginFailure:
-    variables = ', '.join(
-        f'OS_{name.upper().replace("-", "_")}' for name in names
-    )
+    variables = ', OS_'.join(names).upper().replace('-', '_')
     return LoginFailure(
-        f'credentials are missing. Set {variables}.', mistake=True
+        f'credentials are missing. Set OS_{variables}.', mistake=True
     )
 
 

@@ -135,10 +135,8 @@ class Report:
         ]
 
     @property
-    def _rtt(self) -> float | None:
-        """The watched round-trip time; None if no guest is reachable."""
-        if not self._summary.rtts:
-            return None
+    def _rtt(self) -> float:
+        """The watched round-trip time of a check with a reachable guest."""
         return self._summary.percentile(dict(PERCENTILES)[_WATCHED])
 
     def _of(self, threshold: Range) -> Range:
@@ -149,8 +147,7 @@ class Report:
         return self._of(threshold).alerts(self._summary.bad)
 
     def _is_slow(self, threshold: Range) -> bool:
-        rtt = self._rtt
-        return rtt is not None and threshold.alerts(rtt)
+        return bool(self._summary.rtts) and threshold.alerts(self._rtt)
 
     @property
     def _is_unknown(self) -> bool:
@@ -172,7 +169,7 @@ class Report:
             ('--rtt-warning', self.thresholds.rtt_warning),
         ):
             if self._is_slow(threshold):
-                shown = durations.human(self._rtt or 0.0)
+                shown = durations.human(self._rtt)
                 return [f'RTT {_WATCHED} {shown} ({option} {threshold.text})']
         return []
 
@@ -221,10 +218,10 @@ def _guest(outcome: Outcome) -> str:
     said = f'{id_} {result.verdict}'
     if result.reason is not None:
         said += f': {result.reason}: {plaintext.quoted(result.detail)}'
+        if result.request_id:
+            said += f' (request ID {plaintext.word(result.request_id)})'
     elif result.rtt is not None:
         said += f': {durations.human(result.rtt)}'
-    if result.request_id and result.reason is not None:
-        said += f' (request ID {plaintext.word(result.request_id)})'
     if target.name:
         said += f' {plaintext.quoted(target.name)}'
     return _without_pipe(said)
