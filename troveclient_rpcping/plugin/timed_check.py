@@ -33,12 +33,14 @@ from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments
 from troveclient_rpcping.cli.survey import Survey
+from troveclient_rpcping.engine import access
 from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.plugin import cloud
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin.main import Ended
 from troveclient_rpcping.plugin.thresholds import State
+from troveclient_rpcping.sweep import capacity
 
 # The first two stages of the work. A login may fail in both.
 _LOGIN = ('reading the options', 'logging in')
@@ -47,8 +49,26 @@ _LOGIN = ('reading the options', 'logging in')
 # the signal to another thread, the signal does not interrupt the wait.
 _TICK = 0.1
 
+# Seconds for the sweep to report the results that it holds back, after a
+# signal: less than the grace after a second signal.
+_HANDOVER = 1.0
+
 # The packages whose exceptions have a sentence as their text.
 _WITH_SENTENCES = ('keystoneauth1', 'openstack', 'troveclient')
+
+
+class _UntilSignal(capacity.Capacity):
+    """The capacity of a sweep that ends early when a signal has come."""
+
+    def __init__(self, most: int, ended: threading.Event):
+        super().__init__(most)
+        self._signal = ended
+
+    def watch(self, now: float) -> None:
+        """Raise in the thread of the sweep, which then reports its results."""
+        if self._signal.is_set():
+            raise Ended
+        super().watch(now)
 
 
 class Check:
@@ -80,7 +100,7 @@ class Check:
         # None until the guests are chosen.
         self._survey: Survey | None = None
         self._failure: BaseException | None = None
-        self._done = threading.Event()
+        self._ended, self._done = threading.Event(), threading.Event()
 
     def outcome(self) -> tuple[State, list[str]]:
         """Make the check, and return the state and the lines to print."""
@@ -116,6 +136,9 @@ class Check:
             while self._left and not self._done.wait(min(_TICK, self._left)):
                 pass
         except Ended as ended:
+            self._ended.set()
+            if self._survey is not None:
+                self._done.wait(_HANDOVER)
             return f'{ended} while {self._stage}'
         if self._failure is None:
             return ''
@@ -143,6 +166,9 @@ class Check:
     def _work(self) -> None:
         try:
             self._check()
+        except Ended:
+            # The main thread has the signal.
+            pass
         except BaseException as error:
             self._failure = error
         finally:
@@ -175,7 +201,14 @@ class Check:
             raise NoTargetError(f'{file} names no instance')
         self._stage = 'pinging'
         self._survey = survey
-        survey.ping(manager, lambda *_: None, deadline=self._time_for_work)
+        survey.ping(
+            manager,
+            lambda *_: None,
+            deadline=self._time_for_work,
+            capacity=_UntilSignal(
+                access.flight(options.concurrency), self._ended
+            ),
+        )
 
     @property
     def _time_for_work(self) -> float:

@@ -838,10 +838,13 @@ class ProcessTest(TestCase):
         return process.returncode, stdout
 
     def start_pinging(
-        self, *argv: str, program: tuple[str, ...] = PROGRAM
+        self,
+        *argv: str,
+        program: tuple[str, ...] = PROGRAM,
+        reply: Reply = UP,
     ) -> subprocess.Popen[str]:
         """Start the plugin, and wait until one of two guests has answered."""
-        server = self.one_and_silence(UP)
+        server = self.one_and_silence(reply)
         process = self.start(
             *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
             *argv,
@@ -870,6 +873,16 @@ class ProcessTest(TestCase):
                 r'1 unknown \(1 not-asked\): .* \| bad=0;.*\n'
                 r'.* "the check ended before an answer came"\n\Z',
             )
+
+    def test_a_signal_does_not_hide_a_guest_in_error(self) -> None:
+        """A sweep holds such a result back until its end."""
+        process = self.start_pinging(reply=BROKEN)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn(
+            '0 of 2 guests reachable, 1 bad (1 agent-error), '
+            '1 unknown (1 not-asked)',
+            self.finish(process)[1],
+        )
 
     def test_no_signal_is_forgotten(self) -> None:
         """Signals that end no process, and faults, keep their handlers."""
