@@ -34,7 +34,6 @@ import sys
 import time
 from types import FrameType
 from typing import NoReturn
-from typing import TextIO
 import warnings
 
 # The exit status UNKNOWN.
@@ -65,40 +64,28 @@ def main() -> NoReturn:
     try:
         _silence()
         _handle_signals_by(_end)
-        status = run(sys.argv[1:], sys.stdout, started, _hold_off)
+        status = _run(started)
     except BaseException as error:
         # A signal came before the check began.
-        _printed([_last_words(error)], sys.stdout)
+        _printed([_last_words(error)])
     finally:
         # Not sys.exit(): a thread that hangs would hold up the end, and a late
         # signal would change the status.
         os._exit(status)
 
 
-def run(
-    argv: Sequence[str],
-    stdout: TextIO | None,
-    started: float,
-    hold_off: Callable[[], None] = lambda: None,
-    clock: Callable[[], float] = time.monotonic,
-) -> int:
-    """Make the check, print its lines, and return the exit status.
-
-    :param argv: the command line, without the program.
-    :param stdout: standard output; None if it is closed.
-    :param started: when the plugin began, on the clock.
-    :param hold_off: this function calls it when only the printing is left.
-    :param clock: returns the time in seconds.
-    """
+def _run(started: float) -> int:
+    """Make the check, print its lines, and return the exit status."""
     try:
         from troveclient_rpcping.plugin import timed_check
 
-        state, lines = timed_check.Check(argv, started, clock).outcome()
+        check = timed_check.Check(sys.argv[1:], started)
+        state, lines = check.outcome()
         status = int(state)
-        hold_off()
+        _hold_off()
     except BaseException as error:
         status, lines = _UNKNOWN, [_last_words(error)]
-    return status if _printed(lines, stdout) else _UNKNOWN
+    return status if _printed(lines) else _UNKNOWN
 
 
 def _last_words(error: BaseException) -> str:
@@ -110,14 +97,14 @@ def _last_words(error: BaseException) -> str:
     return f'TROVE GUEST RPC UNKNOWN - the check failed: {clean}'
 
 
-def _printed(lines: Sequence[str], stdout: TextIO | None) -> bool:
+def _printed(lines: Sequence[str]) -> bool:
     """Print lines, and return whether that succeeded."""
-    if stdout is None:
-        return False
+    stdout = sys.stdout
     try:
         if isinstance(stdout, io.TextIOWrapper):
             # Names of guests may have letters that the encoding lacks.
             stdout.reconfigure(errors='backslashreplace')
+        # Python has no standard output (None) if it was closed at the start.
         stdout.write(''.join(f'{line}\n' for line in lines))
         stdout.flush()
     except BaseException:

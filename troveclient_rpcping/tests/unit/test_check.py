@@ -14,7 +14,6 @@
 
 import argparse
 import contextlib
-import io
 import json
 import os
 import pathlib
@@ -41,9 +40,9 @@ from troveclient_rpcping import fixture
 from troveclient_rpcping.inventory import Instance
 from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.plugin import command_line
-from troveclient_rpcping.plugin import main
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
+from troveclient_rpcping.plugin import timed_check
 from troveclient_rpcping.plugin.cloud import Cloud
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.reply import Reply
@@ -411,9 +410,8 @@ class TestCase(base.TestCase):
 
     def check(self, *argv: str) -> tuple[int, list[str]]:
         """Run the plugin in this process; return its status and its lines."""
-        stdout = io.StringIO()
-        status = main.run(argv, stdout, self.clock(), clock=self.clock)
-        return status, stdout.getvalue().splitlines()
+        check = timed_check.Check(argv, self.clock(), self.clock)
+        return check.outcome()
 
     def clock(self) -> float:
         return time.monotonic() + self.ahead

@@ -28,7 +28,7 @@ from keystoneauth1 import fixture as ksa_fixture
 from openstackclient import shell
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.plugin import main
+from troveclient_rpcping.plugin import timed_check
 from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
@@ -238,9 +238,9 @@ class SettingsTest(TestCase):
         """Ping by the command and by the plugin."""
         status, _, stderr = self.openstack(*PING, base.GUEST)
         self.assertEqual((0, ''), (status, stderr))
-        stdout = io.StringIO()
-        status = main.run([base.GUEST], stdout, time.monotonic())
-        self.assertEqual(0, status, stdout.getvalue())
+        check = timed_check.Check([base.GUEST], time.monotonic())
+        state, lines = check.outcome()
+        self.assertEqual(0, state, str(lines))
         self.assertEqual(2, len(self.trove.pinged))
 
     def test_a_configured_endpoint_is_used(self) -> None:
