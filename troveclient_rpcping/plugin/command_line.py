@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-import dataclasses
 from typing import NoReturn
 
 from troveclient_rpcping import version
@@ -64,7 +63,7 @@ def verbosity(argv: Sequence[str]) -> int:
         return 0
 
 
-def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
+def parse(cloud: Cloud, argv: Sequence[str]) -> thresholds.Thresholds:
     """Parse the command line; the cloud adds options of its own.
 
     :raises UsageError: the command line is wrong.
@@ -72,7 +71,7 @@ def parse(cloud: Cloud, argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = own_parser()
     cloud.add_options(parser)
-    parsed = parser.parse_args(argv)
+    parsed = parser.parse_args(argv, thresholds.Thresholds())
     mistake = arguments.mistake_in_targets(parsed)
     if mistake:
         parser.error(mistake)
@@ -157,14 +156,6 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
                 f'times, as in {example} (default: none)'
             ),
         )
-
-
-def thresholds_of(options: argparse.Namespace) -> thresholds.Thresholds:
-    """Return the thresholds that a parsed command line names."""
-    fields = dataclasses.fields(thresholds.Thresholds)
-    return thresholds.Thresholds(
-        **{each.name: getattr(options, each.name) for each in fields}
-    )
 
 
 def _add_verbosity(parser: argparse.ArgumentParser) -> None:

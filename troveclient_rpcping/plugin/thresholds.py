@@ -61,7 +61,6 @@ class Range:
         values outside do.
     :param percent: whether the values are percentages of the guests of the
         check.
-    :param step: the smallest difference between two values.
     """
 
     text: str
@@ -69,7 +68,6 @@ class Range:
     end: Decimal
     inside: bool = False
     percent: bool = False
-    step: Decimal = _FINE
 
     def alerts(self, value: float | Decimal) -> bool:
         """Whether a value raises the alert."""
@@ -115,11 +113,8 @@ def parse(text: str) -> Range:
 
     :raises argparse.ArgumentTypeError: with what to do instead.
     """
-    examples = '5, 5:, ~:5, 5:10, @5:10, 20% or 5%:20%'
-    if '%' in text:
-        return _range(text, _percentage, examples)
-    guests = _range(text, _number, examples)
-    return dataclasses.replace(guests, step=Decimal(1))
+    number = _percentage if '%' in text else _number
+    return _range(text, number, '5, 5:, ~:5, 5:10, @5:10, 20% or 5%:20%')
 
 
 def parse_rtt(text: str) -> Range:
@@ -188,17 +183,8 @@ def _percentage(text: str) -> Decimal:
     return value
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Thresholds:
-    """The thresholds of one check.
-
-    :param warning: the numbers of bad guests that are a warning.
-    :param critical: those that are critical.
-    :param unknown: the numbers of unknown guests that make the state unknown.
-    :param rtt_warning: the 95th percentiles of the round-trip times, in
-        seconds, that are a warning.
-    :param rtt_critical: those that are critical.
-    """
+class Thresholds(argparse.Namespace):
+    """The thresholds of one check, as the options of their names set them."""
 
     warning: Range
     critical: Range
@@ -212,25 +198,31 @@ class Thresholds:
 
         The plugin makes the check all the same, and its line has this text.
         """
-        guests = ('-w', self.warning, '-c', self.critical)
-        rtts = (
-            *('--rtt-warning', self.rtt_warning),
-            *('--rtt-critical', self.rtt_critical),
-        )
         return [
             f'{less} {warning.text} never shows, since {more} '
             f'{critical.text} comes first'
-            for less, warning, more, critical in (guests, rtts)
-            if _hides(critical, warning)
+            for less, warning, more, critical, step in (
+                ('-w', self.warning, '-c', self.critical, Decimal(1)),
+                (
+                    *('--rtt-warning', self.rtt_warning),
+                    *('--rtt-critical', self.rtt_critical, _FINE),
+                ),
+            )
+            if _hides(critical, warning, step)
         ]
 
 
-def _hides(critical: Range, warning: Range) -> bool:
-    """Whether each value that is a warning is critical, too."""
+def _hides(critical: Range, warning: Range, step: Decimal) -> bool:
+    """Whether each value that is a warning is critical, too.
+
+    :param step: the smallest difference between two values, unless they are
+        percentages.
+    """
     # The number of guests decides how a number and a percentage compare.
     if critical.percent is not warning.percent:
         return False
-    step = warning.step
+    if warning.percent:
+        step = _FINE
     # The state changes only at an end of a range, so the values beside the
     # ends suffice.
     ends = [

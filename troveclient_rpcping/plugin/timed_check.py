@@ -19,7 +19,6 @@ the deadline nor a signal.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
@@ -38,6 +37,7 @@ from troveclient_rpcping.exceptions import NoTargetError
 from troveclient_rpcping.plugin import cloud
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import output
+from troveclient_rpcping.plugin import thresholds
 from troveclient_rpcping.plugin.main import Ended
 from troveclient_rpcping.plugin.thresholds import State
 from troveclient_rpcping.sweep import capacity
@@ -89,7 +89,7 @@ class Check:
         self._clock = clock
         self._started = started
         # These count until the command line is parsed.
-        self._options = argparse.Namespace(
+        self._options = thresholds.Thresholds(
             deadline=command_line.DEADLINE,
             verbose=command_line.verbosity(argv),
         )
@@ -115,7 +115,7 @@ class Check:
         why = 'the check ended before an answer came'
         report = output.Report(
             self._survey.findings(why if trouble else self._out_of_time()),
-            command_line.thresholds_of(self._options),
+            self._options,
             self._clock() - self._started,
         )
         state = report.state

@@ -118,12 +118,12 @@ def report(
     *results: PingResult, argv: str = '', name: str | None = None
 ) -> output.Report:
     """Return the report of a check with these options."""
-    parsed = command_line.own_parser().parse_args(argv.split())
+    parser, options = command_line.own_parser(), thresholds.Thresholds()
     return output.Report(
         base.findings(
             [Target(result.instance_id, name) for result in results], results
         ),
-        command_line.thresholds_of(parsed),
+        parser.parse_args(argv.split(), options),
         6.4,
     )
 
