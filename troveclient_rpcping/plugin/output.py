@@ -86,12 +86,16 @@ class Report:
         """The number of guests with each verdict, and the reasons."""
         reachable = self._summary.verdicts[Verdict.REACHABLE]
         said = f'{reachable} of {self._summary.guests} guests reachable'
-        for name, verdicts in (('bad', BAD), ('unknown', [Verdict.UNKNOWN])):
-            some = self._with(*verdicts)
+        unknown = self._with(Verdict.UNKNOWN)
+        for name, some in (('bad', self._with(*BAD)), ('unknown', unknown)):
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
         if self.state is State.UNKNOWN:
-            said += f': {self._why_unknown()}'
+            # The reason why the pings ended early explains the other details.
+            first = min(
+                unknown, key=lambda each: each.reason is not Reason.NOT_ASKED
+            )
+            said += f': {first.detail}'
         return '; '.join([said, *self._why_slow(), *self.thresholds.mistakes])
 
     @property
@@ -172,15 +176,6 @@ class Report:
                 shown = durations.human(self._rtt)
                 return [f'RTT {_WATCHED} {shown} ({option} {threshold.text})']
         return []
-
-    def _why_unknown(self) -> str:
-        """Return the detail of one unknown guest."""
-        # The reason why the pings ended early explains the other details.
-        first = min(
-            self._with(Verdict.UNKNOWN),
-            key=lambda result: result.reason is not Reason.NOT_ASKED,
-        )
-        return first.detail
 
 
 def first_line(state: State, sentence: str, performance: str = '') -> str:
