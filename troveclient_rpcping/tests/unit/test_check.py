@@ -460,6 +460,8 @@ class TestCase(base.TestCase):
         self.assertEqual(3, status)
         (line,) = lines
         self.assertRegex(line, f'^TROVE GUEST RPC UNKNOWN - .*{words}')
+        self.assertTrue(line.isprintable(), repr(line))
+        self.assertNotIn('|', line)
 
 
 class CheckTest(TestCase):
@@ -524,8 +526,13 @@ class UnknownTest(TestCase):
             ('x', '-c', '5:1'),
             ('x', '--unknown', '0%'),
             ('x', '--rtt-warning', '2x'),
-            ('x', '-c', ''),
             ('x', '-c'),
+            # An empty value would choose other guests, or other limits.
+            ('x', '-c', ''),
+            ('x', '-w', ''),
+            ('x', '-t', ''),
+            ('x', '--timeout', ''),
+            ('x', '--from-file', ''),
             ('x', '-t', '0'),
             ('x', '--timeout', 'nan'),
             ('x', '--os-cloud'),
@@ -588,12 +595,15 @@ class UnknownTest(TestCase):
                 f'the time of 1 min was up while {stage}$', *argv, '-t', '60'
             )
 
-    def test_a_listing_that_fits_nothing_is_unknown(self) -> None:
-        """An empty selection is never a silent OK."""
+    def test_a_listing_without_a_fitting_guest_is_unknown(self) -> None:
+        """The words of a listing forge neither a line nor a value."""
+        broken = self.trove()
+        broken.listing = fixture.fault(404, 'x', 'a | bad=0\n\x1b[31mb')
         for cloud, argv, words in (
             (self.trove(a=UP), ('--status', 'ERROR'), 'No instance fits'),
             (self.trove(a=UP), ('--datastore', 'redis'), 'No instance fits'),
             (self.trove(), (), 'There is no instance in this cloud'),
+            (broken, (), r'a ¦ bad=0\.$'),
         ):
             options = self.options(cloud.url)
             self.assert_unknown(words, *options, '--all', *argv)
@@ -612,16 +622,6 @@ class UnknownTest(TestCase):
             lines[1],
         )
         self.assertEqual({'3'}, set(cloud.pinged))
-
-    def test_hostile_words_of_a_server_stay_in_the_line(self) -> None:
-        """An answer to the listing forges neither a line nor a value."""
-        cloud = self.trove()
-        cloud.listing = fixture.fault(404, 'x', 'a | bad=0\n\x1b[31mb')
-        status, lines = self.check_trove(cloud, '--all')
-        self.assertEqual(3, status)
-        (line,) = lines
-        self.assertTrue(line.isprintable())
-        self.assertNotIn('|', line)
 
 
 class CloudTest(TestCase):
@@ -696,17 +696,6 @@ class CloudTest(TestCase):
             )
             self.assertEqual('http://x', cloud.client().client.management_url)
 
-    def test_clouds_yaml_may_set_the_endpoint(self) -> None:
-        """The configured endpoint replaces the one of the catalog."""
-        auth = {'token': 'secret', 'endpoint': 'http://x'}
-        self.write_cloud(
-            auth_type='admin_token',
-            auth=auth,
-            database_endpoint_override='http://trove',
-        )
-        client = self.choose('--os-cloud', 'a').client()
-        self.assertEqual('http://trove', client.client.management_url)
-
     def test_an_empty_variable_is_not_set(self) -> None:
         """A script without a value leaves it empty."""
         options = self.options(self.serve(base.PONG).url)
@@ -723,13 +712,6 @@ class CloudTest(TestCase):
             self.assertEqual(3, status)
             self.assertIn('there are no credentials. Name a cloud', line)
 
-    def test_an_empty_value_of_another_option_is_a_mistake(self) -> None:
-        """An empty value would choose other guests, or other limits."""
-        for option in ('-w', '-c', '-t', '--timeout', '--from-file'):
-            status, (line,) = self.check(GUEST, option, '')
-            self.assertEqual(3, status)
-            self.assertIn('(see --help)', line)
-
     def not_found(self) -> str:
         """Return the reason why a cloud was not found."""
         status, (line,) = self.check('--os-cloud', 'nosuch', GUEST)
@@ -737,13 +719,6 @@ class CloudTest(TestCase):
         _, colon, said = line.partition('Cloud nosuch was not found: ')
         self.assertTrue(colon, line)
         return said
-
-    def test_a_missing_cloud_is_reported_with_the_file(self) -> None:
-        """The line has the clouds of the file, too."""
-        self.write_clouds({'north': {}, 'south': {}})
-        self.assertEqual(
-            f'{self.folder}/clouds.yaml has north, south', self.not_found()
-        )
 
     def test_a_file_that_this_user_cannot_read_is_named(self) -> None:
         """openstacksdk passes it over in silence; a folder is named once."""
@@ -769,9 +744,11 @@ class CloudTest(TestCase):
             if not os.getuid():
                 os.seteuid(0)
 
-    def test_a_file_that_is_broken_or_missing_is_named(self) -> None:
-        """Without any file, the folders are named."""
+    def test_the_file_without_the_cloud_is_named(self) -> None:
+        """It may have other clouds, be broken, or be missing."""
         file = self.folder / 'clouds.yaml'
+        self.write_clouds({'north': {}, 'south': {}})
+        self.assertEqual(f'{file} has north, south', self.not_found())
         file.write_text('{')
         self.assertIn(f'{file} is not YAML', self.not_found())
         _, (line,) = self.check(GUEST)
@@ -961,14 +938,15 @@ class ProcessTest(TestCase):
         )
 
     def test_the_exit_status_is_that_of_the_check(self) -> None:
-        """0 is OK, 2 is critical, and 3 is unknown."""
-        for answer, expected in (
-            (base.PONG, 0),
-            (base.DEAD, 2),
-            (NOT_READY, 3),
+        """0 is OK, 1 a warning, 2 critical, and 3 unknown."""
+        for answer, argv, expected in (
+            (base.PONG, (), 0),
+            (base.DEAD, ('-w', '0', '-c', '1'), 1),
+            (base.DEAD, (), 2),
+            (NOT_READY, (), 3),
         ):
             server = self.serve(answer)
-            process = self.start(*self.options(server.url), GUEST)
+            process = self.start(*self.options(server.url), GUEST, *argv)
             status, stdout = self.finish(process)
             self.assertEqual(expected, status)
             self.assertEqual(1, stdout.count('\n'))
