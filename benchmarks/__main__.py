@@ -12,7 +12,7 @@ import sys
 import benchmarks
 from benchmarks import neighbours
 from benchmarks import race
-from sandbox import SandboxError
+from sandbox import error
 
 
 def _parse() -> argparse.Namespace:
@@ -67,7 +67,7 @@ def main() -> None:
             neighbours.run(said.cells, folder, quick=said.quick)
         else:
             race.run(folder, quick=said.quick)
-    except (benchmarks.BenchmarkError, SandboxError) as exc:
+    except (benchmarks.BenchmarkError, error.SandboxError) as exc:
         sys.exit(str(exc))
     except KeyboardInterrupt:
         sys.exit(130)

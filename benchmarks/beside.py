@@ -14,11 +14,11 @@ import time
 from typing import Self
 import urllib.request
 
-from keystoneauth1 import session as session_
-from openstack import config
+from keystoneauth1 import session as ksa_session
+from openstack import config as sdk_config
 
 import benchmarks
-from sandbox import Sandbox
+from sandbox import box as boxes
 
 # Seconds between two requests of the other caller.
 _INTERVAL = 0.25
@@ -30,17 +30,17 @@ LONG = 1.0
 _LINE = re.compile(r'GET (http\S*/mgmt/instances\S*?)(: .*)?')
 
 
-def login(box: Sandbox, cloud: str = 'sandbox') -> session_.Session:
+def login(box: boxes.Sandbox, cloud: str = 'sandbox') -> ksa_session.Session:
     """Log in to a sandbox, as its administrator or its member."""
     files = [str(box.clouds_yaml)]
-    clouds = config.OpenStackConfig(files, load_envvars=False)
+    clouds = sdk_config.OpenStackConfig(files, load_envvars=False)
     return clouds.get_one(cloud).get_session()
 
 
 class Caller:
     """Another caller: sends GETs on time, even while others are unanswered."""
 
-    def __init__(self, session: session_.Session, path: str):
+    def __init__(self, session: ksa_session.Session, path: str):
         endpoint = session.get_endpoint(service_type='database')
         token = session.get_token() or ''
         self._request = urllib.request.Request(  # noqa: S310
@@ -118,7 +118,7 @@ class Sweep:
         terminated when it begins the next one.
     """
 
-    def __init__(self, box: Sandbox, argv: list[str], number: int):
+    def __init__(self, box: boxes.Sandbox, argv: list[str], number: int):
         sweeps: list[_Events] = []
         begun = time.monotonic()
         with subprocess.Popen(  # noqa: S603

@@ -13,7 +13,7 @@ import json
 import sys
 import time
 
-from keystoneauth1 import session as session_
+from keystoneauth1 import session as ksa_session
 from keystoneauth1 import token_endpoint
 import requests
 from requests import adapters
@@ -21,20 +21,22 @@ from requests import adapters
 from troveclient_rpcping import client
 
 
-def _sweep(session: session_.Session, ids: list[str], at_once: int) -> int:
+def _sweep(session: ksa_session.Session, ids: list[str], at_once: int) -> int:
     managed = client.Client(session=session).mgmt_instances
     results = managed.rpc_ping_each(ids, concurrency=at_once)
     return sum(result.http_status == 204 for result in results)
 
 
-def _loop(session: session_.Session, ids: list[str], _: int) -> int:
+def _loop(session: ksa_session.Session, ids: list[str], _: int) -> int:
     managed = client.Client(session=session).mgmt_instances
     for each in ids:
         managed.rpc_ping(each)  # it raises for any other reply
     return len(ids)
 
 
-def _threads(session: session_.Session, ids: list[str], at_once: int) -> int:
+def _threads(
+    session: ksa_session.Session, ids: list[str], at_once: int
+) -> int:
     service = {'service_type': 'database'}
     get = functools.partial(session.get, endpoint_filter=service)
     paths = [f'/mgmt/instances/{each}/rpc_ping' for each in ids]
@@ -56,7 +58,7 @@ def main(way: str, endpoint: str, at_once: str) -> None:
     # Each thread keeps its connection.
     http.mount('http://', adapters.HTTPAdapter(pool_maxsize=int(at_once)))
     auth = token_endpoint.Token(endpoint, 'a-token')
-    session = session_.Session(auth=auth, session=http)
+    session = ksa_session.Session(auth=auth, session=http)
     ids = sys.stdin.read().split()
     begun, cpu = time.monotonic(), time.process_time()
     good = WAYS[way](session, ids, int(at_once))

@@ -17,9 +17,9 @@ from typing import Any
 
 import benchmarks
 from benchmarks import beside
-from sandbox import Sandbox
+from sandbox import box as boxes
 from troveclient_rpcping import client
-from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping.sweep import capacity as capacities
 
 # Seconds that Trove waits for an agent (its option agent_call_low_timeout).
 _AGENT_TIMEOUT = 5
@@ -74,7 +74,7 @@ def plan() -> list[str]:
     return names
 
 
-class _Fixed(Capacity):
+class _Fixed(capacities.Capacity):
     """A constant number of pings in flight."""
 
     def has_room(self, now: float, *, risky: bool) -> bool:
@@ -90,7 +90,7 @@ class _Fixed(Capacity):
 class _Measuring:
     """Measures one cell in its sandbox, which runs."""
 
-    def __init__(self, cell: Cell, box: Sandbox):
+    def __init__(self, cell: Cell, box: boxes.Sandbox):
         self._cell = cell
         self._box = box
         self._admin = beside.login(box)
@@ -109,9 +109,9 @@ class _Measuring:
     def constants(self) -> dict[str, Any]:
         """Compare the sweep with constant numbers of pings in flight."""
         # Each worker has answered before.
-        self._swept(Capacity(64))
+        self._swept(capacities.Capacity(64))
         laps = [
-            {'ours': self._swept(Capacity(64))}
+            {'ours': self._swept(capacities.Capacity(64))}
             | {str(most): self._swept(_Fixed(most)) for most in _CONSTANTS}
             for _ in range(_LAPS)
         ]
@@ -168,7 +168,7 @@ class _Measuring:
         held = cell.dead * _AGENT_TIMEOUT / max(1, cell.workers - 1)
         return held + len(self._right) * service / cell.workers
 
-    def _swept(self, capacity: Capacity) -> float:
+    def _swept(self, capacity: capacities.Capacity) -> float:
         """Sweep in this process; return the seconds without the listing."""
         managed = client.Client(session=self._admin).mgmt_instances
         rows = managed.list_all()
@@ -257,7 +257,7 @@ def run(names: list[str], folder: pathlib.Path, *, quick: bool) -> None:
     cells = {name: Cell(name) for name in names}
     for number, (name, cell) in enumerate(cells.items(), 1):
         benchmarks.LOG.info('%d of %d: %s', number, len(cells), name)
-        with Sandbox(
+        with boxes.Sandbox(
             'rabbit',
             server=cell.server,
             workers=cell.workers,

@@ -18,7 +18,7 @@ from sandbox import channel
 from sandbox import error
 from sandbox import fleet
 from sandbox import install
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox import rabbitmq
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -50,19 +50,19 @@ class Sandbox:
         folder: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
-        self.options = plan_.Options(**{'transport': transport, **options})
+        self.options = plans.Options(**{'transport': transport, **options})
         self._guests = fleet.by_name(self.options.fleet())
         self._folder = None if folder is None else pathlib.Path(folder)
         self._temporary: str | None = None
         # The process that is the parent of every server.
         self._supervisor: subprocess.Popen[bytes] | None = None
-        self._plan: plan_.Plan | None = None
+        self._plan: plans.Plan | None = None
         self._socket = ''
         self._detached = False
 
     def __enter__(self) -> Self:
         """Start the sandbox, and wait until every server answers."""
-        if self.options.transport is plan_.Transport.RABBIT:
+        if self.options.transport is plans.Transport.RABBIT:
             rabbitmq.require()
         venv = install.ensure()
         folder = self._folder
@@ -95,7 +95,7 @@ class Sandbox:
         except BaseException:
             self.__exit__()
             raise
-        self._plan = plan_.Plan.load(str(folder))
+        self._plan = plans.Plan.load(str(folder))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -136,7 +136,7 @@ class Sandbox:
         return self._supervisor
 
     @property
-    def plan(self) -> plan_.Plan:
+    def plan(self) -> plans.Plan:
         """The ports, passwords and paths of the sandbox."""
         if self._plan is None:
             raise error.SandboxError('the sandbox has not been started')
@@ -188,7 +188,7 @@ class Sandbox:
             if not name.startswith('OS_')
         }
         for name in ('no_proxy', 'NO_PROXY'):
-            env[name] = ','.join(filter(None, [env.get(name), plan_.LOOPBACK]))
+            env[name] = ','.join(filter(None, [env.get(name), plans.LOOPBACK]))
         return env | {
             'OS_CLIENT_CONFIG_FILE': str(self.clouds_yaml),
             'OS_CLOUD': cloud,

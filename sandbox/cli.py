@@ -20,15 +20,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from types import FrameType
+import types
 from typing import Any
 
-from sandbox import box as box_
+from sandbox import box as boxes
 from sandbox import channel
 from sandbox import error
 from sandbox import fleet
 from sandbox import install
-from sandbox import plan
+from sandbox import plan as plans
 from sandbox import tether
 
 # Seconds that a command has to end after Ctrl-C or SIGTERM.
@@ -39,10 +39,10 @@ _FOLDER = pathlib.Path(__file__).resolve().parent.parent / '.sandbox' / 'run'
 
 def _box(
     args: argparse.Namespace, folder: pathlib.Path | None
-) -> box_.Sandbox:
-    names = (option.name for option in dataclasses.fields(plan.Options))
+) -> boxes.Sandbox:
+    names = (option.name for option in dataclasses.fields(plans.Options))
     options = {name: getattr(args, name) for name in names}
-    return box_.Sandbox(folder=folder, **options)
+    return boxes.Sandbox(folder=folder, **options)
 
 
 def _folder(args: argparse.Namespace) -> pathlib.Path:
@@ -333,7 +333,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
-    for option in dataclasses.fields(plan.Options):
+    for option in dataclasses.fields(plans.Options):
         kind: Any = type(option.default)
         number = kind is int
         parser.add_argument(
@@ -351,7 +351,7 @@ class _Terminated(BaseException):
     """SIGTERM arrived. It ends the program as Ctrl-C does."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _terminate(number: int, frame: types.FrameType | None) -> None:
     raise _Terminated
 
 

@@ -19,7 +19,7 @@ import urllib.parse
 
 from sandbox import channel
 from sandbox import fleet
-from sandbox import plan as plan_
+from sandbox import plan as plans
 
 _SERVER = re.compile(r'/compute/v2\.1/servers/([^/]+)$')
 
@@ -146,12 +146,12 @@ class StandIn:
             writer.close()
 
 
-async def _serve(plan: plan_.Plan, orders: socket.socket) -> None:
+async def _serve(plan: plans.Plan, orders: socket.socket) -> None:
     stand_in = StandIn(plan.load_fleet())
     # The line with the tags of 1,000 instances is long: 60 kB.
     server = await asyncio.start_server(
         stand_in.converse,
-        plan_.LOOPBACK,
+        plans.LOOPBACK,
         plan.ports.cloud,
         limit=1 << 20,
         backlog=1024,
@@ -177,7 +177,7 @@ async def _serve(plan: plan_.Plan, orders: socket.socket) -> None:
 if __name__ == '__main__':
     asyncio.run(
         _serve(
-            plan_.Plan.load(sys.argv[1]),
+            plans.Plan.load(sys.argv[1]),
             socket.socket(fileno=int(sys.argv[2])),
         )
     )

@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import Any
 
-from sandbox import plan as plan_
+from sandbox import plan as plans
 
 _KEYSTONE = """\
 [DEFAULT]
@@ -83,7 +83,7 @@ _CLOUD = """\
 """
 
 
-def write(plan: plan_.Plan) -> None:
+def write(plan: plans.Plan) -> None:
     """Write every file that a server reads before it answers."""
     values: dict[str, Any] = {
         'folder': plan.folder,
@@ -91,16 +91,16 @@ def write(plan: plan_.Plan) -> None:
         'ports': plan.ports,
         'passwords': plan.passwords,
         'auth_url': plan.auth_url,
-        'region': plan_.REGION,
+        'region': plans.REGION,
         'transport_url': plan.transport_url,
         'guests_transport_url': plan.guests_transport_url,
     }
     values['service'] = _SERVICE.format(**values)
     plan.save()
-    plan_.write_private(plan.file('keystone.conf'), _KEYSTONE.format(**values))
-    plan_.write_private(plan.file('trove.conf'), _TROVE.format(**values))
-    plan_.write_private(plan.file('guests.conf'), _GUESTS.format(**values))
-    plan_.write_private(plan.file('clouds.yaml'), _clouds_yaml(plan))
+    plans.write_private(plan.file('keystone.conf'), _KEYSTONE.format(**values))
+    plans.write_private(plan.file('trove.conf'), _TROVE.format(**values))
+    plans.write_private(plan.file('guests.conf'), _GUESTS.format(**values))
+    plans.write_private(plan.file('clouds.yaml'), _clouds_yaml(plan))
     # The pipeline that the trove package ships.
     shutil.copy(
         plan.venv / 'etc' / 'trove' / 'api-paste.ini',
@@ -115,15 +115,15 @@ def write(plan: plan_.Plan) -> None:
     for repository in ('fernet-keys', 'credential-keys'):
         for number in ('0', '1'):
             key = base64.urlsafe_b64encode(os.urandom(32)).decode()
-            plan_.write_private(plan.file(repository, number), key)
+            plans.write_private(plan.file(repository, number), key)
 
 
-def _clouds_yaml(plan: plan_.Plan) -> str:
+def _clouds_yaml(plan: plans.Plan) -> str:
     """Return a clouds.yaml for an administrator and for a member."""
     clouds = ''.join(
         _CLOUD.format(
             name=name,
-            region=plan_.REGION,
+            region=plans.REGION,
             auth_url=plan.auth_url,
             username=username,
             password=password,

@@ -16,7 +16,7 @@ import urllib.request
 
 from sandbox import error
 from sandbox import fleet
-from sandbox import plan as plan_
+from sandbox import plan as plans
 
 # Seconds until trove-api and the guests must have found a broker again.
 _DEADLINE = 90
@@ -58,7 +58,7 @@ def login(
 
 
 def ping_until_answered(
-    plan: plan_.Plan,
+    plan: plans.Plan,
     guest: fleet.Guest,
     workers: Collection[int],
     give_up: threading.Event,
@@ -111,7 +111,7 @@ def _seen(log: pathlib.Path, begin: int) -> set[int]:
 
 
 def _ping(
-    plan: plan_.Plan, guest: fleet.Guest, auth: str, project_id: str
+    plan: plans.Plan, guest: fleet.Guest, auth: str, project_id: str
 ) -> None:
     request = urllib.request.Request(  # noqa: S310
         f'{plan.trove_root}/v1.0/{project_id}'

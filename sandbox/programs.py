@@ -8,14 +8,14 @@ import os
 import pathlib
 import sys
 
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox import rabbitmq
 from sandbox import server
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def _environment(plan: plan_.Plan) -> dict[str, str]:
+def _environment(plan: plans.Plan) -> dict[str, str]:
     """Return an environment without the user's settings."""
     return {
         'PATH': os.environ.get('PATH', os.defpath),
@@ -26,7 +26,7 @@ def _environment(plan: plan_.Plan) -> dict[str, str]:
     }
 
 
-def _plane(plan: plan_.Plan, name: str, module: str) -> server.Server:
+def _plane(plan: plans.Plan, name: str, module: str) -> server.Server:
     python = plan.venv / 'bin' / 'python'
     return server.Server(
         name,
@@ -36,7 +36,7 @@ def _plane(plan: plan_.Plan, name: str, module: str) -> server.Server:
     )
 
 
-def programs(plan: plan_.Plan) -> list[server.Server]:
+def programs(plan: plans.Plan) -> list[server.Server]:
     """Return the programs of a sandbox."""
     made = [
         _plane(plan, 'keystone', 'keystone_server'),
@@ -48,7 +48,7 @@ def programs(plan: plan_.Plan) -> list[server.Server]:
             plan.log('cloud'),
         ),
     ]
-    if plan.options.transport is plan_.Transport.MEMORY:
+    if plan.options.transport is plans.Transport.MEMORY:
         return [*made, _plane(plan, 'trove-api', 'memory')]
     return [
         *made,
@@ -59,9 +59,9 @@ def programs(plan: plan_.Plan) -> list[server.Server]:
     ]
 
 
-def _trove_api(plan: plan_.Plan) -> server.Server:
+def _trove_api(plan: plans.Plan) -> server.Server:
     """Return trove-api with its workers, on RabbitMQ."""
-    if plan.options.server is plan_.ApiServer.WSGI:
+    if plan.options.server is plans.ApiServer.WSGI:
         return _plane(plan, 'trove-api', 'trove_wsgi')
 
     async def answers() -> bool:
@@ -76,7 +76,7 @@ def _trove_api(plan: plan_.Plan) -> server.Server:
     )
 
 
-def _epmd(plan: plan_.Plan) -> server.Server:
+def _epmd(plan: plans.Plan) -> server.Server:
     """Return the port mapper of Erlang.
 
     Otherwise RabbitMQ starts one, which outlives the sandbox.
@@ -88,7 +88,7 @@ def _epmd(plan: plan_.Plan) -> server.Server:
 
     return server.Server(
         'epmd',
-        ['epmd', '-address', plan_.LOOPBACK, '-port', str(plan.ports.epmd)],
+        ['epmd', '-address', plans.LOOPBACK, '-port', str(plan.ports.epmd)],
         _environment(plan),
         plan.log('epmd'),
         answers,
@@ -111,10 +111,10 @@ vm_memory_high_watermark.relative = 0.8
 """
 
 
-def _broker(plan: plan_.Plan) -> server.Server:
+def _broker(plan: plans.Plan) -> server.Server:
     """Return a RabbitMQ node that shares nothing with other nodes here."""
     home = plan.file('broker')
-    plan_.write_private(
+    plans.write_private(
         home / 'rabbitmq.conf',
         _RABBITMQ_CONF.format(
             amqp=plan.ports.amqp,
@@ -122,9 +122,9 @@ def _broker(plan: plan_.Plan) -> server.Server:
             password=plan.passwords.broker,
         ),
     )
-    plan_.write_private(home / 'enabled_plugins', '[].\n')
+    plans.write_private(home / 'enabled_plugins', '[].\n')
     # This replaces /etc/rabbitmq/rabbitmq-env.conf.
-    plan_.write_private(home / 'env.conf', '')
+    plans.write_private(home / 'env.conf', '')
 
     async def answers() -> bool:
         # The node starts its listener last.
@@ -134,7 +134,7 @@ def _broker(plan: plan_.Plan) -> server.Server:
     env = _environment(plan) | {
         'HOME': str(home),
         'ERL_EPMD_PORT': str(plan.ports.epmd),
-        'ERL_EPMD_ADDRESS': plan_.LOOPBACK,
+        'ERL_EPMD_ADDRESS': plans.LOOPBACK,
         'RABBITMQ_NODENAME': f'sandbox-{plan.ports.amqp}@localhost',
         'RABBITMQ_CONF_ENV_FILE': str(home / 'env.conf'),
         'RABBITMQ_CONFIG_FILE': str(home / 'rabbitmq.conf'),
@@ -169,7 +169,7 @@ def _broker(plan: plan_.Plan) -> server.Server:
 async def _ask(port: int, question: bytes) -> bytes:
     """Return the first bytes that a server sends; nothing if it is down."""
     try:
-        reader, writer = await asyncio.open_connection(plan_.LOOPBACK, port)
+        reader, writer = await asyncio.open_connection(plans.LOOPBACK, port)
     except OSError:
         return b''
     try:

@@ -26,7 +26,7 @@ from typing import Any
 
 from sandbox import channel
 from sandbox import error
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox import supervisor
 
 # Bytes: sun_path in unix(7), without the final zero.
@@ -165,7 +165,7 @@ async def _live(boss: supervisor.Supervisor, path: str) -> None:
         await boss.start()
         server = await asyncio.start_unix_server(control.converse, path)
         os.chmod(path, 0o600)
-        plan_.write_private(
+        plans.write_private(
             boss.plan.file('state.json'), json.dumps({'socket': path})
         )
         _say({'socket': path})
@@ -179,7 +179,7 @@ async def _live(boss: supervisor.Supervisor, path: str) -> None:
         control.all_is_down()
 
 
-async def _main(plan: plan_.Plan) -> None:
+async def _main(plan: plans.Plan) -> None:
     boss = supervisor.Supervisor(plan)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -197,10 +197,10 @@ def main(folder: str, venv: str, options: str) -> int:
         path = pathlib.Path(folder)
         lock = claim(path)
         _leave_the_terminal(path)
-        plan = plan_.Plan(
+        plan = plans.Plan(
             *(path, pathlib.Path(venv)),
-            plan_.Options(**json.loads(options)),
-            *(plan_.Ports.free(), plan_.Passwords()),
+            plans.Options(**json.loads(options)),
+            *(plans.Ports.free(), plans.Passwords()),
         )
         asyncio.run(_main(plan))
         os.close(lock)

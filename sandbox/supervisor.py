@@ -12,7 +12,7 @@ from sandbox import channel
 from sandbox import config
 from sandbox import error
 from sandbox import fleet
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox import probe
 from sandbox import programs
 from sandbox import rabbitmq
@@ -23,7 +23,7 @@ from sandbox import wire
 class Supervisor:
     """The servers of one sandbox, and the state of servers and guests."""
 
-    def __init__(self, plan: plan_.Plan) -> None:
+    def __init__(self, plan: plans.Plan) -> None:
         self.plan = plan
         self.guests = {guest.id: guest for guest in plan.options.fleet()}
         self._original = dict(self.guests)
@@ -246,7 +246,7 @@ class Supervisor:
                 f'no such worker: {number} (trove-api has {len(workers)})'
             )
         pid = workers[number - 1]
-        if self.plan.options.transport is plan_.Transport.MEMORY:
+        if self.plan.options.transport is plans.Transport.MEMORY:
             raise error.SandboxError(
                 'in memory, trove-api and the guests are one process; use '
                 '--transport rabbit to have workers'

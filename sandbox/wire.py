@@ -12,7 +12,7 @@ import contextlib
 import os
 import pathlib
 
-from sandbox import plan as plan_
+from sandbox import plan as plans
 
 
 class _Link:
@@ -33,7 +33,7 @@ class _Link:
         writers = [writer]
         try:
             if self.cut_off is None:
-                far = await asyncio.open_connection(plan_.LOOPBACK, port)
+                far = await asyncio.open_connection(plans.LOOPBACK, port)
                 writers.append(far[1])
                 ways = (
                     asyncio.create_task(self._pass_on(reader, far[1])),
@@ -88,7 +88,7 @@ class Wire:
         """Listen. RabbitMQ listens already."""
         if self._server is None:
             self._server = await asyncio.start_server(
-                self._converse, plan_.LOOPBACK, self._port
+                self._converse, plans.LOOPBACK, self._port
             )
 
     def close(self) -> None:

@@ -28,23 +28,21 @@ import time
 import uuid
 
 from keystoneauth1 import exceptions as ksa_exceptions
-from openstack import config
+from openstack import config as sdk_config
 from openstack import exceptions as sdk_exceptions
-from rich import console as rich_console
-from rich import table as rich_table
-from rich import text as rich_text
+from rich import console
+from rich import table
+from rich import text
 from troveclient.apiclient import exceptions as trove_exceptions
 
 from troveclient_rpcping import client
 from troveclient_rpcping import inventory
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping import transport
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.sweep import run
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import Reason
 
 # How many pings are sent at once, and how often each burst is.
 _BURSTS = (1, 2, 4, 8)
@@ -84,7 +82,7 @@ class NotTried(Exception):  # noqa: N818
 class Answer:
     """A reply, and the seconds that it took."""
 
-    reply: Reply
+    reply: replies.Reply
     seconds: float
 
     def __str__(self) -> str:
@@ -157,8 +155,8 @@ class Trial:
         """Trove says of an ID that it does not know it."""
         instance_id = str(uuid.uuid4())
         answer = self.ping(instance_id)
-        reason = judge(answer.reply, instance_id).reason
-        _hold(reason is Reason.NOT_FOUND, str(answer))
+        reason = verdicts.judge(answer.reply, instance_id).reason
+        _hold(reason is verdicts.Reason.NOT_FOUND, str(answer))
         return str(answer)
 
     def request_ids(self) -> str:
@@ -183,11 +181,11 @@ class Trial:
         """The listing of all instances, read as the commands read it."""
         began = time.monotonic()
         send = run.fetcher(self.api, None)
-        pages: list[Reply] = []
+        pages: list[replies.Reply] = []
 
-        def fetch(path: str) -> Reply | NoReply:
+        def fetch(path: str) -> replies.Reply | replies.NoReply:
             reply = send(path)
-            if isinstance(reply, Reply):
+            if isinstance(reply, replies.Reply):
                 pages.append(reply)
             return reply
 
@@ -311,8 +309,8 @@ class Trial:
     def dead_guest(self) -> str:
         """Trove says that the agent did not answer, and soon enough."""
         answer = self.wait.answer
-        reason = judge(answer.reply, self.dead_one).reason
-        _hold(reason is Reason.AGENT_TIMEOUT, str(answer))
+        reason = verdicts.judge(answer.reply, self.dead_one).reason
+        _hold(reason is verdicts.Reason.AGENT_TIMEOUT, str(answer))
         return str(answer)
 
     def room_for_others(self) -> str:
@@ -414,8 +412,8 @@ def _command(expected: int, guests: list[str]) -> str:
         timeout=_COMMAND,
     )
     took = _duration(time.monotonic() - began)
-    verdicts = collections.Counter(process.stdout.split())
-    words = ', '.join(f'{n} {verdict}' for verdict, n in verdicts.items())
+    counts = collections.Counter(process.stdout.split())
+    words = ', '.join(f'{n} {verdict}' for verdict, n in counts.items())
     seen = f'{process.returncode} after {took}: {words or process.stderr}'
     _hold(process.returncode == expected, seen)
     return seen
@@ -438,24 +436,24 @@ def attempt(claim: Callable[[Trial], str], trial: Trial) -> tuple[Result, str]:
 
 
 def _print_row(
-    console: rich_console.Console,
-    *cells: str | rich_text.Text,
+    screen: console.Console,
+    *cells: str | text.Text,
     style: str = '',
 ) -> None:
-    row = rich_table.Table.grid(padding=(0, 2, 0, 0))
+    row = table.Table.grid(padding=(0, 2, 0, 0))
     row.add_column(width=_CLAIM)
     row.add_column(width=_RESULT)
     row.add_column(overflow='fold')
     row.add_row(*cells, style=style)
-    console.print(row)
+    screen.print(row)
 
 
-def try_all(trial: Trial, console: rich_console.Console) -> list[Result]:
+def try_all(trial: Trial, screen: console.Console) -> list[Result]:
     """Try every claim, print a row for each, and return the results."""
-    _print_row(console, 'Claim', 'Result', 'Seen', style='bold')
+    _print_row(screen, 'Claim', 'Result', 'Seen', style='bold')
     results: list[Result] = []
     for name, claim in CLAIMS:
-        with console.status(f'{name} …'):
+        with screen.status(f'{name} …'):
             # The first claim is the login.
             if results[:1] in ([], [Result.HELD]):
                 result, seen = attempt(claim, trial)
@@ -464,8 +462,8 @@ def try_all(trial: Trial, console: rich_console.Console) -> list[Result]:
         results.append(result)
         word, style = result.value
         # Not as markup: a server wrote a part of it.
-        clean = rich_text.Text(plaintext.one_line(seen))
-        _print_row(console, name, rich_text.Text(word, style), clean)
+        clean = text.Text(plaintext.one_line(seen))
+        _print_row(screen, name, text.Text(word, style), clean)
     return results
 
 
@@ -494,7 +492,7 @@ def _options(argv: Collection[str] | None = None) -> argparse.Namespace:
         parser.error(f'{options.dead} cannot be well and dead')
     for cloud in {None, options.member_cloud}:
         try:
-            config.get_cloud_region(cloud=cloud)
+            sdk_config.get_cloud_region(cloud=cloud)
         except (
             ksa_exceptions.ClientException,
             sdk_exceptions.SDKException,
@@ -503,12 +501,12 @@ def _options(argv: Collection[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _id(text: str) -> str:
-    if not inventory.is_id(text):
+def _id(value: str) -> str:
+    if not inventory.is_id(value):
         raise argparse.ArgumentTypeError(
-            f'"{plaintext.one_line(text)}" is not the ID of an instance'
+            f'"{plaintext.one_line(value)}" is not the ID of an instance'
         )
-    return text.lower()
+    return value.lower()
 
 
 def main() -> int:
@@ -517,16 +515,16 @@ def main() -> int:
     # keystoneauth warns of what the table shows.
     logging.getLogger().addHandler(logging.NullHandler())
     trial = Trial(options.live, options.dead, options.member_cloud)
-    console = rich_console.Console(highlight=False)
+    screen = console.Console(highlight=False)
     try:
-        results = try_all(trial, console)
+        results = try_all(trial, screen)
     except KeyboardInterrupt:
         return 130
     counts = (
         f'{result.value[0].lower()} {results.count(result)}'
         for result in Result
     )
-    console.print(f'\n{len(results)} claims: {", ".join(counts)}')
+    screen.print(f'\n{len(results)} claims: {", ".join(counts)}')
     return 1 if Result.BROKEN in results else 0
 
 

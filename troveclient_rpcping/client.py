@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keystoneauth1 import session as ksa_session
 from troveclient import extension
-from troveclient.v1 import client
+from troveclient.v1 import client as trove_client
 
 from troveclient_rpcping import management
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SERVICE = 'database'
 
 
-class Client(client.Client):  # type: ignore[misc]
+class Client(trove_client.Client):  # type: ignore[misc]
     """A ``troveclient.v1.client.Client`` with ``mgmt_instances.rpc_ping``.
 
     All other parts of it are unchanged::
@@ -68,9 +68,9 @@ def connect(cloud: str | None = None, **settings: Any) -> Client:
     :raises keystoneauth1.exceptions.ClientException: no login.
     """
     # Not at the top: importing the library must not import openstacksdk.
-    from openstack import config
+    from openstack import config as sdk_config
 
-    region = config.get_cloud_region(cloud=cloud, **settings)
+    region = sdk_config.get_cloud_region(cloud=cloud, **settings)
     return of_cloud(region, region.get_session())
 
 

@@ -30,12 +30,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from troveclient.apiclient import exceptions
+from troveclient.apiclient import exceptions as trove_exceptions
 
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
 
 
 class _Ours:
@@ -47,7 +45,10 @@ class _Ours:
     request_id: str | None = None
 
 
-class GuestUnreachable(_Ours, exceptions.BadRequest):  # type: ignore[misc]
+class GuestUnreachable(
+    _Ours,
+    trove_exceptions.BadRequest,  # type: ignore[misc]
+):
     """Trove says that its call to the guest agent timed out.
 
     One call alone is not proof: ``rpc_ping_each`` looks for proof before it
@@ -55,19 +56,22 @@ class GuestUnreachable(_Ours, exceptions.BadRequest):  # type: ignore[misc]
     programs may already handle the 400 of the plain API.
     """
 
-    reason = Reason.AGENT_TIMEOUT
+    reason = verdicts.Reason.AGENT_TIMEOUT
 
 
-class GuestError(_Ours, exceptions.BadRequest):  # type: ignore[misc]
+class GuestError(_Ours, trove_exceptions.BadRequest):  # type: ignore[misc]
     """The guest agent failed the ping.
 
     ``reason`` is :attr:`Reason.AGENT_ERROR`.
     """
 
-    reason = Reason.AGENT_ERROR
+    reason = verdicts.Reason.AGENT_ERROR
 
 
-class SessionRequired(_Ours, exceptions.UnsupportedVersion):  # type: ignore[misc]
+class SessionRequired(
+    _Ours,
+    trove_exceptions.UnsupportedVersion,  # type: ignore[misc]
+):
     """The client was made without a keystoneauth session.
 
     troveclient's own HTTP client can only log in by Keystone's v2.0 API,
@@ -75,7 +79,10 @@ class SessionRequired(_Ours, exceptions.UnsupportedVersion):  # type: ignore[mis
     """
 
 
-class InvalidInstanceID(_Ours, exceptions.ValidationError):  # type: ignore[misc]
+class InvalidInstanceID(
+    _Ours,
+    trove_exceptions.ValidationError,  # type: ignore[misc]
+):
     """The text cannot be the ID of an instance."""
 
     def __init__(self, message: str, instance_id: str | None = None):
@@ -83,7 +90,10 @@ class InvalidInstanceID(_Ours, exceptions.ValidationError):  # type: ignore[misc
         self.instance_id = instance_id
 
 
-class ListingFailed(_Ours, exceptions.ClientException):  # type: ignore[misc]
+class ListingFailed(
+    _Ours,
+    trove_exceptions.ClientException,  # type: ignore[misc]
+):
     """No listing of the instances came, or it cannot be read.
 
     ``reason`` is a :class:`~troveclient_rpcping.verdict.Reason`. ``came`` is
@@ -93,7 +103,7 @@ class ListingFailed(_Ours, exceptions.ClientException):  # type: ignore[misc]
     def __init__(
         self,
         why: str,
-        reason: Reason,
+        reason: verdicts.Reason,
         *,
         came: bool = False,
         request_id: str | None = None,
@@ -104,7 +114,10 @@ class ListingFailed(_Ours, exceptions.ClientException):  # type: ignore[misc]
         self.request_id = request_id
 
 
-class TargetError(_Ours, exceptions.ClientException):  # type: ignore[misc]
+class TargetError(
+    _Ours,
+    trove_exceptions.ClientException,  # type: ignore[misc]
+):
     """The choice of the guests is not clear; the text says what to do."""
 
 
@@ -117,19 +130,24 @@ class NoTargetError(TargetError):
 # Retry-After.
 _BY_STATUS = {
     member.http_status: member
-    for member in vars(exceptions).values()
+    for member in vars(trove_exceptions).values()
     if hasattr(member, 'http_status')
 }
 
 
-def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
+def from_result(
+    result: verdicts.PingResult, reply: replies.Reply, url: str
+) -> Exception:
     """Return the exception for a guest that is not ``reachable``.
 
     :param result: the judgement on *reply*.
     :param reply: the reply.
     :param url: the URL of the request.
     """
-    ours = {Verdict.UNREACHABLE: GuestUnreachable, Verdict.ERROR: GuestError}
+    ours = {
+        verdicts.Verdict.UNREACHABLE: GuestUnreachable,
+        verdicts.Verdict.ERROR: GuestError,
+    }
     cls: Any = ours.get(result.verdict) or _class_for(reply.status)
     error = cls(
         message=result.message,
@@ -141,7 +159,7 @@ def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
         http_status=reply.status,
         **(
             {'retry_after': reply.retry_after or 0}
-            if issubclass(cls, exceptions.RequestEntityTooLarge)
+            if issubclass(cls, trove_exceptions.RequestEntityTooLarge)
             else {}
         ),
     )
@@ -151,9 +169,9 @@ def from_result(result: PingResult, reply: Reply, url: str) -> Exception:
 
 
 def _class_for(status: int) -> Any:
-    other = exceptions.HttpError
+    other = trove_exceptions.HttpError
     if status >= 500:
-        other = exceptions.HttpServerError
+        other = trove_exceptions.HttpServerError
     elif status >= 400:
-        other = exceptions.HTTPClientError
+        other = trove_exceptions.HTTPClientError
     return _BY_STATUS.get(status, other)

@@ -12,12 +12,10 @@ import email.utils
 import re
 from typing import Any
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import judge_listing
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
 
 #: The longest page, in bytes. An instance takes about 700.
 PAGE_LIMIT = 16 * 1024 * 1024
@@ -51,8 +49,8 @@ _MARKER = re.compile(r'[?&]marker=([0-9]{1,9})(?:[&#]|\Z)')
 # is too long for Nova, and 401 if the caller is not an administrator.
 _REFUSED = (403, 414, 500)
 
-Fetch = Callable[[str], Reply | NoReply]
-Reading = Generator[str, Reply | NoReply, 'list[Instance]']
+Fetch = Callable[[str], replies.Reply | replies.NoReply]
+Reading = Generator[str, replies.Reply | replies.NoReply, 'list[Instance]']
 
 # Seconds after which a heartbeat is stale (agent_heartbeat_expiry). An agent
 # sends one every 30 s (report_interval; trove/common/cfg.py).
@@ -196,7 +194,7 @@ def read_listing() -> Reading:
         return (yield from _read(_SMALL_PAGE))
 
 
-class _PageRefused(ListingFailed):
+class _PageRefused(exceptions.ListingFailed):
     """The server refused a page; a smaller page may help."""
 
 
@@ -228,9 +226,9 @@ def _page_path(size: int, marker: int) -> str:
 
 
 def _parse(
-    reply: Reply | NoReply, marker: int
+    reply: replies.Reply | replies.NoReply, marker: int
 ) -> tuple[list[Instance], int | None]:
-    if isinstance(reply, NoReply) or reply.status != 200:
+    if isinstance(reply, replies.NoReply) or reply.status != 200:
         raise _failure(reply)
     body = reply.json()
     rows = body.get('instances') if isinstance(body, dict) else None
@@ -241,20 +239,26 @@ def _parse(
     return instances, _next_marker(body.get('links'), marker)
 
 
-def _failure(reply: Reply | NoReply) -> ListingFailed:
-    reason, message = judge_listing(reply)
-    if isinstance(reply, NoReply):
-        return ListingFailed(message, reason)
-    failure = _PageRefused if reply.status in _REFUSED else ListingFailed
+def _failure(
+    reply: replies.Reply | replies.NoReply,
+) -> exceptions.ListingFailed:
+    reason, message = verdicts.judge_listing(reply)
+    if isinstance(reply, replies.NoReply):
+        return exceptions.ListingFailed(message, reason)
+    failure = (
+        _PageRefused if reply.status in _REFUSED else exceptions.ListingFailed
+    )
     why = plaintext.first_line(message)
     return failure(why, reason, request_id=reply.request_id)
 
 
-def _malformed(why: str) -> ListingFailed:
-    return ListingFailed(why, Reason.BAD_RESPONSE, came=True)
+def _malformed(why: str) -> exceptions.ListingFailed:
+    return exceptions.ListingFailed(
+        why, verdicts.Reason.BAD_RESPONSE, came=True
+    )
 
 
-def _date(reply: Reply) -> datetime.datetime | None:
+def _date(reply: replies.Reply) -> datetime.datetime | None:
     """Return the time of the reply, by the clock of the API."""
     try:
         return email.utils.parsedate_to_datetime(reply.headers['date'])

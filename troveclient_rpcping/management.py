@@ -19,15 +19,13 @@ from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
 from troveclient_rpcping import limits
 from troveclient_rpcping import transport
-from troveclient_rpcping.sweep import repeat
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import queue as queues
+from troveclient_rpcping.sweep import repeat as repeats
 
 if TYPE_CHECKING:
     # This import costs more than those of troveclient.
-    from troveclient_rpcping.sweep.capacity import Capacity
+    from troveclient_rpcping.sweep import capacity as capacities
 
 
 class Management(management.Management):  # type: ignore[misc]
@@ -92,8 +90,8 @@ class Management(management.Management):  # type: ignore[misc]
         instance_id = _id_of(instance)
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
-        result = judge(reply, instance_id)
-        if result.verdict is not Verdict.REACHABLE:
+        result = verdicts.judge(reply, instance_id)
+        if result.verdict is not verdicts.Verdict.REACHABLE:
             url = transport.endpoint(self.api.client) + path
             raise exceptions.from_result(result, reply, url)
 
@@ -108,9 +106,9 @@ class Management(management.Management):  # type: ignore[misc]
         count: int = 1,
         interval: float = limits.INTERVAL,
         listing: Collection[inventory.Instance] | None = None,
-        capacity: Capacity | None = None,
+        capacity: capacities.Capacity | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
-    ) -> Generator[PingResult]:
+    ) -> Generator[verdicts.PingResult]:
         """Ping many instances at once, and yield each result as it comes.
 
         It never raises for a guest: a ping that fails has a result with a
@@ -157,7 +155,7 @@ class Management(management.Management):  # type: ignore[misc]
         """
         return self._sweep(
             instances,
-            repeat.Times(count, interval),
+            repeats.Times(count, interval),
             capacity=capacity,
             listing=listing,
             on_throttle=on_throttle,
@@ -179,7 +177,7 @@ class Management(management.Management):  # type: ignore[misc]
         rate: float | None = None,
         listing: Collection[inventory.Instance] | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
-    ) -> Generator[PingResult]:
+    ) -> Generator[verdicts.PingResult]:
         """Ping instances until all are reachable, or the time is up.
 
         A reachable instance is not pinged again, except as a control. The
@@ -199,7 +197,7 @@ class Management(management.Management):  # type: ignore[misc]
         """
         return self._sweep(
             instances,
-            repeat.UntilReachable(stable, interval),
+            repeats.UntilReachable(stable, interval),
             listing=listing,
             on_throttle=on_throttle,
             concurrency=concurrency,
@@ -211,20 +209,20 @@ class Management(management.Management):  # type: ignore[misc]
     def _sweep(
         self,
         instances: Iterable[Any],
-        again: repeat.Repeat,
+        again: repeats.Repeat,
         *,
         listing: Collection[inventory.Instance] | None,
         on_throttle: Callable[[limits.Throttle], None] | None,
-        capacity: Capacity | None = None,
+        capacity: capacities.Capacity | None = None,
         **bounds: Any,
-    ) -> Generator[PingResult]:
+    ) -> Generator[verdicts.PingResult]:
         # Not at the top: importing the library must not import libcurl.
         from troveclient_rpcping.sweep import run
 
         if isinstance(instances, str | bytes):
             # Each letter would be an ID.
             raise TypeError(f'not a list of instances, but one: {instances!r}')
-        guests: Iterable[Guest] = map(_guest, instances)
+        guests: Iterable[queues.Guest] = map(_guest, instances)
         if isinstance(instances, Collection):
             # Check a list before the first ping.
             guests = list(guests)
@@ -259,9 +257,9 @@ class Management(management.Management):  # type: ignore[misc]
         return inventory.list_instances(run.fetcher(self.api, deadline))
 
 
-def _guest(instance: Any) -> Guest:
+def _guest(instance: Any) -> queues.Guest:
     row = instance if isinstance(instance, inventory.Instance) else None
-    return Guest(_id_of(instance), row)
+    return queues.Guest(_id_of(instance), row)
 
 
 def _id_of(instance: Any) -> str:

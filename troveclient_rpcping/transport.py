@@ -22,9 +22,8 @@ import urllib3
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping import version
-from troveclient_rpcping.reply import BODY_LIMIT
-from troveclient_rpcping.reply import Reply
 
 LOG = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def unsendable_token() -> ksa_exceptions.ClientException:
     )
 
 
-def get(api: Any, path: str, timeout: float | None) -> Reply:
+def get(api: Any, path: str, timeout: float | None) -> replies.Reply:
     """Send one GET to the database endpoint, and return the reply.
 
     Redirects are not followed: the token goes to the endpoint alone.
@@ -140,7 +139,7 @@ def get(api: Any, path: str, timeout: float | None) -> Reply:
     with _request(client, url, timeout) as response:
         # Not response.headers: _forget_redirect() changes those.
         fields = response.raw.headers
-        reply = Reply(
+        reply = replies.Reply(
             status=response.status_code,
             headers={name.lower(): fields[name] for name in fields},
         )
@@ -195,7 +194,7 @@ def _forget_redirect(
     return response
 
 
-def log_reply(url: str, reply: Reply) -> None:
+def log_reply(url: str, reply: replies.Reply) -> None:
     """Log a reply at DEBUG: the whole text, each line clean."""
     if not LOG.isEnabledFor(logging.DEBUG):
         return
@@ -220,7 +219,9 @@ def _read(response: requests.Response) -> tuple[bytes, bool]:
             # of the body.
             urllib3.util.response.assert_header_parsing(original.msg)
         # Not decompressed: a small body could unpack to a large one.
-        body: bytes = response.raw.read(BODY_LIMIT + 1, decode_content=False)
+        body: bytes = response.raw.read(
+            replies.BODY_LIMIT + 1, decode_content=False
+        )
     except (
         urllib3.exceptions.HTTPError,
         http.client.HTTPException,
@@ -229,4 +230,4 @@ def _read(response: requests.Response) -> tuple[bytes, bool]:
     ):
         # The reply is not whole. The status counts without it.
         return b'', False
-    return body[:BODY_LIMIT], len(body) <= BODY_LIMIT
+    return body[: replies.BODY_LIMIT], len(body) <= replies.BODY_LIMIT

@@ -17,8 +17,7 @@ import re
 from typing import Any
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
 
 
 class Verdict(enum.StrEnum):
@@ -238,7 +237,9 @@ _BY_STATUS = {
 
 
 def judge(
-    reply: Reply | NoReply, instance_id: str, rtt: float | None = None
+    reply: replies.Reply | replies.NoReply,
+    instance_id: str,
+    rtt: float | None = None,
 ) -> PingResult:
     """Judge the reply to one ping. Pure, and total: it never raises.
 
@@ -250,7 +251,7 @@ def judge(
     :param instance_id: the instance that was pinged.
     :param rtt: the round-trip time in seconds; ignored if there is no reply.
     """
-    if isinstance(reply, NoReply):
+    if isinstance(reply, replies.NoReply):
         return unknown(instance_id, Reason(reply.kind), reply.message)
     verdict, reason, message = _grounds(reply, instance_id)
     return PingResult(
@@ -264,12 +265,14 @@ def judge(
     )
 
 
-def judge_listing(reply: Reply | NoReply) -> tuple[Reason, str]:
+def judge_listing(
+    reply: replies.Reply | replies.NoReply,
+) -> tuple[Reason, str]:
     """Return why a listing did not come, and the message.
 
     :param reply: the HTTP reply, or why there is none.
     """
-    if isinstance(reply, NoReply):
+    if isinstance(reply, replies.NoReply):
         return Reason(reply.kind), reply.message
     text = reply.json()
     if not isinstance(text, str):
@@ -281,7 +284,7 @@ def judge_listing(reply: Reply | NoReply) -> tuple[Reason, str]:
 
 
 def _grounds(
-    reply: Reply, instance_id: str
+    reply: replies.Reply, instance_id: str
 ) -> tuple[Verdict, Reason | None, str]:
     """Return the verdict, its reason, and the message."""
     if reply.status == 204 and not reply.cached:
@@ -310,7 +313,7 @@ def is_about_project(text: str) -> bool:
     return _OTHER_PROJECT.search(text) is not None
 
 
-def _message_of(reply: Reply) -> str:
+def _message_of(reply: replies.Reply) -> str:
     """Return the message of a reply that brought no answer of a guest."""
     if reply.cached:
         return (
@@ -341,7 +344,7 @@ def _judge_guest_error(text: str, instance_id: str) -> tuple[Verdict, Reason]:
     return Verdict.ERROR, Reason.AGENT_ERROR
 
 
-def _is_whole(reply: Reply) -> bool:
+def _is_whole(reply: replies.Reply) -> bool:
     """Whether the body is all that the head announces, and no more."""
     length = reply.headers.get('content-length')
     coding = reply.headers.get('transfer-encoding')
@@ -353,7 +356,7 @@ def _is_whole(reply: Reply) -> bool:
     return reply.complete and framed
 
 
-def _reason_of(reply: Reply) -> Reason:
+def _reason_of(reply: replies.Reply) -> Reason:
     """Return why a reply says nothing about a guest."""
     if reply.cached:
         return Reason.BAD_RESPONSE

@@ -5,7 +5,18 @@
 import pathlib
 import sys
 
+from openstack.config import cloud_region
+
+from troveclient_rpcping import client
+from troveclient_rpcping import management
+from troveclient_rpcping.sweep import capacity as capacities
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent / 'ext'))
+
+# The library imports these modules for type checkers alone. With them autodoc
+# finds the types of all parameters.
+client.cloud_region = cloud_region
+management.capacities = capacities
 
 project = 'troveclient-rpcping'
 author = 'The troveclient-rpcping developers'

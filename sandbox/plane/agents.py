@@ -21,7 +21,7 @@ from trove.guestagent.datastore import manager
 
 from sandbox import channel
 from sandbox import fleet
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox.plane import instances
 
 # An agent runs in the machine of a tenant, and may attack the terminal of an
@@ -95,7 +95,7 @@ def _at_once(
 class Agents:
     """All agents of one sandbox, in this process."""
 
-    def __init__(self, plan: plan_.Plan) -> None:
+    def __init__(self, plan: plans.Plan) -> None:
         guests = plan.load_fleet()
         seeded = plan.file('trove.seeded')
         if seeded.exists():

@@ -14,13 +14,13 @@ import sys
 from trove.cmd import common
 
 from sandbox import channel
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox.plane import agents
 
 
 def main(folder: str, orders: socket.socket) -> None:
     """Serve until the supervisor ends or kills this process."""
-    plan = plan_.Plan.load(folder)
+    plan = plans.Plan.load(folder)
     sys.argv = ['guests']
     for name in ('trove.conf', 'guests.conf'):
         sys.argv += ['--config-file', str(plan.file(name))]

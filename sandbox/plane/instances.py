@@ -20,7 +20,7 @@ from trove.instance import service_status
 from trove.instance import tasks
 
 from sandbox import fleet
-from sandbox import plan
+from sandbox import plan as plans
 
 _DATASTORES = {'mysql': '8.0', 'postgresql': '16'}
 _STALE = datetime.timedelta(hours=1)
@@ -108,7 +108,7 @@ def _instance(guest: fleet.Guest) -> dict[str, Any]:
         'datastore_version_id': fleet.stable_id('version', guest.datastore),
         'cluster_id': _CLUSTER if guest.clustered else None,
         'type': 'member' if guest.clustered else None,
-        'region_id': plan.REGION,
+        'region_id': plans.REGION,
         'encrypted_key': crypto_utils.encode_data(key),
         'access': '{}',
     }

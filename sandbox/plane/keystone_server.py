@@ -19,7 +19,7 @@ from werkzeug import serving
 
 from sandbox import channel
 from sandbox import fleet
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox import tether
 
 _PROVIDERS = provider_api.ProviderAPIs
@@ -37,7 +37,7 @@ class _Threaded(serving.ThreadedWSGIServer):
     daemon_threads = True
 
 
-def _catalog(plan: plan_.Plan) -> dict[str, tuple[str, str]]:
+def _catalog(plan: plans.Plan) -> dict[str, tuple[str, str]]:
     """Return the name and the URL of each service, by its type."""
     cloud = plan.cloud_url
     return {
@@ -49,7 +49,7 @@ def _catalog(plan: plan_.Plan) -> dict[str, tuple[str, str]]:
     }
 
 
-def _bootstrap(plan: plan_.Plan) -> bootstrap.Bootstrapper:
+def _bootstrap(plan: plans.Plan) -> bootstrap.Bootstrapper:
     """Bootstrap Keystone as "keystone-manage bootstrap" does.
 
     See keystone/cmd/cli.py.
@@ -58,14 +58,14 @@ def _bootstrap(plan: plan_.Plan) -> bootstrap.Bootstrapper:
     basis.admin_username = basis.project_name = 'admin'
     basis.admin_role_name = 'admin'
     basis.admin_password = plan.passwords.admin
-    basis.region_id = plan_.REGION
+    basis.region_id = plans.REGION
     basis.service_name = 'keystone'
     basis.public_url = basis.internal_url = basis.admin_url = plan.auth_url
     basis.bootstrap()
     return basis
 
 
-def _create_services(plan: plan_.Plan) -> None:
+def _create_services(plan: plans.Plan) -> None:
     catalog = _PROVIDERS.catalog_api
     for type_, (name, url) in _catalog(plan).items():
         service = fleet.stable_id('service', type_)
@@ -80,7 +80,7 @@ def _create_services(plan: plan_.Plan) -> None:
                 {
                     'id': endpoint,
                     'interface': interface,
-                    'region_id': plan_.REGION,
+                    'region_id': plans.REGION,
                     'service_id': service,
                     'url': url,
                     'enabled': True,
@@ -88,7 +88,7 @@ def _create_services(plan: plan_.Plan) -> None:
             )
 
 
-def _create_users(plan: plan_.Plan, basis: bootstrap.Bootstrapper) -> None:
+def _create_users(plan: plans.Plan, basis: bootstrap.Bootstrapper) -> None:
     domain = basis.default_domain_id
     for project in ('service', *fleet.PROJECTS):
         id_ = fleet.project_id(project)
@@ -125,7 +125,7 @@ def _create_users(plan: plan_.Plan, basis: bootstrap.Bootstrapper) -> None:
             )
 
 
-def _seed(plan: plan_.Plan) -> None:
+def _seed(plan: plans.Plan) -> None:
     """Fill the database in a child process.
 
     The bootstrapper and the application both load and lock the backends of
@@ -153,7 +153,7 @@ def _seed(plan: plan_.Plan) -> None:
 
 def main(folder: str, orders: socket.socket) -> None:
     """Serve until the supervisor ends or kills this process."""
-    plan = plan_.Plan.load(folder)
+    plan = plans.Plan.load(folder)
     # Keystone reads the command line (keystone/server/__init__.py).
     sys.argv = ['keystone']
     os.environ['OS_KEYSTONE_CONFIG_FILES'] = str(plan.file('keystone.conf'))
@@ -163,7 +163,7 @@ def main(folder: str, orders: socket.socket) -> None:
         seeded.touch()
     application = wsgi.initialize_public_application()
     http = _Threaded(
-        plan_.LOOPBACK, plan.ports.keystone, application, handler=_KeepAlive
+        plans.LOOPBACK, plan.ports.keystone, application, handler=_KeepAlive
     )
     threading.Thread(target=http.serve_forever, daemon=True).start()
     orders.sendall(channel.encode({}))

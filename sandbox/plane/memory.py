@@ -17,7 +17,7 @@ from trove.common import cfg
 from trove.common import wsgi
 
 from sandbox import channel
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox.plane import agents
 from sandbox.plane import memory_bus
 
@@ -27,7 +27,7 @@ def main(folder: str, orders: socket.socket) -> None:
 
     This follows trove/cmd/api.py.
     """
-    plan = plan_.Plan.load(folder)
+    plan = plans.Plan.load(folder)
     memory_bus.install()
     sys.argv = ['trove-api', '--config-file', str(plan.file('trove.conf'))]
     conf = common.initialize()

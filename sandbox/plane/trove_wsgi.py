@@ -31,7 +31,7 @@ import trove.common.api
 import trove.common.pastedeploy  # noqa: F401
 
 from sandbox import channel
-from sandbox import plan as plan_
+from sandbox import plan as plans
 from sandbox import tether
 
 # The default of uWSGI ("listen").
@@ -41,7 +41,7 @@ _BACKLOG = 100
 class _Application(base.BaseApplication):
     """Trove's WSGI application, with settings for gunicorn."""
 
-    def __init__(self, plan: plan_.Plan, ready: int) -> None:
+    def __init__(self, plan: plans.Plan, ready: int) -> None:
         self._plan = plan
         self._ready = ready
         self._master = os.getpid()
@@ -49,7 +49,7 @@ class _Application(base.BaseApplication):
 
     def load_config(self) -> None:
         for name, value in (
-            ('bind', f'{plan_.LOOPBACK}:{self._plan.ports.trove}'),
+            ('bind', f'{plans.LOOPBACK}:{self._plan.ports.trove}'),
             ('workers', self._plan.options.workers),
             ('worker_class', 'sync'),
             ('backlog', _BACKLOG),
@@ -90,7 +90,7 @@ def _announce(workers: int, ready: int, orders: socket.socket) -> None:
 
 def main(folder: str, orders: socket.socket) -> None:
     """Serve until the supervisor kills this process."""
-    plan = plan_.Plan.load(folder)
+    plan = plans.Plan.load(folder)
     reader, writer = os.pipe()
     threading.Thread(
         target=_announce,

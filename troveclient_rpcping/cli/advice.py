@@ -4,30 +4,36 @@
 
 from __future__ import annotations
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.verdict import is_about_project
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping import verdict as verdicts
 
 _ADVICE = {
-    Reason.AGENT_TIMEOUT: (
+    verdicts.Reason.AGENT_TIMEOUT: (
         'Check that the server runs, that the agent runs in it, and that it '
         'is connected to the message bus.'
     ),
-    Reason.AGENT_ERROR: 'Look into the log of the agent in the guest.',
-    Reason.DENIED: (
+    verdicts.Reason.AGENT_ERROR: (
+        'Look into the log of the agent in the guest.'
+    ),
+    verdicts.Reason.DENIED: (
         'Only an administrator may ping; check the credentials in use.'
     ),
-    Reason.RATE_LIMITED: 'Try again in a minute.',
-    Reason.COMPUTE_ERROR: 'Look at Nova, not at the guest.',
-    Reason.API_ERROR: 'Look for the ID of the guest in the log of trove-api.',
-    Reason.GATEWAY: 'Check that trove-api runs, and that it reaches Keystone.',
-    Reason.CONNECTION: (
+    verdicts.Reason.RATE_LIMITED: 'Try again in a minute.',
+    verdicts.Reason.COMPUTE_ERROR: 'Look at Nova, not at the guest.',
+    verdicts.Reason.API_ERROR: (
+        'Look for the ID of the guest in the log of trove-api.'
+    ),
+    verdicts.Reason.GATEWAY: (
+        'Check that trove-api runs, and that it reaches Keystone.'
+    ),
+    verdicts.Reason.CONNECTION: (
         'Check that trove-api runs, the endpoint in the catalog, and the way '
         'there: proxies and certificates.'
     ),
-    Reason.BAD_RESPONSE: 'Check what stands between here and the Trove API.',
+    verdicts.Reason.BAD_RESPONSE: (
+        'Check what stands between here and the Trove API.'
+    ),
 }
 
 _PROJECT_ADVICE = (
@@ -36,49 +42,53 @@ _PROJECT_ADVICE = (
 )
 
 _STATEMENTS = {
-    Reason.AGENT_TIMEOUT: (
+    verdicts.Reason.AGENT_TIMEOUT: (
         'Trove asked, and the guest agent did not answer in time.'
     ),
-    Reason.NO_SUCH_METHOD: (
+    verdicts.Reason.NO_SUCH_METHOD: (
         'The guest agent answered that it does not know the ping: its image '
         'is old. RPC works.'
     ),
-    Reason.AGENT_ERROR: 'The guest agent failed the ping: "{detail}".',
-    Reason.NOT_FOUND: 'There is no such instance, or it was deleted.',
-    Reason.NOT_READY: (
+    verdicts.Reason.AGENT_ERROR: (
+        'The guest agent failed the ping: "{detail}".'
+    ),
+    verdicts.Reason.NOT_FOUND: 'There is no such instance, or it was deleted.',
+    verdicts.Reason.NOT_READY: (
         'Trove cannot ask it now: "{detail}". It is being built or changed, '
         'or its server is gone: compare with "openstack server list '
         '--all-projects".'
     ),
-    Reason.SERVER_OFF: (
+    verdicts.Reason.SERVER_OFF: (
         '{detail}. If it should run, "openstack server event list" says who '
         'stopped it.'
     ),
-    Reason.DENIED: 'The API refuses this user: "{detail}".',
-    Reason.RATE_LIMITED: (
+    verdicts.Reason.DENIED: 'The API refuses this user: "{detail}".',
+    verdicts.Reason.RATE_LIMITED: (
         'The rate limit of the API refused the ping, and the guest was not '
         'asked.'
     ),
-    Reason.COMPUTE_ERROR: (
+    verdicts.Reason.COMPUTE_ERROR: (
         'Trove could not look up the server in Nova, so the guest was never '
         'asked: "{detail}".'
     ),
-    Reason.API_ERROR: (
+    verdicts.Reason.API_ERROR: (
         'The Trove API failed, and the guest may not have been asked: '
         '"{detail}".'
     ),
-    Reason.GATEWAY: (
+    verdicts.Reason.GATEWAY: (
         'What stands in front of the Trove API answered in its place: '
         '"{detail}".'
     ),
-    Reason.TIMEOUT: '{detail}. The guest may be well.',
-    Reason.MESSAGE_BUS: (
+    verdicts.Reason.TIMEOUT: '{detail}. The guest may be well.',
+    verdicts.Reason.MESSAGE_BUS: (
         '{detail}. The guest may be well: look at the workers of trove-api '
         'and at the nodes of the message bus (RabbitMQ), and repair no guest.'
     ),
-    Reason.CONNECTION: 'The Trove API cannot be reached: "{detail}".',
-    Reason.BAD_RESPONSE: 'The answer is not one that Trove gives: "{detail}".',
-    Reason.NOT_ASKED: 'Not asked to the end: "{detail}".',
+    verdicts.Reason.CONNECTION: 'The Trove API cannot be reached: "{detail}".',
+    verdicts.Reason.BAD_RESPONSE: (
+        'The answer is not one that Trove gives: "{detail}".'
+    ),
+    verdicts.Reason.NOT_ASKED: 'Not asked to the end: "{detail}".',
 }
 
 # These statuses say more than their reasons.
@@ -99,22 +109,24 @@ _BY_STATUS = {
 
 # The advice after a failed listing.
 _OF_LISTINGS = {
-    Reason.DENIED: _ADVICE[Reason.DENIED],
-    Reason.RATE_LIMITED: _ADVICE[Reason.RATE_LIMITED],
-    Reason.GATEWAY: _ADVICE[Reason.GATEWAY],
-    Reason.CONNECTION: _ADVICE[Reason.CONNECTION],
-    Reason.COMPUTE_ERROR: 'Trove asks Nova for its servers: look at Nova.',
+    verdicts.Reason.DENIED: _ADVICE[verdicts.Reason.DENIED],
+    verdicts.Reason.RATE_LIMITED: _ADVICE[verdicts.Reason.RATE_LIMITED],
+    verdicts.Reason.GATEWAY: _ADVICE[verdicts.Reason.GATEWAY],
+    verdicts.Reason.CONNECTION: _ADVICE[verdicts.Reason.CONNECTION],
+    verdicts.Reason.COMPUTE_ERROR: (
+        'Trove asks Nova for its servers: look at Nova.'
+    ),
 }
 
 # After these failures of the listing a ping may still succeed.
-_LISTING_ALONE = {Reason.TIMEOUT, Reason.API_ERROR}
+_LISTING_ALONE = {verdicts.Reason.TIMEOUT, verdicts.Reason.API_ERROR}
 _IDS_ADVICE = (
     'Guests that are named by their IDs need no listing, unless there is '
     '--long or a file of metrics.'
 )
 
 
-def explanation(result: PingResult) -> str:
+def explanation(result: verdicts.PingResult) -> str:
     """Say why a guest is not reachable, and where to look next.
 
     :raises ValueError: the guest is reachable.
@@ -122,7 +134,7 @@ def explanation(result: PingResult) -> str:
     reason = result.reason
     if reason is None:
         raise ValueError('a reachable guest needs no explanation')
-    if is_about_project(result.message):
+    if verdicts.is_about_project(result.message):
         text = f'The API refuses the request: "{{detail}}". {_PROJECT_ADVICE}'
     elif result.message.startswith('This machine has no '):
         text = 'The API was not asked: "{detail}".'
@@ -133,12 +145,12 @@ def explanation(result: PingResult) -> str:
     return text.format(detail=plaintext.escaped(result.detail).rstrip('.'))
 
 
-def after_listing(error: ListingFailed, *, ids: bool) -> str:
+def after_listing(error: exceptions.ListingFailed, *, ids: bool) -> str:
     """Say where to look after a failed listing; empty for nothing.
 
     :param ids: whether the user could have given IDs.
     """
-    if is_about_project(str(error)):
+    if verdicts.is_about_project(str(error)):
         return _PROJECT_ADVICE
     if ids and (error.reason in _LISTING_ALONE or error.came):
         return _IDS_ADVICE

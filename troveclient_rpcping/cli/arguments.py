@@ -13,8 +13,8 @@ from typing import NoReturn
 from troveclient_rpcping import durations
 from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.survey import Plan
-from troveclient_rpcping.cli.targets import Selection
+from troveclient_rpcping.cli import survey as surveys
+from troveclient_rpcping.cli import targets
 
 # The least number of seconds, and of pings a second.
 _LEAST = 0.001
@@ -167,24 +167,24 @@ def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
     return None
 
 
-def selection(arguments: argparse.Namespace) -> Selection:
+def selection(arguments: argparse.Namespace) -> targets.Selection:
     """Return the guests that a command line asks for."""
-    fields = dataclasses.fields(Selection)
-    return Selection(
+    fields = dataclasses.fields(targets.Selection)
+    return targets.Selection(
         **{each.name: getattr(arguments, each.name) for each in fields}
     )
 
 
-def plan(arguments: argparse.Namespace) -> Plan:
+def plan(arguments: argparse.Namespace) -> surveys.Plan:
     """Return how a command line wants guests to be pinged, each once."""
-    return Plan(
+    return surveys.Plan(
         concurrency=arguments.concurrency,
         timeout=arguments.timeout,
         rate=arguments.rate,
     )
 
 
-def repeated_plan(arguments: argparse.Namespace) -> Plan:
+def repeated_plan(arguments: argparse.Namespace) -> surveys.Plan:
     """Return how a command line wants guests to be pinged repeatedly."""
     waits = arguments.wait is not None
     return dataclasses.replace(

@@ -20,12 +20,11 @@ import fnmatch
 import os
 import re
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.outcomes.outcome import guests_in_words
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 # A name may have a "#" inside, but no comment begins there.
 _COMMENT = re.compile(r'(?:^|\s)#\s*(.*)')
@@ -95,10 +94,12 @@ class Exclusions:
         try:
             if self._changes:
                 self._entries = self._read()
-        except TargetError as error:
+        except exceptions.TargetError as error:
             self._trouble = [f'{error}. The exclusions stay as they were']
 
-    def leave_out(self, chosen: list[Target]) -> list[Target]:
+    def leave_out(
+        self, chosen: list[outcomes.Target]
+    ) -> list[outcomes.Target]:
         """Return the guests that are asked, and renew the sentences."""
         if self._file is None and not self._statuses:
             return chosen
@@ -109,7 +110,7 @@ class Exclusions:
             for target in chosen
             if not fits(target) and not self._has_status(target)
         ]
-        left_out = guests_in_words(len(chosen) - len(kept))
+        left_out = outcomes.guests_in_words(len(chosen) - len(kept))
         self.sentences = [
             f'{left_out} left out (--exclude, --exclude-status)',
             *(
@@ -121,7 +122,7 @@ class Exclusions:
         ]
         return kept
 
-    def _has_status(self, target: Target) -> bool:
+    def _has_status(self, target: outcomes.Target) -> bool:
         status = target.instance.status if target.instance else None
         return (status or '').casefold() in self._statuses
 
@@ -163,7 +164,7 @@ class Exclusions:
                 what = ''
             if not what or _OPTION.search(what):
                 shown = plaintext.quoted(line.strip())
-                raise TargetError(
+                raise exceptions.TargetError(
                     f'{self._shown}, line {number}: {shown} is not an entry: '
                     'give a name, an ID or a pattern, alone or with an end, '
                     'as in "db-7 until=2027-01-31"'
@@ -172,7 +173,7 @@ class Exclusions:
         return Entry(line=number, what=what, until=until, why=why)
 
 
-def _matcher(entries: Sequence[Entry]) -> Callable[[Target], bool]:
+def _matcher(entries: Sequence[Entry]) -> Callable[[outcomes.Target], bool]:
     """Return a function that says whether an entry fits a guest."""
     ids = {each.what.lower() for each in entries if inventory.is_id(each.what)}
     names = {each.what for each in entries}

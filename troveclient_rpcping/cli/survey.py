@@ -12,18 +12,15 @@ import dataclasses
 from typing import Any
 from typing import TextIO
 
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import inventory
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.cli import exclusions as cli_exclusions
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.cli.exclusions import Exclusions
-from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.outcome import Collector
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.sweep import capacity as capacities
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +74,12 @@ class Survey:
         self._stdin = stdin
         self._project_id = project_id
         self._always_list = always_list
-        self._exclusions = Exclusions(
+        self._exclusions = cli_exclusions.Exclusions(
             selection.exclude, selection.exclude_status
         )
         self._names = targets.Names(strict=strict)
-        self._listed: list[Instance] | None = None
-        self._collector = Collector(())
+        self._listed: list[inventory.Instance] | None = None
+        self._collector = outcomes.Collector(())
 
     def choose(
         self,
@@ -90,7 +87,7 @@ class Survey:
         deadline: float | None = None,
         *,
         empty: bool = False,
-    ) -> list[Target]:
+    ) -> list[outcomes.Target]:
         """Find the guests, and forget the outcomes of the last sweep.
 
         :param deadline: seconds for the listing; None for no limit.
@@ -105,21 +102,23 @@ class Survey:
             kept = self._exclusions.leave_out(found)
             if found and not kept:
                 why = '; '.join(self.left_out)
-                raise NoTargetError(f'No instance is left to ask: {why}')
-        except NoTargetError:
+                raise exceptions.NoTargetError(
+                    f'No instance is left to ask: {why}'
+                )
+        except exceptions.NoTargetError:
             if not empty:
                 raise
             kept = []
-        self._collector = Collector(kept, self._plan.stable)
+        self._collector = outcomes.Collector(kept, self._plan.stable)
         return kept
 
     def ping(
         self,
         manager: management.Management,
-        on_result: Callable[[PingResult, Series], None],
+        on_result: Callable[[verdicts.PingResult, outcomes.Series], None],
         *,
         deadline: float | None = None,
-        capacity: Capacity | None = None,
+        capacity: capacities.Capacity | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
     ) -> None:
         """Ping the chosen guests. An exception keeps the findings so far.
@@ -130,7 +129,9 @@ class Survey:
         :param capacity: see :meth:`management.Management.rpc_ping_each`.
         :param on_throttle: see there.
         """
-        ping: Callable[..., Generator[PingResult]] = manager.rpc_ping_each
+        ping: Callable[..., Generator[verdicts.PingResult]] = (
+            manager.rpc_ping_each
+        )
         more: dict[str, Any] = {
             'count': self._plan.count,
             'capacity': capacity,
@@ -158,14 +159,16 @@ class Survey:
         """The sentences about the guests that were left out."""
         return self._exclusions.sentences
 
-    def findings(self, why: str = '') -> Findings:
+    def findings(self, why: str = '') -> outcomes.Findings:
         """Return the outcome of every guest that was chosen last.
 
         :param why: why guests without a result have none.
         """
         return self._collector.findings(why)
 
-    def _find(self, list_all: Callable[[], list[Instance]]) -> list[Target]:
+    def _find(
+        self, list_all: Callable[[], list[inventory.Instance]]
+    ) -> list[outcomes.Target]:
         selection = self._selection
         self._listed = None
         if not selection.all:

@@ -17,14 +17,11 @@ import pathlib
 import re
 from typing import TextIO
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import advice
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 # The largest file to read, in bytes: a million IDs fit in.
 _FILE_LIMIT = 64 * 1024 * 1024
@@ -106,14 +103,16 @@ class Names:
         self._ids: dict[str, str] = {}
 
     def look_up(
-        self, names: Iterable[str], by_id: Mapping[str, Instance]
-    ) -> dict[str, Target]:
+        self, names: Iterable[str], by_id: Mapping[str, inventory.Instance]
+    ) -> dict[str, outcomes.Target]:
         """Find the target of each name.
 
         :param by_id: every instance.
         :raises TargetError: for ambiguous names in a strict first lookup.
         """
-        bearers: dict[str, list[Instance]] = {name: [] for name in names}
+        bearers: dict[str, list[inventory.Instance]] = {
+            name: [] for name in names
+        }
         for instance in by_id.values():
             if instance.name in bearers:
                 bearers[instance.name].append(instance)
@@ -123,7 +122,7 @@ class Names:
             if len(several) > 1
         ]
         if self._strict and complaints:
-            raise TargetError(f'{" ".join(complaints)} {_BY_ID}')
+            raise exceptions.TargetError(f'{" ".join(complaints)} {_BY_ID}')
         self._strict = False
         return {
             name: self._target(name, found, by_id)
@@ -133,15 +132,15 @@ class Names:
     def _target(
         self,
         name: str,
-        bearers: Sequence[Instance],
-        by_id: Mapping[str, Instance],
-    ) -> Target:
+        bearers: Sequence[inventory.Instance],
+        by_id: Mapping[str, inventory.Instance],
+    ) -> outcomes.Target:
         known = by_id.get(self._ids.get(name, ''))
         if known is None and len(bearers) == 1:
             known = bearers[0]
         if known is None:
             doubt = f'{_shared(name, bearers)} {_BY_ID}' if bearers else ''
-            return Target(None, name, doubt=doubt)
+            return outcomes.Target(None, name, doubt=doubt)
         self._ids[name] = known.id
         if all(bearer.id == known.id for bearer in bearers):
             return _target(known)
@@ -151,8 +150,8 @@ class Names:
 
 
 def listed(
-    list_all: Callable[[], list[Instance]], *, ids: bool
-) -> list[Instance]:
+    list_all: Callable[[], list[inventory.Instance]], *, ids: bool
+) -> list[inventory.Instance]:
     """List every instance.
 
     :param ids: whether the user could have given IDs, which need no listing.
@@ -160,10 +159,10 @@ def listed(
     """
     try:
         return list_all()
-    except ListingFailed as error:
+    except exceptions.ListingFailed as error:
         hint = advice.after_listing(error, ids=ids)
         said = f'{str(error).rstrip(".")}. {hint}'
-        raise TargetError(said.rstrip()) from error
+        raise exceptions.TargetError(said.rstrip()) from error
 
 
 def has_names(named: Iterable[str]) -> bool:
@@ -172,8 +171,8 @@ def has_names(named: Iterable[str]) -> bool:
 
 
 def resolve(
-    named: Sequence[str], instances: Sequence[Instance], known: Names
-) -> list[Target]:
+    named: Sequence[str], instances: Sequence[inventory.Instance], known: Names
+) -> list[outcomes.Target]:
     """Find the instance of each name, each instance once.
 
     :param named: names, patterns of names as a shell has them (``db-*``), and
@@ -189,7 +188,7 @@ def resolve(
     by_id = {instance.id: instance for instance in instances}
     names = [text for text in named if not inventory.is_id(text)]
     by_name = known.look_up(names, by_id)
-    targets: dict[str, Target] = {}
+    targets: dict[str, outcomes.Target] = {}
     for text in named:
         if text in by_name:
             found = [by_name[text]]
@@ -199,7 +198,7 @@ def resolve(
             # Trove knows its IDs in lower case.
             id_ = text.lower()
             row = by_id.get(id_)
-            found = [_target(row) if row else Target(id_)]
+            found = [_target(row) if row else outcomes.Target(id_)]
         for target in found:
             key = target.instance_id or f'name {text}'
             targets.setdefault(key, target)
@@ -207,12 +206,12 @@ def resolve(
 
 
 def select(
-    instances: Sequence[Instance],
+    instances: Sequence[inventory.Instance],
     *,
     project_ids: Collection[str] = (),
     datastores: Collection[str] = (),
     statuses: Collection[str] = (),
-) -> list[Target]:
+) -> list[outcomes.Target]:
     """Return every instance that fits, in the order of their names.
 
     :param project_ids: which projects; empty for all.
@@ -229,7 +228,7 @@ def select(
         and (not states or (instance.status or '').casefold() in states)
     ]
     if not instances:
-        raise NoTargetError('There is no instance in this cloud')
+        raise exceptions.NoTargetError('There is no instance in this cloud')
     if not found:
         filters = (
             ('project_id', 'projects', project_ids),
@@ -241,7 +240,7 @@ def select(
             for attribute, plural, given in filters
             if given
         ]
-        raise NoTargetError(' '.join(['No instance fits.', *there]))
+        raise exceptions.NoTargetError(' '.join(['No instance fits.', *there]))
     return _in_order(found)
 
 
@@ -270,37 +269,41 @@ def text_of(file: str, stdin: TextIO | None) -> str:
     try:
         if file == '-':
             if stdin is None:
-                raise TargetError('Standard input is closed')
+                raise exceptions.TargetError('Standard input is closed')
             data = stdin.buffer.read(_FILE_LIMIT + 1)
         else:
             with pathlib.Path(file).open('rb') as stream:
                 data = stream.read(_FILE_LIMIT + 1)
         if len(data) > _FILE_LIMIT:
-            raise TargetError(
+            raise exceptions.TargetError(
                 f'{shown} is too large to be a list of instances'
             )
         # A NUL is not UTF-8 here: no text has one.
         return data.replace(b'\0', b'\xff').decode('utf-8-sig')
     except OSError as error:
-        raise TargetError(f'Cannot read {shown}: {error.strerror}') from error
+        raise exceptions.TargetError(
+            f'Cannot read {shown}: {error.strerror}'
+        ) from error
     except UnicodeDecodeError as error:
         line = data.count(b'\n', 0, error.start) + 1
-        raise TargetError(
+        raise exceptions.TargetError(
             f'{shown} is not text in UTF-8: see line {line}'
         ) from error
 
 
-def _datastore(instance: Instance) -> set[str]:
+def _datastore(instance: inventory.Instance) -> set[str]:
     """Return the type, and the type with the version."""
     full = (instance.datastore or '').casefold()
     return {full, full.partition(' ')[0]}
 
 
-def _target(instance: Instance) -> Target:
-    return Target(instance.id, instance.name, instance)
+def _target(instance: inventory.Instance) -> outcomes.Target:
+    return outcomes.Target(instance.id, instance.name, instance)
 
 
-def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
+def _matches(
+    pattern: str, instances: Sequence[inventory.Instance]
+) -> list[outcomes.Target]:
     """Return the targets whose names fit a pattern; none for a mere name."""
     if set(pattern).isdisjoint('*?['):
         return []
@@ -310,20 +313,22 @@ def _matches(pattern: str, instances: Sequence[Instance]) -> list[Target]:
     )
 
 
-def _in_order(instances: Iterable[Instance]) -> list[Target]:
+def _in_order(
+    instances: Iterable[inventory.Instance],
+) -> list[outcomes.Target]:
     """Return targets in the order of their names."""
     ordered = sorted(instances, key=lambda each: (each.name or '', each.id))
     return [_target(each) for each in ordered]
 
 
-def _is_lost(target: Target) -> bool:
+def _is_lost(target: outcomes.Target) -> bool:
     """Whether no instance bears the name of a target."""
     return target.instance_id is None and not target.doubt
 
 
 def _with_hints(
-    targets: list[Target], instances: Sequence[Instance]
-) -> list[Target]:
+    targets: list[outcomes.Target], instances: Sequence[inventory.Instance]
+) -> list[outcomes.Target]:
     """Suggest other names to the targets whose names no instance bears."""
     lost = [index for index, target in enumerate(targets) if _is_lost(target)]
     if lost:
@@ -348,7 +353,7 @@ def _hint(name: str, names: Sequence[str]) -> str:
 
 
 def _there_are(
-    attribute: str, plural: str, instances: Iterable[Instance]
+    attribute: str, plural: str, instances: Iterable[inventory.Instance]
 ) -> str:
     """Say which values an attribute of the instances has."""
     values = sorted(
@@ -360,7 +365,7 @@ def _there_are(
     return f'There are these {plural}: {shown}{more}.'
 
 
-def _shared(name: str, bearers: Sequence[Instance]) -> str:
+def _shared(name: str, bearers: Sequence[inventory.Instance]) -> str:
     """Say which instances bear the same name."""
     ids = ', '.join(plaintext.word(bearer.id) for bearer in bearers)
     count = len(bearers)

@@ -18,14 +18,11 @@ from typing import Protocol
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping import transport
-from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.loop import Handle
-from troveclient_rpcping.engine.loop import Loop
-from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping.engine import access as engine_access
+from troveclient_rpcping.engine import loop as loops
+from troveclient_rpcping.engine import pacing
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +41,7 @@ class Agenda(Protocol):
     def done(self) -> bool:
         """Whether no request is left, and :meth:`next` returns none."""
 
-    def next(self, now: float) -> Question | None:
+    def next(self, now: float) -> replies.Question | None:
         """Return the next request; None if it is not time for it yet.
 
         The engine sends it at once.
@@ -53,7 +50,9 @@ class Agenda(Protocol):
     def wakes(self, now: float) -> float:
         """Return when to call :meth:`next` again if no request ends before."""
 
-    def unsent(self, question: Question, now: float, pause: float) -> None:
+    def unsent(
+        self, question: replies.Question, now: float, pause: float
+    ) -> None:
         """Record that the API refused a request unprocessed.
 
         :param pause: seconds until it may be sent again.
@@ -61,8 +60,8 @@ class Agenda(Protocol):
 
     def answered(
         self,
-        question: Question,
-        reply: Reply | NoReply,
+        question: replies.Question,
+        reply: replies.Reply | replies.NoReply,
         now: float,
         rtt: float | None,
     ) -> None:
@@ -92,24 +91,24 @@ class Engine:
 
     def __init__(
         self,
-        access: Access,
+        access: engine_access.Access,
         agenda: Agenda,
         *,
-        gate: Gate | None = None,
+        gate: pacing.Gate | None = None,
         deadline: float | None = None,
         login_may_fail: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._access = access
         self._agenda = agenda
-        self._gate = gate or Gate()
+        self._gate = gate or pacing.Gate()
         self._deadline = math.inf if deadline is None else deadline
         self._login_may_fail = login_may_fail
         self._clock = clock
-        self._loop = Loop()
-        self._idle: list[Handle] = []
+        self._loop = loops.Loop()
+        self._idle: list[loops.Handle] = []
         # Each request under way, and the generation of the rate.
-        self._under_way: dict[Handle, tuple[Question, int]] = {}
+        self._under_way: dict[loops.Handle, tuple[replies.Question, int]] = {}
         # Whether a request of the agenda waits for the rate limit alone.
         self._gated = False
 
@@ -169,8 +168,8 @@ class Engine:
                 self._send(question, now)
             self._gated = True
 
-    def _send(self, question: Question, now: float) -> None:
-        handle = self._idle.pop() if self._idle else Handle(self._access)
+    def _send(self, question: replies.Question, now: float) -> None:
+        handle = self._idle.pop() if self._idle else loops.Handle(self._access)
         handle.prepare(
             self._access.endpoint + question.path,
             self._access.headers,
@@ -185,7 +184,7 @@ class Engine:
         self._loop.start(handle)
 
     def _end(
-        self, handle: Handle, code: int, message: str, now: float
+        self, handle: loops.Handle, code: int, message: str, now: float
     ) -> None:
         """Report the end of a request, or send the request again later."""
         question, generation = self._under_way.pop(handle)
@@ -196,7 +195,7 @@ class Engine:
         if self._agenda.done:
             # Another answer of this turn ended it.
             return
-        if isinstance(reply, NoReply):
+        if isinstance(reply, replies.NoReply):
             LOG.debug('GET %s: %s', handle.url, reply.message)
             self._agenda.answered(question, reply, now, None)
             return

@@ -15,12 +15,8 @@ import time
 import pycurl
 
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.access import shortage
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import parse_head
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping.engine import access as engine_access
 
 # The errors of libcurl for a reply that is not HTTP, or broken HTTP.
 _BAD_RESPONSE = {
@@ -64,7 +60,7 @@ _SHORT_ABSENCE = 0.01
 class Handle:
     """A handle of libcurl, for one request after another."""
 
-    def __init__(self, access: Access):
+    def __init__(self, access: engine_access.Access):
         self.url = ''
         self.headers: list[str] = []
         #: Seconds for the request, in all. The loop ends it then.
@@ -155,7 +151,9 @@ class Handle:
         sending: float = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
         return total, max(0.0, total - sending)
 
-    def outcome(self, code: int, message: str) -> Reply | NoReply:
+    def outcome(
+        self, code: int, message: str
+    ) -> replies.Reply | replies.NoReply:
         """Return the reply, or why there is none.
 
         :param message: libcurl's error message; empty where libcurl leaves it
@@ -163,17 +161,19 @@ class Handle:
         """
         if code == pycurl.E_COULDNT_CONNECT:
             system = self.curl.getinfo(pycurl.OS_ERRNO)
-            message = shortage(system) or message
+            message = engine_access.shortage(system) or message
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return NoReply(Failure.TIMEOUT, self._timeout_message())
-        status, fields = parse_head(self._head)
+            return replies.NoReply(
+                replies.Failure.TIMEOUT, self._timeout_message()
+            )
+        status, fields = replies.parse_head(self._head)
         overlong = len(self._body) > self._limit
         # If libcurl reads another status, the head is not to be trusted.
         if status != self.curl.getinfo(pycurl.RESPONSE_CODE):
             status = None
         if status is not None and (code == 0 or overlong):
             body = bytes(self._body[: self._limit])
-            return Reply(status, fields, body, complete=not overlong)
+            return replies.Reply(status, fields, body, complete=not overlong)
         if code and not message:
             name = _ERRORS.get(code, 'unnamed')
             message = f'libcurl error {code} ({name})'
@@ -181,8 +181,8 @@ class Handle:
         message = plaintext.one_line(message)
         if self._head or code in _BAD_RESPONSE:
             message = message or 'The reply is not HTTP'
-            return NoReply(Failure.BAD_RESPONSE, message)
-        return NoReply(Failure.CONNECTION, message)
+            return replies.NoReply(replies.Failure.BAD_RESPONSE, message)
+        return replies.NoReply(replies.Failure.CONNECTION, message)
 
     def _timeout_message(self) -> str:
         # A kept connection takes no time to connect.

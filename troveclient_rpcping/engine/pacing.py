@@ -16,8 +16,8 @@ from collections.abc import Callable
 import math
 import re
 
-from troveclient_rpcping.limits import Throttle
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import limits
+from troveclient_rpcping import reply as replies
 
 # The growth of the rate with each request that is admitted, and its shrinking
 # with each that is refused. In balance, the share of refusals is the growth
@@ -82,7 +82,7 @@ class Gate:
     def __init__(
         self,
         rate: float | None = None,
-        on_throttle: Callable[[Throttle], None] | None = None,
+        on_throttle: Callable[[limits.Throttle], None] | None = None,
     ):
         self._on_throttle = on_throttle
         self._maximum = math.inf if rate is None else rate
@@ -160,7 +160,9 @@ class Gate:
             return _GROWTH_OF_SEVERAL if few else _GROWTH_IF_REFUSED
         return _SEARCH if self._in_a_row > _MANY_IN_A_ROW else _GROWTH
 
-    def refused(self, now: float, generation: int, reply: Reply) -> float:
+    def refused(
+        self, now: float, generation: int, reply: replies.Reply
+    ) -> float:
         """Record that the rate limit refused a request.
 
         :param now: when the refusal arrived.
@@ -178,10 +180,10 @@ class Gate:
         if generation == self._generation:
             self._slow_down(now, reply)
         if self._on_throttle is not None and self.rate is not None:
-            self._on_throttle(Throttle(self.rate, self.pause(now)))
+            self._on_throttle(limits.Throttle(self.rate, self.pause(now)))
         return pause
 
-    def _slow_down(self, now: float, reply: Reply) -> None:
+    def _slow_down(self, now: float, reply: replies.Reply) -> None:
         seconds = max(now - self._began, 0.001)
         if self.throttled and self._rate is not None:
             self._count_processes(seconds)
@@ -229,7 +231,7 @@ _LIMIT = re.compile(
 )
 
 
-def _named_budget(reply: Reply) -> tuple[float, float] | None:
+def _named_budget(reply: replies.Reply) -> tuple[float, float] | None:
     """Return the limit that Trove names: requests a second, and at once."""
     # The text is that of trove/common/limits.py, Limit.error_message. In the
     # body it is the "details" (trove/common/wsgi.py, OverLimitFault).

@@ -16,7 +16,7 @@ import os
 import signal
 import termios
 import threading
-from types import FrameType
+import types
 from typing import Any
 
 from rich import console
@@ -136,7 +136,7 @@ class Below:
         self._screen.file.write(text)
         self._screen.file.flush()
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: types.FrameType | None) -> None:
         """Restore the terminal while Ctrl-Z has stopped the program."""
         with self._lock:
             self._write(self._erased() + _SHOW_CURSOR)

@@ -10,16 +10,15 @@ import json
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import GuestChange
-from troveclient_rpcping.outcomes.shared import CommonTrait
-from troveclient_rpcping.web import board
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import shared
+from troveclient_rpcping.web import board as boards
 
 # The time of an event, in UTC.
 _STAMP = '%Y-%m-%dT%H:%M:%SZ'
 
 
-def line(change: Change, when: datetime.datetime) -> str:
+def line(change: outcomes_changes.Change, when: datetime.datetime) -> str:
     """Return a change as a line, for people and for programs.
 
     The ID of the guest comes first. Its name comes last and in quotes, since
@@ -29,12 +28,12 @@ def line(change: Change, when: datetime.datetime) -> str:
 
     :param when: the end of the sweep, in UTC.
     """
-    record = board.event(change, when, plaintext.quoted)
+    record = boards.event(change, when, plaintext.quoted)
     stamp, why = f'{when:{_STAMP}}', record['why']
-    if isinstance(change, CommonTrait):
+    if isinstance(change, shared.CommonTrait):
         return f'{stamp} in common: {why}'
     subject, name = 'control plane', ''
-    if isinstance(change, GuestChange):
+    if isinstance(change, outcomes_changes.GuestChange):
         subject = plaintext.word(change.instance_id)
         name = f' {plaintext.quoted(change.name)}' if change.name else ''
     states = f'{record["before"]} -> {record["after"]}'
@@ -45,19 +44,19 @@ def line(change: Change, when: datetime.datetime) -> str:
     return f'{stamp} {subject} {states}{name}'
 
 
-def json_line(change: Change, when: datetime.datetime) -> str:
+def json_line(change: outcomes_changes.Change, when: datetime.datetime) -> str:
     """Return a change as one JSON object in a line.
 
     :param when: the end of the sweep, in UTC.
     """
     event: dict[str, object] = {'time': f'{when:{_STAMP}}'}
-    if isinstance(change, CommonTrait):
+    if isinstance(change, shared.CommonTrait):
         event |= {
             'event': 'in-common',
             **dataclasses.asdict(change),
             'detail': change.text,
         }
-    elif isinstance(change, GuestChange):
+    elif isinstance(change, outcomes_changes.GuestChange):
         result = change.result
         event |= {
             'event': 'guest',
@@ -80,7 +79,7 @@ def json_line(change: Change, when: datetime.datetime) -> str:
             'unknown': after.unknown if after else 0,
             'guests': after.guests if after else None,
         }
-    if not isinstance(change, CommonTrait):
+    if not isinstance(change, shared.CommonTrait):
         seconds = change.seconds
         event['seconds'] = None if seconds is None else round(seconds, 3)
     return json.dumps(event, ensure_ascii=False)

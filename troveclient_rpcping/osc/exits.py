@@ -2,8 +2,8 @@
 
 """The exit statuses: a contract with runbooks."""
 
-from troveclient_rpcping.outcomes.outcome import Summary
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 #: Every guest is reachable: go on.
 ALL_REACHABLE = 0
@@ -20,7 +20,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-def of(summary: Summary) -> int:
+def of(summary: outcomes.Summary) -> int:
     """Return the exit status for the outcomes of a sweep.
 
     A sweep without guests is a success: the list of failed guests is empty if
@@ -28,6 +28,6 @@ def of(summary: Summary) -> int:
     """
     if summary.bad:
         return BAD_GUESTS
-    if summary.verdicts[Verdict.REACHABLE] == summary.guests:
+    if summary.by_verdict[verdicts.Verdict.REACHABLE] == summary.guests:
         return ALL_REACHABLE
     return UNKNOWN

@@ -11,13 +11,13 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.limits import Throttle
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 if TYPE_CHECKING:
-    from troveclient_rpcping.prometheus.metrics import Metrics
+    from troveclient_rpcping.prometheus import metrics
 
 
 class Measures:
@@ -41,16 +41,17 @@ class Measures:
         # Whether an answer came, and whether a sweep was recorded.
         self._answered = self._recorded = False
         #: None if the user asks for no metrics.
-        self.metrics: Metrics | None = None
+        self.metrics: metrics.Metrics | None = None
         if self._textfile or (not single and arguments.listen):
             # Importing prometheus_client takes time.
-            from troveclient_rpcping.prometheus.metrics import Metrics
-            from troveclient_rpcping.prometheus.metrics import write_textfile
+            from troveclient_rpcping.prometheus import metrics
 
-            self.metrics = Metrics(dict(arguments.label), counters=not single)
+            self.metrics = metrics.Metrics(
+                dict(arguments.label), counters=not single
+            )
             if self._textfile:
                 # A mistake shows before a long sweep.
-                write_textfile(self._textfile)
+                metrics.write_textfile(self._textfile)
         self.begins()
 
     def begins(self) -> None:
@@ -74,19 +75,19 @@ class Measures:
                 self.swept(None)
             raise
 
-    def throttled(self, throttle: Throttle) -> None:
+    def throttled(self, throttle: limits.Throttle) -> None:
         """Record that the server's rate limit delays the sweep."""
         if self._throttled_since is None:
             self._throttled_since = self._clock()
 
-    def saw(self, result: PingResult) -> None:
+    def saw(self, result: verdicts.PingResult) -> None:
         """Record a result as it comes."""
         self._answered = True
         if result.rtt is not None:
             sent = self._clock() - result.rtt
             self._sent_last = max(self._sent_last, sent)
 
-    def swept(self, findings: Findings | None) -> str:
+    def swept(self, findings: outcomes.Findings | None) -> str:
         """Record a sweep, and write the file.
 
         :param findings: None for a sweep that brought nothing.

@@ -20,14 +20,12 @@ from rich import table
 from rich import text
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import limits
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.survey import Plan
-from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping.cli import survey as surveys
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.outcomes.outcome import BAD
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 # A shorter wait, in seconds, is not mentioned.
 _LONG = 5.0
@@ -52,8 +50,8 @@ class Progress:
     def __init__(
         self,
         app: Any,
-        targets: Sequence[Target],
-        plan: Plan,
+        targets: Sequence[outcomes.Target],
+        plan: surveys.Plan,
         deadline: float | None,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -94,7 +92,9 @@ class Progress:
     def shown(self) -> Iterator[None]:
         """Show the bar within the block, if there is one."""
         if self._plan.rate:
-            self._slows('limited by --rate', Throttle(self._plan.rate, 0.0))
+            self._slows(
+                'limited by --rate', limits.Throttle(self._plan.rate, 0.0)
+            )
         if self._below is None:
             yield
             return
@@ -106,11 +106,11 @@ class Progress:
             finally:
                 self._below.draw()
 
-    def saw(self, instance_id: str, series: Series) -> None:
+    def saw(self, instance_id: str, series: outcomes.Series) -> None:
         """Show one more result."""
         if not self._plan.waits:
             self._done += 1
-            if series.last and series.last.verdict in BAD:
+            if series.last and series.last.verdict in outcomes.BAD:
                 self._bad.add(instance_id)
             return
         if series.in_a_row >= (self._plan.stable or 1):
@@ -119,7 +119,7 @@ class Progress:
         if self._clock() >= self._name_next:
             self._name_the_awaited()
 
-    def throttled(self, throttle: Throttle) -> None:
+    def throttled(self, throttle: limits.Throttle) -> None:
         """Show that the rate limit of the server slows the sweep down."""
         self._slows('rate limit of the server', throttle)
 
@@ -166,7 +166,7 @@ class Progress:
             self._named = len(self._awaited)
             self._say(self._words)
 
-    def _slows(self, cause: str, throttle: Throttle) -> None:
+    def _slows(self, cause: str, throttle: limits.Throttle) -> None:
         rate, pause = throttle.rate, throttle.pause
         self._slow = cause, rate, self._clock() + pause
         seconds = self._seconds_to_go()

@@ -8,17 +8,10 @@ from collections.abc import Sequence
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.cli import advice
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import guests_in_words
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.outcome import PERCENTILES
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Summary
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.outcomes.shared import common_trait
-from troveclient_rpcping.verdict import CONTROL_PLANE
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.outcomes import shared
 
 _DEAF = (
     'It is ACTIVE, and its last heartbeat was {age} old when Trove listed it: '
@@ -32,44 +25,44 @@ _ALL_DEAF = (
 )
 
 
-def counts(summary: Summary) -> str:
+def counts(summary: outcomes.Summary) -> str:
     """Return the number of guests for each verdict."""
-    verdicts = ', '.join(f'{summary.verdicts[v]} {v}' for v in Verdict)
-    return f'{guests_in_words(summary.guests)}: {verdicts}'
+    words = ', '.join(f'{summary.by_verdict[v]} {v}' for v in verdicts.Verdict)
+    return f'{outcomes.guests_in_words(summary.guests)}: {words}'
 
 
-def detail(outcome: Outcome) -> str:
+def detail(outcome: outcomes.Outcome) -> str:
     """Return why a guest is not reachable, and how many pings were lost."""
     series = outcome.series
     missed = '' if series.is_awaited else _missed(series)
     return ': '.join(filter(None, (missed, outcome.result.detail)))
 
 
-def conclusions(findings: Findings, seconds: float) -> list[str]:
+def conclusions(findings: outcomes.Findings, seconds: float) -> list[str]:
     """Say what the outcomes of a sweep mean."""
-    outcomes = findings.outcomes
-    if not outcomes:
+    all_outcomes = findings.outcomes
+    if not all_outcomes:
         return ['The file names no instance: nothing was pinged.']
-    if len(outcomes) > 1:
+    if len(all_outcomes) > 1:
         return [
             summary_line(findings.summary, seconds),
-            *loss(outcomes),
+            *loss(all_outcomes),
             *pattern(findings),
         ]
-    (outcome,) = outcomes
-    if outcome.result.verdict is not Verdict.REACHABLE:
+    (outcome,) = all_outcomes
+    if outcome.result.verdict is not verdicts.Verdict.REACHABLE:
         return [sentence(outcome)]
     if outcome.series.is_awaited:
         after = durations.human(seconds)
         end = _notes(outcome.target)
         return [f'Guest {_guest(outcome)} is reachable after {after}{end}.']
-    return loss(outcomes)
+    return loss(all_outcomes)
 
 
-def sentence(outcome: Outcome) -> str:
+def sentence(outcome: outcomes.Outcome) -> str:
     """Say which guest is not reachable, why, and what to look at next."""
     target, result = outcome.target, outcome.result
-    is_error = result.verdict is Verdict.ERROR
+    is_error = result.verdict is verdicts.Verdict.ERROR
     state = 'in error' if is_error else result.verdict
     said = f'Guest {_guest(outcome)} is {state}: '
     if missed := _missed(outcome.series):
@@ -85,21 +78,21 @@ def sentence(outcome: Outcome) -> str:
     return said + _notes(target, result.request_id)
 
 
-def summary_line(summary: Summary, seconds: float) -> str:
+def summary_line(summary: outcomes.Summary, seconds: float) -> str:
     """Sum up a sweep in a line."""
     line = f'{counts(summary)} in {durations.human(seconds)}'
     if summary.rtts:
         rtts = ', '.join(
             f'{label} {durations.human(summary.percentile(percent))}'
-            for label, percent in PERCENTILES
+            for label, percent in outcomes.PERCENTILES
         )
         line += f' (RTT {rtts})'
     return line
 
 
-def loss(outcomes: Sequence[Outcome]) -> list[str]:
+def loss(all_outcomes: Sequence[outcomes.Outcome]) -> list[str]:
     """Say how many pings were lost or failed, if some were repeated."""
-    every = [each.series for each in outcomes]
+    every = [each.series for each in all_outcomes]
     sent = sum(series.sent for series in every)
     if sent <= len(every) or any(series.is_awaited for series in every):
         return []
@@ -109,10 +102,10 @@ def loss(outcomes: Sequence[Outcome]) -> list[str]:
     return [f'{said}, {failed} failed' if failed else said]
 
 
-def pattern(findings: Findings) -> list[str]:
+def pattern(findings: outcomes.Findings) -> list[str]:
     """Say what the outcomes of several guests have in common."""
     total = findings.summary.guests
-    common = common_trait(findings.outcomes)
+    common = shared.common_trait(findings.outcomes)
     found = [f'{common.text}.'] if common else []
     ages = [
         age for each in findings.outcomes if (age := _deaf(each)) is not None
@@ -121,13 +114,13 @@ def pattern(findings: Findings) -> list[str]:
         found.append(
             _ALL_DEAF.format(
                 count=len(ages),
-                guests=guests_in_words(total),
+                guests=outcomes.guests_in_words(total),
                 age=durations.human(max(ages)),
             )
         )
     # The rows say enough about the other reasons.
-    for reason in CONTROL_PLANE:
-        count = findings.summary.reasons[reason]
+    for reason in verdicts.CONTROL_PLANE:
+        count = findings.summary.by_reason[reason]
         if count:
             results = (each.result for each in findings.outcomes)
             first = next(each for each in results if each.reason is reason)
@@ -136,7 +129,7 @@ def pattern(findings: Findings) -> list[str]:
     return found
 
 
-def _missed(series: Series) -> str:
+def _missed(series: outcomes.Series) -> str:
     """Say how many of several pings were lost, and how many failed."""
     if series.sent < 2 or series.received == series.sent:
         return ''
@@ -147,12 +140,12 @@ def _missed(series: Series) -> str:
     return f'{series.lost} of {series.sent} pings lost, {series.failed} failed'
 
 
-def _guest(outcome: Outcome) -> str:
+def _guest(outcome: outcomes.Outcome) -> str:
     target = outcome.target
     return plaintext.guest(target.instance_id, target.name)
 
 
-def _notes(target: Target, request_id: str | None = None) -> str:
+def _notes(target: outcomes.Target, request_id: str | None = None) -> str:
     """Return the end of a sentence about a guest: its name comes last.
 
     :param request_id: the request ID in the reply to its ping, if any.
@@ -165,13 +158,13 @@ def _notes(target: Target, request_id: str | None = None) -> str:
     return f' ({", ".join(found)})' if found else ''
 
 
-def _deaf(outcome: Outcome) -> float | None:
+def _deaf(outcome: outcomes.Outcome) -> float | None:
     """Return the age of the heartbeat of a dead guest, if it is fresh.
 
     :returns: seconds; None for any other guest.
     """
     row = outcome.target.instance
-    is_dead = outcome.result.verdict is Verdict.UNREACHABLE
+    is_dead = outcome.result.verdict is verdicts.Verdict.UNREACHABLE
     if is_dead and row and row.status == 'ACTIVE' and row.is_fresh:
         return row.heartbeat_age
     return None

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 from cliff import columns
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import report
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 COLUMNS = ('ID', 'Name', 'Verdict', 'RTT', 'Detail')
 
@@ -36,8 +35,8 @@ LISTED_COLUMNS = frozenset(
 _OF_SEVERAL = frozenset({'Sent', 'Received', 'RTT Min', 'RTT Avg', 'RTT Max'})
 
 _BEST_FIRST = (
-    *(Verdict.REACHABLE, Verdict.UNKNOWN),
-    *(Verdict.ERROR, Verdict.UNREACHABLE),
+    *(verdicts.Verdict.REACHABLE, verdicts.Verdict.UNKNOWN),
+    *(verdicts.Verdict.ERROR, verdicts.Verdict.UNREACHABLE),
 )
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Grade(_Column):
     The last rows stand next to the prompt, so the worst come last.
     """
 
-    def __init__(self, verdict: Verdict):
+    def __init__(self, verdict: verdicts.Verdict):
         super().__init__((_BEST_FIRST.index(verdict), verdict.value))
 
     def human_readable(self) -> str:
@@ -89,17 +88,17 @@ class Grade(_Column):
         return self._value[1]
 
 
-def _listed(outcome: Outcome) -> Instance:
+def _listed(outcome: outcomes.Outcome) -> inventory.Instance:
     # Without a listing, the cells from it are empty.
-    return outcome.target.instance or Instance('')
+    return outcome.target.instance or inventory.Instance('')
 
 
-def _server(outcome: Outcome) -> Server:
-    return _listed(outcome).server or Server()
+def _server(outcome: outcomes.Outcome) -> inventory.Server:
+    return _listed(outcome).server or inventory.Server()
 
 
 # The cell of each column. None stands for an empty one.
-_CELLS: dict[str, Callable[[Outcome], Any]] = {
+_CELLS: dict[str, Callable[[outcomes.Outcome], Any]] = {
     'ID': lambda each: each.target.instance_id,
     'Name': lambda each: each.target.name,
     'Verdict': lambda each: Grade(each.result.verdict),
@@ -158,7 +157,7 @@ def _normal(name: str) -> str:
 
 
 def row(
-    outcome: Outcome, *, formatter: str, columns: Sequence[str]
+    outcome: outcomes.Outcome, *, formatter: str, columns: Sequence[str]
 ) -> tuple[Any, ...]:
     """Return the row of one guest.
 

@@ -16,7 +16,7 @@ from osc_lib.command import command
 
 def _add_listening(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the server of metrics and the status page."""
-    from troveclient_rpcping.cli import arguments
+    from troveclient_rpcping.cli import arguments as cli_arguments
 
     parser.add_argument(
         '--listen',
@@ -47,16 +47,16 @@ def _add_listening(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f'--listen-{option}',
             metavar='<file>',
-            type=arguments.file,
+            type=cli_arguments.file,
             help=what,
         )
 
 
 def _listen(text: str) -> tuple[str, int]:
-    from troveclient_rpcping.web import server
+    from troveclient_rpcping.web import server as web_server
 
     try:
-        return server.parse_listen(text)
+        return web_server.parse_listen(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -89,16 +89,16 @@ class MonitorDatabaseInstances(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
-        from troveclient_rpcping.cli import arguments
+        from troveclient_rpcping.cli import arguments as cli_arguments
 
         parser = super().get_parser(prog_name)
-        arguments.be_brief(parser)
-        arguments.add_targets(parser)
-        arguments.add_limits(parser)
+        cli_arguments.be_brief(parser)
+        cli_arguments.add_targets(parser)
+        cli_arguments.add_limits(parser)
         parser.add_argument(
             '--interval',
             metavar='<duration>',
-            type=arguments.seconds,
+            type=cli_arguments.seconds,
             default=60.0,
             help=(
                 'The time from the start of one sweep to the start of the '
@@ -111,19 +111,19 @@ class MonitorDatabaseInstances(command.Command):
             help='Print each change as a JSON object in a line',
         )
         _add_listening(parser)
-        arguments.add_textfile(parser)
+        cli_arguments.add_textfile(parser)
         self._parser = parser
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
-        from troveclient_rpcping.cli import arguments
+        from troveclient_rpcping.cli import arguments as cli_arguments
         from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import shell
 
         mistake = (
-            arguments.mistake_in_targets(parsed_args)
-            or arguments.mistake_in_metrics(parsed_args)
+            cli_arguments.mistake_in_targets(parsed_args)
+            or cli_arguments.mistake_in_metrics(parsed_args)
             or _mistake_in_tls(parsed_args)
         )
 

@@ -38,39 +38,39 @@ class PingDatabaseInstances(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command line."""
-        from troveclient_rpcping.cli import arguments
+        from troveclient_rpcping.cli import arguments as cli_arguments
 
         parser = super().get_parser(prog_name)
-        arguments.be_brief(parser)
-        arguments.add_targets(parser)
+        cli_arguments.be_brief(parser)
+        cli_arguments.add_targets(parser)
         _add_rows(parser)
-        arguments.add_limits(parser)
-        arguments.add_repetition(parser)
+        cli_arguments.add_limits(parser)
+        cli_arguments.add_repetition(parser)
         parser.add_argument(
             '--deadline',
             metavar='<duration>',
-            type=arguments.seconds,
+            type=cli_arguments.seconds,
             help=(
                 'The longest time for login, listing and pings together; '
                 'guests that are not asked by then are unknown (default: '
                 'no limit)'
             ),
         )
-        arguments.add_textfile(parser)
+        cli_arguments.add_textfile(parser)
         self._parser = parser
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
-        from troveclient_rpcping.cli import arguments
+        from troveclient_rpcping.cli import arguments as cli_arguments
         from troveclient_rpcping.osc import rows
         from troveclient_rpcping.osc import shell
         from troveclient_rpcping.osc import sweep_once
 
         mistake = (
-            arguments.mistake_in_targets(parsed_args)
-            or arguments.mistake_in_repetition(parsed_args)
-            or arguments.mistake_in_metrics(parsed_args)
+            cli_arguments.mistake_in_targets(parsed_args)
+            or cli_arguments.mistake_in_repetition(parsed_args)
+            or cli_arguments.mistake_in_metrics(parsed_args)
             or rows.mistake_in_columns(parsed_args)
         )
 

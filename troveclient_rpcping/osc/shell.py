@@ -23,7 +23,7 @@ import logging
 import os
 import signal
 import threading
-from types import FrameType
+import types
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -37,7 +37,7 @@ from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import login_failure
-from troveclient_rpcping.cli import survey
+from troveclient_rpcping.cli import survey as surveys
 from troveclient_rpcping.osc import exits
 
 # Seconds that Keystone has for a login.
@@ -104,7 +104,7 @@ def run(
 def sigterm_raises() -> contextlib.AbstractContextManager[None]:
     """Let SIGTERM raise :class:`Terminated` within the block."""
 
-    def raise_terminated(number: int, frame: FrameType | None) -> None:
+    def raise_terminated(number: int, frame: types.FrameType | None) -> None:
         raise Terminated
 
     return handled(signal.SIGTERM, raise_terminated)
@@ -113,7 +113,7 @@ def sigterm_raises() -> contextlib.AbstractContextManager[None]:
 @contextlib.contextmanager
 def handled(
     number: signal.Signals,
-    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+    handler: Callable[[int, types.FrameType | None], None] | signal.Handlers,
 ) -> Iterator[None]:
     """Handle a signal within the block."""
     # Only the main thread gets signals, and may set handlers.
@@ -130,10 +130,10 @@ def handled(
 def new_survey(
     app: Any,
     arguments: argparse.Namespace,
-    plan: survey.Plan,
+    plan: surveys.Plan,
     *,
     always_list: bool,
-) -> survey.Survey:
+) -> surveys.Survey:
     """Return the survey that a command line asks for.
 
     :param always_list: list even for IDs alone, to know more about them.
@@ -144,7 +144,7 @@ def new_survey(
         found = common.find_project(app.client_manager.identity, project)
         return str(found.id)
 
-    return survey.Survey(
+    return surveys.Survey(
         cli_arguments.selection(arguments),
         plan,
         stdin=app.stdin,

@@ -18,26 +18,22 @@ from typing import NoReturn
 from osc_lib import exceptions as osc_exceptions
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import management
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.cli import arguments as cli_arguments
-from troveclient_rpcping.engine import access
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.engine import access as engine_access
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import service
 from troveclient_rpcping.osc import shell
 from troveclient_rpcping.osc import views
-from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.web.board import Board
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.web import board as boards
 
 LOG = logging.getLogger(__name__)
 
@@ -55,14 +51,16 @@ class SweepForever:
         self._arguments = arguments
         self._clock = clock
         self._manager: management.Management | None = None
-        self._watch = Watch()
-        self._board = Board(arguments.interval, dict(arguments.label))
+        self._watch = outcomes_changes.Watch()
+        self._board = boards.Board(arguments.interval, dict(arguments.label))
         # The remarks on names and exclusions that were made and still hold.
         self._doubts: set[str] = set()
         # Whether a sweep brought results, and whether the last one was late.
         self._had_a_sweep = False
         self._late = False
-        self._capacity = Capacity(access.flight(arguments.concurrency))
+        self._capacity = capacities.Capacity(
+            engine_access.flight(arguments.concurrency)
+        )
         self._service = service.Service(arguments.interval)
         self._measures = measures.Measures(arguments, clock=clock)
         self._has_metrics = self._measures.metrics is not None
@@ -113,11 +111,11 @@ class SweepForever:
             yield
             return
         from troveclient_rpcping.web import page
-        from troveclient_rpcping.web import server
+        from troveclient_rpcping.web import server as web_server
 
         context = None
         if arguments.listen_cert:
-            context = server.tls(
+            context = web_server.tls(
                 arguments.listen_cert,
                 arguments.listen_key,
                 arguments.listen_client_ca,
@@ -127,7 +125,7 @@ class SweepForever:
             '/metrics': metrics.page,
         }
         address, port = arguments.listen
-        with server.Server(pages, address, port, context):
+        with web_server.Server(pages, address, port, context):
             yield
 
     def _sweep_and_report(self, started: float) -> None:
@@ -141,7 +139,7 @@ class SweepForever:
         else:
             self._report(findings, started)
 
-    def _report(self, findings: Findings, started: float) -> None:
+    def _report(self, findings: outcomes.Findings, started: float) -> None:
         now, when = self._clock(), views.utc_now()
         seconds = now - started
         # The metrics and the page come first: printing may block.
@@ -163,7 +161,11 @@ class SweepForever:
     def _report_failure(self, error: Exception) -> None:
         LOG.debug('The sweep failed', exc_info=True)
         # The cause comes without the advice for a person.
-        cause = error.__cause__ if isinstance(error, TargetError) else None
+        cause = (
+            error.__cause__
+            if isinstance(error, exceptions.TargetError)
+            else None
+        )
         what = cause or error
         why = plaintext.first_line(str(what) or type(what).__name__)
         self._view.remark(self._measures.swept(None))
@@ -185,11 +187,11 @@ class SweepForever:
             return False
         if isinstance(error, shell.LoginFailed):
             return not error.mistake
-        return not isinstance(error, TargetError) or isinstance(
-            error.__cause__, ListingFailed
+        return not isinstance(error, exceptions.TargetError) or isinstance(
+            error.__cause__, exceptions.ListingFailed
         )
 
-    def _sweep(self) -> Findings:
+    def _sweep(self) -> outcomes.Findings:
         """Choose the guests, ping them, and return their outcomes."""
         manager = self._logged_in()
         # Later on, the last instance may be deleted.
@@ -197,7 +199,7 @@ class SweepForever:
         self._remark_on(targets)
         self._view.begins(sum(bool(each.instance_id) for each in targets))
 
-        def saw(result: PingResult, series: Series) -> None:
+        def saw(result: verdicts.PingResult, series: outcomes.Series) -> None:
             self._measures.saw(result)
             self._view.saw()
 
@@ -223,7 +225,7 @@ class SweepForever:
                     self._stack.enter_context(self._view.shown())
         return self._manager
 
-    def _remark_on(self, targets: list[Target]) -> None:
+    def _remark_on(self, targets: list[outcomes.Target]) -> None:
         """Report names without an instance at the start.
 
         Report doubts about names, and exclusions, when they change.
@@ -243,7 +245,9 @@ class SweepForever:
         self._doubts = doubts
 
     def _print(
-        self, changes: Sequence[Change], when: datetime.datetime
+        self,
+        changes: Sequence[outcomes_changes.Change],
+        when: datetime.datetime,
     ) -> None:
         style = events.json_line if self._arguments.json else events.line
         for change in changes:

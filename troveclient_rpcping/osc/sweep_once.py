@@ -12,25 +12,19 @@ from typing import Any
 
 from osc_lib import exceptions as osc_exceptions
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import limits
 from troveclient_rpcping import management
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.cli import arguments as cli_arguments
-from troveclient_rpcping.cli.survey import Survey
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping.cli import survey as surveys
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import progress
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.outcomes.outcome import BAD
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 
 class SweepOnce:
@@ -59,11 +53,11 @@ class SweepOnce:
         columns = rows.columns_of(arguments)
         with self._measures.run():
             findings = self._sweep(columns)
-        listed = set(Verdict)
+        listed = set(verdicts.Verdict)
         if arguments.bad_only:
-            listed = set(BAD)
+            listed = set(outcomes.BAD)
         elif arguments.failed_only:
-            listed.remove(Verdict.REACHABLE)
+            listed.remove(verdicts.Verdict.REACHABLE)
         return columns, [
             rows.row(outcome, formatter=arguments.formatter, columns=columns)
             for outcome in findings.outcomes
@@ -77,7 +71,7 @@ class SweepOnce:
         shell.say(self._app, *self._sentences)
         return self._exit_status
 
-    def _sweep(self, columns: Sequence[str]) -> Findings:
+    def _sweep(self, columns: Sequence[str]) -> outcomes.Findings:
         """Choose the guests, ping them, and return their outcomes."""
         survey = shell.new_survey(
             self._app,
@@ -118,20 +112,20 @@ class SweepOnce:
         return max(0.001, end + self._started - self._clock())
 
     def _choose(
-        self, survey: Survey, manager: management.Management
-    ) -> list[Target]:
+        self, survey: surveys.Survey, manager: management.Management
+    ) -> list[outcomes.Target]:
         """Find the guests; in a wait, try until there is a listing."""
         said = False
         while True:
             try:
                 return survey.choose(manager, self._left())
-            except TargetError as error:
+            except exceptions.TargetError as error:
                 why = error.__cause__
                 left = self._left() or 0.0
                 may_pass = (
                     self._plan.waits
-                    and isinstance(why, ListingFailed)
-                    and why.reason is not Reason.DENIED
+                    and isinstance(why, exceptions.ListingFailed)
+                    and why.reason is not verdicts.Reason.DENIED
                 )
                 if not may_pass or left <= self._plan.interval:
                     raise
@@ -142,16 +136,16 @@ class SweepOnce:
 
     def _ping(
         self,
-        survey: Survey,
+        survey: surveys.Survey,
         manager: management.Management,
-        targets: list[Target],
+        targets: list[outcomes.Target],
     ) -> None:
         deadline = self._left()
         bar = progress.Progress(
             self._app, targets, self._plan, deadline, self._clock
         )
 
-        def saw(result: PingResult, series: Series) -> None:
+        def saw(result: verdicts.PingResult, series: outcomes.Series) -> None:
             self._measures.saw(result)
             bar.saw(result.instance_id, series)
 

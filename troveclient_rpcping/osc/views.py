@@ -19,15 +19,12 @@ from rich import table
 from rich import text
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.outcomes.outcome import guests_in_words
-from troveclient_rpcping.outcomes.outcome import Summary
-from troveclient_rpcping.verdict import Verdict
-from troveclient_rpcping.web.board import Board
-from troveclient_rpcping.web.board import Record
-from troveclient_rpcping.web.board import Status
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.web import board as boards
 
 # The lines of the screen above and below the list of guests.
 _HEADROOM = 12
@@ -36,10 +33,10 @@ _HEADROOM = 12
 _WIDE = 110
 
 _STYLES = {
-    Verdict.REACHABLE: 'green',
-    Verdict.UNREACHABLE: 'bold red',
-    Verdict.ERROR: 'red',
-    Verdict.UNKNOWN: 'yellow',
+    verdicts.Verdict.REACHABLE: 'green',
+    verdicts.Verdict.UNREACHABLE: 'bold red',
+    verdicts.Verdict.ERROR: 'red',
+    verdicts.Verdict.UNKNOWN: 'yellow',
 }
 
 _BARS = '▁▂▃▄▅▆▇█'
@@ -129,7 +126,7 @@ class Lines:
     def saw(self) -> None:
         """One more result came."""
 
-    def swept(self, summary: Summary | None) -> None:
+    def swept(self, summary: outcomes.Summary | None) -> None:
         """The sweep ended; None if it brought nothing."""
         if summary is not None and not self._announced:
             self._announced = True
@@ -157,7 +154,7 @@ class Screen(Lines):
     def __init__(
         self,
         terminal: Any,
-        board: Board,
+        board: boards.Board,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime.datetime] = utc_now,
     ):
@@ -186,7 +183,7 @@ class Screen(Lines):
         """See :meth:`Lines.saw`."""
         self._done += 1
 
-    def swept(self, summary: Summary | None) -> None:
+    def swept(self, summary: outcomes.Summary | None) -> None:
         """See :meth:`Lines.swept`."""
         self._guests = 0
         self._is_stale = summary is None
@@ -218,7 +215,7 @@ class Screen(Lines):
             parts.append(self._list(status))
         return console.Group(*parts)
 
-    def _head(self, status: Status) -> text.Text:
+    def _head(self, status: boards.Status) -> text.Text:
         if self._guests:
             said = f'sweeping: {self._done} of {self._guests}'
             if self._is_stale:
@@ -236,7 +233,9 @@ class Screen(Lines):
         head = text.Text('Trove guest RPC', style='bold')
         return head.append(f'  {said}', style='not bold dim')
 
-    def _failing(self, status: Status, failing: Record) -> text.Text:
+    def _failing(
+        self, status: boards.Status, failing: boards.Record
+    ) -> text.Text:
         lasts = _lasts(failing['since'], self._now())
         why = failing['why'].rstrip('.')
         said = f'control plane failing for {lasts}: {why}'
@@ -244,9 +243,9 @@ class Screen(Lines):
             said += f'; last known at {status.swept:%H:%M:%S}Z:'
         return text.Text(said, style='bold yellow')
 
-    def _numbers(self, status: Status) -> text.Text:
+    def _numbers(self, status: boards.Status) -> text.Text:
         """Return the counts by verdict; without colours if they are stale."""
-        guests = guests_in_words(sum(status.verdicts.values()))
+        guests = outcomes.guests_in_words(sum(status.verdicts.values()))
         line = text.Text(f'{guests}  ')
         for verdict, count in status.verdicts.items():
             lit = count and not self._is_stale
@@ -254,7 +253,7 @@ class Screen(Lines):
             line.append(f'● {count} {verdict}  ', style=style)
         return line
 
-    def _list(self, status: Status) -> table.Table:
+    def _list(self, status: boards.Status) -> table.Table:
         rows = table.Table(box=box.SIMPLE_HEAD, expand=False)
         wide = self._screen.width >= _WIDE
         # The table gives up the width of columns without no_wrap.
@@ -283,7 +282,10 @@ class Screen(Lines):
 
 
 def view(
-    app: Any, arguments: argparse.Namespace, output: Output, board: Board
+    app: Any,
+    arguments: argparse.Namespace,
+    output: Output,
+    board: boards.Board,
 ) -> Lines:
     """Return the view for an output; *board* has the state of the guests."""
     options = app.options

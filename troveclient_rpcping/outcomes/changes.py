@@ -12,14 +12,9 @@ import collections
 from collections.abc import Sequence
 import dataclasses
 
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.shared import common_trait
-from troveclient_rpcping.outcomes.shared import CommonTrait
-from troveclient_rpcping.verdict import CONTROL_PLANE
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.outcomes import shared
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +29,10 @@ class GuestChange:
 
     instance_id: str
     name: str | None
-    before: Verdict | None
-    after: Verdict | None
+    before: verdicts.Verdict | None
+    after: verdicts.Verdict | None
     seconds: float | None = None
-    result: PingResult | None = None
+    result: verdicts.PingResult | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +44,7 @@ class Failure:
     :param unknown: how many of the *guests* are unknown; None for all.
     """
 
-    reason: Reason | None
+    reason: verdicts.Reason | None
     detail: str
     unknown: int | None = None
     guests: int | None = None
@@ -62,7 +57,7 @@ class Failure:
         return 2 * self.unknown > self.guests
 
     @property
-    def kind(self) -> tuple[Reason | None, bool]:
+    def kind(self) -> tuple[verdicts.Reason | None, bool]:
         """Two failures of the same kind are one event."""
         return self.reason, self.widespread
 
@@ -81,7 +76,7 @@ class ControlPlaneChange:
 
 
 #: A common trait stands for many guests that became bad.
-Change = GuestChange | ControlPlaneChange | CommonTrait
+Change = GuestChange | ControlPlaneChange | shared.CommonTrait
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +89,7 @@ class KnownGuest:
     instance_id: str
     name: str | None
     since: float
-    result: PingResult
+    result: verdicts.PingResult
 
 
 class Watch:
@@ -111,8 +106,8 @@ class Watch:
         #: Why the control plane fails; None if it does not.
         self.failure: Failure | None = None
         #: The common trait of the bad guests of the last sweep; None for none.
-        self.common: CommonTrait | None = None
-        self._reported_common: CommonTrait | None = None
+        self.common: shared.CommonTrait | None = None
+        self._reported_common: shared.CommonTrait | None = None
         # The start of the present failure, and of the first one in a row.
         self._since = self._failing_since = 0.0
 
@@ -122,25 +117,25 @@ class Watch:
         found = [each for each in self._known.values() if not each.result.ok]
         return sorted(found, key=lambda guest: guest.since)
 
-    def swept(self, findings: Findings, now: float) -> list[Change]:
+    def swept(self, findings: outcomes.Findings, now: float) -> list[Change]:
         """Record a sweep of all guests, and return what it changes.
 
         A reachable guest is a change only if it had another verdict, or if it
         was not there in the first sweep.
         """
-        outcomes = {
+        by_id = {
             each.target.instance_id: each
             for each in findings.outcomes
             if each.target.instance_id
         }
         failure = _failure([each.result for each in findings.outcomes])
         changes = [*self._fail(failure, now), *self._compare(findings)]
-        gone = [id_ for id_ in self._known if id_ not in outcomes]
+        gone = [id_ for id_ in self._known if id_ not in by_id]
         changes += [self._forget(id_, now) for id_ in gone]
-        for id_, outcome in outcomes.items():
-            if outcome.result.reason not in CONTROL_PLANE:
+        for id_, outcome in by_id.items():
+            if outcome.result.reason not in verdicts.CONTROL_PLANE:
                 changes += self._learn(id_, outcome, now)
-        ids = set(outcomes)
+        ids = set(by_id)
         self._first = ids if self._first is None else self._first & ids
         return changes
 
@@ -151,9 +146,9 @@ class Watch:
         """
         return self._fail(Failure(reason=None, detail=why), now)
 
-    def _compare(self, findings: Findings) -> list[Change]:
+    def _compare(self, findings: outcomes.Findings) -> list[Change]:
         """Return what the bad guests have in common, if that is new."""
-        self.common = common_trait(findings.outcomes)
+        self.common = shared.common_trait(findings.outcomes)
         before = self._reported_common
         if self.common or not findings.summary.bad:
             # Without a trait, the wave may go on while guests are bad.
@@ -172,7 +167,9 @@ class Watch:
             seconds=now - known.since,
         )
 
-    def _learn(self, id_: str, outcome: Outcome, now: float) -> list[Change]:
+    def _learn(
+        self, id_: str, outcome: outcomes.Outcome, now: float
+    ) -> list[Change]:
         known, result = self._known.get(id_), outcome.result
         before = known.result.verdict if known else None
         stays = before is result.verdict
@@ -212,13 +209,17 @@ class Watch:
         ]
 
 
-def _failure(results: Sequence[PingResult]) -> Failure | None:
-    unknown = [each for each in results if each.reason in CONTROL_PLANE]
+def _failure(results: Sequence[verdicts.PingResult]) -> Failure | None:
+    unknown = [
+        each for each in results if each.reason in verdicts.CONTROL_PLANE
+    ]
     if not unknown:
         return None
     # NOT_ASKED is the effect of another reason. Report the other reason.
     causes = [
-        each for each in unknown if each.reason is not Reason.NOT_ASKED
+        each
+        for each in unknown
+        if each.reason is not verdicts.Reason.NOT_ASKED
     ] or unknown
     counts = collections.Counter(each.reason for each in causes)
     [(reason, _)] = counts.most_common(1)

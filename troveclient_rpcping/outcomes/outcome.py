@@ -11,15 +11,12 @@ import dataclasses
 import functools
 import math
 
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import unknown
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
 
 #: The verdicts of guests that are known to be bad.
-BAD = (Verdict.UNREACHABLE, Verdict.ERROR)
+BAD = (verdicts.Verdict.UNREACHABLE, verdicts.Verdict.ERROR)
 
 #: The percentiles of the RTTs in a summary, with their labels.
 PERCENTILES = (('p50', 50), ('p95', 95), ('max', 100))
@@ -27,10 +24,10 @@ PERCENTILES = (('p50', 50), ('p95', 95), ('max', 100))
 
 # A bad verdict outweighs an unknown one.
 _WORST_FIRST = (
-    Verdict.UNREACHABLE,
-    Verdict.ERROR,
-    Verdict.UNKNOWN,
-    Verdict.REACHABLE,
+    verdicts.Verdict.UNREACHABLE,
+    verdicts.Verdict.ERROR,
+    verdicts.Verdict.UNKNOWN,
+    verdicts.Verdict.REACHABLE,
 )
 
 
@@ -47,7 +44,7 @@ class Target:
 
     instance_id: str | None
     name: str | None = None
-    instance: Instance | None = None
+    instance: inventory.Instance | None = None
     doubt: str = ''
     hint: str = ''
 
@@ -76,16 +73,16 @@ class Series:
     shortest: float | None = None
     longest: float | None = None
     total: float = 0.0
-    last: PingResult | None = None
+    last: verdicts.PingResult | None = None
     stable: int | None = None
-    _worst: PingResult | None = None
+    _worst: verdicts.PingResult | None = None
     # A ping that may have got lost; forgotten if the guest answers later.
-    _missed: PingResult | None = None
+    _missed: verdicts.PingResult | None = None
 
-    def add(self, result: PingResult) -> None:
+    def add(self, result: verdicts.PingResult) -> None:
         """Record one more ping."""
         self.last = result
-        if result.reason is Reason.MESSAGE_BUS:
+        if result.reason is verdicts.Reason.MESSAGE_BUS:
             self._missed = result
         else:
             self._worst = _worse(result, self._worst)
@@ -111,7 +108,7 @@ class Series:
         return self.stable is not None
 
     @property
-    def outcome(self) -> PingResult | None:
+    def outcome(self) -> verdicts.PingResult | None:
         """The outcome of all pings; None before the first result.
 
         In a wait it is the latest result. Otherwise it is the result with
@@ -125,13 +122,13 @@ class Series:
         if last is None or not last.ok or self.in_a_row >= self.stable:
             return last
         return last.as_unknown(
-            Reason.TIMEOUT,
+            verdicts.Reason.TIMEOUT,
             f'Reachable {self.in_a_row} of {self.stable} times in a row by '
             'the end',
         )
 
     @property
-    def worst(self) -> PingResult | None:
+    def worst(self) -> verdicts.PingResult | None:
         """The result with the worst verdict, the latest of several.
 
         A lost ping says nothing of a guest that answered later.
@@ -154,7 +151,7 @@ class Outcome:
     """One guest, all its pings, if any, and their outcome."""
 
     target: Target
-    result: PingResult
+    result: verdicts.PingResult
     series: Series
 
 
@@ -162,17 +159,17 @@ class Outcome:
 class Summary:
     """A sweep in numbers.
 
-    :param verdicts: guests by verdict.
-    :param reasons: guests that are not reachable, by reason.
+    :param by_verdict: guests by verdict.
+    :param by_reason: guests that are not reachable, by reason.
     :param rtts: the RTTs of the reachable guests in seconds, in order.
     """
 
-    verdicts: collections.Counter[Verdict]
-    reasons: collections.Counter[Reason]
+    by_verdict: collections.Counter[verdicts.Verdict]
+    by_reason: collections.Counter[verdicts.Reason]
     rtts: tuple[float, ...]
 
     @classmethod
-    def of(cls, results: Iterable[PingResult]) -> Summary:
+    def of(cls, results: Iterable[verdicts.PingResult]) -> Summary:
         """Sum up results."""
         results = list(results)
         bad = [each.reason for each in results if not each.ok]
@@ -186,12 +183,12 @@ class Summary:
     @property
     def guests(self) -> int:
         """The number of all guests."""
-        return self.verdicts.total()
+        return self.by_verdict.total()
 
     @property
     def bad(self) -> int:
         """How many guests are unreachable or in error."""
-        return sum(self.verdicts[verdict] for verdict in BAD)
+        return sum(self.by_verdict[verdict] for verdict in BAD)
 
     def percentile(self, percent: float) -> float:
         """Return the smallest RTT that *percent* of the guests do not exceed.
@@ -234,7 +231,7 @@ class Collector:
         }
 
     @property
-    def guests(self) -> list[Instance | str]:
+    def guests(self) -> list[inventory.Instance | str]:
         """The guests to ping: all targets that have an ID."""
         return [
             target.instance or target.instance_id
@@ -242,7 +239,7 @@ class Collector:
             if target.instance_id
         ]
 
-    def add(self, result: PingResult) -> Series:
+    def add(self, result: verdicts.PingResult) -> Series:
         """Record a result; return all pings of its guest."""
         series = self._series[result.instance_id]
         series.add(result)
@@ -256,12 +253,12 @@ class Collector:
         return Findings([self._outcome(each, why) for each in self.targets])
 
     def _outcome(self, target: Target, why: str) -> Outcome:
-        id_, reason = target.instance_id or '', Reason.NOT_ASKED
+        id_, reason = target.instance_id or '', verdicts.Reason.NOT_ASKED
         series = self._series.get(id_) or Series()
         if target.instance_id is None:
-            reason = Reason.NOT_FOUND
+            reason = verdicts.Reason.NOT_FOUND
             why = target.doubt or f'No instance bears this name{target.hint}'
-        result = series.outcome or unknown(id_, reason, why)
+        result = series.outcome or verdicts.unknown(id_, reason, why)
         return Outcome(target, result, series)
 
 
@@ -270,7 +267,7 @@ def guests_in_words(count: int) -> str:
     return '1 guest' if count == 1 else f'{count} guests'
 
 
-def _worse(*results: PingResult | None) -> PingResult | None:
+def _worse(*results: verdicts.PingResult | None) -> verdicts.PingResult | None:
     """Return the worst result, the first of several; None for none."""
     return min(
         (result for result in results if result),
@@ -279,17 +276,17 @@ def _worse(*results: PingResult | None) -> PingResult | None:
     )
 
 
-def _was_sent(result: PingResult) -> bool:
-    if result.reason is Reason.NOT_FOUND:
+def _was_sent(result: verdicts.PingResult) -> bool:
+    if result.reason is verdicts.Reason.NOT_FOUND:
         # A text that cannot be an ID is never sent.
         return result.http_status is not None
-    return result.reason is not Reason.NOT_ASKED
+    return result.reason is not verdicts.Reason.NOT_ASKED
 
 
-def _was_answered(result: PingResult) -> bool:
+def _was_answered(result: verdicts.PingResult) -> bool:
     """Whether a failed ping had an answer of its own."""
     return result.http_status is not None and result.reason not in (
-        Reason.AGENT_TIMEOUT,
-        Reason.MESSAGE_BUS,
-        Reason.TIMEOUT,
+        verdicts.Reason.AGENT_TIMEOUT,
+        verdicts.Reason.MESSAGE_BUS,
+        verdicts.Reason.TIMEOUT,
     )

@@ -19,10 +19,10 @@ import dataclasses
 import enum
 import math
 
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 # A common trait is reported if chance alone causes one with a probability
 # below this.
@@ -36,8 +36,8 @@ _LEAST = 3
 _VALUE_LIMIT = 64
 
 _WORDS = {
-    Verdict.UNREACHABLE: 'unreachable guests',
-    Verdict.ERROR: 'guests in error',
+    verdicts.Verdict.UNREACHABLE: 'unreachable guests',
+    verdicts.Verdict.ERROR: 'guests in error',
 }
 
 
@@ -50,7 +50,9 @@ class Trait(enum.StrEnum):
 
 
 # How to name a trait, and how to read it from a row.
-_TRAITS: dict[Trait, tuple[str, Callable[[Instance], str | None]]] = {
+_TRAITS: dict[
+    Trait, tuple[str, Callable[[inventory.Instance], str | None]]
+] = {
     Trait.HOST: (
         'are on host',
         lambda row: row.server.host if row.server else None,
@@ -71,7 +73,7 @@ class CommonTrait:
     :param here: guests that have it.
     """
 
-    verdict: Verdict
+    verdict: verdicts.Verdict
     trait: Trait
     value: str
     bad_here: int
@@ -89,12 +91,14 @@ class CommonTrait:
         )
 
     @property
-    def kind(self) -> tuple[Verdict, Trait, str]:
+    def kind(self) -> tuple[verdicts.Verdict, Trait, str]:
         """The part that stays while more guests become bad, or fewer."""
         return self.verdict, self.trait, self.value
 
 
-def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
+def common_trait(
+    all_outcomes: Iterable[outcomes.Outcome],
+) -> CommonTrait | None:
     """Return what the bad guests have in common, if it is far from chance.
 
     Guests whose verdict is unknown do not count: they may be bad, or not.
@@ -103,8 +107,9 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
     """
     known = [
         (each.target.instance, each.result.verdict)
-        for each in outcomes
-        if each.target.instance and each.result.verdict is not Verdict.UNKNOWN
+        for each in all_outcomes
+        if each.target.instance
+        and each.result.verdict is not verdicts.Verdict.UNKNOWN
     ]
     candidates = [
         candidate
@@ -120,7 +125,9 @@ def common_trait(outcomes: Iterable[Outcome]) -> CommonTrait | None:
 
 
 def _candidates(
-    guests: Iterable[tuple[Instance, Verdict]], trait: Trait, verdict: Verdict
+    guests: Iterable[tuple[inventory.Instance, verdicts.Verdict]],
+    trait: Trait,
+    verdict: verdicts.Verdict,
 ) -> Iterator[tuple[float, CommonTrait]]:
     """Return each value of a trait, and how likely it is by chance."""
     _, value_of = _TRAITS[trait]

@@ -12,10 +12,10 @@ import re
 from typing import Any
 
 from keystoneauth1 import loading
+from openstack import config as sdk_config
 from openstack import connection
-from openstack import exceptions
+from openstack import exceptions as sdk_exceptions
 from openstack.config import loader
-from openstack.config import OpenStackConfig
 
 from troveclient_rpcping import client
 from troveclient_rpcping import version
@@ -77,7 +77,7 @@ class Cloud:
     def __init__(self, argv: Sequence[str]) -> None:
         _forget_empty_variables()
         self._argv = list(argv)
-        self._config = OpenStackConfig(
+        self._config = sdk_config.OpenStackConfig(
             app_name='check_trove_guest_rpc', app_version=version.VERSION
         )
         peek = argparse.ArgumentParser(
@@ -88,7 +88,7 @@ class Cloud:
         name = name or os.environ.get('OS_CLOUD')
         # If there is no cloud at all, openstacksdk ignores OS_CLOUD.
         if name and name not in self._config.get_cloud_names():
-            raise exceptions.ConfigException(self._not_found(name))
+            raise sdk_exceptions.ConfigException(self._not_found(name))
         #: The cloud; complete after :meth:`choose`.
         self.region = self._config.get_one(name, validate=False)
 
@@ -149,7 +149,9 @@ class Cloud:
         """
         lacking = login_failure.missing(*self._login())
         if lacking is not None:
-            raise exceptions.ConfigException(self._with_files(lacking.text))
+            raise sdk_exceptions.ConfigException(
+                self._with_files(lacking.text)
+            )
         return client.of_cloud(self.region, self.region.get_session())
 
     def project_id(self, project: str) -> str:

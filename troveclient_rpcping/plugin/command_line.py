@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from troveclient_rpcping import version
-from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli import arguments as cli_arguments
+from troveclient_rpcping.plugin import cloud as clouds
 from troveclient_rpcping.plugin import thresholds
-from troveclient_rpcping.plugin.cloud import Cloud
 
 #: The longest time for the plugin, in seconds. Nagios and Icinga end a plugin
 #: after 60 seconds; then Nagios reports CRITICAL.
@@ -53,7 +53,7 @@ def verbosity(argv: Sequence[str]) -> int:
         return 0
 
 
-def parse(cloud: Cloud, argv: Sequence[str]) -> thresholds.Thresholds:
+def parse(cloud: clouds.Cloud, argv: Sequence[str]) -> thresholds.Thresholds:
     """Parse the command line; the cloud adds options of its own.
 
     :raises UsageError: the command line is wrong.
@@ -62,7 +62,7 @@ def parse(cloud: Cloud, argv: Sequence[str]) -> thresholds.Thresholds:
     parser = own_parser()
     cloud.add_options(parser)
     parsed = parser.parse_args(argv, thresholds.Thresholds())
-    mistake = arguments.mistake_in_targets(parsed)
+    mistake = cli_arguments.mistake_in_targets(parsed)
     if mistake:
         parser.error(mistake)
     return parsed
@@ -82,14 +82,14 @@ def own_parser() -> argparse.ArgumentParser:
         action='version',
         version=f'%(prog)s {version.VERSION}',
     )
-    arguments.add_targets(parser)
+    cli_arguments.add_targets(parser)
     _add_thresholds(parser)
-    arguments.add_limits(parser)
+    cli_arguments.add_limits(parser)
     parser.add_argument(
         '-t',
         '--deadline',
         metavar='<duration>',
-        type=arguments.seconds,
+        type=cli_arguments.seconds,
         default=DEADLINE,
         help=(
             'The longest time for the plugin; a guest without an answer by '

@@ -22,7 +22,7 @@ import os
 import signal
 import sys
 import time
-from types import FrameType
+import types
 from typing import NoReturn
 import warnings
 
@@ -111,7 +111,7 @@ def _silence() -> None:
 
 
 def _handle_signals_by(
-    handler: Callable[[int, FrameType | None], None],
+    handler: Callable[[int, types.FrameType | None], None],
 ) -> None:
     for number in signal.valid_signals() - _LEFT_ALONE:
         # The plugin goes on ignoring a signal that its caller ignores.
@@ -119,7 +119,7 @@ def _handle_signals_by(
             signal.signal(number, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, frame: types.FrameType | None) -> None:
     # "timeout" sends its signal twice. The second one must not interrupt the
     # printing.
     _hold_off()
@@ -135,7 +135,7 @@ def _hold_off() -> None:
     _handle_signals_by(_hurry)
 
 
-def _hurry(number: int, frame: FrameType | None) -> None:
+def _hurry(number: int, frame: types.FrameType | None) -> None:
     # Not with a thread: the signal may have interrupted the start of another.
     if not any(signal.getitimer(signal.ITIMER_REAL)):
         signal.signal(signal.SIGALRM, lambda *_: os._exit(_UNKNOWN))

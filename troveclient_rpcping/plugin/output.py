@@ -16,17 +16,9 @@ import dataclasses
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.outcomes.outcome import BAD
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.outcome import PERCENTILES
-from troveclient_rpcping.outcomes.outcome import Summary
-from troveclient_rpcping.plugin.thresholds import Range
-from troveclient_rpcping.plugin.thresholds import State
-from troveclient_rpcping.plugin.thresholds import Thresholds
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.plugin import thresholds
 
 _SERVICE = 'TROVE GUEST RPC'
 
@@ -39,10 +31,10 @@ _WATCHED = 'p95'
 
 # The least number of -v with which a guest has a line of its own.
 _SHOWN_FROM = {
-    Verdict.UNREACHABLE: 1,
-    Verdict.ERROR: 1,
-    Verdict.UNKNOWN: 2,
-    Verdict.REACHABLE: 3,
+    verdicts.Verdict.UNREACHABLE: 1,
+    verdicts.Verdict.ERROR: 1,
+    verdicts.Verdict.UNKNOWN: 2,
+    verdicts.Verdict.REACHABLE: 3,
 }
 
 
@@ -50,56 +42,60 @@ _SHOWN_FROM = {
 class Report:
     """The report on the guests of a check that took *seconds* in all."""
 
-    findings: Findings
-    thresholds: Thresholds
+    findings: outcomes.Findings
+    limits: thresholds.Thresholds
     seconds: float
 
     @property
-    def state(self) -> State:
+    def state(self) -> thresholds.State:
         """The state of the service.
 
         If enough guests are known to be bad, the state is CRITICAL, however
         many others are unknown. UNKNOWN outranks WARNING, because WARNING
         would say that the state is not CRITICAL.
         """
-        limits = self.thresholds
+        limits = self.limits
         if self._is_bad(limits.critical) or self._is_slow(limits.rtt_critical):
-            return State.CRITICAL
+            return thresholds.State.CRITICAL
         if self._is_unknown:
-            return State.UNKNOWN
+            return thresholds.State.UNKNOWN
         if self._is_bad(limits.warning) or self._is_slow(limits.rtt_warning):
-            return State.WARNING
-        return State.OK
+            return thresholds.State.WARNING
+        return thresholds.State.OK
 
     @property
     def sentence(self) -> str:
         """The number of guests with each verdict, and the reasons."""
-        reachable = self._summary.verdicts[Verdict.REACHABLE]
+        reachable = self._summary.by_verdict[verdicts.Verdict.REACHABLE]
         said = f'{reachable} of {self._summary.guests} guests reachable'
-        unknown = self._with(Verdict.UNKNOWN)
-        for name, some in (('bad', self._with(*BAD)), ('unknown', unknown)):
+        unknown = self._with(verdicts.Verdict.UNKNOWN)
+        for name, some in (
+            ('bad', self._with(*outcomes.BAD)),
+            ('unknown', unknown),
+        ):
             if some:
                 said += f', {len(some)} {name} ({_reasons(some)})'
-        if self.state is State.UNKNOWN:
+        if self.state is thresholds.State.UNKNOWN:
             # The reason why the pings ended early explains the other details.
             first = min(
-                unknown, key=lambda each: each.reason is not Reason.NOT_ASKED
+                unknown,
+                key=lambda each: each.reason is not verdicts.Reason.NOT_ASKED,
             )
             said += f': {first.detail}'
-        return '; '.join([said, *self._why_slow(), *self.thresholds.mistakes])
+        return '; '.join([said, *self._why_slow(), *self.limits.mistakes])
 
     @property
     def performance(self) -> str:
         """The performance data: counts of guests, and durations."""
-        summary, limits = self._summary, self.thresholds
+        summary, limits = self._summary, self.limits
         # A threshold has the unit of its value, so not percent.
         warning, critical = map(self._of, (limits.warning, limits.critical))
         data = [f'bad={summary.bad};{warning};{critical};0;{summary.guests}']
         data += [
-            f'{verdict}={summary.verdicts[verdict]};;;0;{summary.guests}'
-            for verdict in reversed(Verdict)
+            f'{verdict}={summary.by_verdict[verdict]};;;0;{summary.guests}'
+            for verdict in reversed(verdicts.Verdict)
         ]
-        for label, percent in PERCENTILES if summary.rtts else ():
+        for label, percent in outcomes.PERCENTILES if summary.rtts else ():
             ends = ';'
             if label == _WATCHED:
                 ends = f'{limits.rtt_warning};{limits.rtt_critical}'
@@ -117,50 +113,50 @@ class Report:
         ]
 
     @property
-    def _summary(self) -> Summary:
+    def _summary(self) -> outcomes.Summary:
         return self.findings.summary
 
-    def _with(self, *verdicts: Verdict) -> list[PingResult]:
+    def _with(self, *wanted: verdicts.Verdict) -> list[verdicts.PingResult]:
         """Return the results with these verdicts."""
         return [
             each.result
             for each in self.findings.outcomes
-            if each.result.verdict in verdicts
+            if each.result.verdict in wanted
         ]
 
     @property
     def _rtt(self) -> float:
         """The watched round-trip time of a check with a reachable guest."""
-        return self._summary.percentile(dict(PERCENTILES)[_WATCHED])
+        return self._summary.percentile(dict(outcomes.PERCENTILES)[_WATCHED])
 
-    def _of(self, threshold: Range) -> Range:
+    def _of(self, threshold: thresholds.Range) -> thresholds.Range:
         """Return a threshold in numbers of guests."""
         return threshold.of(self._summary.guests)
 
-    def _is_bad(self, threshold: Range) -> bool:
+    def _is_bad(self, threshold: thresholds.Range) -> bool:
         return self._of(threshold).alerts(self._summary.bad)
 
-    def _is_slow(self, threshold: Range) -> bool:
+    def _is_slow(self, threshold: thresholds.Range) -> bool:
         return bool(self._summary.rtts) and threshold.alerts(self._rtt)
 
     @property
     def _is_unknown(self) -> bool:
         summary = self._summary
-        unknown = summary.verdicts[Verdict.UNKNOWN]
-        off = summary.reasons[Reason.SERVER_OFF]
+        unknown = summary.by_verdict[verdicts.Verdict.UNKNOWN]
+        off = summary.by_reason[verdicts.Reason.SERVER_OFF]
         return (
-            self._of(self.thresholds.unknown).alerts(unknown - off)
+            self._of(self.limits.unknown).alerts(unknown - off)
             # Some unknown guests may be tolerable. But a check that left a
             # guest out, or that knows nothing about any guest, is not made.
-            or summary.reasons[Reason.NOT_ASKED] > 0
+            or summary.by_reason[verdicts.Reason.NOT_ASKED] > 0
             or unknown == summary.guests
         )
 
     def _why_slow(self) -> list[str]:
         """Return which threshold the round-trip times reach, if any."""
         for option, threshold in (
-            ('--rtt-critical', self.thresholds.rtt_critical),
-            ('--rtt-warning', self.thresholds.rtt_warning),
+            ('--rtt-critical', self.limits.rtt_critical),
+            ('--rtt-warning', self.limits.rtt_warning),
         ):
             if self._is_slow(threshold):
                 shown = durations.human(self._rtt)
@@ -168,7 +164,9 @@ class Report:
         return []
 
 
-def first_line(state: State, sentence: str, performance: str = '') -> str:
+def first_line(
+    state: thresholds.State, sentence: str, performance: str = ''
+) -> str:
     """Return the line that the monitoring system shows.
 
     :param sentence: the reason for the state. It is cleaned here.
@@ -187,7 +185,7 @@ def _without_pipe(text: str) -> str:
     return text.replace('|', '¦')
 
 
-def _reasons(results: Sequence[PingResult]) -> str:
+def _reasons(results: Sequence[verdicts.PingResult]) -> str:
     counts = collections.Counter(
         result.reason for result in results if result.reason
     )
@@ -196,7 +194,7 @@ def _reasons(results: Sequence[PingResult]) -> str:
     )
 
 
-def _guest(outcome: Outcome) -> str:
+def _guest(outcome: outcomes.Outcome) -> str:
     target, result = outcome.target, outcome.result
     # The name comes last, and in quotes, because a tenant chose it.
     id_ = plaintext.word(target.instance_id) if target.instance_id else '-'

@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Callable
 import contextlib
 import dataclasses
-from decimal import Decimal
+import decimal
 import enum
 import re
 
@@ -34,10 +34,10 @@ class State(enum.IntEnum):
     UNKNOWN = 3
 
 
-_INFINITY = Decimal('inf')
+_INFINITY = decimal.Decimal('inf')
 
 # A difference between two percentages, or two durations, that nobody sees.
-_FINE = Decimal('1e-6')
+_FINE = decimal.Decimal('1e-6')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Range:
     """
 
     text: str
-    start: Decimal
-    end: Decimal
+    start: decimal.Decimal
+    end: decimal.Decimal
     inside: bool = False
     percent: bool = False
 
-    def alerts(self, value: float | Decimal) -> bool:
+    def alerts(self, value: float | decimal.Decimal) -> bool:
         """Whether a value raises the alert."""
         return (self.start <= value <= self.end) is self.inside
 
@@ -114,12 +114,12 @@ def parse_rtt(text: str) -> Range:
 
 def parse_tolerance(text: str) -> Range:
     """Parse the least number or percentage of guests that raises an alert."""
-    percent, least = '%' in text, Decimal(0)
+    percent, least = '%' in text, decimal.Decimal(0)
     with contextlib.suppress(ValueError):
         if percent:
             least = _percentage(text)
         elif _WHOLE.fullmatch(text):
-            least = Decimal(text)
+            least = decimal.Decimal(text)
     if not least:
         raise argparse.ArgumentTypeError(
             f'"{text}" is not a number of guests: give 1 or more, or a '
@@ -129,7 +129,7 @@ def parse_tolerance(text: str) -> Range:
 
 
 def _range(
-    text: str, number: Callable[[str], Decimal], examples: str
+    text: str, number: Callable[[str], decimal.Decimal], examples: str
 ) -> Range:
     match = _RANGE.fullmatch(text)
     try:
@@ -139,7 +139,7 @@ def _range(
         if start == '~':
             least = -_INFINITY
         else:
-            least = number(start) if start else Decimal(0)
+            least = number(start) if start else decimal.Decimal(0)
         most = number(end) if end else _INFINITY
     except ValueError as error:
         raise argparse.ArgumentTypeError(
@@ -153,22 +153,22 @@ def _range(
     return Range(text, least, most, inside=inside, percent=percent)
 
 
-def _number(text: str) -> Decimal:
+def _number(text: str) -> decimal.Decimal:
     if not _NUMBER.fullmatch(text):
         raise ValueError(text)
-    return Decimal(text)
+    return decimal.Decimal(text)
 
 
-def _seconds(text: str) -> Decimal:
+def _seconds(text: str) -> decimal.Decimal:
     seconds = durations.parse(text)
     if seconds > limits.LARGEST:
         raise ValueError(text)
-    return Decimal(str(seconds))
+    return decimal.Decimal(str(seconds))
 
 
-def _percentage(text: str) -> Decimal:
+def _percentage(text: str) -> decimal.Decimal:
     match = _PERCENTAGE.fullmatch(text)
-    if match is None or (value := Decimal(match[1])) > 100:
+    if match is None or (value := decimal.Decimal(match[1])) > 100:
         raise ValueError(text)
     return value
 
@@ -192,7 +192,7 @@ class Thresholds(argparse.Namespace):
             f'{less} {warning.text} never shows, since {more} '
             f'{critical.text} comes first'
             for less, warning, more, critical, step in (
-                ('-w', self.warning, '-c', self.critical, Decimal(1)),
+                ('-w', self.warning, '-c', self.critical, decimal.Decimal(1)),
                 (
                     *('--rtt-warning', self.rtt_warning),
                     *('--rtt-critical', self.rtt_critical, _FINE),
@@ -202,7 +202,7 @@ class Thresholds(argparse.Namespace):
         ]
 
 
-def _hides(critical: Range, warning: Range, step: Decimal) -> bool:
+def _hides(critical: Range, warning: Range, step: decimal.Decimal) -> bool:
     """Whether each value that is a warning is critical, too.
 
     :param step: the smallest difference between two values, unless they are
@@ -224,7 +224,7 @@ def _hides(critical: Range, warning: Range, step: Decimal) -> bool:
     most = 100 if warning.percent else _INFINITY
     warned = [
         value
-        for end in (Decimal(0), *ends)
+        for end in (decimal.Decimal(0), *ends)
         for value in (end - step, end, end + step)
         if 0 <= value <= most and warning.alerts(value)
     ]

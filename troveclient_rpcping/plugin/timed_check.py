@@ -19,18 +19,17 @@ import time
 import traceback
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli import arguments
-from troveclient_rpcping.cli.survey import Survey
-from troveclient_rpcping.engine import access
-from troveclient_rpcping.exceptions import NoTargetError
-from troveclient_rpcping.plugin import cloud
+from troveclient_rpcping.cli import arguments as cli_arguments
+from troveclient_rpcping.cli import survey as surveys
+from troveclient_rpcping.engine import access as engine_access
+from troveclient_rpcping.plugin import cloud as clouds
 from troveclient_rpcping.plugin import command_line
+from troveclient_rpcping.plugin import main
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
-from troveclient_rpcping.plugin.main import Ended
-from troveclient_rpcping.plugin.thresholds import State
-from troveclient_rpcping.sweep import capacity
+from troveclient_rpcping.sweep import capacity as capacities
 
 # The first two stages of the work. A login may fail in both.
 _LOGIN = ('reading the options', 'logging in')
@@ -47,7 +46,7 @@ _HANDOVER = 1.0
 _WITH_SENTENCES = ('keystoneauth1', 'openstack', 'troveclient')
 
 
-class _UntilSignal(capacity.Capacity):
+class _UntilSignal(capacities.Capacity):
     """The capacity of a sweep that ends early when a signal has come."""
 
     def __init__(self, most: int, ended: threading.Event):
@@ -57,7 +56,7 @@ class _UntilSignal(capacity.Capacity):
     def watch(self, now: float) -> None:
         """Raise in the thread of the sweep, which then reports its results."""
         if self._signal.is_set():
-            raise Ended
+            raise main.Ended
         super().watch(now)
 
 
@@ -75,7 +74,7 @@ class Check:
         started: float,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._argv = cloud.without_empty(argv)
+        self._argv = clouds.without_empty(argv)
         self._clock = clock
         self._started = started
         # These count until the command line is parsed.
@@ -86,22 +85,22 @@ class Check:
         self._help = io.StringIO()
         self._stage = _LOGIN[0]
         # None until the command line is parsed.
-        self._cloud: cloud.Cloud | None = None
+        self._cloud: clouds.Cloud | None = None
         # None until the guests are chosen.
-        self._survey: Survey | None = None
+        self._survey: surveys.Survey | None = None
         self._failure: BaseException | None = None
         self._ended, self._done = threading.Event(), threading.Event()
 
-    def outcome(self) -> tuple[State, list[str]]:
+    def outcome(self) -> tuple[thresholds.State, list[str]]:
         """Make the check, and return the state and the lines to print."""
         trouble = self._wait()
         if isinstance(self._failure, SystemExit) and not self._failure.code:
             # The plugin shows its help, and has checked nothing.
-            return State.UNKNOWN, self._help.getvalue().splitlines()
+            return thresholds.State.UNKNOWN, self._help.getvalue().splitlines()
         if self._survey is None:
             sentence = trouble or self._out_of_time()
-            line = output.first_line(State.UNKNOWN, sentence)
-            return State.UNKNOWN, [line, *self._traceback()]
+            line = output.first_line(thresholds.State.UNKNOWN, sentence)
+            return thresholds.State.UNKNOWN, [line, *self._traceback()]
         why = 'the check ended before an answer came'
         report = output.Report(
             self._survey.findings(why if trouble else self._out_of_time()),
@@ -111,7 +110,8 @@ class Check:
         state = report.state
         sentence = '; '.join([report.sentence, *self._survey.left_out])
         if trouble:
-            state, sentence = State.UNKNOWN, f'{trouble}; {sentence}'
+            state = thresholds.State.UNKNOWN
+            sentence = f'{trouble}; {sentence}'
         return state, [
             output.first_line(state, sentence, report.performance),
             *report.guests(self._options.verbose),
@@ -125,7 +125,7 @@ class Check:
             # The command line may change the deadline.
             while self._left and not self._done.wait(min(_TICK, self._left)):
                 pass
-        except Ended as ended:
+        except main.Ended as ended:
             self._ended.set()
             if self._survey is not None:
                 self._done.wait(_HANDOVER)
@@ -156,7 +156,7 @@ class Check:
     def _work(self) -> None:
         try:
             self._check()
-        except Ended:
+        except main.Ended:
             # The main thread has the signal.
             pass
         except BaseException as error:
@@ -165,7 +165,7 @@ class Check:
             self._done.set()
 
     def _check(self) -> None:
-        chosen = cloud.Cloud(self._argv)
+        chosen = clouds.Cloud(self._argv)
         with (
             contextlib.redirect_stdout(self._help),
             # The parser of keystoneauth prints there.
@@ -173,9 +173,9 @@ class Check:
         ):
             options = self._options = command_line.parse(chosen, self._argv)
         self._cloud = chosen
-        survey = Survey(
-            arguments.selection(options),
-            arguments.plan(options),
+        survey = surveys.Survey(
+            cli_arguments.selection(options),
+            cli_arguments.plan(options),
             stdin=sys.stdin,
             project_id=chosen.project_id,
             # Two tenants may give their instances the same name.
@@ -188,7 +188,7 @@ class Check:
         if not survey.choose(manager, self._time_for_work):
             # A check without a guest checks nothing.
             file = plaintext.one_line(str(options.from_file))
-            raise NoTargetError(f'{file} names no instance')
+            raise exceptions.NoTargetError(f'{file} names no instance')
         self._stage = 'pinging'
         self._survey = survey
         survey.ping(
@@ -196,7 +196,7 @@ class Check:
             lambda *_: None,
             deadline=self._time_for_work,
             capacity=_UntilSignal(
-                access.flight(options.concurrency), self._ended
+                engine_access.flight(options.concurrency), self._ended
             ),
         )
 

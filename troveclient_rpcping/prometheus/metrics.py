@@ -21,26 +21,25 @@ import stat
 import tempfile
 import threading
 
+import prometheus_client
 from prometheus_client import core
-from prometheus_client import Counter
 from prometheus_client import exposition
-from prometheus_client import Histogram
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.outcome import Summary
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
-from troveclient_rpcping.web import server
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.web import server as web_server
 
 _CLASSIC = 'text/plain; version=0.0.4; charset=utf-8'
 
 # An unknown guest has no value, because neither 0 nor 1 would be true.
-_UP = {Verdict.REACHABLE: 1, Verdict.UNREACHABLE: 0, Verdict.ERROR: 0}
+_UP = {
+    verdicts.Verdict.REACHABLE: 1,
+    verdicts.Verdict.UNREACHABLE: 0,
+    verdicts.Verdict.ERROR: 0,
+}
 
 # The times of the last sweeps, and the help text of each.
 _LAST_SWEEPS = {
@@ -88,7 +87,7 @@ class Metrics:
         counters: bool = True,
     ) -> None:
         self._labels = dict(labels or {})
-        self._round_trips = Histogram(
+        self._round_trips = prometheus_client.Histogram(
             'trove_guest_rpc_round_trip_seconds',
             'Round-trip times of the reachable guests: from sending the '
             'request to the end of the reply.',
@@ -96,7 +95,7 @@ class Metrics:
             unit='seconds',
             registry=None,
         )
-        self._sweeps = Counter(
+        self._sweeps = prometheus_client.Counter(
             'trove_guest_rpc_sweeps',
             'Sweeps, by outcome: done, or failed (without results).',
             ['outcome'],
@@ -104,7 +103,7 @@ class Metrics:
         )
         for outcome in ('done', 'failed'):
             self._sweeps.labels(outcome)
-        self._throttled = Counter(
+        self._throttled = prometheus_client.Counter(
             'trove_guest_rpc_throttled_seconds',
             "Time for which the server's rate limit delayed sweeps.",
             unit='seconds',
@@ -116,7 +115,7 @@ class Metrics:
         self._last: dict[str, float] = {}
         # None before the first good sweep: 0 would look like a cloud without
         # guests.
-        self._summary: Summary | None = None
+        self._summary: outcomes.Summary | None = None
         # One thread renders at a time.
         self._rendering = threading.Lock()
         self._publish([])
@@ -125,7 +124,7 @@ class Metrics:
         """Return all metrics; the library calls this to render them."""
         return self._families
 
-    def page(self, accept: str = '') -> server.Answer:
+    def page(self, accept: str = '') -> web_server.Answer:
         """Answer a scrape, given its Accept header.
 
         Each sweep is rendered once in each format. With 10,000 guests that
@@ -140,11 +139,11 @@ class Metrics:
             if kind not in texts:
                 encoder = openmetrics if wanted else exposition
                 texts[kind] = encoder.generate_latest(self)
-        return server.Answer(texts[kind], kind)
+        return web_server.Answer(texts[kind], kind)
 
     def observe(
         self,
-        findings: Findings,
+        findings: outcomes.Findings,
         *,
         ended: float,
         seconds: float,
@@ -181,9 +180,9 @@ class Metrics:
         }
         if self._summary is not None:
             guests = self._summary.guests
-            self._summary = Summary(
-                collections.Counter({Verdict.UNKNOWN: guests}),
-                collections.Counter({Reason.NOT_ASKED: guests}),
+            self._summary = outcomes.Summary(
+                collections.Counter({verdicts.Verdict.UNKNOWN: guests}),
+                collections.Counter({verdicts.Reason.NOT_ASKED: guests}),
                 (),
             )
         self._sweeps.labels('failed').inc()
@@ -193,9 +192,9 @@ class Metrics:
         """Write the file for node_exporter: see :func:`write_textfile`."""
         write_textfile(path, self.page().body)
 
-    def _publish(self, outcomes: Iterable[Outcome]) -> None:
+    def _publish(self, all_outcomes: Iterable[outcomes.Outcome]) -> None:
         families = [
-            *_of_guests(outcomes),
+            *_of_guests(all_outcomes),
             *_of_sweep(self._summary, self._last),
             *itertools.chain(*(each.collect() for each in self._counters)),
         ]
@@ -211,7 +210,7 @@ class Metrics:
         self._texts: dict[str, bytes] = {}
 
 
-def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
+def _of_guests(all_outcomes: Iterable[outcomes.Outcome]) -> list[core.Metric]:
     up = core.GaugeMetricFamily(
         'trove_guest_rpc_up',
         'Whether Trove reached the agent in the guest: 1 yes, 0 no (it did '
@@ -230,17 +229,17 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
         'Tenants choose the names, and several guests may have the same.',
     )
     # Prometheus drops a whole scrape for a series that comes twice.
-    guests = {each.target.instance_id: each for each in outcomes}
+    guests = {each.target.instance_id: each for each in all_outcomes}
     for id_, outcome in guests.items():
         if id_ is None:
             continue
         verdict = outcome.result.verdict
         if verdict in _UP:
             up.add_metric([id_], _UP[verdict])
-        if verdict is not Verdict.REACHABLE:
+        if verdict is not verdicts.Verdict.REACHABLE:
             bad.add_metric([id_, verdict, outcome.result.reason or ''], 1)
-        row = outcome.target.instance or Instance('')
-        nova = row.server or Server()
+        row = outcome.target.instance or inventory.Instance('')
+        nova = row.server or inventory.Server()
         names = {
             'instance_id': id_,
             'name': outcome.target.name or '',
@@ -255,9 +254,9 @@ def _of_guests(outcomes: Iterable[Outcome]) -> list[core.Metric]:
 
 
 def _of_sweep(
-    summary: Summary | None, last: Mapping[str, float]
+    summary: outcomes.Summary | None, last: Mapping[str, float]
 ) -> list[core.Metric]:
-    verdicts = core.GaugeMetricFamily(
+    guests = core.GaugeMetricFamily(
         'trove_guest_rpc_guests',
         'Guests of the last sweep, by verdict. After a sweep that failed, '
         'those of the last good one, as unknown. Absent before the first.',
@@ -269,10 +268,10 @@ def _of_sweep(
         labels=['reason'],
     )
     if summary is not None:
-        for verdict in Verdict:
-            verdicts.add_metric([verdict], summary.verdicts[verdict])
-        for reason in Reason:
-            reasons.add_metric([reason], summary.reasons[reason])
+        for verdict in verdicts.Verdict:
+            guests.add_metric([verdict], summary.by_verdict[verdict])
+        for reason in verdicts.Reason:
+            reasons.add_metric([reason], summary.by_reason[reason])
     times = [
         core.GaugeMetricFamily(
             f'trove_guest_rpc_{name}',
@@ -282,7 +281,7 @@ def _of_sweep(
         )
         for name, text in _LAST_SWEEPS.items()
     ]
-    return [verdicts, reasons, *times]
+    return [guests, reasons, *times]
 
 
 def write_textfile(

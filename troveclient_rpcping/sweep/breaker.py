@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from troveclient_rpcping.verdict import CONTROL_PLANE
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping import verdict as verdicts
 
 # Reasons that say nothing of a guest: the control plane fails.
-_FAILURES = {*CONTROL_PLANE} - {Reason.RATE_LIMITED, Reason.NOT_ASKED}
+_FAILURES = {*verdicts.CONTROL_PLANE} - {
+    verdicts.Reason.RATE_LIMITED,
+    verdicts.Reason.NOT_ASKED,
+}
 
 # This many failures in a row, beyond the pings that were in flight together,
 # end the sweep.
@@ -38,7 +39,7 @@ class Breaker:
         """Record that an agent answered, whichever ping it was."""
         self._in_a_row = self._timeouts_in_a_row = 0
 
-    def saw(self, result: PingResult, peak: int) -> str | None:
+    def saw(self, result: verdicts.PingResult, peak: int) -> str | None:
         """Record one more result.
 
         :param peak: the most pings that were in flight together. When a
@@ -51,7 +52,7 @@ class Breaker:
             return None
         self._in_a_row += 1
         self._timeouts_in_a_row += 1
-        if result.reason is not Reason.TIMEOUT:
+        if result.reason is not verdicts.Reason.TIMEOUT:
             self._timeouts_in_a_row = 0
         # After a long timeout of silence no more proof is needed.
         enough = max(_TIMEOUTS, min(peak, _PATTERN))

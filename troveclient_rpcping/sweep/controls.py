@@ -12,9 +12,9 @@ from __future__ import annotations
 import collections
 import math
 
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.sweep.evidence import CONTROL
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.sweep import evidence as sweep_evidence
 
 # The most guests that take turns, and the most controls under way at once.
 _GUESTS = 32
@@ -38,7 +38,7 @@ class Controls:
     :param capacity: learns from each pair.
     """
 
-    def __init__(self, capacity: Capacity):
+    def __init__(self, capacity: capacities.Capacity):
         self._capacity = capacity
         self._guests: collections.deque[str] = collections.deque(
             maxlen=_GUESTS
@@ -46,11 +46,11 @@ class Controls:
         # The guests that missed their last turn.
         self._missed: set[str] = set()
         # Controls under way, and when each was sent.
-        self._flight: dict[Question, float] = {}
+        self._flight: dict[replies.Question, float] = {}
         self._sent = self._free = -math.inf
         # Controls of a pair that are not sent yet, and those under way.
         self.unpaired = 0
-        self._pair: set[Question] = set()
+        self._pair: set[replies.Question] = set()
         self._rtts: list[float] = []
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Controls:
         :param spacing: seconds between two requests under the rate limit.
             Every other request remains for the guests.
         """
-        pause = max(CONTROL, 2 * spacing)
+        pause = max(sweep_evidence.CONTROL, 2 * spacing)
         return (
             len(self._flight) < _IN_FLIGHT
             and now >= max(last, self._sent) + pause
@@ -106,7 +106,7 @@ class Controls:
         self._rtts.clear()
         return True
 
-    def sent(self, control: Question, now: float) -> None:
+    def sent(self, control: replies.Question, now: float) -> None:
         """Record that a control was sent."""
         self._flight[control] = self._sent = now
         if self.unpaired:
@@ -114,7 +114,7 @@ class Controls:
             self._pair.add(control)
 
     def answered(
-        self, control: Question, now: float, rtt: float | None
+        self, control: replies.Question, now: float, rtt: float | None
     ) -> None:
         """Record the end of a control.
 
@@ -133,7 +133,11 @@ class Controls:
         self.ended(control, now, rtt, rtt / 2 if rtt else _PAUSE)
 
     def ended(
-        self, control: Question, now: float, rtt: float | None, pause: float
+        self,
+        control: replies.Question,
+        now: float,
+        rtt: float | None,
+        pause: float,
     ) -> None:
         """Record the end of a control; see :meth:`answered`.
 

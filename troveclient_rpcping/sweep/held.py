@@ -9,8 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
 
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping import verdict as verdicts
 
 # Seconds before the end of a ping without a reply, and after it, in which the
 # answer of another agent shows that only --timeout was too short.
@@ -36,14 +35,14 @@ class Unanswered:
     :param emit: takes each result.
     """
 
-    def __init__(self, emit: Callable[[PingResult], None]):
+    def __init__(self, emit: Callable[[verdicts.PingResult], None]):
         self._emit = emit
-        self._held: list[tuple[PingResult, float]] = []
+        self._held: list[tuple[verdicts.PingResult, float]] = []
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, result: PingResult, now: float) -> None:
+    def add(self, result: verdicts.PingResult, now: float) -> None:
         """Hold a result."""
         self._held.append((result, now))
 
@@ -66,8 +65,8 @@ class Unanswered:
 
 
 def explain_errors(
-    results: list[PingResult], answers: int
-) -> Iterator[PingResult]:
+    results: list[verdicts.PingResult], answers: int
+) -> Iterator[verdicts.PingResult]:
     """Return the results of the guests in error, at the end of the sweep.
 
     Trove reports an error of the message bus as an error of the guest. If many
@@ -81,5 +80,5 @@ def explain_errors(
         count = texts[result.message]
         if count >= most:
             text = _SAME.format(count=count, text=result.detail)
-            result = result.as_unknown(Reason.MESSAGE_BUS, text)
+            result = result.as_unknown(verdicts.Reason.MESSAGE_BUS, text)
         yield result

@@ -15,7 +15,7 @@ import itertools
 import math
 import random
 
-from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping import inventory
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Guest:
     """
 
     instance_id: str
-    row: Instance | None = None
+    row: inventory.Instance | None = None
 
     @property
     def is_stale(self) -> bool:

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-from troveclient_rpcping.limits import positive
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import limits
+from troveclient_rpcping import verdict as verdicts
 
 
 class Times:
@@ -23,14 +21,16 @@ class Times:
     patient = False
 
     def __init__(self, count: int, interval: float):
-        self._count = positive('count', count)
+        self._count = limits.positive('count', count)
         #: Whether a guest may have more than one result.
         self.repeats = count > 1
-        self._interval = positive('interval', interval)
+        self._interval = limits.positive('interval', interval)
         # When each guest was pinged first, and how often since.
         self._begun: dict[str, tuple[float, int]] = {}
 
-    def due(self, result: PingResult, sent: float, now: float) -> float | None:
+    def due(
+        self, result: verdicts.PingResult, sent: float, now: float
+    ) -> float | None:
         """Record the result of one ping.
 
         :param sent: when the ping was sent, in seconds on any clock.
@@ -61,16 +61,18 @@ class UntilReachable:
     patient = repeats = True
 
     def __init__(self, stable: int, interval: float):
-        self._stable = positive('stable', stable)
-        self._interval = positive('interval', interval)
+        self._stable = limits.positive('stable', stable)
+        self._interval = limits.positive('interval', interval)
         self._in_a_row: dict[str, int] = {}
 
-    def due(self, result: PingResult, sent: float, now: float) -> float | None:
+    def due(
+        self, result: verdicts.PingResult, sent: float, now: float
+    ) -> float | None:
         """See :meth:`Times.due`."""
         guest = result.instance_id
-        if result.reason is Reason.NOT_FOUND:
+        if result.reason is verdicts.Reason.NOT_FOUND:
             return None
-        if result.verdict is Verdict.REACHABLE:
+        if result.verdict is verdicts.Verdict.REACHABLE:
             times = self._in_a_row.get(guest, 0) + 1
             if times >= self._stable:
                 self._in_a_row.pop(guest, None)

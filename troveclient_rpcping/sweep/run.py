@@ -14,35 +14,29 @@ import time
 from typing import Any
 
 from troveclient_rpcping import inventory
-from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.access import flight
-from troveclient_rpcping.engine.engine import Engine
-from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.limits import Limits
-from troveclient_rpcping.limits import Throttle
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.sweep.repeat import Repeat
-from troveclient_rpcping.sweep.sweep import Sweep
-from troveclient_rpcping.sweep.witnesses import listing_page
-from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping import limits
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.engine import access as engine_access
+from troveclient_rpcping.engine import engine as engines
+from troveclient_rpcping.engine import pacing
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.sweep import queue as queues
+from troveclient_rpcping.sweep import repeat as repeats
+from troveclient_rpcping.sweep import sweep as sweeps
+from troveclient_rpcping.sweep import witnesses as sweep_witnesses
 
 
 def ping(
     api: Any,
-    guests: Iterable[Guest],
-    limits: Limits,
-    repeat: Repeat,
-    capacity: Capacity | None = None,
-    on_throttle: Callable[[Throttle], None] | None = None,
+    guests: Iterable[queues.Guest],
+    bounds: limits.Limits,
+    repeat: repeats.Repeat,
+    capacity: capacities.Capacity | None = None,
+    on_throttle: Callable[[limits.Throttle], None] | None = None,
     *,
-    listing: Collection[Instance] | None = None,
-) -> Generator[PingResult]:
+    listing: Collection[inventory.Instance] | None = None,
+) -> Generator[verdicts.PingResult]:
     """Ping each guest, and yield the results as they come.
 
     The parameters are those of
@@ -51,29 +45,32 @@ def ping(
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
-    access = Access(api)
-    gate = Gate(limits.rate, on_throttle)
+    access = engine_access.Access(api)
+    gate = pacing.Gate(bounds.rate, on_throttle)
     now = time.monotonic()
-    sweep = Sweep(
+    sweep = sweeps.Sweep(
         guests,
         repeat,
-        capacity or Capacity(flight(limits.concurrency)),
-        timeout=limits.timeout,
+        capacity
+        or capacities.Capacity(engine_access.flight(bounds.concurrency)),
+        timeout=bounds.timeout,
         now=now,
         spacing=lambda: 1 / gate.rate if gate.rate else 0.0,
         listing=listing,
     )
-    engine = Engine(
+    engine = engines.Engine(
         access,
         sweep,
         gate=gate,
-        deadline=None if limits.deadline is None else now + limits.deadline,
+        deadline=None if bounds.deadline is None else now + bounds.deadline,
         login_may_fail=repeat.patient,
     )
     return _results(engine, sweep)
 
 
-def _results(engine: Engine, sweep: Sweep) -> Generator[PingResult]:
+def _results(
+    engine: engines.Engine, sweep: sweeps.Sweep
+) -> Generator[verdicts.PingResult]:
     try:
         with contextlib.closing(engine.run()) as turns:
             for _ in turns:
@@ -95,16 +92,18 @@ def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
     :param deadline: seconds for all of them; None for no limit.
     :raises SessionRequired: if the client was made without a session.
     """
-    access = Access(api)
+    access = engine_access.Access(api)
     end = None if deadline is None else time.monotonic() + deadline
 
-    def fetch(path: str) -> Reply | NoReply:
+    def fetch(path: str) -> replies.Reply | replies.NoReply:
         page = _Page(path)
-        engine = Engine(access, page, deadline=end)
+        engine = engines.Engine(access, page, deadline=end)
         with contextlib.closing(engine.run()) as turns:
             for _ in turns:
                 pass
-        return page.reply or NoReply(Failure.NOT_ASKED, 'It was not asked')
+        return page.reply or replies.NoReply(
+            replies.Failure.NOT_ASKED, 'It was not asked'
+        )
 
     return fetch
 
@@ -113,8 +112,8 @@ class _Page:
     """The agenda of one GET."""
 
     def __init__(self, path: str):
-        self.reply: Reply | NoReply | None = None
-        self._question = listing_page(path)
+        self.reply: replies.Reply | replies.NoReply | None = None
+        self._question = sweep_witnesses.listing_page(path)
         # When to send the request; infinite while it is under way.
         self._due = -math.inf
 
@@ -122,7 +121,7 @@ class _Page:
     def done(self) -> bool:
         return self.reply is not None
 
-    def next(self, now: float) -> Question | None:
+    def next(self, now: float) -> replies.Question | None:
         if self.done or now < self._due:
             return None
         self._due = math.inf
@@ -131,17 +130,21 @@ class _Page:
     def wakes(self, now: float) -> float:
         return min(self._due, now + inventory.TIMEOUT)
 
-    def unsent(self, question: Question, now: float, pause: float) -> None:
+    def unsent(
+        self, question: replies.Question, now: float, pause: float
+    ) -> None:
         self._due = now + pause
 
     def answered(
         self,
-        question: Question,
-        reply: Reply | NoReply,
+        question: replies.Question,
+        reply: replies.Reply | replies.NoReply,
         now: float,
         rtt: float | None,
     ) -> None:
         self.reply = reply
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
-        self.reply = self.reply or NoReply(Failure.NOT_ASKED, why)
+        self.reply = self.reply or replies.NoReply(
+            replies.Failure.NOT_ASKED, why
+        )

@@ -8,15 +8,10 @@ from collections.abc import Callable
 import dataclasses
 import enum
 
-from troveclient_rpcping.sweep.evidence import Evidence
-from troveclient_rpcping.sweep.evidence import MOST_TIMEOUTS
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.sweep.queue import Queue
-from troveclient_rpcping.sweep.queue import Task
-from troveclient_rpcping.sweep.witnesses import Witnesses
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import evidence as sweep_evidence
+from troveclient_rpcping.sweep import queue as queues
+from troveclient_rpcping.sweep import witnesses as sweep_witnesses
 
 
 class Next(enum.Enum):
@@ -34,34 +29,34 @@ class Next(enum.Enum):
     #: It is dead on Trove's word alone: no other guest can be asked.
     DEAD_UNCONFIRMED = enum.auto()
     SERVER_OFF = (
-        Reason.SERVER_OFF,
+        verdicts.Reason.SERVER_OFF,
         'The server of the guest is {server} in Nova, so no agent can answer '
         'in it',
     )
     BUSY = (
-        Reason.NOT_READY,
+        verdicts.Reason.NOT_READY,
         'The agent does not answer while the guest has status {status}',
     )
     LOSSES = (
-        Reason.MESSAGE_BUS,
+        verdicts.Reason.MESSAGE_BUS,
         "Trove's call timed out, but so did {lost} of {pings} pings of guests "
         'that answer',
     )
     LOST = (
-        Reason.MESSAGE_BUS,
+        verdicts.Reason.MESSAGE_BUS,
         "Trove's call timed out, but the agent answered another ping",
     )
     NOT_STEADY = (
-        Reason.MESSAGE_BUS,
+        verdicts.Reason.MESSAGE_BUS,
         "Trove's call timed out, but meanwhile the agents of other guests did "
         'not answer either',
     )
     NOBODY = (
-        Reason.MESSAGE_BUS,
+        verdicts.Reason.MESSAGE_BUS,
         "Trove's call timed out, and the agent of no guest answers",
     )
     UNPROVEN = (
-        Reason.TIMEOUT,
+        verdicts.Reason.TIMEOUT,
         "Trove's call timed out, and the sweep ended before that could be "
         'proven',
     )
@@ -79,14 +74,16 @@ class Silent:
     :param queued: whether a further ping of it waits, or is under way.
     """
 
-    guest: Guest
-    result: PingResult
-    held: list[PingResult] = dataclasses.field(default_factory=list)
+    guest: queues.Guest
+    result: verdicts.PingResult
+    held: list[verdicts.PingResult] = dataclasses.field(default_factory=list)
     asked: int = 0
     timeouts: int = 0
     queued: bool = False
 
-    def needs(self, evidence: Evidence, *, may_control: bool = True) -> Next:
+    def needs(
+        self, evidence: sweep_evidence.Evidence, *, may_control: bool = True
+    ) -> Next:
         """Return what comes next if agents answered in this sweep.
 
         :param may_control: whether controls may add to the evidence.
@@ -96,7 +93,7 @@ class Silent:
         stale = self.guest.is_stale
         if evidence.proves(self.timeouts, stale=stale):
             return Next.DEAD
-        may_ping = self.asked < MOST_TIMEOUTS and not (
+        may_ping = self.asked < sweep_evidence.MOST_TIMEOUTS and not (
             evidence.hopeless and self.asked > 1
         )
         least = 1 if stale else 2
@@ -137,10 +134,10 @@ class SilentGuests:
 
     def __init__(
         self,
-        evidence: Evidence,
-        witnesses: Witnesses,
-        queue: Queue,
-        emit: Callable[[PingResult], None],
+        evidence: sweep_evidence.Evidence,
+        witnesses: sweep_witnesses.Witnesses,
+        queue: queues.Queue,
+        emit: Callable[[verdicts.PingResult], None],
     ):
         self._evidence = evidence
         self._witnesses = witnesses
@@ -160,7 +157,11 @@ class SilentGuests:
         return any(each.guest.row is None for each in self._silent.values())
 
     def timed_out(
-        self, task: Task, result: PingResult, sent: float, now: float
+        self,
+        task: queues.Task,
+        result: verdicts.PingResult,
+        sent: float,
+        now: float,
     ) -> Silent:
         """Record a ping that timed out.
 
@@ -195,7 +196,9 @@ class SilentGuests:
                 self._emit(self._result(each, needs, silent))
             silent.held.clear()
 
-    def end_silence(self, task: Task, result: PingResult) -> PingResult:
+    def end_silence(
+        self, task: queues.Task, result: verdicts.PingResult
+    ) -> verdicts.PingResult:
         """Report the earlier timeouts of a guest that has another result now.
 
         :returns: that result, with the number of lost pings.
@@ -206,7 +209,7 @@ class SilentGuests:
         # A ping for more evidence stands for the last one of the caller.
         held = silent.held[:-1] if task.extra else silent.held
         ending = Next.UNPROVEN
-        if result.verdict is Verdict.REACHABLE:
+        if result.verdict is verdicts.Verdict.REACHABLE:
             ending = Next.LOST
             # A timeout while no agent answered is not a loss.
             self._evidence.lose(silent.timeouts)
@@ -295,7 +298,7 @@ class SilentGuests:
         """Queue a further ping, or give all timeouts of a guest a verdict."""
         if needs is Next.PING:
             silent.queued = True
-            self._queue.put(Task(silent.guest, extra=True))
+            self._queue.put(queues.Task(silent.guest, extra=True))
             return
         del self._silent[silent.guest.instance_id]
         if not silent.held:
@@ -314,8 +317,8 @@ class SilentGuests:
         self._emit(dataclasses.replace(result, lost=silent.asked - 1))
 
     def _result(
-        self, timeout: PingResult, needs: Next, silent: Silent
-    ) -> PingResult:
+        self, timeout: verdicts.PingResult, needs: Next, silent: Silent
+    ) -> verdicts.PingResult:
         """Return a timeout as the result of a guest that needs this."""
         if needs is Next.DEAD:
             return timeout
@@ -339,4 +342,4 @@ class SilentGuests:
     def _fill_in_row(self, silent: Silent) -> None:
         id_ = silent.guest.instance_id
         if silent.guest.row is None and (row := self._witnesses.row(id_)):
-            silent.guest = Guest(id_, row)
+            silent.guest = queues.Guest(id_, row)

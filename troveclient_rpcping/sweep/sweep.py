@@ -19,32 +19,19 @@ import dataclasses
 import math
 
 from troveclient_rpcping import exceptions
+from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping import transport
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Purpose
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import breaker as breakers
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.sweep import controls
+from troveclient_rpcping.sweep import evidence as sweep_evidence
 from troveclient_rpcping.sweep import held
-from troveclient_rpcping.sweep.breaker import Breaker
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.sweep.controls import Controls
-from troveclient_rpcping.sweep.evidence import CONTROL
-from troveclient_rpcping.sweep.evidence import Evidence
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.sweep.queue import Queue
-from troveclient_rpcping.sweep.queue import Task
-from troveclient_rpcping.sweep.repeat import Repeat
-from troveclient_rpcping.sweep.silence import Next
-from troveclient_rpcping.sweep.silence import SilentGuests
-from troveclient_rpcping.sweep.witnesses import Listing
-from troveclient_rpcping.sweep.witnesses import Witnesses
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import unknown
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping.sweep import queue as queues
+from troveclient_rpcping.sweep import repeat as repeats
+from troveclient_rpcping.sweep import silence
+from troveclient_rpcping.sweep import witnesses as sweep_witnesses
 
 # The sweep needs witnesses after this many seconds without an answer of any
 # agent: at the beginning, and later.
@@ -82,7 +69,7 @@ class _Sent:
     """A request under way; only the ping of a guest or witness has a task."""
 
     now: float
-    task: Task | None
+    task: queues.Task | None
 
 
 class Sweep:
@@ -101,34 +88,36 @@ class Sweep:
 
     def __init__(
         self,
-        guests: Iterable[Guest],
-        repeat: Repeat,
-        capacity: Capacity,
+        guests: Iterable[queues.Guest],
+        repeat: repeats.Repeat,
+        capacity: capacities.Capacity,
         *,
         timeout: float,
         now: float,
         spacing: Callable[[], float] = lambda: 0.0,
-        listing: Collection[Instance] | None = None,
+        listing: Collection[inventory.Instance] | None = None,
     ):
-        self.evidence = Evidence()
+        self.evidence = sweep_evidence.Evidence()
         self._repeat = repeat
         self._capacity = capacity
         self._timeout = timeout
         self._spacing = spacing
-        self._results: collections.deque[PingResult] = collections.deque()
+        self._results: collections.deque[verdicts.PingResult] = (
+            collections.deque()
+        )
         # The requests under way, in the order of their times.
-        self._flight: dict[Question, _Sent] = {}
-        self._queue = Queue(guests, self._is_suspect)
-        self._controls = Controls(capacity)
-        self._witnesses = Witnesses(listing, self._is_asked)
-        self._breaker = Breaker(timeout)
-        self._silent = SilentGuests(
+        self._flight: dict[replies.Question, _Sent] = {}
+        self._queue = queues.Queue(guests, self._is_suspect)
+        self._controls = controls.Controls(capacity)
+        self._witnesses = sweep_witnesses.Witnesses(listing, self._is_asked)
+        self._breaker = breakers.Breaker(timeout)
+        self._silent = silence.SilentGuests(
             self.evidence, self._witnesses, self._queue, self._results.append
         )
         self._unanswered = held.Unanswered(self._results.append)
-        self._errors: list[PingResult] = []
+        self._errors: list[verdicts.PingResult] = []
         # The guests whose ping Trove failed, until their second ping ends.
-        self._failed: dict[str, PingResult] = {}
+        self._failed: dict[str, verdicts.PingResult] = {}
         # The IDs that the caller asked for: of a list, or else those that were
         # pinged before the first answer.
         self._asked: set[str] = set()
@@ -157,7 +146,7 @@ class Sweep:
             or (self._unanswered and not self._witnesses.exhausted)
         )
 
-    def next(self, now: float) -> Question | None:
+    def next(self, now: float) -> replies.Question | None:
         """See :class:`Agenda`."""
         self._capacity.watch(now)
         if now >= self._look_next:
@@ -185,15 +174,17 @@ class Sweep:
         # A request that is due waits for room, and so for an answer.
         return min((when for when in wakes if when > now), default=now + _LOOK)
 
-    def unsent(self, question: Question, now: float, pause: float) -> None:
+    def unsent(
+        self, question: replies.Question, now: float, pause: float
+    ) -> None:
         """See :class:`Agenda`."""
         task = self._flight.pop(question).task
         self._capacity.ended(question, now, None)
-        if question.purpose is Purpose.LISTING:
+        if question.purpose is replies.Purpose.LISTING:
             self._witnesses.again(question.path)
-        elif question.purpose is Purpose.CONTROL:
+        elif question.purpose is replies.Purpose.CONTROL:
             self._controls.ended(question, now, None, pause)
-        elif task is not None and question.purpose is Purpose.WITNESS:
+        elif task is not None and question.purpose is replies.Purpose.WITNESS:
             self._witnesses.refused(task.guest, now + pause)
         elif task is not None:
             self._pinged -= task.first
@@ -201,33 +192,36 @@ class Sweep:
 
     def answered(
         self,
-        question: Question,
-        reply: Reply | NoReply,
+        question: replies.Question,
+        reply: replies.Reply | replies.NoReply,
         now: float,
         rtt: float | None,
     ) -> None:
         """See :class:`Agenda`."""
         sent = self._flight.pop(question)
-        if question.purpose is Purpose.LISTING:
+        if question.purpose is replies.Purpose.LISTING:
             self._capacity.ended(question, now, None)
             self._witnesses.read(reply)
             return
-        result = judge(reply, question.instance_id, rtt)
-        heard = result.verdict is Verdict.REACHABLE
+        result = verdicts.judge(reply, question.instance_id, rtt)
+        heard = result.verdict is verdicts.Verdict.REACHABLE
         rtt = result.rtt if heard else None
         self._capacity.ended(question, now, rtt)
-        if result.reason is Reason.AGENT_TIMEOUT:
+        if result.reason is verdicts.Reason.AGENT_TIMEOUT:
             self._capacity.timed_out(now - sent.now)
             self.evidence.timeout(sent.now)
-        elif result.reason is Reason.TIMEOUT:
+        elif result.reason is verdicts.Reason.TIMEOUT:
             self._capacity.gave_up(sent.now, now)
         if heard:
             self._agent_answered(result, sent.task, now)
-        if question.purpose is Purpose.CONTROL:
-            if result.reason in (Reason.AGENT_TIMEOUT, Reason.TIMEOUT):
+        if question.purpose is replies.Purpose.CONTROL:
+            if result.reason in (
+                verdicts.Reason.AGENT_TIMEOUT,
+                verdicts.Reason.TIMEOUT,
+            ):
                 self.evidence.lose()
             self._controls.answered(question, now, rtt)
-        elif question.purpose is Purpose.WITNESS:
+        elif question.purpose is replies.Purpose.WITNESS:
             self._witnesses.mute += not heard
         elif sent.task is not None:
             self._guest_answered(sent.task, result, sent.now, now)
@@ -237,15 +231,22 @@ class Sweep:
         if self._ended:
             return
         self.finish()
-        not_asked = NoReply(Failure.NOT_ASKED, why)
-        unanswered = NoReply(Failure.TIMEOUT, why) if late else not_asked
+        not_asked = replies.NoReply(replies.Failure.NOT_ASKED, why)
+        unanswered = (
+            replies.NoReply(replies.Failure.TIMEOUT, why)
+            if late
+            else not_asked
+        )
         for question, sent in self._flight.items():
-            if sent.task is not None and question.purpose is Purpose.GUEST:
+            if (
+                sent.task is not None
+                and question.purpose is replies.Purpose.GUEST
+            ):
                 self._report(unanswered, sent.task)
         for task in self._queue.rest():
             self._report(not_asked, task)
 
-    def take(self) -> Iterator[PingResult]:
+    def take(self) -> Iterator[verdicts.PingResult]:
         """Return each result once, as soon as it is certain."""
         while self._results:
             yield self._results.popleft()
@@ -255,7 +256,7 @@ class Sweep:
         self._ended = True
         if self._repeat.patient:
             self._silent.report(is_alone=self._is_alone)
-        self._silent.end(Next.UNPROVEN)
+        self._silent.end(silence.Next.UNPROVEN)
         self._unanswered.release(None)
         self._results += held.explain_errors(self._errors, self._answers)
         self._errors.clear()
@@ -264,7 +265,7 @@ class Sweep:
 
     # The next request.
 
-    def _guest(self, now: float) -> Question | None:
+    def _guest(self, now: float) -> replies.Question | None:
         """Ping the next guest; report an ID that cannot be one."""
         if self._is_stalled(now) or (
             # Beside a ping that may wait for long, controls prove nothing.
@@ -278,15 +279,19 @@ class Sweep:
             # All kept connections may lead to a worker that lost the bus.
             fresh = (
                 id_ in self._silent
-                or CONTROL < self.evidence.silent_for(now) < math.inf
+                or sweep_evidence.CONTROL
+                < self.evidence.silent_for(now)
+                < math.inf
             )
             try:
                 question = self._ping(
-                    Purpose.GUEST, id_, now, task, fresh=fresh
+                    replies.Purpose.GUEST, id_, now, task, fresh=fresh
                 )
             except exceptions.InvalidInstanceID as error:
                 self._results.append(
-                    unknown(id_, Reason.NOT_FOUND, str(error))
+                    verdicts.unknown(
+                        id_, verdicts.Reason.NOT_FOUND, str(error)
+                    )
                 )
                 continue
             self._pinged += task.first
@@ -315,20 +320,24 @@ class Sweep:
             and self._controls.begin_pair(now)
         )
 
-    def _control(self, now: float) -> Question:
-        question = self._ping(Purpose.CONTROL, self._controls.turn(), now)
+    def _control(self, now: float) -> replies.Question:
+        question = self._ping(
+            replies.Purpose.CONTROL, self._controls.turn(), now
+        )
         self._controls.sent(question, now)
         return question
 
-    def _witness(self, now: float) -> Question | None:
+    def _witness(self, now: float) -> replies.Question | None:
         guest = self._witnesses.next(now)
         if guest is None:
             return None
-        return self._ping(Purpose.WITNESS, guest.instance_id, now, Task(guest))
+        return self._ping(
+            replies.Purpose.WITNESS, guest.instance_id, now, queues.Task(guest)
+        )
 
-    def _page(self, now: float) -> Question | None:
+    def _page(self, now: float) -> replies.Question | None:
         """Get the next page of the listing, if it is needed."""
-        unread = self._witnesses.listing is Listing.UNREAD
+        unread = self._witnesses.listing is sweep_witnesses.Listing.UNREAD
         if unread and not self._wants_rows(now):
             return None
         question = self._witnesses.page()
@@ -336,14 +345,14 @@ class Sweep:
 
     def _ping(
         self,
-        purpose: Purpose,
+        purpose: replies.Purpose,
         id_: str,
         now: float,
-        task: Task | None = None,
+        task: queues.Task | None = None,
         *,
         fresh: bool = True,
-    ) -> Question:
-        question = Question(
+    ) -> replies.Question:
+        question = replies.Question(
             purpose,
             transport.ping_path(id_),
             id_,
@@ -353,10 +362,10 @@ class Sweep:
         return self._send(question, now, task)
 
     def _send(
-        self, question: Question, now: float, task: Task | None
-    ) -> Question:
+        self, question: replies.Question, now: float, task: queues.Task | None
+    ) -> replies.Question:
         self._flight[question] = _Sent(now, task)
-        is_guest = question.purpose is Purpose.GUEST
+        is_guest = question.purpose is replies.Purpose.GUEST
         risky = is_guest and task is not None and self._is_suspect(task.guest)
         self._capacity.sent(question, now, risky=risky, control=not is_guest)
         return question
@@ -365,7 +374,7 @@ class Sweep:
         """Whether the caller asked for a guest, as far as is known."""
         return id_ in self._asked or id_ in self._silent
 
-    def _is_suspect(self, guest: Guest) -> bool:
+    def _is_suspect(self, guest: queues.Guest) -> bool:
         """Whether a guest is likely to keep Trove waiting."""
         return (
             guest.is_stale
@@ -377,7 +386,8 @@ class Sweep:
     def _is_asking(self) -> bool:
         """Whether pings of guests are under way, or wait."""
         return any(
-            question.purpose is Purpose.GUEST for question in self._flight
+            question.purpose is replies.Purpose.GUEST
+            for question in self._flight
         ) or bool(self._queue)
 
     def _oldest_wait(self, now: float) -> float:
@@ -417,7 +427,7 @@ class Sweep:
     # The answers.
 
     def _agent_answered(
-        self, result: PingResult, task: Task | None, now: float
+        self, result: verdicts.PingResult, task: queues.Task | None, now: float
     ) -> None:
         id_ = result.instance_id
         new = task is not None and id_ not in self._heard
@@ -438,13 +448,17 @@ class Sweep:
         self._unanswered.release(now)
 
     def _guest_answered(
-        self, task: Task, result: PingResult, sent: float, now: float
+        self,
+        task: queues.Task,
+        result: verdicts.PingResult,
+        sent: float,
+        now: float,
     ) -> None:
         self._failed.pop(result.instance_id, None)
         due = None if task.extra else self._repeat.due(result, sent, now)
         if due is not None:
-            self._queue.put(Task(task.guest), due)
-        if result.reason is Reason.AGENT_TIMEOUT:
+            self._queue.put(queues.Task(task.guest), due)
+        if result.reason is verdicts.Reason.AGENT_TIMEOUT:
             silent = self._silent.timed_out(task, result, sent, now)
             silent.queued = due is not None
             self._capacity.suspects.add(result.instance_id)
@@ -456,31 +470,34 @@ class Sweep:
             self.end(why, now)
 
     def _not_timed_out(
-        self, task: Task, result: PingResult, now: float
+        self, task: queues.Task, result: verdicts.PingResult, now: float
     ) -> None:
         result = self._silent.end_silence(task, result)
-        if result.reason is Reason.TIMEOUT:
+        if result.reason is verdicts.Reason.TIMEOUT:
             self._unanswered.add(result, now)
             if self.evidence.last is not None or self._repeat.patient:
                 self._unanswered.release(self.evidence.last)
-        elif result.reason is Reason.AGENT_ERROR and not self._repeat.patient:
+        elif (
+            result.reason is verdicts.Reason.AGENT_ERROR
+            and not self._repeat.patient
+        ):
             self._errors.append(result)
         elif (
-            result.reason is Reason.API_ERROR
+            result.reason is verdicts.Reason.API_ERROR
             and task.first
             and not self._repeat.repeats
         ):
             # Trove 26 may fail a ping because of an earlier one, and serve
             # the next (instance_encryption_key_cache, instance/models.py).
             self._failed[result.instance_id] = result
-            self._queue.put(Task(task.guest))
+            self._queue.put(queues.Task(task.guest))
         else:
             self._results.append(result)
 
-    def _report(self, reply: NoReply, task: Task) -> None:
+    def _report(self, reply: replies.NoReply, task: queues.Task) -> None:
         # After its first ping, a guest has a result.
         if task.first:
-            result = judge(reply, task.guest.instance_id, None)
+            result = verdicts.judge(reply, task.guest.instance_id, None)
             self._results.append(result)
 
     # The silent guests.
@@ -498,7 +515,7 @@ class Sweep:
         if evidence.last is None:
             self._look_for_an_answer(now)
         elif evidence.silent_for(now) > _LOST:
-            self._give_up(Next.NOT_STEADY, now)
+            self._give_up(silence.Next.NOT_STEADY, now)
         if self._is_stalled(now):
             self._wants_controls = False
         elif patient:
@@ -517,9 +534,9 @@ class Sweep:
             self._queue.mix()
         mute = len(self._silent) + self._witnesses.mute
         if mute >= _MUTE and self._witnesses.exhausted:
-            self._give_up(Next.NOBODY, now)
+            self._give_up(silence.Next.NOBODY, now)
 
-    def _give_up(self, ending: Next, now: float) -> None:
+    def _give_up(self, ending: silence.Next, now: float) -> None:
         if not self._repeat.patient:
             self._silent.end(ending)
             self.end(_NOBODY, now)
@@ -528,5 +545,6 @@ class Sweep:
     def _is_alone(self) -> bool:
         """Whether no other guest can be asked."""
         return not self._witnesses.asked and (
-            self._pinged == 1 or self._witnesses.listing is Listing.MISSING
+            self._pinged == 1
+            or self._witnesses.listing is sweep_witnesses.Listing.MISSING
         )

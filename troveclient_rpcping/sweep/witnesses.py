@@ -17,15 +17,10 @@ import math
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping import transport
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Purpose
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import queue as queues
 
 # The most witnesses, and the seconds between two of them.
 _MOST = 8
@@ -52,7 +47,7 @@ class Witnesses:
 
     def __init__(
         self,
-        rows: Collection[Instance] | None,
+        rows: Collection[inventory.Instance] | None,
         is_asked: Callable[[str], bool],
     ):
         self.listing = Listing.UNREAD
@@ -60,17 +55,17 @@ class Witnesses:
         self._is_asked = is_asked
         self._reading = inventory.read_listing()
         self._path: str | None = None
-        self._rows: dict[str, Instance] = {}
-        self._candidates: collections.deque[Guest] = collections.deque()
+        self._rows: dict[str, inventory.Instance] = {}
+        self._candidates: collections.deque[queues.Guest] = collections.deque()
         self._next = -math.inf
         #: Witnesses that were pinged, and those of them that kept silent.
         self.asked = self.mute = 0
 
-    def row(self, instance_id: str) -> Instance | None:
+    def row(self, instance_id: str) -> inventory.Instance | None:
         """Return the row of an instance, if the listing was read."""
         return self._rows.get(instance_id)
 
-    def page(self) -> Question | None:
+    def page(self) -> replies.Question | None:
         """Return the request for the next page, once; begin if need be."""
         if self.listing is Listing.UNREAD and self._given is not None:
             self._end(self._given)
@@ -84,7 +79,7 @@ class Witnesses:
         """Get a page once more: the API refused to work on it."""
         self._path = path
 
-    def read(self, reply: Reply | NoReply) -> None:
+    def read(self, reply: replies.Reply | replies.NoReply) -> None:
         """Record the reply to the request for a page."""
         try:
             self._path = self._reading.send(reply)
@@ -94,7 +89,7 @@ class Witnesses:
             missing = _has_no_listing(reply)
             self.listing = Listing.MISSING if missing else Listing.ENDED
 
-    def _end(self, rows: Collection[Instance]) -> None:
+    def _end(self, rows: Collection[inventory.Instance]) -> None:
         self.listing = Listing.ENDED
         self._rows = {row.id: row for row in rows}
         others = [
@@ -103,7 +98,9 @@ class Witnesses:
             if _may_answer(row) and not self._is_asked(row.id)
         ]
         others.sort(key=lambda row: (not row.is_fresh, row.heartbeat_age or 0))
-        self._candidates.extend(Guest(row.id, row) for row in others[:_MOST])
+        self._candidates.extend(
+            queues.Guest(row.id, row) for row in others[:_MOST]
+        )
 
     @property
     def is_reading(self) -> bool:
@@ -119,7 +116,7 @@ class Witnesses:
             and self.mute >= self.asked
         )
 
-    def next(self, now: float) -> Guest | None:
+    def next(self, now: float) -> queues.Guest | None:
         """Return the next witness to ping, if it is time."""
         if not self._candidates or now < self._next:
             return None
@@ -127,7 +124,7 @@ class Witnesses:
         self.asked += 1
         return self._candidates.popleft()
 
-    def refused(self, guest: Guest, until: float) -> None:
+    def refused(self, guest: queues.Guest, until: float) -> None:
         """Ping a witness again: the API refused to work on it."""
         self.asked -= 1
         self._next = until
@@ -138,17 +135,17 @@ class Witnesses:
         self._candidates.clear()
 
 
-def listing_page(path: str) -> Question:
+def listing_page(path: str) -> replies.Question:
     """Return the request for a page of the listing."""
-    return Question(
-        Purpose.LISTING,
+    return replies.Question(
+        replies.Purpose.LISTING,
         path,
         timeout=inventory.TIMEOUT,
         limit=inventory.PAGE_LIMIT,
     )
 
 
-def _may_answer(row: Instance) -> bool:
+def _may_answer(row: inventory.Instance) -> bool:
     """Whether Trove would ask the agent of an instance, if it has an ID."""
     try:
         transport.ping_path(row.id)
@@ -157,9 +154,9 @@ def _may_answer(row: Instance) -> bool:
     return not (row.is_off or row.is_busy)
 
 
-def _has_no_listing(reply: Reply | NoReply) -> bool:
+def _has_no_listing(reply: replies.Reply | replies.NoReply) -> bool:
     """Whether a stub that only has the route of the ping stands for Trove."""
-    return isinstance(reply, Reply) and (
+    return isinstance(reply, replies.Reply) and (
         reply.status in (204, 404, 405, 501)
-        or judge(reply, '').reason is Reason.AGENT_TIMEOUT
+        or verdicts.judge(reply, '').reason is verdicts.Reason.AGENT_TIMEOUT
     )

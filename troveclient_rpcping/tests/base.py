@@ -22,12 +22,9 @@ import testtools
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import PingResult
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
 
 PROJECT = fixture.PROJECT_ID
 GUEST = fixture.INSTANCE_ID
@@ -66,19 +63,21 @@ PONG = fixture.encode(fixture.reachable())
 DEAD = fixture.encode(fixture.agent_timeout())
 
 
-def outcome(target: Target, *results: PingResult) -> Outcome:
+def outcome(
+    target: outcomes.Target, *results: verdicts.PingResult
+) -> outcomes.Outcome:
     """Return the outcome of a guest whose last ping had the last result."""
-    series = Series()
+    series = outcomes.Series()
     for result in results:
         series.add(result)
-    return Outcome(target, results[-1], series)
+    return outcomes.Outcome(target, results[-1], series)
 
 
 def findings(
-    targets: Sequence[Target], results: Sequence[PingResult]
-) -> Findings:
+    targets: Sequence[outcomes.Target], results: Sequence[verdicts.PingResult]
+) -> outcomes.Findings:
     """Return the findings of a sweep with one result for each target."""
-    return Findings(list(map(outcome, targets, results)))
+    return outcomes.Findings(list(map(outcome, targets, results)))
 
 
 class Terminal(io.StringIO):
@@ -147,7 +146,7 @@ class TestCase(testtools.TestCase):
 
     def serve(
         self,
-        answer: Reply | bytes | Callable[[Request], Any],
+        answer: replies.Reply | bytes | Callable[[Request], Any],
         tls: ssl.SSLContext | None = None,
     ) -> Server:
         """Start a server that answers every request with, or by, *answer*."""

@@ -24,15 +24,11 @@ from typing import Any
 
 import hypothesis
 from hypothesis import strategies
-from hypothesis.strategies import SearchStrategy
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.reply import BODY_LIMIT
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import GUEST_ERROR_PREFIX
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.tests import base
 
 #: The environment variable that makes the runs longer: by how many times.
 FACTOR = 'TROVECLIENT_RPCPING_FUZZ'
@@ -92,7 +88,7 @@ class Script:
 
     pieces: tuple[bytes, ...]
     ending: Ending
-    best: Verdict = Verdict.UNKNOWN
+    best: verdicts.Verdict = verdicts.Verdict.UNKNOWN
     clean: bool = False
     filler: bytes = b'x' * 4096
     cut_204: bool = False
@@ -163,10 +159,10 @@ class Server(fixture.Server):
 # --- the text of a 400 -----------------------------------------------------
 
 TODAY = fixture.agent_timeout().fault or ''
-PREFIX = GUEST_ERROR_PREFIX
+PREFIX = verdicts.GUEST_ERROR_PREFIX
 TRACEBACK = 'Traceback (most recent call last)'
 
-_OLD_TIMEOUT = fixture.agent_timeout_2014(GUEST).fault or ''
+_OLD_TIMEOUT = fixture.agent_timeout_2014(base.GUEST).fault or ''
 _TOO_OLD = fixture.no_such_method().fault or ''
 _BROKEN_BUS = [
     reply.fault or ''
@@ -187,27 +183,27 @@ def timeouts_until_25(message_id: str) -> tuple[str, str]:
     )
 
 
-def said(text: str) -> Verdict:
+def said(text: str) -> verdicts.Verdict:
     """Read the message of a 400 in a second way."""
     words = re.sub(r'\s+', ' ', text).strip()
     if words == TODAY:
-        return Verdict.UNREACHABLE
+        return verdicts.Verdict.UNREACHABLE
     if not words.startswith(PREFIX):
-        return Verdict.UNKNOWN
+        return verdicts.Verdict.UNKNOWN
     ids = re.findall(r'(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])', words)
     if any(words in timeouts_until_25(each) for each in ids):
-        return Verdict.UNREACHABLE
+        return verdicts.Verdict.UNREACHABLE
     # Trove's introduction stands above as it is.
     if words.casefold() == _OLD_TIMEOUT.casefold():
-        return Verdict.UNREACHABLE
+        return verdicts.Verdict.UNREACHABLE
     if words.startswith(_TOO_OLD):
-        return Verdict.REACHABLE
+        return verdicts.Verdict.REACHABLE
     bus = words == _BROKEN_BUS[1] or words.startswith(
         f'{PREFIX}Exchange.declare: (403) '
     )
     if bus and TRACEBACK not in words:
-        return Verdict.UNKNOWN
-    return Verdict.ERROR
+        return verdicts.Verdict.UNKNOWN
+    return verdicts.Verdict.ERROR
 
 
 #: Text that a tenant might send to an operator's terminal.
@@ -218,7 +214,7 @@ EVIL = (
     *('{detail}', '%s%n', '[bold]', 'a' * 5000),
 )
 
-evil_texts: SearchStrategy[str] = strategies.lists(
+evil_texts: strategies.SearchStrategy[str] = strategies.lists(
     strategies.sampled_from(EVIL) | strategies.text(strategies.characters()),
     max_size=4,
 ).map(''.join)
@@ -227,7 +223,7 @@ _KNOWN = [
     TODAY,
     PREFIX,
     *(_OLD_TIMEOUT, _OLD_TIMEOUT.upper().replace(PREFIX.upper(), PREFIX)),
-    fixture.agent_timeout_2014(OTHER).fault or '',
+    fixture.agent_timeout_2014(base.OTHER).fault or '',
     *timeouts_until_25('0123456789abcdef' * 2),
     *timeouts_until_25('0123456789ABCDEF' * 2),
     *timeouts_until_25('0123456789abcdef'),
@@ -235,7 +231,7 @@ _KNOWN = [
     *(f'{text}\n{TRACEBACK}' for text in _BROKEN_BUS),
     fixture.agent_error().fault or '',
     'nova is broken (HTTP 500)',
-    f'Resource {GUEST} cannot be found.',
+    f'Resource {base.GUEST} cannot be found.',
     'User does not have admin privileges.',
     'This request was rate-limited.',
 ]
@@ -246,7 +242,7 @@ _KNOWN += [text.removeprefix(PREFIX) for text in _KNOWN[2:]]
 _CLEAR = (TODAY, _OLD_TIMEOUT, PREFIX + 'disk is full')
 
 #: Messages of Trove, other messages, and Trove's within others.
-texts: SearchStrategy[str] = strategies.one_of(
+texts: strategies.SearchStrategy[str] = strategies.one_of(
     strategies.sampled_from([TODAY, _OLD_TIMEOUT]),
     strategies.sampled_from(_KNOWN),
     evil_texts,
@@ -281,7 +277,7 @@ _OTHER: tuple[Callable[[str], Any], ...] = (
     lambda text: {'a': {'message': text}, 'b': {'message': text}},
 )
 
-_JSON: SearchStrategy[Any] = strategies.recursive(
+_JSON: strategies.SearchStrategy[Any] = strategies.recursive(
     strategies.none()
     | strategies.booleans()
     | strategies.integers()
@@ -305,7 +301,7 @@ _JUNK = (
     b'[1e400, NaN, -Infinity]',
     b'<html>Timeout trying to connect to the Guest Agent.</html>',
     b'\x1b[31m\xe2\x80\xae\n' * 50,
-    b'x' * (BODY_LIMIT + 1),
+    b'x' * (replies.BODY_LIMIT + 1),
     gzip.compress(json.dumps(_GENUINE[0](TODAY)).encode(), mtime=0),
 )
 
@@ -313,29 +309,30 @@ _JUNK = (
 @strategies.composite
 def bodies(
     draw: strategies.DrawFn, plain: bool = False
-) -> tuple[bytes, Verdict]:
+) -> tuple[bytes, verdicts.Verdict]:
     """Draw a body, and the verdict that it has in a 400.
 
     :param plain: whether to draw only bodies in Trove's own shape.
     """
     kind = draw(strategies.integers(5 if plain else 0, 9))
     if kind == 0:
-        return draw(strategies.sampled_from(_JUNK)), Verdict.UNKNOWN
+        return draw(strategies.sampled_from(_JUNK)), verdicts.Verdict.UNKNOWN
     if kind == 1:
-        return draw(strategies.binary(max_size=200)), Verdict.UNKNOWN
+        return draw(strategies.binary(max_size=200)), verdicts.Verdict.UNKNOWN
     if kind == 2:
         # A message at the right place of it would be strange.
-        return json.dumps(draw(_JSON)).encode(), Verdict.UNKNOWN
+        return json.dumps(draw(_JSON)).encode(), verdicts.Verdict.UNKNOWN
     clear = plain and draw(strategies.booleans())
     text = draw(strategies.sampled_from(_CLEAR) if clear else texts)
     if kind == 3:
-        shape, says = draw(strategies.sampled_from(_OTHER)), Verdict.UNKNOWN
+        shape = draw(strategies.sampled_from(_OTHER))
+        says = verdicts.Verdict.UNKNOWN
     else:
         shape, says = draw(strategies.sampled_from(_GENUINE)), said(text)
     written = json.dumps(shape(text), ensure_ascii=draw(strategies.booleans()))
     if kind == 4:
         written += draw(strategies.sampled_from(['x', '}', '\x00', written]))
-        says = Verdict.UNKNOWN
+        says = verdicts.Verdict.UNKNOWN
     if kind == 5:
         # A proxy may wrap it, and a BOM does no harm.
         written = '\n ' + written.replace('\\n', '\n')
@@ -344,7 +341,9 @@ def bodies(
         names = ['utf-8-sig', 'utf-16', 'utf-32', 'utf-16-le']
         encoding = draw(strategies.sampled_from(names))
     body = written.encode(encoding, 'surrogatepass')
-    return body, says if len(body) <= BODY_LIMIT else Verdict.UNKNOWN
+    if len(body) > replies.BODY_LIMIT:
+        says = verdicts.Verdict.UNKNOWN
+    return body, says
 
 
 # --- the head --------------------------------------------------------------
@@ -382,7 +381,7 @@ _LINES: tuple[tuple[bytes, bool], ...] = (
     (b'Proxy-Authenticate: Basic realm="x"', True),
     (b'Set-Cookie: a=b; Domain=elsewhere.invalid', True),
     (b'Set-Cookie: \xff=\x1b[31m; Max-Age=1e400; Path', True),
-    (b'X-Openstack-Request-Id: req-' + GUEST.encode(), True),
+    (b'X-Openstack-Request-Id: req-' + base.GUEST.encode(), True),
     (b'X-Openstack-Request-Id: \x1b]0;evil\x07\xe2\x80\xae', True),
     (b'X-Openstack-Request-Id: ' + b'r' * 60_000, True),
     (b'X-Openstack-Request-Id:', True),
@@ -632,7 +631,7 @@ class _Answer:
     head: bytes
     payload: bytes
     status: int
-    best: Verdict
+    best: verdicts.Verdict
     clean: bool
     closes: bool
 
@@ -647,10 +646,12 @@ def _answers(draw: strategies.DrawFn) -> _Answer:
     early, clean = draw(_early_heads())
     lines, each = draw(_lines())
     clean &= each
-    best = Verdict.UNKNOWN
+    best = verdicts.Verdict.UNKNOWN
     if status == 204:
         framing, without = draw(_framings_of_204())
-        best = Verdict.REACHABLE if without else Verdict.UNKNOWN
+        best = (
+            verdicts.Verdict.REACHABLE if without else verdicts.Verdict.UNKNOWN
+        )
         clean &= framing.whole
     else:
         framing = draw(_framings(body, plain))
@@ -661,7 +662,7 @@ def _answers(draw: strategies.DrawFn) -> _Answer:
     start = line % status
     if draw(strategies.integers(0, 19)) == 0:
         start = draw(strategies.sampled_from(_NO_STATUS))
-        best = Verdict.UNKNOWN
+        best = verdicts.Verdict.UNKNOWN
     newline = draw(strategies.sampled_from([b'\r\n', b'\r\n', b'\n']))
     fields = [*lines, *framing.lines]
     if draw(strategies.booleans()):
@@ -706,7 +707,7 @@ def scripts(draw: strategies.DrawFn) -> Script:
     end = draw(strategies.integers(0, len(message)))
     # Some readers need no empty line after the last chunk.
     ends = end == len(message) or end >= len(message) - 5 >= len(answer.head)
-    best = answer.best if ends else Verdict.UNKNOWN
+    best = answer.best if ends else verdicts.Verdict.UNKNOWN
     ending = draw(strategies.sampled_from([Ending.CLOSED, Ending.ENDLESS]))
     if ending is Ending.ENDLESS:
         end = min(end, len(answer.head))
@@ -743,7 +744,9 @@ def scripts_with(draw: strategies.DrawFn, status: int, body: bytes) -> Script:
     return Script(_split(draw, message), ending, clean=clean)
 
 
-_IDS = strategies.sampled_from([GUEST, OTHER, '', '..', 'a/b', *EVIL])
+_IDS = strategies.sampled_from(
+    [base.GUEST, base.OTHER, '', '..', 'a/b', *EVIL]
+)
 _ROWS = strategies.fixed_dictionaries(
     {'id': _IDS},
     optional={
@@ -767,13 +770,13 @@ _LINKS = strategies.fixed_dictionaries(
 )
 
 
-def listings() -> SearchStrategy[bytes]:
+def listings() -> strategies.SearchStrategy[bytes]:
     """Draw bodies that are listings, or look like listings."""
     pages = strategies.fixed_dictionaries(
         {'instances': strategies.lists(_ROWS | _JSON, max_size=4)},
         optional={'links': strategies.lists(_LINKS | _JSON, max_size=2)},
     )
-    empty: SearchStrategy[Any] = strategies.just({'instances': []})
+    empty: strategies.SearchStrategy[Any] = strategies.just({'instances': []})
     whole = pages | _JSON | empty
     written = whole.map(lambda page: json.dumps(page).encode())
     return written | strategies.sampled_from(_JUNK) | strategies.binary()
@@ -807,7 +810,7 @@ def stalling_scripts(draw: strategies.DrawFn) -> Script:
 
 
 @strategies.composite
-def replies(draw: strategies.DrawFn) -> tuple[Reply, Verdict]:
+def answers(draw: strategies.DrawFn) -> tuple[replies.Reply, verdicts.Verdict]:
     """Draw a reply, and the verdict that its body has in a 400."""
     status = draw(_STATUSES)
     body, says = draw(bodies())
@@ -829,10 +832,10 @@ def replies(draw: strategies.DrawFn) -> tuple[Reply, Verdict]:
                 strategies.sampled_from(values) | strategies.text(max_size=9)
             )
     complete = draw(strategies.integers(0, 9)) > 0
-    return Reply(status, fields, body, complete), says
+    return replies.Reply(status, fields, body, complete), says
 
 
-def judged(reply: Reply, says: Verdict) -> Verdict:
+def judged(reply: replies.Reply, says: verdicts.Verdict) -> verdicts.Verdict:
     """Judge a reply in a second way.
 
     :param says: the verdict that its body has in a 400.
@@ -840,20 +843,22 @@ def judged(reply: Reply, says: Verdict) -> Verdict:
     length = reply.headers.get('content-length')
     coding = reply.headers.get('transfer-encoding')
     if not reply.complete:
-        return Verdict.UNKNOWN
+        return verdicts.Verdict.UNKNOWN
     if set(reply.headers.get('age', '0').split(', ')) != {'0'}:
-        return Verdict.UNKNOWN
+        return verdicts.Verdict.UNKNOWN
     if 'HIT' in reply.headers.get('x-cache', '').upper():
-        return Verdict.UNKNOWN
+        return verdicts.Verdict.UNKNOWN
     if reply.status == 204:
         bare = coding is None and (length is None or length.strip() == '0')
         clean = bare and not reply.body
-        return Verdict.REACHABLE if clean else Verdict.UNKNOWN
+        return (
+            verdicts.Verdict.REACHABLE if clean else verdicts.Verdict.UNKNOWN
+        )
     if reply.status != 400:
-        return Verdict.UNKNOWN
+        return verdicts.Verdict.UNKNOWN
     if coding is not None:
         chunked = coding.strip().lower() == 'chunked'
-        return says if chunked and length is None else Verdict.UNKNOWN
+        return says if chunked and length is None else verdicts.Verdict.UNKNOWN
     if length is None or length.strip() == str(len(reply.body)):
         return says
-    return Verdict.UNKNOWN
+    return verdicts.Verdict.UNKNOWN

@@ -29,19 +29,12 @@ import uuid
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping import inventory
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Purpose
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.sweep.repeat import Repeat
-from troveclient_rpcping.sweep.repeat import Times
-from troveclient_rpcping.sweep.sweep import Sweep
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.sweep import queue as queues
+from troveclient_rpcping.sweep import repeat as repeats
+from troveclient_rpcping.sweep import sweep as sweeps
 
 _NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -123,12 +116,12 @@ class Outcome:
         sent every 0.25 s.
     """
 
-    results: dict[int, list[PingResult]]
+    results: dict[int, list[verdicts.PingResult]]
     seconds: float
-    requests: collections.Counter[Purpose]
+    requests: collections.Counter[replies.Purpose]
     waits: list[float]
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[verdicts.Verdict]:
         """The verdicts of the guests, in their order."""
         return [self.results[key][-1].verdict for key in sorted(self.results)]
 
@@ -137,8 +130,8 @@ def _id(number: int) -> str:
     return str(uuid.UUID(int=number))
 
 
-def _row(number: int, guest: Fleet) -> Instance:
-    return Instance(
+def _row(number: int, guest: Fleet) -> inventory.Instance:
+    return inventory.Instance(
         _id(number),
         status='ACTIVE',
         heartbeat_age=guest.age,
@@ -147,7 +140,9 @@ def _row(number: int, guest: Fleet) -> Instance:
 
 
 class _Simulation:
-    def __init__(self, cloud: Cloud, seed: int, sweep: Sweep, *, tenant: bool):
+    def __init__(
+        self, cloud: Cloud, seed: int, sweep: sweeps.Sweep, *, tenant: bool
+    ):
         self.cloud = cloud
         self.sweep = sweep
         self.now = 0.0
@@ -155,8 +150,10 @@ class _Simulation:
         self.order = itertools.count()
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.fleet = [*cloud.guests, *cloud.others]
-        self.results: dict[int, list[PingResult]] = {}
-        self.requests: collections.Counter[Purpose] = collections.Counter()
+        self.results: dict[int, list[verdicts.PingResult]] = {}
+        self.requests: collections.Counter[replies.Purpose] = (
+            collections.Counter()
+        )
         self.waits: list[float] = []
         self.queue: collections.deque[Callable[[int], None]] = (
             collections.deque()
@@ -206,7 +203,7 @@ class _Simulation:
         )
         self.at(0.25, self.tenant)
 
-    def submit(self, question: Question) -> None:
+    def submit(self, question: replies.Question) -> None:
         sent = self.now
         connection = None
         if self.cloud.server is Server.EVENT:
@@ -216,10 +213,10 @@ class _Simulation:
             else:
                 connection = self.dice.randrange(self.cloud.workers)
 
-        def answer(reply: Reply | NoReply) -> None:
+        def answer(reply: replies.Reply | replies.NoReply) -> None:
             if connection is not None and not question.fresh:
                 self.idle.append(connection)
-            rtt = self.now - sent if isinstance(reply, Reply) else None
+            rtt = self.now - sent if isinstance(reply, replies.Reply) else None
             self.sweep.answered(question, reply, self.now, rtt)
 
         def begin(worker: int) -> None:
@@ -265,11 +262,11 @@ class _Simulation:
             self.at(service + hold + pause, done)
 
     def call(
-        self, question: Question, worker: int
-    ) -> tuple[float, Reply | NoReply]:
+        self, question: replies.Question, worker: int
+    ) -> tuple[float, replies.Reply | replies.NoReply]:
         """Return how long a call takes, besides the service, and its end."""
         cloud = self.cloud
-        if question.purpose is Purpose.LISTING:
+        if question.purpose is replies.Purpose.LISTING:
             return 0.5, self.listing()
         guest = self.fleet[uuid.UUID(question.instance_id).int]
         takes = 1.2 if guest.kind is Kind.SLOW else 0.0
@@ -282,7 +279,9 @@ class _Simulation:
                 return cloud.low, _DEAD
         wait = begin - self.now
         if wait > question.timeout:
-            return question.timeout, NoReply(Failure.TIMEOUT, 'No answer')
+            return question.timeout, replies.NoReply(
+                replies.Failure.TIMEOUT, 'No answer'
+            )
         if (
             guest.kind is Kind.DEAD
             or worker < cloud.cut
@@ -304,7 +303,7 @@ class _Simulation:
                 return cloud.low, _DEAD
         return wait + takes, _LIVE
 
-    def listing(self) -> Reply:
+    def listing(self) -> replies.Reply:
         rows = [
             {
                 'id': _id(number),
@@ -317,15 +316,17 @@ class _Simulation:
             for number, guest in enumerate(self.fleet)
         ]
         body = json.dumps({'instances': rows}).encode()
-        return Reply(200, {'date': email.utils.format_datetime(_NOW)}, body)
+        return replies.Reply(
+            200, {'date': email.utils.format_datetime(_NOW)}, body
+        )
 
 
 def sweep(
     cloud: Cloud,
     seed: int = 0,
     *,
-    repeat: Repeat | None = None,
-    capacity: Capacity | None = None,
+    repeat: repeats.Repeat | None = None,
+    capacity: capacities.Capacity | None = None,
     tenant: bool = False,
 ) -> Outcome:
     """Simulate one sweep.
@@ -337,13 +338,15 @@ def sweep(
     :param tenant: whether another caller sends requests, too.
     """
     guests = [
-        Guest(_id(number), _row(number, guest) if cloud.listed else None)
+        queues.Guest(
+            _id(number), _row(number, guest) if cloud.listed else None
+        )
         for number, guest in enumerate(cloud.guests)
     ]
-    made = Sweep(
+    made = sweeps.Sweep(
         guests,
-        repeat or Times(1, 1.0),
-        capacity or Capacity(64),
+        repeat or repeats.Times(1, 1.0),
+        capacity or capacities.Capacity(64),
         timeout=30.0,
         now=0.0,
         listing=(
@@ -463,25 +466,25 @@ def tally(trouble: Trouble, seed: int) -> Tally:
     """Simulate one sweep of a cloud in trouble."""
     dice = random.Random(f'{trouble} {seed}')
     cloud = cloud_in(trouble, dice)
-    verdicts = sweep(cloud, seed).verdicts()
+    found = sweep(cloud, seed).verdicts()
     dead = [
         verdict
-        for guest, verdict in zip(cloud.guests, verdicts, strict=True)
+        for guest, verdict in zip(cloud.guests, found, strict=True)
         if guest.kind is Kind.DEAD
     ]
     live = [
         verdict
-        for guest, verdict in zip(cloud.guests, verdicts, strict=True)
+        for guest, verdict in zip(cloud.guests, found, strict=True)
         if guest.kind is not Kind.DEAD
     ]
     return Tally(
         sweeps=1,
-        false=Verdict.UNREACHABLE in live,
-        alive=Verdict.REACHABLE in dead,
+        false=verdicts.Verdict.UNREACHABLE in live,
+        alive=verdicts.Verdict.REACHABLE in dead,
         dead=len(dead),
-        proven=dead.count(Verdict.UNREACHABLE),
+        proven=dead.count(verdicts.Verdict.UNREACHABLE),
         live=len(live),
-        unknown=live.count(Verdict.UNKNOWN),
+        unknown=live.count(verdicts.Verdict.UNKNOWN),
     )
 
 

@@ -15,19 +15,12 @@ import dataclasses
 import datetime
 from typing import Any
 
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import Failure
-from troveclient_rpcping.outcomes.changes import GuestChange
-from troveclient_rpcping.outcomes.changes import KnownGuest
-from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import BAD
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.shared import CommonTrait
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.outcomes import shared
 
 # The most of each: the page of a cloud that is down must load.
 _GUESTS, _CHANGES, _SWEEPS = 200, 50, 60
@@ -65,8 +58,8 @@ class Status:
     swept: datetime.datetime | None = None
     seconds: float = 0.0
     failing: Record | None = None
-    verdicts: Mapping[Verdict, int] = dataclasses.field(
-        default_factory=lambda: dict.fromkeys(Verdict, 0)
+    verdicts: Mapping[verdicts.Verdict, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(verdicts.Verdict, 0)
     )
     off: int = 0
     guests: Sequence[Record] = ()
@@ -99,9 +92,9 @@ class Board:
 
     def swept(
         self,
-        watch: Watch,
-        findings: Findings,
-        changes: Sequence[Change],
+        watch: outcomes_changes.Watch,
+        findings: outcomes.Findings,
+        changes: Sequence[outcomes_changes.Change],
         *,
         seconds: float,
         now: float,
@@ -125,8 +118,10 @@ class Board:
             self._changed(watch, changes, when),
             swept=when,
             seconds=seconds,
-            verdicts={each: summary.verdicts[each] for each in Verdict},
-            off=summary.reasons[Reason.SERVER_OFF],
+            verdicts={
+                each: summary.by_verdict[each] for each in verdicts.Verdict
+            },
+            off=summary.by_reason[verdicts.Reason.SERVER_OFF],
             guests=[
                 _guest(each, rows.get(each.instance_id))
                 | {'since': when - datetime.timedelta(0, now - each.since)}
@@ -139,8 +134,8 @@ class Board:
 
     def failed(
         self,
-        watch: Watch,
-        changes: Sequence[Change],
+        watch: outcomes_changes.Watch,
+        changes: Sequence[outcomes_changes.Change],
         *,
         when: datetime.datetime,
     ) -> None:
@@ -148,7 +143,10 @@ class Board:
         self.status = self._changed(watch, changes, when)
 
     def _changed(
-        self, watch: Watch, changes: Sequence[Change], when: datetime.datetime
+        self,
+        watch: outcomes_changes.Watch,
+        changes: Sequence[outcomes_changes.Change],
+        when: datetime.datetime,
     ) -> Status:
         """Return the status with the changes of a sweep."""
         # The first change of a sweep stays first: it may be about many guests.
@@ -165,16 +163,18 @@ class Board:
         return dataclasses.replace(self.status, failing=failing, events=events)
 
 
-def _order(guest: KnownGuest) -> tuple[bool, bool, float]:
+def _order(guest: outcomes_changes.KnownGuest) -> tuple[bool, bool, float]:
     """Order the guests that are down first, and the latest of each first."""
     result = guest.result
-    off = result.reason is Reason.SERVER_OFF
-    return result.verdict not in BAD, off, -guest.since
+    off = result.reason is verdicts.Reason.SERVER_OFF
+    return result.verdict not in outcomes.BAD, off, -guest.since
 
 
-def _guest(known: KnownGuest, row: Instance | None) -> dict[str, Any]:
+def _guest(
+    known: outcomes_changes.KnownGuest, row: inventory.Instance | None
+) -> dict[str, Any]:
     """Return all that helps to find a guest."""
-    row, result = row or Instance(''), known.result
+    row, result = row or inventory.Instance(''), known.result
     return {
         'instance_id': known.instance_id,
         'name': plaintext.one_line(known.name or '', _NAME),
@@ -189,7 +189,7 @@ def _guest(known: KnownGuest, row: Instance | None) -> dict[str, Any]:
 
 
 def event(
-    change: Change,
+    change: outcomes_changes.Change,
     when: datetime.datetime,
     quote: Callable[[str], str] = str,
 ) -> Record:
@@ -199,10 +199,10 @@ def event(
     """
     texts = dict.fromkeys(('name', 'before', 'after', 'why'), '')
     record: dict[str, Any] = {'when': when, 'instance_id': None, **texts}
-    if isinstance(change, CommonTrait):
+    if isinstance(change, shared.CommonTrait):
         return record | {'seconds': None, 'why': change.text}
     record['seconds'] = change.seconds
-    if isinstance(change, GuestChange):
+    if isinstance(change, outcomes_changes.GuestChange):
         return record | {
             'instance_id': change.instance_id,
             'name': plaintext.one_line(change.name or '', _NAME),
@@ -217,14 +217,21 @@ def event(
     }
 
 
-def _why(result: PingResult | None, quote: Callable[[str], str]) -> str:
+def _why(
+    result: verdicts.PingResult | None, quote: Callable[[str], str]
+) -> str:
     # An unreachable guest has one reason, and Trove one sentence for it.
-    if result is None or result.reason in (None, Reason.AGENT_TIMEOUT):
+    if result is None or result.reason in (
+        None,
+        verdicts.Reason.AGENT_TIMEOUT,
+    ):
         return ''
     return f'{result.reason}: {quote(result.detail)}'
 
 
-def _words(failure: Failure, quote: Callable[[str], str] = str) -> str:
+def _words(
+    failure: outcomes_changes.Failure, quote: Callable[[str], str] = str
+) -> str:
     """Say how the control plane fails, in a clean line."""
     detail = quote(failure.detail)
     if failure.reason is None:

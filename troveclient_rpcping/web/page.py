@@ -25,12 +25,10 @@ import string
 from typing import NamedTuple
 
 from troveclient_rpcping import durations
-from troveclient_rpcping.outcomes.outcome import BAD
-from troveclient_rpcping.verdict import Verdict
-from troveclient_rpcping.web import server
-from troveclient_rpcping.web.board import Board
-from troveclient_rpcping.web.board import Record
-from troveclient_rpcping.web.board import Status
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.web import board as boards
+from troveclient_rpcping.web import server as web_server
 
 _FOLDER = pathlib.Path(__file__).parent
 _STYLE = (_FOLDER / 'page.css').read_text('utf-8')
@@ -87,8 +85,8 @@ def _section(part: str, items: list[_Html], **values: object) -> str:
 
 
 def pages(
-    board: Board, clock: Callable[[], datetime.datetime]
-) -> dict[str, server.Page]:
+    board: boards.Board, clock: Callable[[], datetime.datetime]
+) -> dict[str, web_server.Page]:
     """Return the page of each path; the clock returns the time in UTC."""
     return {
         '/': lambda accept: _html(board.status, clock()),
@@ -97,18 +95,20 @@ def pages(
     }
 
 
-def _health(status: Status, now: datetime.datetime) -> server.Answer:
+def _health(
+    status: boards.Status, now: datetime.datetime
+) -> web_server.Answer:
     age = status.age(now)
     last = 'none yet' if age is None else f'{durations.compact(age)} ago'
     stale = status.is_stale(now)
-    return server.Answer(
+    return web_server.Answer(
         f'last good sweep: {last}\n'.encode(),
         status=http.HTTPStatus(503 if stale else 200),
         headers=_HEADERS,
     )
 
 
-def _json(status: Status, now: datetime.datetime) -> server.Answer:
+def _json(status: boards.Status, now: datetime.datetime) -> web_server.Answer:
     head = headline(status, now)
     record = {
         'time': now,
@@ -122,7 +122,7 @@ def _json(status: Status, now: datetime.datetime) -> server.Answer:
         ensure_ascii=False,
         default=lambda when: f'{when:%Y-%m-%dT%H:%M:%SZ}',
     )
-    return server.Answer(
+    return web_server.Answer(
         f'{text}\n'.encode(), 'application/json', headers=_HEADERS
     )
 
@@ -135,7 +135,7 @@ class Headline(NamedTuple):
     note: str = ''
 
 
-def headline(status: Status, now: datetime.datetime) -> Headline:
+def headline(status: boards.Status, now: datetime.datetime) -> Headline:
     """Return what to know at first sight."""
     known = 'Nothing is known of the guests yet.'
     if status.swept is not None:
@@ -162,11 +162,11 @@ def headline(status: Status, now: datetime.datetime) -> Headline:
     return Headline(*_of_guests(status), note.rstrip())
 
 
-def _of_guests(status: Status) -> tuple[str, str]:
+def _of_guests(status: boards.Status) -> tuple[str, str]:
     """Return the tone and the text for the guests of a fresh sweep."""
-    down = sum(status.verdicts[each] for each in BAD)
-    reachable = status.verdicts[Verdict.REACHABLE]
-    unknown = status.verdicts[Verdict.UNKNOWN] - status.off
+    down = sum(status.verdicts[each] for each in outcomes.BAD)
+    reachable = status.verdicts[verdicts.Verdict.REACHABLE]
+    unknown = status.verdicts[verdicts.Verdict.UNKNOWN] - status.off
     if down:
         return 'bad', f'{_guests(down)} down'
     if unknown:
@@ -181,7 +181,7 @@ def _guests(count: int) -> str:
     return '1 guest' if count == 1 else f'{count:,} guests'
 
 
-def _html(status: Status, now: datetime.datetime) -> server.Answer:
+def _html(status: boards.Status, now: datetime.datetime) -> web_server.Answer:
     head, stale = headline(status, now), status.is_stale(now)
     notes = filter(None, (head.note, status.common))
     more = ''
@@ -214,12 +214,12 @@ def _html(status: Status, now: datetime.datetime) -> server.Answer:
             'events', [_event(each, now) for each in status.events]
         ),
     )
-    return server.Answer(
+    return web_server.Answer(
         text.encode(), 'text/html; charset=utf-8', headers=_HEADERS
     )
 
 
-def _swept(status: Status, now: datetime.datetime) -> str:
+def _swept(status: boards.Status, now: datetime.datetime) -> str:
     age = status.age(now)
     if age is None:
         return 'no sweep yet'
@@ -227,7 +227,7 @@ def _swept(status: Status, now: datetime.datetime) -> str:
     return f'swept {durations.compact(age)} ago, in {took}'
 
 
-def _counts(status: Status) -> list[_Html]:
+def _counts(status: boards.Status) -> list[_Html]:
     if status.swept is None:
         return []
     return [
@@ -241,7 +241,7 @@ def _counts(status: Status) -> list[_Html]:
     ]
 
 
-def _guest(guest: Record, now: datetime.datetime) -> _Html:
+def _guest(guest: boards.Record, now: datetime.datetime) -> _Html:
     lasts = max(0.0, (now - guest['since']).total_seconds())
     shown = {
         'since': _clock(guest['since'], now),
@@ -253,7 +253,7 @@ def _guest(guest: Record, now: datetime.datetime) -> _Html:
     return _fill('guest', **{**guest, **shown})
 
 
-def _round_trips(times: Sequence[Record]) -> str:
+def _round_trips(times: Sequence[boards.Record]) -> str:
     if not times:
         return ''
     top = max(each['p95'] for each in times) or 1.0
@@ -278,7 +278,7 @@ def _line(heights: list[float]) -> str:
     )
 
 
-def _event(event: Record, now: datetime.datetime) -> _Html:
+def _event(event: boards.Record, now: datetime.datetime) -> _Html:
     seconds = event['seconds']
     lasted = '' if seconds is None else f' after {durations.compact(seconds)}'
     shown = {

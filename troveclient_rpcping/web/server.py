@@ -32,8 +32,7 @@ from wsgiref import simple_server
 from troveclient_rpcping import plaintext
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
-    from _typeshed.wsgi import WSGIEnvironment
+    from wsgiref import types as wsgi_types
 
 LOG = logging.getLogger(__name__)
 
@@ -196,7 +195,9 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         LOG.debug('A request went wrong', exc_info=True)
 
     def _answer(
-        self, environ: WSGIEnvironment, start_response: StartResponse
+        self,
+        environ: wsgi_types.WSGIEnvironment,
+        start_response: wsgi_types.StartResponse,
     ) -> Iterable[bytes]:
         """Answer a request: a WSGI application."""
         answer = self._find(environ)
@@ -206,7 +207,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         start_response(status, [kind, length, *answer.headers])
         return [] if environ['REQUEST_METHOD'] == 'HEAD' else [answer.body]
 
-    def _find(self, environ: WSGIEnvironment) -> Answer:
+    def _find(self, environ: wsgi_types.WSGIEnvironment) -> Answer:
         if environ['REQUEST_METHOD'] not in ('GET', 'HEAD'):
             allow = (('Allow', 'GET, HEAD'),)
             return Answer(b'', status=http.HTTPStatus(405), headers=allow)

@@ -17,19 +17,16 @@ from typing import ClassVar
 
 from cliff import sphinxext
 from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.pycode import ModuleAnalyzer
-from sphinx.util.docutils import SphinxDirective
+from sphinx import application
+from sphinx import pycode
+from sphinx.util import docutils
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping import plaintext
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.plugin import command_line
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 
 def comment(module: str, name: str) -> str:
@@ -40,14 +37,14 @@ def comment(module: str, name: str) -> str:
     :raises LookupError: there is no comment.
     """
     owner, _, attribute = name.rpartition('.')
-    comments = ModuleAnalyzer.for_module(module).find_attr_docs()
+    comments = pycode.ModuleAnalyzer.for_module(module).find_attr_docs()
     text = ' '.join(comments.get((owner, attribute), ())).strip()
     if not text:
         raise LookupError(f'{module}.{name} has no comment')
     return text
 
 
-class _Table(SphinxDirective):
+class _Table(docutils.SphinxDirective):
     header: ClassVar[Sequence[str]]
     widths: ClassVar[Sequence[int]]
 
@@ -80,10 +77,12 @@ class Verdicts(_Table):
 
     def rows(self) -> Iterator[Sequence[str]]:
         """Return the rows, in reStructuredText."""
-        for verdict in Verdict:
+        for verdict in verdicts.Verdict:
             yield (
                 f'``{verdict}``',
-                comment(Verdict.__module__, f'Verdict.{verdict.name}'),
+                comment(
+                    verdicts.Verdict.__module__, f'Verdict.{verdict.name}'
+                ),
             )
 
 
@@ -99,21 +98,21 @@ class Reasons(_Table):
     def rows(self) -> Iterator[Sequence[str]]:
         """Return the rows, in reStructuredText."""
         instance_id = '<id>'
-        for reason in Reason:
+        for reason in verdicts.Reason:
             outcome = fixture.for_reason(reason, instance_id)
-            judgement = judge(outcome, instance_id)
+            judgement = verdicts.judge(outcome, instance_id)
             if judgement.reason is not reason:
                 raise LookupError(f'the example of {reason} has another')
             yield (
                 f'``{judgement.verdict}``',
                 f'``{reason}``',
-                comment(Reason.__module__, f'Reason.{reason.name}'),
+                comment(verdicts.Reason.__module__, f'Reason.{reason.name}'),
                 _said(outcome),
             )
 
 
-def _said(outcome: Reply | NoReply) -> str:
-    if isinstance(outcome, NoReply):
+def _said(outcome: replies.Reply | replies.NoReply) -> str:
+    if isinstance(outcome, replies.NoReply):
         return 'none'
     text = plaintext.first_line(outcome.fault or '')
     return f'{outcome.status} ``{text}``' if text else str(outcome.status)
@@ -136,7 +135,7 @@ class ExitStatuses(_Table):
             yield str(statuses[name]), comment(exits.__name__, name)
 
 
-class Options(SphinxDirective):
+class Options(docutils.SphinxDirective):
     """``.. options:: PROGRAM``: its arguments, and their meaning.
 
     The list leaves out the options for the output, which every command of
@@ -222,7 +221,7 @@ def _help(action: argparse.Action) -> str:
     return f'{text[:1].upper()}{text[1:].removesuffix(".")}.'
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: application.Sphinx) -> dict[str, bool]:
     """Add the directives to Sphinx."""
     # After cliff's own directive, which this replaces.
     app.setup_extension('cliff.sphinxext')

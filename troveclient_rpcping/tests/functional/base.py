@@ -31,8 +31,8 @@ import unittest
 
 import fixtures
 
+from sandbox import box as boxes
 from sandbox import rabbitmq
-from sandbox import Sandbox
 from troveclient_rpcping.tests import base
 
 PING = ('database', 'instance', 'rpc', 'ping')
@@ -69,10 +69,10 @@ class Cloud(enum.Enum):
 
 
 @functools.cache
-def sandbox(cloud: Cloud) -> Sandbox:
+def sandbox(cloud: Cloud) -> boxes.Sandbox:
     """Return a sandbox of this test process, and start it if needed."""
     options: dict[str, Any] = cloud.value
-    box = Sandbox(rate_limit=1_000_000, **options)
+    box = boxes.Sandbox(rate_limit=1_000_000, **options)
     box.__enter__()
     atexit.register(box.__exit__, None, None, None)
     return box
@@ -166,7 +166,7 @@ class TestCase(base.TestCase):
         self.addCleanup(self.sandbox.mend)
 
     @property
-    def sandbox(self) -> Sandbox:
+    def sandbox(self) -> boxes.Sandbox:
         """The sandbox that all tests of this process with a cloud share."""
         return sandbox(self.cloud)
 

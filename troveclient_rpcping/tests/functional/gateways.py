@@ -22,9 +22,9 @@ import urllib.request
 import fixtures
 from testtools import content
 
+from sandbox import box as boxes
 from sandbox import fleet
 from sandbox import probe
-from sandbox import Sandbox
 from sandbox import tether
 
 LOOPBACK = '127.0.0.1'
@@ -152,7 +152,7 @@ class Catalog(fixtures.Fixture):
     :param url: scheme, host and port.
     """
 
-    def __init__(self, box: Sandbox, url: str):
+    def __init__(self, box: boxes.Sandbox, url: str):
         super().__init__()
         self._plan = box.plan
         self._url = url

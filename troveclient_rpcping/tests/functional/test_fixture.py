@@ -4,12 +4,12 @@
 
 from typing import Any
 
-from openstack.config import OpenStackConfig
+from openstack import config as sdk_config
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping import transport
-from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests.functional import base
 
 # These fields differ between requests, or between servers.
@@ -17,9 +17,9 @@ _OF_ITS_OWN = {'date', 'x-openstack-request-id', 'connection', 'server'}
 
 
 class FixtureTest(base.TestCase):
-    def real(self, guest: str, cloud: str = 'sandbox') -> Reply:
+    def real(self, guest: str, cloud: str = 'sandbox') -> replies.Reply:
         """Ping a guest, and return the reply of the real Trove."""
-        config = OpenStackConfig(
+        config = sdk_config.OpenStackConfig(
             config_files=[str(self.sandbox.clouds_yaml)], load_envvars=False
         )
         session = config.get_one(cloud).get_session()
@@ -29,7 +29,9 @@ class FixtureTest(base.TestCase):
         self.assertTrue((reply.request_id or '').startswith('req-'))
         return reply
 
-    def assert_alike(self, expected: Reply, real: Reply) -> None:
+    def assert_alike(
+        self, expected: replies.Reply, real: replies.Reply
+    ) -> None:
         self.assertEqual(
             (expected.status, expected.json()), (real.status, real.json())
         )
@@ -79,7 +81,7 @@ class FixtureTest(base.TestCase):
         )
 
 
-def _fields(reply: Reply) -> dict[str, Any]:
+def _fields(reply: replies.Reply) -> dict[str, Any]:
     """Return the header fields that are the same in each such reply."""
     return {
         # The URL of Keystone differs.

@@ -22,11 +22,11 @@ import urllib.parse
 import urllib.request
 
 import fixtures
-from prometheus_client import parser
+from prometheus_client import parser as prometheus_parser
 import testtools
 
 import troveclient_rpcping
-from troveclient_rpcping.prometheus.metrics import Metrics
+from troveclient_rpcping.prometheus import metrics
 from troveclient_rpcping.tests.functional import base
 
 ROOT = pathlib.Path(troveclient_rpcping.__file__).parent.parent
@@ -126,7 +126,7 @@ class ContribTest(testtools.TestCase):
 
     def test_the_queries_name_only_metrics_that_exist(self) -> None:
         """The dashboard and the alerts have such queries."""
-        text = Metrics().page().body.decode()
+        text = metrics.Metrics().page().body.decode()
         exist = set(re.findall(r'# TYPE (\w+)', text))
         exist.add('trove_guest_rpc_round_trip_seconds_bucket')
         rules = RULES.read_text()
@@ -150,9 +150,9 @@ class ContribTest(testtools.TestCase):
         for panel in dashboard['panels']:
             self.assertTrue(panel['description'], panel['title'])
         for title, query in dashboard_queries().items():
-            metrics = re.findall(r'trove_guest_rpc_\w+(\{[^}]*\})?', query)
-            self.assertTrue(metrics, title)
-            for labels in metrics:
+            measured = re.findall(r'trove_guest_rpc_\w+(\{[^}]*\})?', query)
+            self.assertTrue(measured, title)
+            for labels in measured:
                 self.assertIn('cloud=~"$cloud"', labels, title)
 
     def test_no_rule_drops_the_labels_of_a_monitor(self) -> None:
@@ -186,9 +186,9 @@ class ContribTest(testtools.TestCase):
         written = set()
         for cloud in ('north', 'south'):
             file = folder / f'{cloud}.prom'
-            metrics = Metrics({'cloud': cloud})
-            metrics.failed(ended=1.0, seconds=1.0)
-            metrics.write(file)
+            measured = metrics.Metrics({'cloud': cloud})
+            measured.failed(ended=1.0, seconds=1.0)
+            measured.write(file)
             written |= series(file.read_text())
         port = base.free_port()
         start(
@@ -207,7 +207,7 @@ class ContribTest(testtools.TestCase):
 def series(text: str) -> set[str]:
     """Return the name and the labels of each sample."""
     found = set()
-    for family in parser.text_string_to_metric_families(text):
+    for family in prometheus_parser.text_string_to_metric_families(text):
         for sample in family.samples:
             # Exporters write "le" in different ways.
             labels = {**sample.labels}

@@ -29,12 +29,11 @@ import testtools
 
 import sandbox
 from sandbox import fleet
-from sandbox import plan
+from sandbox import plan as plans
 from sandbox import probe
 from sandbox import rabbitmq
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.functional import faults
-from troveclient_rpcping.tests.functional.base import needs_rabbitmq
 
 ROOT = pathlib.Path(sandbox.__file__).resolve().parent.parent
 
@@ -160,14 +159,14 @@ class MemoryRepliesTest(Fleet):
             self.assertEqual(name == 'db-dead', late)
 
 
-@needs_rabbitmq
+@base.needs_rabbitmq
 class RabbitRepliesTest(MemoryRepliesTest):
     """The same replies with RabbitMQ between trove-api and the guests."""
 
     cloud = base.Cloud.BUS
 
 
-@needs_rabbitmq
+@base.needs_rabbitmq
 class WsgiRepliesTest(MemoryRepliesTest):
     """The same replies, with trove-api as uWSGI and mod_wsgi run it."""
 
@@ -182,7 +181,7 @@ class WsgiRepliesTest(MemoryRepliesTest):
         port = self.sandbox.plan.ports.trove
         with contextlib.ExitStack() as clients:
             for _ in self.sandbox.workers():
-                address = (plan.LOOPBACK, port)
+                address = (plans.LOOPBACK, port)
                 clients.enter_context(socket.create_connection(address))
             base.wait(lambda: backlog(port) == 0)
             with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -349,7 +348,7 @@ class FleetTest(Fleet):
             self.assertRaises(sandbox.SandboxError, order, *arguments)
 
 
-@needs_rabbitmq
+@base.needs_rabbitmq
 class BusTest(Fleet, faults.SweepTest):
     """Faults of RabbitMQ, and of the process of the guests."""
 
@@ -420,7 +419,7 @@ class Workers(Fleet):
         return sum(int(pid) == worker for pid, _ in PINGING.findall(log))
 
 
-@needs_rabbitmq
+@base.needs_rabbitmq
 class WsgiWorkersTest(Workers):
     """Faults of one worker of trove-api."""
 
@@ -467,7 +466,7 @@ class WsgiWorkersTest(Workers):
         self.assertEqual({204}, self.ping_through_each()[frozen])
 
 
-@needs_rabbitmq
+@base.needs_rabbitmq
 class EventletWorkersTest(Workers):
     """Workers that serve many requests at a time."""
 

@@ -15,13 +15,8 @@ import unittest
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.functional import chromium
 from troveclient_rpcping.tests.functional import test_prometheus
-from troveclient_rpcping.tests.unit.test_status_page import FULL
-from troveclient_rpcping.tests.unit.test_status_page import GATEWAY
-from troveclient_rpcping.tests.unit.test_status_page import HOSTILE
-from troveclient_rpcping.tests.unit.test_status_page import Monitor
-from troveclient_rpcping.tests.unit.test_status_page import REACHABLE
-from troveclient_rpcping.tests.unit.test_status_page import SILENT
-from troveclient_rpcping.web import server
+from troveclient_rpcping.tests.unit import test_status_page
+from troveclient_rpcping.web import server as web_server
 
 # The widths of a phone, of a small window and of a large window.
 WIDTHS = (390, 1024, 1920)
@@ -39,14 +34,16 @@ class PageTest(base.TestCase):
         super().setUp()
         self.browser = self.enterContext(chromium.Chromium())
 
-    def url(self, monitor: Monitor) -> str:
+    def url(self, monitor: test_status_page.Monitor) -> str:
         """Serve the pages of a monitor; return the URL."""
         served = self.enterContext(
-            server.Server(monitor.pages, '127.0.0.1', 0)
+            web_server.Server(monitor.pages, '127.0.0.1', 0)
         )
         return f'http://127.0.0.1:{served.server_port}'
 
-    def assert_fits(self, name: str, monitor: Monitor) -> None:
+    def assert_fits(
+        self, name: str, monitor: test_status_page.Monitor
+    ) -> None:
         """Check a page in all sizes and colours."""
         url = self.url(monitor)
         folder = os.environ.get('STATUS_PAGE_PICTURES')
@@ -81,17 +78,19 @@ class PageTest(base.TestCase):
             (20, '20 guests down'),
             (5000, '5,000 guests down'),
         ):
-            monitor = Monitor({'cloud': 'north'})
+            monitor = test_status_page.Monitor({'cloud': 'north'})
             monitor.hosts = ['compute-17'] * min(down, 100)
             some = down // 4
             for minute in range(40):
                 silent, full = (
-                    (SILENT, FULL) if minute > 30 else [REACHABLE] * 2
+                    (test_status_page.SILENT, test_status_page.FULL)
+                    if minute > 30
+                    else [test_status_page.REACHABLE] * 2
                 )
                 monitor.sweep(
                     *[silent] * (down - some),
                     *[full] * some,
-                    *[REACHABLE] * 150,
+                    *[test_status_page.REACHABLE] * 150,
                     rtt=0.03 + minute % 7 / 1000,
                 )
             self.assert_fits(str(down), monitor)
@@ -101,8 +100,8 @@ class PageTest(base.TestCase):
 
     def test_the_control_plane_fails(self) -> None:
         """The page shows the last known verdicts."""
-        monitor = Monitor()
-        monitor.sweep(SILENT, REACHABLE)
+        monitor = test_status_page.Monitor()
+        monitor.sweep(test_status_page.SILENT, test_status_page.REACHABLE)
         monitor.fail('Trove answered 503: "No server is available"')
         self.assert_fits('failing', monitor)
         self.assertEqual(
@@ -111,10 +110,10 @@ class PageTest(base.TestCase):
 
     def test_no_text_runs_or_loads_anything(self) -> None:
         """A hostile text stays in its place."""
-        for text in HOSTILE[:6]:
-            monitor = Monitor(text=text)
-            monitor.sweep(REACHABLE)
-            monitor.sweep(FULL, GATEWAY)
+        for text in test_status_page.HOSTILE[:6]:
+            monitor = test_status_page.Monitor(text=text)
+            monitor.sweep(test_status_page.REACHABLE)
+            monitor.sweep(test_status_page.FULL, test_status_page.GATEWAY)
             self.assert_fits('hostile', monitor)
             self.assertEqual(
                 0,
@@ -126,7 +125,7 @@ class PageTest(base.TestCase):
 
     def test_the_browser_enforces_the_policy(self) -> None:
         """An added script or style has no effect."""
-        self.browser.load(self.url(Monitor()))
+        self.browser.load(self.url(test_status_page.Monitor()))
         for tag, text in (
             ('script', 'window.ran = true'),
             ('style', 'body { color: red }'),

@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any
 
-from sandbox import Sandbox
+from sandbox import box as boxes
 from troveclient_rpcping.tests.functional import base
 from troveclient_rpcping.tests.functional import faults
 from troveclient_rpcping.tests.functional import gateways
@@ -111,13 +111,13 @@ class ChoiceTest(base.TestCase):
 
 class RateLimitTest(base.TestCase):
     @property
-    def sandbox(self) -> Sandbox:
+    def sandbox(self) -> boxes.Sandbox:
         return self.box
 
     def setUp(self) -> None:
         # The budget is 60 pings at first, and one more each second.
         self.box = self.enterContext(
-            Sandbox(agent_timeout=2, guests=75, rate_limit=60)
+            boxes.Sandbox(agent_timeout=2, guests=75, rate_limit=60)
         )
         super().setUp()
 

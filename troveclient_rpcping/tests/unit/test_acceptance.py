@@ -14,7 +14,7 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping.tests import base
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -48,7 +48,7 @@ class PageTest(testtools.TestCase):
 class ClaimTest(base.TestCase):
     def assert_results(
         self,
-        answer: Reply | Callable[[base.Request], Reply],
+        answer: replies.Reply | Callable[[base.Request], replies.Reply],
         **expected: str,
     ) -> None:
         """Try claims by their names; compare the results, and what was seen.
@@ -68,12 +68,15 @@ class ClaimTest(base.TestCase):
         """Its row says what was seen; a claim without a proof is not tried."""
         an_id = {'x-openstack-request-id': 'req-7'}
         full = fixture.fault(400, 'badRequest', 'disk is full')
-        limits = Reply(200, {}, b'{"limits": [{"verb": "ALL"}, 7]}')
+        limits = replies.Reply(200, {}, b'{"limits": [{"verb": "ALL"}, 7]}')
         for answer, expected in (
             # A cache that names itself, and one that repeats a reply.
-            (Reply(204, {'age': '7'}), {'no_cache': 'DID NOT HOLD: age: 7'}),
             (
-                Reply(204, an_id),
+                replies.Reply(204, {'age': '7'}),
+                {'no_cache': 'DID NOT HOLD: age: 7'},
+            ),
+            (
+                replies.Reply(204, an_id),
                 {
                     'request_ids': 'held: one on each of 2 replies',
                     'no_cache': 'DID NOT HOLD: the same reply twice',
@@ -81,7 +84,7 @@ class ClaimTest(base.TestCase):
             ),
             # Some deployments configure Trove to send no request IDs.
             (
-                Reply(204),
+                replies.Reply(204),
                 {
                     'request_ids': 'DID NOT HOLD: 2 of 2 replies have none',
                     'no_cache': 'not tried: without request IDs',
@@ -108,7 +111,7 @@ class ClaimTest(base.TestCase):
         """Its only worker waits for the dead guest."""
         worker = threading.Lock()
 
-        def answer(request: base.Request) -> Reply:
+        def answer(request: base.Request) -> replies.Reply:
             with worker:
                 if base.OTHER in request.target:
                     time.sleep(2)
@@ -121,5 +124,5 @@ class ClaimTest(base.TestCase):
 
     def test_a_busy_api_is_given_time(self) -> None:
         """A ping that the rate limit refuses is sent again."""
-        replies = [fixture.rate_limited(0), fixture.reachable()] * 2
-        self.assert_results(lambda _: replies.pop(0), live_guests='held')
+        answers = [fixture.rate_limited(0), fixture.reachable()] * 2
+        self.assert_results(lambda _: answers.pop(0), live_guests='held')

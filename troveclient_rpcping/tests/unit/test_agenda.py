@@ -9,22 +9,14 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Purpose
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.sweep.evidence import ENOUGH
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.sweep.repeat import Repeat
-from troveclient_rpcping.sweep.repeat import Times
-from troveclient_rpcping.sweep.repeat import UntilReachable
-from troveclient_rpcping.sweep.sweep import Sweep
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.sweep import evidence as sweep_evidence
+from troveclient_rpcping.sweep import queue as queues
+from troveclient_rpcping.sweep import repeat as repeats
+from troveclient_rpcping.sweep import sweep as sweeps
 
 PONG = fixture.reachable()
 DEAD = fixture.agent_timeout()
@@ -38,28 +30,28 @@ class Play:
 
     def __init__(
         self,
-        guests: Iterable[str | Guest],
-        repeat: Repeat | None = None,
+        guests: Iterable[str | queues.Guest],
+        repeat: repeats.Repeat | None = None,
         most: int = 64,
         listing: Any = (),
-        capacity: Capacity | None = None,
+        capacity: capacities.Capacity | None = None,
     ):
         self.now = 100.0
-        self.sweep = Sweep(
+        self.sweep = sweeps.Sweep(
             [
-                Guest(each) if isinstance(each, str) else each
+                queues.Guest(each) if isinstance(each, str) else each
                 for each in guests
             ],
-            repeat or Times(1, 1.0),
-            capacity or Capacity(most),
+            repeat or repeats.Times(1, 1.0),
+            capacity or capacities.Capacity(most),
             timeout=30.0,
             now=self.now,
             listing=listing,
         )
-        self.flight: list[Question] = []
-        self.results: list[PingResult] = []
+        self.flight: list[replies.Question] = []
+        self.results: list[verdicts.PingResult] = []
 
-    def ask(self) -> list[Question]:
+    def ask(self) -> list[replies.Question]:
         """Send the requests that are due."""
         sent = []
         while (question := self.sweep.next(self.now)) is not None:
@@ -69,16 +61,19 @@ class Play:
         return sent
 
     def answer(
-        self, question: Question, reply: Reply | NoReply, after: float = 0.03
+        self,
+        question: replies.Question,
+        reply: replies.Reply | replies.NoReply,
+        after: float = 0.03,
     ) -> None:
         """Let a request end after a number of seconds."""
         self.flight.remove(question)
         self.now += after
-        rtt = None if isinstance(reply, NoReply) else after
+        rtt = None if isinstance(reply, replies.NoReply) else after
         self.sweep.answered(question, reply, self.now, rtt)
         self.take()
 
-    def refuse(self, question: Question, pause: float) -> None:
+    def refuse(self, question: replies.Question, pause: float) -> None:
         """Let the rate limit refuse a request."""
         self.flight.remove(question)
         self.sweep.unsent(question, self.now, pause)
@@ -90,11 +85,11 @@ class Play:
         self.sweep.end(why, self.now)
         self.take()
 
-    def reasons(self) -> dict[str, Reason | None]:
+    def reasons(self) -> dict[str, verdicts.Reason | None]:
         return {each.instance_id: each.reason for each in self.results}
 
 
-def names(questions: Iterable[Question]) -> str:
+def names(questions: Iterable[replies.Question]) -> str:
     return ''.join(each.instance_id for each in questions)
 
 
@@ -116,7 +111,7 @@ class EndTest(testtools.TestCase):
         )
         reasons = play.reasons()
         self.assertIsNone(reasons.pop('a'))
-        self.assertEqual({Reason.NOT_ASKED}, set(reasons.values()))
+        self.assertEqual({verdicts.Reason.NOT_ASKED}, set(reasons.values()))
         self.assertEqual(
             {'', 'first'}, {each.message for each in play.results}
         )
@@ -128,31 +123,39 @@ class EndTest(testtools.TestCase):
         play.answer(first, PONG)
         play.answer(second, DEAD, 15.0)
         play.end('The deadline passed')
-        self.assertEqual({'a': None, 'b': Reason.TIMEOUT}, play.reasons())
-        self.assertEqual(Verdict.UNKNOWN, play.results[-1].verdict)
+        self.assertEqual(
+            {'a': None, 'b': verdicts.Reason.TIMEOUT}, play.reasons()
+        )
+        self.assertEqual(verdicts.Verdict.UNKNOWN, play.results[-1].verdict)
 
     def test_a_witness_has_no_result(self) -> None:
         """A witness may answer, or the sweep may end before."""
         for answers in (True, False):
-            play = Play('a', listing=[Instance('x'), Instance('a')])
+            play = Play(
+                'a', listing=[inventory.Instance('x'), inventory.Instance('a')]
+            )
             play.ask()
             for _ in range(3):
                 play.now += 1.0
                 play.ask()
             _, witness = play.flight
-            self.assertIs(Purpose.WITNESS, witness.purpose)
+            self.assertIs(replies.Purpose.WITNESS, witness.purpose)
             if answers:
                 play.answer(witness, PONG)
             play.end('why')
-            self.assertEqual({'a': Reason.NOT_ASKED}, play.reasons())
+            self.assertEqual({'a': verdicts.Reason.NOT_ASKED}, play.reasons())
 
     def test_a_short_timeout_is_not_blamed_on_the_message_bus(self) -> None:
         """A witness answers, so Trove still waits for the guest."""
-        play = Play('a', listing=[Instance('w', heartbeat_age=10)])
+        play = Play('a', listing=[inventory.Instance('w', heartbeat_age=10)])
         (ping,) = play.ask()
-        play.answer(ping, NoReply(Failure.TIMEOUT, 'No reply in 1 s'), 1.0)
+        play.answer(
+            ping,
+            replies.NoReply(replies.Failure.TIMEOUT, 'No reply in 1 s'),
+            1.0,
+        )
         (witness,) = play.ask()
-        self.assertIs(Purpose.WITNESS, witness.purpose)
+        self.assertIs(replies.Purpose.WITNESS, witness.purpose)
         play.answer(witness, PONG)
         self.assertTrue(play.sweep.done)
         self.assertIn('raise it', play.results[0].message)
@@ -165,16 +168,19 @@ class EndTest(testtools.TestCase):
         self.assertEqual([], play.results)
         play.end('why')
         self.assertEqual(
-            {'a': Reason.AGENT_ERROR, 'b': Reason.NOT_ASKED}, play.reasons()
+            {'a': verdicts.Reason.AGENT_ERROR, 'b': verdicts.Reason.NOT_ASKED},
+            play.reasons(),
         )
 
     def test_an_end_keeps_earlier_results(self) -> None:
         """A guest with a result is not also not-asked."""
-        play = Play('ab', Times(2, 60.0))
+        play = Play('ab', repeats.Times(2, 60.0))
         first, second = play.ask()
         play.answer(first, PONG)
         play.end('why')
-        self.assertEqual({'a': None, 'b': Reason.NOT_ASKED}, play.reasons())
+        self.assertEqual(
+            {'a': None, 'b': verdicts.Reason.NOT_ASKED}, play.reasons()
+        )
         self.assertEqual(2, len(play.results))
 
     def test_a_sweep_without_guests_is_done(self) -> None:
@@ -191,8 +197,8 @@ class FailedTest(testtools.TestCase):
         """The second answer counts; it may be another failure."""
         for reply, reason in (
             (PONG, None),
-            (fixture.agent_error(), Reason.AGENT_ERROR),
-            (fixture.api_error(), Reason.API_ERROR),
+            (fixture.agent_error(), verdicts.Reason.AGENT_ERROR),
+            (fixture.api_error(), verdicts.Reason.API_ERROR),
         ):
             play = Play('abc', most=1)
             (first,) = play.ask()
@@ -216,11 +222,11 @@ class FailedTest(testtools.TestCase):
         play.answer(first, fixture.api_error())
         play.ask()
         play.end('The deadline passed')
-        self.assertEqual({'a': Reason.API_ERROR}, play.reasons())
+        self.assertEqual({'a': verdicts.Reason.API_ERROR}, play.reasons())
 
     def test_one_of_several_pings_is_not_repeated(self) -> None:
         """With ``--count``, each ping has a result of its own."""
-        play = Play('a', Times(2, 1.0))
+        play = Play('a', repeats.Times(2, 1.0))
         for _ in range(2):
             (ping,) = play.ask()
             play.answer(ping, fixture.api_error())
@@ -258,14 +264,15 @@ class RefusedTest(testtools.TestCase):
         play.answer(first, PONG)
         play.now += 1.5
         (control,) = play.ask()
-        self.assertIs(Purpose.CONTROL, control.purpose)
+        self.assertIs(replies.Purpose.CONTROL, control.purpose)
         play.refuse(control, 1.0)
         evidence = play.sweep.evidence
         self.assertEqual((1, 0), (evidence.answered, evidence.lost))
         play.now += 1.5
         (control,) = play.ask()
         self.assertEqual(
-            (Purpose.CONTROL, 'a'), (control.purpose, control.instance_id)
+            (replies.Purpose.CONTROL, 'a'),
+            (control.purpose, control.instance_id),
         )
 
     def test_a_refused_page_of_the_listing_is_requested_again(self) -> None:
@@ -274,7 +281,7 @@ class RefusedTest(testtools.TestCase):
         (ping,) = play.ask()
         play.answer(ping, DEAD, 15.0)
         (page,) = play.ask()
-        self.assertIs(Purpose.LISTING, page.purpose)
+        self.assertIs(replies.Purpose.LISTING, page.purpose)
         play.refuse(page, 0.0)
         (again,) = play.ask()
         self.assertEqual(page.path, again.path)
@@ -290,10 +297,10 @@ class QuestionTest(testtools.TestCase):
         play.now += 2
         (page,) = play.ask()
         self.assertFalse(page.fresh)
-        play.answer(page, Reply(200, {}, rows))
+        play.answer(page, replies.Reply(200, {}, rows))
         (witness,) = play.ask()
         self.assertEqual(
-            (Purpose.WITNESS, 'x', True),
+            (replies.Purpose.WITNESS, 'x', True),
             (witness.purpose, witness.instance_id, witness.fresh),
         )
 
@@ -309,7 +316,7 @@ class QuestionTest(testtools.TestCase):
         play.answer(third, PONG)
         play.answer(second, DEAD, 3.0)
         self.assertEqual(
-            {(Purpose.GUEST, True)},
+            {(replies.Purpose.GUEST, True)},
             {(each.purpose, each.fresh) for each in play.ask()},
         )
 
@@ -325,7 +332,7 @@ class QuestionTest(testtools.TestCase):
         self,
     ) -> None:
         """The API may be slower than in the sweep before."""
-        capacity = Capacity(64)
+        capacity = capacities.Capacity(64)
         before = Play('abcd', capacity=capacity)
         while before.ask() or before.flight:
             before.answer(before.flight[0], PONG, 0.001)
@@ -336,7 +343,9 @@ class QuestionTest(testtools.TestCase):
         play.answer(first, PONG, 0.2)
         play.now += 1.5
         (control,) = [
-            each for each in play.ask() if each.purpose is Purpose.CONTROL
+            each
+            for each in play.ask()
+            if each.purpose is replies.Purpose.CONTROL
         ][:1]
         self.assertEqual('a', control.instance_id)
 
@@ -348,12 +357,12 @@ class QuestionTest(testtools.TestCase):
         (second,) = play.ask()
         play.now += 1.5
         (control,) = play.ask()
-        self.assertIs(Purpose.CONTROL, control.purpose)
+        self.assertIs(replies.Purpose.CONTROL, control.purpose)
         play.answer(control, DEAD, 15.0)
         play.answer(second, DEAD, 0.1)
         (third,) = play.ask()
         self.assertEqual('c', third.instance_id)
-        self.assertIs(Purpose.GUEST, third.purpose)
+        self.assertIs(replies.Purpose.GUEST, third.purpose)
 
     def test_the_sweep_does_not_wait_for_a_control(self) -> None:
         """The sweep is done when every guest has its result."""
@@ -362,7 +371,7 @@ class QuestionTest(testtools.TestCase):
         play.answer(first, PONG)
         play.now += 1.5
         (control,) = play.ask()
-        self.assertIs(Purpose.CONTROL, control.purpose)
+        self.assertIs(replies.Purpose.CONTROL, control.purpose)
         play.answer(second, PONG)
         self.assertTrue(play.sweep.done)
         self.assertEqual([control], play.flight)
@@ -370,34 +379,37 @@ class QuestionTest(testtools.TestCase):
 
     def test_in_a_wait_each_ping_has_a_result(self) -> None:
         """A timeout alone proves no death."""
-        play = Play('ab', UntilReachable(1, 1.0))
+        play = Play('ab', repeats.UntilReachable(1, 1.0))
         first, second = play.ask()
         play.answer(first, PONG)
         play.answer(second, DEAD, 15.0)
         self.answer_controls(play)
         self.assertEqual(2, len(play.results))
-        self.assertIs(Verdict.UNKNOWN, play.results[-1].verdict)
+        self.assertIs(verdicts.Verdict.UNKNOWN, play.results[-1].verdict)
         self.assertFalse(play.sweep.done)
 
     def test_in_a_wait_controls_come_before_the_next_ping(self) -> None:
         """Else no ping would ever be answered while no request waits."""
-        play = Play('ab', UntilReachable(1, 1.0))
+        play = Play('ab', repeats.UntilReachable(1, 1.0))
         first, second = play.ask()
         play.answer(first, PONG)
         # One control a second shows that the message bus works.
         self.tick(play, 15)
         play.answer(second, DEAD, 0.0)
         controls, asked = self.answer_controls(play)
-        self.assertGreaterEqual(controls, ENOUGH)
+        self.assertGreaterEqual(controls, sweep_evidence.ENOUGH)
         self.tick(play, 15)
         play.answer(asked, DEAD, 0.0)
         self.answer_controls(play)
-        self.assertIs(Verdict.UNREACHABLE, play.results[-1].verdict)
+        self.assertIs(verdicts.Verdict.UNREACHABLE, play.results[-1].verdict)
 
     def test_a_wait_that_ends_early_keeps_the_proof_of_a_death(self) -> None:
         """The controls after the last ping complete the proof."""
-        guests = [Guest('a'), Guest('b', Instance('b', heartbeat_age=300.0))]
-        play = Play(guests, UntilReachable(1, 1.0))
+        guests = [
+            queues.Guest('a'),
+            queues.Guest('b', inventory.Instance('b', heartbeat_age=300.0)),
+        ]
+        play = Play(guests, repeats.UntilReachable(1, 1.0))
         first, second = play.ask()
         play.answer(first, PONG)
         self.tick(play, 15)
@@ -405,7 +417,7 @@ class QuestionTest(testtools.TestCase):
         self.answer_controls(play)
         play.end('The deadline passed')
         self.assertEqual(
-            [Verdict.REACHABLE, Verdict.UNREACHABLE],
+            [verdicts.Verdict.REACHABLE, verdicts.Verdict.UNREACHABLE],
             [each.verdict for each in play.results],
         )
 
@@ -417,12 +429,12 @@ class QuestionTest(testtools.TestCase):
             self.assertEqual('a', control.instance_id)
             play.answer(control, PONG)
 
-    def answer_controls(self, play: Play) -> tuple[int, Question]:
+    def answer_controls(self, play: Play) -> tuple[int, replies.Question]:
         """Answer controls until a guest is pinged; return it, and a count."""
         for controls in range(1000):
             play.now += 0.1
             for question in play.ask():
-                if question.purpose is Purpose.GUEST:
+                if question.purpose is replies.Purpose.GUEST:
                     return controls, question
                 play.answer(question, PONG)
         raise AssertionError('no guest was pinged')

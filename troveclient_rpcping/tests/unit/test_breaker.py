@@ -4,31 +4,34 @@
 
 import testtools
 
-from troveclient_rpcping.sweep.breaker import Breaker
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import breaker as breakers
+from troveclient_rpcping.tests import base
 
 
-def result(verdict: Verdict, reason: Reason | None = None) -> PingResult:
-    return PingResult(
-        instance_id=GUEST, verdict=verdict, reason=reason, message='why'
+def result(
+    verdict: verdicts.Verdict, reason: verdicts.Reason | None = None
+) -> verdicts.PingResult:
+    return verdicts.PingResult(
+        instance_id=base.GUEST, verdict=verdict, reason=reason, message='why'
     )
 
 
-UP = result(Verdict.REACHABLE)
-DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
-REFUSED = result(Verdict.UNKNOWN, Reason.CONNECTION)
-SILENT = result(Verdict.UNKNOWN, Reason.TIMEOUT)
+UP = result(verdicts.Verdict.REACHABLE)
+DEAD = result(verdicts.Verdict.UNREACHABLE, verdicts.Reason.AGENT_TIMEOUT)
+REFUSED = result(verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION)
+SILENT = result(verdicts.Verdict.UNKNOWN, verdicts.Reason.TIMEOUT)
 
 
 class BreakerTest(testtools.TestCase):
     def end(
-        self, *results: PingResult, timeout: float = 30.0, peak: int = 64
+        self,
+        *results: verdicts.PingResult,
+        timeout: float = 30.0,
+        peak: int = 64,
     ) -> int | None:
         """Return the number of results before the end; None for no end."""
-        breaker = Breaker(timeout)
+        breaker = breakers.Breaker(timeout)
         for number, each in enumerate(results, 1):
             if breaker.saw(each, peak):
                 return number
@@ -37,15 +40,15 @@ class BreakerTest(testtools.TestCase):
     def test_a_control_plane_that_fails_ends_it(self) -> None:
         """Sixteen more failures in a row than pings in flight end it."""
         for reason in (
-            Reason.API_ERROR,
-            Reason.BAD_RESPONSE,
-            Reason.COMPUTE_ERROR,
-            Reason.CONNECTION,
-            Reason.DENIED,
-            Reason.GATEWAY,
-            Reason.MESSAGE_BUS,
+            verdicts.Reason.API_ERROR,
+            verdicts.Reason.BAD_RESPONSE,
+            verdicts.Reason.COMPUTE_ERROR,
+            verdicts.Reason.CONNECTION,
+            verdicts.Reason.DENIED,
+            verdicts.Reason.GATEWAY,
+            verdicts.Reason.MESSAGE_BUS,
         ):
-            failure = result(Verdict.UNKNOWN, reason)
+            failure = result(verdicts.Verdict.UNKNOWN, reason)
             for peak in (1, 64):
                 self.assertEqual(
                     peak + 16, self.end(*[failure] * 1000, peak=peak), reason
@@ -53,7 +56,7 @@ class BreakerTest(testtools.TestCase):
 
     def test_the_most_in_flight_may_grow_meanwhile(self) -> None:
         """The present number of pings in flight counts."""
-        breaker = Breaker(30.0)
+        breaker = breakers.Breaker(30.0)
         for _ in range(19):
             self.assertIsNone(breaker.saw(REFUSED, 4))
         self.assertIsNone(breaker.saw(REFUSED, 5))
@@ -92,7 +95,7 @@ class BreakerTest(testtools.TestCase):
 
     def test_an_answer_to_any_ping_starts_it_all_over(self) -> None:
         """A control has no result, but an agent answered it."""
-        breaker = Breaker(30.0)
+        breaker = breakers.Breaker(30.0)
         for number in range(1000):
             if number % 15 == 0:
                 breaker.heard()
@@ -101,17 +104,17 @@ class BreakerTest(testtools.TestCase):
     def test_an_answer_about_an_instance_is_not_a_failure(self) -> None:
         """A missing instance, or one that is not ready, does not count."""
         for reason in (
-            Reason.NOT_FOUND,
-            Reason.NOT_READY,
-            Reason.RATE_LIMITED,
-            Reason.NOT_ASKED,
+            verdicts.Reason.NOT_FOUND,
+            verdicts.Reason.NOT_READY,
+            verdicts.Reason.RATE_LIMITED,
+            verdicts.Reason.NOT_ASKED,
         ):
-            each = result(Verdict.UNKNOWN, reason)
+            each = result(verdicts.Verdict.UNKNOWN, reason)
             self.assertIsNone(self.end(*[each] * 1000, peak=4), reason)
 
     def test_the_reason_is_given(self) -> None:
         """The reason has the text of the last failure."""
-        breaker = Breaker(30.0)
+        breaker = breakers.Breaker(30.0)
         for _ in range(7):
             breaker.saw(SILENT, 1)
         self.assertEqual(

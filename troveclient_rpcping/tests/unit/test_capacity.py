@@ -9,12 +9,9 @@ import random
 
 import testtools
 
-from troveclient_rpcping.sweep.capacity import Capacity
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.sweep import capacity as capacities
 from troveclient_rpcping.tests import model
-from troveclient_rpcping.tests.model import Cloud
-from troveclient_rpcping.tests.model import Kind
-from troveclient_rpcping.tests.model import Server
-from troveclient_rpcping.verdict import Verdict
 
 SERVICE = 0.03
 
@@ -26,9 +23,11 @@ def fleet(
 
 
 class RulesTest(testtools.TestCase):
-    def flying(self, count: int, *, answered: bool = True) -> Capacity:
+    def flying(
+        self, count: int, *, answered: bool = True
+    ) -> capacities.Capacity:
         """Return a capacity with pings that were sent at 0."""
-        capacity = Capacity(64)
+        capacity = capacities.Capacity(64)
         if answered:
             for number in range(4):
                 capacity.sent(f'calm {number}', 0.0)
@@ -39,7 +38,7 @@ class RulesTest(testtools.TestCase):
 
     def test_a_sweep_begins_with_two(self) -> None:
         """It does not yet know the time of an answer."""
-        capacity = Capacity(64)
+        capacity = capacities.Capacity(64)
         for number in range(2):
             self.assertTrue(capacity.has_room(0.0, risky=False))
             capacity.sent(number, 0.0)
@@ -47,7 +46,7 @@ class RulesTest(testtools.TestCase):
 
     def test_the_user_sets_the_most(self) -> None:
         """The API may serve more pings."""
-        capacity = Capacity(1)
+        capacity = capacities.Capacity(1)
         capacity.sent('a', 0.0)
         self.assertFalse(capacity.has_room(0.0, risky=False))
 
@@ -192,29 +191,29 @@ class ServersTest(testtools.TestCase):
     """Simulated sweeps of 200 guests on every kind of server."""
 
     servers = (
-        (Server.SYNC, 2, 15.0),
-        (Server.SYNC, 5, 15.0),
-        (Server.SYNC, 16, 5.0),
-        (Server.EVENT, 2, 15.0),
+        (model.Server.SYNC, 2, 15.0),
+        (model.Server.SYNC, 5, 15.0),
+        (model.Server.SYNC, 16, 5.0),
+        (model.Server.EVENT, 2, 15.0),
     )
 
     def sweep(
         self,
         guests: tuple[model.Fleet, ...],
-        server: Server,
+        server: model.Server,
         workers: int,
         low: float,
-        capacity: Capacity | None = None,
+        capacity: capacities.Capacity | None = None,
     ) -> model.Outcome:
-        cloud = Cloud(
+        cloud = model.Cloud(
             guests, server=server, workers=workers, low=low, service=SERVICE
         )
         outcome = model.sweep(cloud, 1, capacity=capacity, tenant=True)
         for number, guest in enumerate(guests):
             self.assertEqual(
-                Verdict.UNREACHABLE
-                if guest.kind is Kind.DEAD
-                else Verdict.REACHABLE,
+                verdicts.Verdict.UNREACHABLE
+                if guest.kind is model.Kind.DEAD
+                else verdicts.Verdict.REACHABLE,
                 outcome.results[number][-1].verdict,
             )
         return outcome
@@ -240,7 +239,7 @@ class ServersTest(testtools.TestCase):
         """Each further dead guest costs two or three pairs of controls."""
         for dead in (10, 30):
             guests = fleet(200 - dead, dead)
-            outcome = self.sweep(guests, Server.EVENT, 2, 15.0)
+            outcome = self.sweep(guests, model.Server.EVENT, 2, 15.0)
             at_once = 15 + 200 * SERVICE / 4
             self.assertLess(outcome.seconds, at_once + 1 + dead * 6 * SERVICE)
 
@@ -249,7 +248,7 @@ class ServersTest(testtools.TestCase):
         for server, workers, low in self.servers:
             outcome = self.sweep(fleet(1000), server, workers, low)
             # A greenthread uses the processor for half of the time.
-            at_once = workers * (2 if server is Server.EVENT else 1)
+            at_once = workers * (2 if server is model.Server.EVENT else 1)
             best = 1000 * 1.1 * SERVICE / at_once
             self.assertLess(outcome.seconds, 1.15 * best, f'{server}')
 
@@ -258,14 +257,14 @@ class ServersTest(testtools.TestCase):
         for workers in (5, 16):
             for seed in range(4):
                 guests = fleet(170, deaf=30, seed=seed)
-                capacity = Capacity(64)
+                capacity = capacities.Capacity(64)
                 outcome = self.sweep(
-                    guests, Server.SYNC, workers, 5.0, capacity
+                    guests, model.Server.SYNC, workers, 5.0, capacity
                 )
                 long = [wait for wait in outcome.waits if wait > 1.0]
                 # One tenant's request every 0.25 s, for 5 s.
                 self.assertLessEqual(len(long), 20)
                 outcome = self.sweep(
-                    guests, Server.SYNC, workers, 5.0, capacity
+                    guests, model.Server.SYNC, workers, 5.0, capacity
                 )
                 self.assertLess(max(outcome.waits), 0.5)

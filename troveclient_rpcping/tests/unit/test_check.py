@@ -19,30 +19,25 @@ from typing import IO
 import uuid
 
 import fixtures
-from hypothesis import given
-from hypothesis import strategies as st
-from openstack import exceptions as openstack_exceptions
-from openstack.config import OpenStackConfig
+import hypothesis
+from hypothesis import strategies
+from openstack import config as sdk_config
+from openstack import exceptions as sdk_exceptions
 import testtools
 import trustme
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.plugin import cloud as clouds
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
 from troveclient_rpcping.plugin import timed_check
-from troveclient_rpcping.plugin.cloud import Cloud
-from troveclient_rpcping.plugin.thresholds import State
-from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 PROGRAM = (
     sys.executable,
@@ -82,36 +77,39 @@ def performance(line: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def up(number: int = 0, rtt: float = 0.03) -> PingResult:
-    return PingResult(
+def up(number: int = 0, rtt: float = 0.03) -> verdicts.PingResult:
+    return verdicts.PingResult(
         instance_id=str(uuid.UUID(int=number)),
-        verdict=Verdict.REACHABLE,
+        verdict=verdicts.Verdict.REACHABLE,
         rtt=rtt,
     )
 
 
 def not_up(
-    verdict: Verdict, reason: Reason, message: str = 'words'
-) -> PingResult:
-    return PingResult(
-        instance_id=GUEST, verdict=verdict, reason=reason, message=message
+    verdict: verdicts.Verdict, reason: verdicts.Reason, message: str = 'words'
+) -> verdicts.PingResult:
+    return verdicts.PingResult(
+        instance_id=base.GUEST, verdict=verdict, reason=reason, message=message
     )
 
 
-DEAD = not_up(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
-FAILED = not_up(Verdict.ERROR, Reason.AGENT_ERROR)
-LOST = not_up(Verdict.UNKNOWN, Reason.CONNECTION)
-NOT_ASKED = not_up(Verdict.UNKNOWN, Reason.NOT_ASKED, 'No time was left')
+DEAD = not_up(verdicts.Verdict.UNREACHABLE, verdicts.Reason.AGENT_TIMEOUT)
+FAILED = not_up(verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)
+LOST = not_up(verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION)
+NOT_ASKED = not_up(
+    verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_ASKED, 'No time was left'
+)
 
 
 def report(
-    *results: PingResult, argv: str = '', name: str | None = None
+    *results: verdicts.PingResult, argv: str = '', name: str | None = None
 ) -> output.Report:
     """Return the report of a check with these options."""
     parser, options = command_line.own_parser(), thresholds.Thresholds()
     return output.Report(
         base.findings(
-            [Target(result.instance_id, name) for result in results], results
+            [outcomes.Target(result.instance_id, name) for result in results],
+            results,
         ),
         parser.parse_args(argv.split(), options),
         6.4,
@@ -228,30 +226,30 @@ class StateTest(testtools.TestCase):
         kinds = {'u': up(), 'd': DEAD, 'f': FAILED, 'l': LOST, 'n': NOT_ASKED}
         for argv, guests, state in (
             # By default each bad or unknown guest counts.
-            ('', 'u', State.OK),
-            ('', 'ud', State.CRITICAL),
-            ('', 'ul', State.UNKNOWN),
-            ('', 'uld', State.CRITICAL),
-            ('', 'lf', State.CRITICAL),
+            ('', 'u', thresholds.State.OK),
+            ('', 'ud', thresholds.State.CRITICAL),
+            ('', 'ul', thresholds.State.UNKNOWN),
+            ('', 'uld', thresholds.State.CRITICAL),
+            ('', 'lf', thresholds.State.CRITICAL),
             # Unreachable guests and those in error count together.
-            ('-w=1 -c=3', 'uud', State.OK),
-            ('-w=1 -c=3', 'uudf', State.WARNING),
-            ('-w=1 -c=3', 'uudfdf', State.CRITICAL),
-            ('--unknown=3', 'uuuuuuuuuull', State.OK),
-            ('--unknown=3', 'uuuuuuuuulll', State.UNKNOWN),
-            ('--unknown=25%', 'uuuuuuuuuull', State.OK),
-            ('--unknown=25%', 'uuuuuuuuulll', State.UNKNOWN),
+            ('-w=1 -c=3', 'uud', thresholds.State.OK),
+            ('-w=1 -c=3', 'uudf', thresholds.State.WARNING),
+            ('-w=1 -c=3', 'uudfdf', thresholds.State.CRITICAL),
+            ('--unknown=3', 'uuuuuuuuuull', thresholds.State.OK),
+            ('--unknown=3', 'uuuuuuuuulll', thresholds.State.UNKNOWN),
+            ('--unknown=25%', 'uuuuuuuuuull', thresholds.State.OK),
+            ('--unknown=25%', 'uuuuuuuuulll', thresholds.State.UNKNOWN),
             # 100 % are all guests that the check pings.
-            ('-c=19%', 'uuddllllll', State.CRITICAL),
-            ('-c=20%', 'uuddllllll', State.UNKNOWN),
+            ('-c=19%', 'uuddllllll', thresholds.State.CRITICAL),
+            ('-c=20%', 'uuddllllll', thresholds.State.UNKNOWN),
             # A warning would also say that nothing is worse.
-            ('-w=0 -c=1', 'uld', State.UNKNOWN),
-            ('-w=0 -c=1 --unknown=2', 'uld', State.WARNING),
+            ('-w=0 -c=1', 'uld', thresholds.State.UNKNOWN),
+            ('-w=0 -c=1 --unknown=2', 'uld', thresholds.State.WARNING),
             # The tolerance does not apply to a check that was not made.
-            ('--unknown=1000', 'un', State.UNKNOWN),
-            ('--unknown=1000', 'll', State.UNKNOWN),
+            ('--unknown=1000', 'un', thresholds.State.UNKNOWN),
+            ('--unknown=1000', 'll', thresholds.State.UNKNOWN),
             # An alert for missing answers would blame the speed.
-            ('-c=5 --rtt-critical=1s:', 'd', State.OK),
+            ('-c=5 --rtt-critical=1s:', 'd', thresholds.State.OK),
         ):
             made = report(*[kinds[each] for each in guests], argv=argv)
             self.assertIs(state, made.state, f'{argv} {guests}')
@@ -259,9 +257,9 @@ class StateTest(testtools.TestCase):
     def test_slow_answers_raise_an_alert(self) -> None:
         """The 95th percentile of the round-trip times decides."""
         for slow, state in (
-            (0.5, State.OK),
-            (0.6, State.WARNING),
-            (2.1, State.CRITICAL),
+            (0.5, thresholds.State.OK),
+            (0.6, thresholds.State.WARNING),
+            (2.1, thresholds.State.CRITICAL),
         ):
             # One guest of 21 is beyond the percentile.
             results = [up()] * 18 + [up(rtt=slow)] * 2 + [up(rtt=9.0)]
@@ -334,16 +332,16 @@ class LineTest(testtools.TestCase):
                 [lines[index] for index in shown], made.guests(verbosity)
             )
         self.assertEqual(
-            f'{GUEST} unreachable: agent-timeout: "words" "db"',
+            f'{base.GUEST} unreachable: agent-timeout: "words" "db"',
             made.guests(1)[0],
         )
 
     @hostile.settings(100)
-    @given(st.text())
+    @hypothesis.given(strategies.text())
     def test_no_text_of_others_breaks_a_line(self, text: str) -> None:
         """Names, IDs, errors and request IDs are cleaned."""
         results = [
-            PingResult(
+            verdicts.PingResult(
                 instance_id=text,
                 verdict=verdict,
                 reason=reason,
@@ -351,8 +349,8 @@ class LineTest(testtools.TestCase):
                 request_id=text,
             )
             for verdict, reason in (
-                (Verdict.ERROR, Reason.AGENT_ERROR),
-                (Verdict.UNKNOWN, Reason.API_ERROR),
+                (verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR),
+                (verdicts.Verdict.UNKNOWN, verdicts.Reason.API_ERROR),
             )
         ]
         made = report(*results, name=text, argv='-c=5')
@@ -382,11 +380,11 @@ class TestCase(base.TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.write_clouds({})
 
-    def write_clouds(self, clouds: Any) -> None:
+    def write_clouds(self, content: Any) -> None:
         """Put clouds into the clouds.yaml of this test."""
         file = self.folder / 'clouds.yaml'
         # JSON is YAML.
-        file.write_text(json.dumps({'clouds': clouds}))
+        file.write_text(json.dumps({'clouds': content}))
         self.useFixture(
             fixtures.EnvironmentVariable('OS_CLIENT_CONFIG_FILE', str(file))
         )
@@ -416,11 +414,11 @@ class TestCase(base.TestCase):
         server = self.serve(answer)
         return server
 
-    def trove(self, **guests: Reply) -> fixture.Trove:
+    def trove(self, **guests: replies.Reply) -> fixture.Trove:
         """Start a Trove with guests of these names and answers."""
         cloud = self.enterContext(fixture.Trove())
         for number, (name, answer) in enumerate(guests.items()):
-            guest = Instance(
+            guest = inventory.Instance(
                 id=str(uuid.UUID(int=number)),
                 name=name,
                 project_id=base.PROJECT,
@@ -436,11 +434,11 @@ class TestCase(base.TestCase):
         """Run the plugin against a Trove."""
         return self.check(*self.options(cloud.url), *argv)
 
-    def one_and_silence(self, reply: Reply) -> fixture.Trove:
+    def one_and_silence(self, reply: replies.Reply) -> fixture.Trove:
         """Start a Trove that answers pings of one guest only."""
         cloud = self.trove()
-        cloud.add(GUEST, reply)
-        cloud.add(OTHER, fixture.silence())
+        cloud.add(base.GUEST, reply)
+        cloud.add(base.OTHER, fixture.silence())
         cloud.listing = fixture.silence()
         return cloud
 
@@ -497,7 +495,7 @@ class CheckTest(TestCase):
             (SILENT, '4', 3, 'UNKNOWN - 0 of 2 guests reachable, 2 unknown ('),
         ):
             cloud = self.one_and_silence(reply)
-            argv = (GUEST, OTHER, '-t', seconds, '-vv')
+            argv = (base.GUEST, base.OTHER, '-t', seconds, '-vv')
             status, lines = self.check_trove(cloud, *argv)
             self.assertIn(said, lines[0])
             self.assertEqual((expected, 3), (status, len(lines)))
@@ -554,7 +552,7 @@ class UnknownTest(TestCase):
         server.stop()
         url = server.url.replace('://', '://joe:secret@')
         status, lines = self.check(
-            *('--os-auth-url', url, '--os-username', 'x', GUEST, '-vvv'),
+            *('--os-auth-url', url, '--os-username', 'x', base.GUEST, '-vvv'),
             *('--os-password', 'hunter2', '--os-project-name', 'x'),
         )
         self.assertEqual(3, status)
@@ -576,7 +574,8 @@ class UnknownTest(TestCase):
                 'logging in',
                 (
                     *('--os-auth-url', keystone.url, '--os-username', 'x'),
-                    *('--os-password', 'x', '--os-project-name', 'x', GUEST),
+                    *('--os-password', 'x', '--os-project-name', 'x'),
+                    base.GUEST,
                 ),
             ),
             ('choosing the guests', (*self.options(api.url), '--all')),
@@ -602,7 +601,7 @@ class UnknownTest(TestCase):
         """That name is unknown, and a dead guest stays critical."""
         cloud = self.trove()
         for id_, name in (('1', 'a'), ('2', 'a'), ('3', 'b')):
-            cloud.add(Instance(id=id_, name=name), BROKEN)
+            cloud.add(inventory.Instance(id=id_, name=name), BROKEN)
         status, lines = self.check_trove(cloud, 'a', 'b', '-vv')
         self.assertEqual(2, status)
         self.assertIn('1 bad (1 agent-error), 1 unknown', lines[0])
@@ -617,8 +616,8 @@ class UnknownTest(TestCase):
 class CloudTest(TestCase):
     """The usual options, the environment and clouds.yaml have their effect."""
 
-    def choose(self, *argv: str) -> Cloud:
-        cloud = Cloud(argv)
+    def choose(self, *argv: str) -> clouds.Cloud:
+        cloud = clouds.Cloud(argv)
         parser = argparse.ArgumentParser()
         cloud.add_options(parser)
         cloud.choose(parser.parse_args(argv))
@@ -695,16 +694,16 @@ class CloudTest(TestCase):
             ('--os-cloud', '', '--os-region-name', '', '--os-cacert='),
             ('--os-interface=', '--os-cert', '', '--os-key', ''),
         ):
-            status, lines = self.check(*options, GUEST, *argv)
+            status, lines = self.check(*options, base.GUEST, *argv)
             self.assertEqual(0, status, str(lines))
         for empty in (['--os-auth-type', ''], ['--os-auth-type='], []):
-            status, (line,) = self.check(GUEST, *empty)
+            status, (line,) = self.check(base.GUEST, *empty)
             self.assertEqual(3, status)
             self.assertIn('there are no credentials. Name a cloud', line)
 
     def not_found(self) -> str:
         """Return the reason why a cloud was not found."""
-        status, (line,) = self.check('--os-cloud', 'nosuch', GUEST)
+        status, (line,) = self.check('--os-cloud', 'nosuch', base.GUEST)
         self.assertEqual(3, status)
         _, colon, said = line.partition('Cloud nosuch was not found: ')
         self.assertTrue(colon, line)
@@ -727,7 +726,7 @@ class CloudTest(TestCase):
                 os.seteuid(12345)
                 self.addCleanup(os.seteuid, 0)
             with testtools.ExpectedException(
-                openstack_exceptions.ConfigException,
+                sdk_exceptions.ConfigException,
                 f'Cloud a was not found: {said}(;|$)',
             ):
                 self.choose('--os-cloud', 'a')
@@ -741,7 +740,7 @@ class CloudTest(TestCase):
         self.assertEqual(f'{file} has north, south', self.not_found())
         file.write_text('{')
         self.assertIn(f'{file} is not YAML', self.not_found())
-        _, (line,) = self.check(GUEST)
+        _, (line,) = self.check(base.GUEST)
         self.assertRegex(line, f'no credentials.*; {file} is not YAML')
         file.unlink()
         self.assertIn(f'there is no file {file}', self.not_found())
@@ -749,7 +748,9 @@ class CloudTest(TestCase):
     def test_a_cloud_without_a_file_is_not_found(self) -> None:
         """openstacksdk would ignore OS_CLOUD."""
         self.set('OS_CLIENT_CONFIG_FILE', '')
-        config = OpenStackConfig(config_files=['/nosuch/clouds.yaml'])
+        config = sdk_config.OpenStackConfig(
+            config_files=['/nosuch/clouds.yaml']
+        )
         if config.get_cloud_names() != ['defaults']:
             self.skipTest('this machine has a clouds.yaml of its own')
         self.assertIn('there is no clouds.yaml in ', self.not_found())
@@ -767,7 +768,7 @@ class CloudTest(TestCase):
             (('--os-cacert', bundle), 0),
             (('--insecure',), 0),
         ):
-            status, lines = self.check(*options, GUEST, *argv)
+            status, lines = self.check(*options, base.GUEST, *argv)
             self.assertEqual(expected, status, str(lines))
 
 
@@ -806,12 +807,13 @@ class ProcessTest(TestCase):
         self,
         *argv: str,
         program: tuple[str, ...] = PROGRAM,
-        reply: Reply = UP,
+        reply: replies.Reply = UP,
     ) -> subprocess.Popen[str]:
         """Start the plugin, and wait until one of two guests has answered."""
         server = self.one_and_silence(reply)
         process = self.start(
-            *(*self.options(server.url), '--concurrency', '1', GUEST, OTHER),
+            *self.options(server.url),
+            *('--concurrency', '1', base.GUEST, base.OTHER),
             *argv,
             program=program,
         )
@@ -890,7 +892,7 @@ class ProcessTest(TestCase):
         with os.fdopen(writer, 'w') as full:
             server = self.serve(base.PONG)
             process = self.start(
-                *(*self.options(server.url), GUEST), stdout=full
+                *(*self.options(server.url), base.GUEST), stdout=full
             )
         while not server.requests:
             time.sleep(0.01)
@@ -936,7 +938,7 @@ class ProcessTest(TestCase):
             (NOT_READY, (), 3),
         ):
             server = self.serve(answer)
-            process = self.start(*self.options(server.url), GUEST, *argv)
+            process = self.start(*self.options(server.url), base.GUEST, *argv)
             status, stdout = self.finish(process)
             self.assertEqual(expected, status)
             self.assertEqual(1, stdout.count('\n'))
@@ -945,7 +947,7 @@ class ProcessTest(TestCase):
         """Logs of keystoneauth and warnings of openstacksdk are silent."""
         process = self.start(
             *('--os-auth-url', 'http://127.0.0.1:1', '--os-project-name', 'x'),
-            *('--os-username', 'x', '--os-password', 'x', GUEST),
+            *('--os-username', 'x', '--os-password', 'x', base.GUEST),
             *('--os-cacert', '/a', '--insecure'),
         )
         status, stdout = self.finish(process)
@@ -953,7 +955,7 @@ class ProcessTest(TestCase):
 
     def test_an_output_without_a_reader_is_unknown(self) -> None:
         """The output may be closed at the start, closed later, or full."""
-        options = [*self.options(self.serve(base.PONG).url), GUEST]
+        options = [*self.options(self.serve(base.PONG).url), base.GUEST]
         closed = ('sh', '-c', 'exec "$@" >&-', 'sh', *PROGRAM)
         process = self.start(*options, program=closed)
         self.assertEqual(3, self.finish(process)[0])
@@ -973,7 +975,7 @@ class ProcessTest(TestCase):
                 f'import sys; sys.modules[{module!r}] = None; {PROGRAM[2]}',
             )
             process = self.start(
-                *self.options(server.url), GUEST, program=program
+                *self.options(server.url), base.GUEST, program=program
             )
             status, stdout = self.finish(process)
             self.assertEqual(3, status)

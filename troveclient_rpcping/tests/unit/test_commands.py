@@ -23,25 +23,27 @@ from typing import Any
 from typing import NoReturn
 
 import fixtures
-from keystoneauth1.exceptions import ClientException
+from keystoneauth1 import exceptions as ksa_exceptions
 from openstack.config import cloud_region
-from osc_lib.exceptions import CommandError
+from osc_lib import exceptions as osc_exceptions
 import testtools
-from troveclient.apiclient.exceptions import NotFound
+from troveclient.apiclient import exceptions as trove_exceptions
 
 from troveclient_rpcping import client
 from troveclient_rpcping import fixture
-from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
 
-def listing(*instances: dict[str, Any]) -> Reply:
-    return Reply(200, {}, json.dumps({'instances': instances}).encode())
+def listing(*instances: dict[str, Any]) -> replies.Reply:
+    return replies.Reply(
+        200, {}, json.dumps({'instances': instances}).encode()
+    )
 
 
 LISTING = listing({'id': base.GUEST, 'name': 'db-7', 'deleted': False})
@@ -222,7 +224,7 @@ class HostileTest(TestCase):
         """Not in any form of the rows, and not in the sentences for people."""
         for form in ('table', 'value', 'csv'):
             for choice in ('--all', base.GUEST, EVIL):
-                with contextlib.suppress(CommandError):
+                with contextlib.suppress(osc_exceptions.CommandError):
                     self.ping(choice, '--long', '-f', form)
         self.assert_clean()
 
@@ -236,9 +238,13 @@ class HostileTest(TestCase):
     def test_an_error_is_one_clean_line(self) -> None:
         """The text of an error may come from Keystone, or from a file."""
         app: Any = types.SimpleNamespace(stdout=io.StringIO())
-        for kind in (OSError, ClientException, NotFound):
+        for kind in (
+            OSError,
+            ksa_exceptions.ClientException,
+            trove_exceptions.NotFound,
+        ):
             error = self.assertRaises(
-                *(CommandError, shell.run, app, None, ''),
+                *(osc_exceptions.CommandError, shell.run, app, None, ''),
                 lambda kind=kind: raise_(kind(EVIL)),
             )
             self.assertTrue(str(error).isprintable(), repr(str(error)))
@@ -275,7 +281,7 @@ class PingTest(TestCase):
         library = logging.getLogger('troveclient_rpcping')
         seen = []
 
-        def answer(request: base.Request) -> Reply:
+        def answer(request: base.Request) -> replies.Reply:
             seen.append((api.client.session.timeout, library.level))
             return fixture.reachable()
 
@@ -289,7 +295,9 @@ class PingTest(TestCase):
         """Neither the ping nor a monitor without metrics begins."""
         self.stdout = None
         for command in (self.ping, self.watch):
-            error = self.assertRaises(CommandError, command, base.GUEST)
+            error = self.assertRaises(
+                osc_exceptions.CommandError, command, base.GUEST
+            )
             self.assertIn('tandard output', str(error))
         self.assertEqual([], self.trove.requests)
 
@@ -338,14 +346,20 @@ class PingTest(TestCase):
         ):
             self.trove.listing = listing
             began = time.monotonic()
-            self.assertRaises(CommandError, self.ping, 'db-7', '--wait', '1.5')
+            self.assertRaises(
+                osc_exceptions.CommandError, self.ping, 'db-7', '--wait', '1.5'
+            )
             self.assertGreater(time.monotonic(), began + 0.4)
 
     def test_a_wait_ends_if_the_user_may_not_list(self) -> None:
         """The rights would not change during the wait."""
         self.trove.listing = fixture.denied()
         self.assertRaises(
-            CommandError, self.ping, 'db-7', '--wait', str(base.LONG)
+            osc_exceptions.CommandError,
+            self.ping,
+            'db-7',
+            '--wait',
+            str(base.LONG),
         )
         self.assertEqual('', self.stderr.getvalue())
 
@@ -464,7 +478,7 @@ class PingTest(TestCase):
     def test_a_textfile_that_cannot_be_written_is_a_failure(self) -> None:
         """Monitoring would go on reading the old file."""
 
-        def answer(request: base.Request) -> Reply:
+        def answer(request: base.Request) -> replies.Reply:
             if not request.target.endswith('/rpc_ping'):
                 return NOBODY
             # It was there when the sweep began.
@@ -582,7 +596,7 @@ class MonitorTest(TestCase):
 
         def take() -> None:
             self.trove.add(
-                Instance(id='evil', name='db-7'), fixture.reachable()
+                inventory.Instance(id='evil', name='db-7'), fixture.reachable()
             )
             self.trove.add('db-8', fixture.agent_error('disk is full'))
 

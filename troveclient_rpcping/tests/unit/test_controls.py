@@ -6,14 +6,13 @@ import math
 
 import testtools
 
-from troveclient_rpcping.reply import Purpose
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.sweep.capacity import Capacity
-from troveclient_rpcping.sweep.controls import Controls
-from troveclient_rpcping.sweep.evidence import CONTROL
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping.sweep import capacity as capacities
+from troveclient_rpcping.sweep import controls
+from troveclient_rpcping.sweep import evidence as sweep_evidence
 
 
-class Pairs(Capacity):
+class Pairs(capacities.Capacity):
     """A capacity that always wants a pair, and records the pairs."""
 
     def __init__(self) -> None:
@@ -27,15 +26,19 @@ class Pairs(Capacity):
         self.ended_pairs.append(rtts)
 
 
-def controls(*guests: str, capacity: Capacity | None = None) -> Controls:
-    found = Controls(capacity or Capacity(64))
+def controls_of(
+    *guests: str, capacity: capacities.Capacity | None = None
+) -> controls.Controls:
+    found = controls.Controls(capacity or capacities.Capacity(64))
     for each in guests:
         found.add(each)
     return found
 
 
-def send(found: Controls, now: float, guest: str = 'a') -> Question:
-    question = Question(Purpose.CONTROL, '', guest)
+def send(
+    found: controls.Controls, now: float, guest: str = 'a'
+) -> replies.Question:
+    question = replies.Question(replies.Purpose.CONTROL, '', guest)
     found.sent(question, now)
     return question
 
@@ -43,7 +46,7 @@ def send(found: Controls, now: float, guest: str = 'a') -> Question:
 class TurnsTest(testtools.TestCase):
     def test_guests_take_turns(self) -> None:
         """Each guest has one turn a round, even if it was added twice."""
-        found = controls('a', 'b', 'c', 'a')
+        found = controls_of('a', 'b', 'c', 'a')
         turns = [found.turn() for _ in range(6)]
         self.assertCountEqual('abc', turns[:3])
         self.assertEqual(turns[:3], turns[3:])
@@ -52,7 +55,7 @@ class TurnsTest(testtools.TestCase):
         self,
     ) -> None:
         """One ping may be lost; a guest that misses two may be dead."""
-        found = controls('a', 'b')
+        found = controls_of('a', 'b')
         for rtt in (None, 0.03, None):
             found.answered(send(found, 1.0), 2.0, rtt)
         self.assertCountEqual('ab', [found.turn(), found.turn()])
@@ -61,14 +64,14 @@ class TurnsTest(testtools.TestCase):
 
     def test_the_last_guest_goes_on(self) -> None:
         """The last guest shows when the message bus works again."""
-        found = controls('a')
+        found = controls_of('a')
         for _ in range(3):
             found.answered(send(found, 1.0), 2.0, None)
         self.assertEqual('a', found.turn())
 
     def test_only_the_latest_of_many_guests_take_turns(self) -> None:
         """Memory does not grow with the fleet."""
-        found = controls(*map(str, range(1000)))
+        found = controls_of(*map(str, range(1000)))
         turns = {found.turn() for _ in range(1000)}
         self.assertEqual(set(map(str, range(968, 1000))), turns)
 
@@ -76,27 +79,33 @@ class TurnsTest(testtools.TestCase):
 class DueTest(testtools.TestCase):
     def test_a_control_is_due_a_second_after_the_last_answer(self) -> None:
         """The answer of any guest agent counts."""
-        found = controls('a')
-        self.assertFalse(found.is_due(10.0 + CONTROL - 0.01, 10.0, 0.0))
-        self.assertTrue(found.is_due(10.0 + CONTROL, 10.0, 0.0))
+        found = controls_of('a')
+        self.assertFalse(
+            found.is_due(10.0 + sweep_evidence.CONTROL - 0.01, 10.0, 0.0)
+        )
+        self.assertTrue(found.is_due(10.0 + sweep_evidence.CONTROL, 10.0, 0.0))
 
     def test_a_rate_limit_makes_controls_rarer(self) -> None:
         """Every other request is a ping of a guest."""
-        found = controls('a')
-        for spacing, pause in ((0.3, CONTROL), (0.5, CONTROL), (2.0, 4.0)):
+        found = controls_of('a')
+        for spacing, pause in (
+            (0.3, sweep_evidence.CONTROL),
+            (0.5, sweep_evidence.CONTROL),
+            (2.0, 4.0),
+        ):
             self.assertFalse(found.is_due(10.0 + pause - 0.01, 10.0, spacing))
             self.assertTrue(found.is_due(10.0 + pause, 10.0, spacing))
 
     def test_the_next_is_due_a_second_after_the_one_before(self) -> None:
         """The one before may be lost, so its answer is not needed."""
-        found = controls('a')
+        found = controls_of('a')
         send(found, 11.0)
         self.assertFalse(found.is_due(11.9, 10.0, 0.0))
         self.assertTrue(found.is_due(12.0, 10.0, 0.0))
 
     def test_three_are_under_way_at_the_most(self) -> None:
         """A worker without the bus would hold all controls."""
-        found = controls('a')
+        found = controls_of('a')
         for now in (11.0, 12.0, 13.0):
             self.assertTrue(found.is_due(now, 10.0, 0.0))
             control = send(found, now)
@@ -106,7 +115,7 @@ class DueTest(testtools.TestCase):
 
     def test_free_controls_go_one_by_one_with_pauses(self) -> None:
         """They take two thirds of the time of one worker."""
-        found = controls('a')
+        found = controls_of('a')
         self.assertTrue(found.is_free(1.0))
         control = send(found, 1.0)
         self.assertFalse(found.is_free(5.0))
@@ -118,8 +127,8 @@ class DueTest(testtools.TestCase):
 
     def test_a_slow_control_may_be_lost(self) -> None:
         """Slow is longer than a second or a few usual round trips."""
-        capacity = Capacity(64)
-        found = controls('a', capacity=capacity)
+        capacity = capacities.Capacity(64)
+        found = controls_of('a', capacity=capacity)
         first = send(found, 1.0)
         send(found, 3.0)
         for now, usual, overdue in (
@@ -137,9 +146,9 @@ class PairTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.capacity = Pairs()
-        self.controls = controls('a', 'b', capacity=self.capacity)
+        self.controls = controls_of('a', 'b', capacity=self.capacity)
 
-    def pair(self, now: float = 1.0) -> list[Question]:
+    def pair(self, now: float = 1.0) -> list[replies.Question]:
         """Send a pair."""
         self.assertTrue(self.controls.begin_pair(now))
         pair = []
@@ -150,7 +159,7 @@ class PairTest(testtools.TestCase):
 
     def test_a_pair_needs_two_guests(self) -> None:
         """Trove may fail if one guest is pinged twice at a time."""
-        alone = controls('a', capacity=self.capacity)
+        alone = controls_of('a', capacity=self.capacity)
         self.assertFalse(alone.begin_pair(1.0))
         alone.add('b')
         self.assertTrue(alone.begin_pair(1.0))

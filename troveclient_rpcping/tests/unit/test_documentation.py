@@ -25,19 +25,17 @@ import testtools
 
 import troveclient_rpcping
 from troveclient_rpcping import fixture
-from troveclient_rpcping import verdict
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.osc.rpc_monitor import MonitorDatabaseInstances
-from troveclient_rpcping.osc.rpc_ping import PingDatabaseInstances
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.osc import rpc_monitor
+from troveclient_rpcping.osc import rpc_ping
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.plugin import cloud as clouds
 from troveclient_rpcping.plugin import command_line
-from troveclient_rpcping.plugin.cloud import Cloud
-from troveclient_rpcping.plugin.thresholds import State
-from troveclient_rpcping.prometheus.metrics import Metrics
+from troveclient_rpcping.plugin import thresholds
+from troveclient_rpcping.prometheus import metrics
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
 
 PACKAGE = pathlib.Path(troveclient_rpcping.__file__).parent
 ROOT = PACKAGE.parent
@@ -83,7 +81,7 @@ class ContractTest(testtools.TestCase):
     def test_a_page_that_a_person_wrote_explains_every_option(self) -> None:
         """The generated reference and the generated list do not count."""
         own, whole = command_line.own_parser(), command_line.own_parser()
-        Cloud([]).add_options(whole)
+        clouds.Cloud([]).add_options(whole)
         plugin = options_of(whole)
         operators = '\n'.join(
             path.read_text() for path in (SOURCE / 'user').glob('*.rst')
@@ -92,7 +90,10 @@ class ContractTest(testtools.TestCase):
         shell: Any = None
         ping, monitor = (
             options_of(command(shell, None).get_parser('openstack'))
-            for command in (PingDatabaseInstances, MonitorDatabaseInstances)
+            for command in (
+                rpc_ping.PingDatabaseInstances,
+                rpc_monitor.MonitorDatabaseInstances,
+            )
         )
         for options, text in (
             (ping, operators),
@@ -118,7 +119,7 @@ class ContractTest(testtools.TestCase):
         for name, value in vars(exits).items():
             if name.isupper():
                 self.assertRegex(table, rf'\b{value}\b', name)
-        for state in State:
+        for state in thresholds.State:
             self.assertRegex(
                 page('user/check-plugin.rst'),
                 rf'\* - {state.value}\n +- {state.name}\n',
@@ -131,21 +132,21 @@ class ContractTest(testtools.TestCase):
 class MetricsTest(testtools.TestCase):
     def test_the_page_lists_the_metrics_that_exist(self) -> None:
         """It lists their labels, too."""
-        metrics = Metrics()
-        metrics.failed(ended=1.0, seconds=1.0)
-        metrics.observe(
+        measured = metrics.Metrics()
+        measured.failed(ended=1.0, seconds=1.0)
+        measured.observe(
             base.findings(
-                [Target(GUEST), Target(OTHER)],
+                [outcomes.Target(base.GUEST), outcomes.Target(base.OTHER)],
                 [
                     fixture.ping_result(fixture.reachable()),
-                    fixture.ping_result(fixture.agent_timeout(), OTHER),
+                    fixture.ping_result(fixture.agent_timeout(), base.OTHER),
                 ],
             ),
             ended=2.0,
             seconds=1.0,
             throttled=0.0,
         )
-        text = metrics.page().body.decode()
+        text = measured.page().body.decode()
         families = prometheus_parser.text_string_to_metric_families(text)
         served = {
             family.name + '_total' * (family.type == 'counter'): sorted(
@@ -173,7 +174,7 @@ class AlertsTest(testtools.TestCase):
         )
         rules = (ROOT / 'contrib/prometheus/alerts.yaml').read_text()
         # A reachable guest asks for no action.
-        reasons = set(verdict.Reason) - {verdict.Reason.NO_SUCH_METHOD}
+        reasons = set(verdicts.Reason) - {verdicts.Reason.NO_SUCH_METHOD}
         self.assertEqual(
             sorted([*re.findall(r'alert: (\w+)', rules), *reasons]),
             sorted(parts[1::2]),
@@ -239,7 +240,7 @@ class ExamplesTest(testtools.TestCase):
     def test_the_python_on_the_pages_and_in_the_readme_runs(self) -> None:
         """A newcomer copies it."""
         trove = self.enterContext(fixture.Trove())
-        trove.add(GUEST, fixture.agent_timeout())
+        trove.add(base.GUEST, fixture.agent_timeout())
         blocks = [
             (path, block)
             for path in [ROOT / 'README.rst', *SOURCE.rglob('*.rst')]
@@ -250,13 +251,13 @@ class ExamplesTest(testtools.TestCase):
             for path, block in blocks:
                 names = {
                     'keystoneauth_session': trove.session(),
-                    'instance_id': GUEST,
-                    'instance_ids': [GUEST],
+                    'instance_id': base.GUEST,
+                    'instance_ids': [base.GUEST],
                 }
                 exec(compile(block, path.name, 'exec'), names)  # noqa: S102
         # rpc_ping pings once. The sweep pings twice, because no other guest
         # confirms the timeout.
-        self.assertEqual([GUEST] * 3, trove.pinged)
+        self.assertEqual([base.GUEST] * 3, trove.pinged)
 
 
 def python_blocks(text: str) -> list[str]:

@@ -16,15 +16,10 @@ from typing import NamedTuple
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
-from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.engine import Engine
-from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.engine.pacing import STARVED
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Purpose
-from troveclient_rpcping.reply import Question
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping.engine import access as engine_access
+from troveclient_rpcping.engine import engine as engines
+from troveclient_rpcping.engine import pacing
 from troveclient_rpcping.tests import base
 
 # Seconds. No request here takes this long.
@@ -36,8 +31,8 @@ BUSY = base.raw('413 Too Large', headers={'Retry-After': '0.01'})
 
 
 class Answer(NamedTuple):
-    question: Question
-    reply: Reply | NoReply
+    question: replies.Question
+    reply: replies.Reply | replies.NoReply
     arrived: float
     rtt: float | None
 
@@ -66,7 +61,7 @@ class Script:
         self.due = due
         self.fresh = fresh
         self.bounds = {'timeout': LONG, **bounds}
-        self.flight: dict[Question, float] = {}
+        self.flight: dict[replies.Question, float] = {}
         self.answers: list[Answer] = []
         self.pauses: list[float] = []
         self.ends: list[str] = []
@@ -75,13 +70,13 @@ class Script:
     def done(self) -> bool:
         return bool(self.ends) or not (self.todo or self.flight)
 
-    def next(self, now: float) -> Question | None:
+    def next(self, now: float) -> replies.Question | None:
         full = len(self.flight) >= self.most
         if self.done or not self.todo or now < self.due or full:
             return None
         key = self.todo.popleft()
-        question = Question(
-            Purpose.GUEST,
+        question = replies.Question(
+            replies.Purpose.GUEST,
             f'/{key}',
             key,
             fresh=key in self.fresh,
@@ -93,13 +88,15 @@ class Script:
     def wakes(self, now: float) -> float:
         return self.due if self.todo and self.due > now else math.inf
 
-    def unsent(self, question: Question, now: float, pause: float) -> None:
+    def unsent(
+        self, question: replies.Question, now: float, pause: float
+    ) -> None:
         del self.flight[question]
         self.pauses.append(pause)
         self.todo.appendleft(question.instance_id)
         self.due = now + pause
 
-    def answered(self, question: Question, *answer: Any) -> None:
+    def answered(self, question: replies.Question, *answer: Any) -> None:
         del self.flight[question]
         self.answers.append(Answer(question, *answer))
 
@@ -114,7 +111,7 @@ class Script:
         """Return the status of each answer, or the kind of its failure."""
         return [
             each.reply.status
-            if isinstance(each.reply, Reply)
+            if isinstance(each.reply, replies.Reply)
             else each.reply.kind
             for each in self.answers
         ]
@@ -127,7 +124,9 @@ class EngineTest(base.TestCase):
         """Return an engine under way; nothing is sent yet."""
         self.server = self.serve(answer)
         self.trove = self.connect(self.server.url)
-        turns = Engine(Access(self.trove), agenda, **kwargs).run()
+        turns = engines.Engine(
+            engine_access.Access(self.trove), agenda, **kwargs
+        ).run()
         self.addCleanup(turns.close)
         return turns
 
@@ -225,10 +224,10 @@ class EngineTest(base.TestCase):
             base.raw('200 OK', b'x' * 50), Script('a', limit=10)
         )
         reply = agenda.answers[0].reply
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, replies.Reply)
         self.assertEqual((False, 10), (reply.complete, len(reply.body)))
         agenda = self.run_all(self.silent, Script('a', timeout=0.1))
-        self.assertEqual([Failure.TIMEOUT], agenda.outcomes())
+        self.assertEqual([replies.Failure.TIMEOUT], agenda.outcomes())
 
     def test_a_slow_caller_loses_no_reply(self) -> None:
         """The time between two turns is not a part of any timeout.
@@ -256,7 +255,8 @@ class EngineTest(base.TestCase):
                 time.sleep(timeout)
         outcomes = dict(zip(agenda.keys(), agenda.outcomes(), strict=True))
         self.assertEqual(
-            {'a': 204, 'b': 204, 'c': Failure.TIMEOUT, 'd': 204}, outcomes
+            {'a': 204, 'b': 204, 'c': replies.Failure.TIMEOUT, 'd': 204},
+            outcomes,
         )
         self.assertEqual('c', agenda.keys()[-1])
 
@@ -314,10 +314,10 @@ class EngineTest(base.TestCase):
         """
         busy = iter([BUSY, BUSY.replace(b'413', b'429')])
         body = b'Only 900 GET request(s) can be made to * every second.'
-        gate = Gate()
+        gate = pacing.Gate()
         # The gate knows the rate of the server.
         now = time.monotonic()
-        gate.refused(now, gate.sent(now), Reply(413, {}, body))
+        gate.refused(now, gate.sent(now), replies.Reply(413, {}, body))
         agenda = self.run_all(
             lambda request: next(busy, base.PONG), Script('a'), gate=gate
         )
@@ -333,7 +333,7 @@ class EngineTest(base.TestCase):
 
         class Patient(Script):
             def unsent(
-                self, question: Question, then: float, pause: float
+                self, question: replies.Question, then: float, pause: float
             ) -> None:
                 nonlocal now
                 super().unsent(question, then, pause)
@@ -345,15 +345,15 @@ class EngineTest(base.TestCase):
         self.assertEqual(
             ['The rate limit of the API lets nothing through'], agenda.ends
         )
-        self.assertGreater(now - 1000, STARVED)
-        self.assertLess(now - 1000, STARVED + 20)
+        self.assertGreater(now - 1000, pacing.STARVED)
+        self.assertLess(now - 1000, pacing.STARVED + 20)
         self.assertEqual([], agenda.answers)
 
     def test_an_old_token_is_renewed_and_its_request_sent_again(self) -> None:
         """The request is repeated once, without a pause."""
-        replies = iter([base.PONG, BAD_TOKEN])
+        answers = iter([base.PONG, BAD_TOKEN])
         agenda = self.run_all(
-            lambda request: next(replies, base.PONG), Script('abc')
+            lambda request: next(answers, base.PONG), Script('abc')
         )
         self.assertEqual([204] * 3, agenda.outcomes())
         self.assertEqual([0.0], agenda.pauses)
@@ -397,7 +397,7 @@ class TokenTest(base.TestCase):
         super().setUp()
         self.trove = self.connect('http://127.0.0.1:9')
         self.login = self.trove.client.session.auth
-        self.access = Access(self.trove)
+        self.access = engine_access.Access(self.trove)
         self.access.log_in()
 
     def test_all_requests_with_one_token_cost_one_login(self) -> None:

@@ -6,22 +6,22 @@ import random
 
 import testtools
 
-from troveclient_rpcping.sweep.evidence import ENOUGH
-from troveclient_rpcping.sweep.evidence import Evidence
-from troveclient_rpcping.sweep.evidence import RISK
+from troveclient_rpcping.sweep import evidence as sweep_evidence
 
 
-def seen(answers: int, *, lost: int = 0, stale: int = 0) -> Evidence:
+def seen(
+    answers: int, *, lost: int = 0, stale: int = 0
+) -> sweep_evidence.Evidence:
     """Return the record of a sweep whose live guests answered once."""
-    evidence = Evidence()
+    evidence = sweep_evidence.Evidence()
     for number in range(answers):
         evidence.answer(0.0, new=True, stale=number < stale)
     evidence.lose(lost)
     return evidence
 
 
-def answers(*times: float) -> Evidence:
-    evidence = Evidence()
+def answers(*times: float) -> sweep_evidence.Evidence:
+    evidence = sweep_evidence.Evidence()
     for time in times:
         evidence.answer(time, new=True, stale=False)
     return evidence
@@ -62,7 +62,7 @@ class SteadyTest(testtools.TestCase):
 
     def test_without_an_answer_nothing_is_steady(self) -> None:
         """The times do not matter."""
-        self.assertFalse(Evidence().steady(100.0, 100.1))
+        self.assertFalse(sweep_evidence.Evidence().steady(100.0, 100.1))
 
     def test_a_rate_limit_allows_longer_silences(self) -> None:
         """There cannot be more answers than pings."""
@@ -115,7 +115,9 @@ class ProofTest(testtools.TestCase):
         """A worker without the bus may not have had a ping yet."""
         evidence = seen(3)
         for stale in (False, True):
-            self.assertEqual(ENOUGH - 3, evidence.missing(5, stale=stale))
+            self.assertEqual(
+                sweep_evidence.ENOUGH - 3, evidence.missing(5, stale=stale)
+            )
 
     def test_each_lost_ping_demands_more_timeouts(self) -> None:
         """Two timeouts, then three, and in the end no number suffices."""
@@ -160,7 +162,7 @@ class ProofTest(testtools.TestCase):
             missing = evidence.missing(timeouts, stale=stale)
             assert missing is not None
             # The answers of the first four seconds still count.
-            self.assertGreaterEqual(missing, ENOUGH - 41)
+            self.assertGreaterEqual(missing, sweep_evidence.ENOUGH - 41)
 
     def test_answers_count_only_until_the_oldest_request_was_sent(
         self,
@@ -168,7 +170,9 @@ class ProofTest(testtools.TestCase):
         """That request may become a timeout."""
         evidence = answers(*(number / 10 for number in range(200)))
         evidence.waits_since = 4.0
-        self.assertEqual(ENOUGH - 41, evidence.missing(1, stale=True))
+        self.assertEqual(
+            sweep_evidence.ENOUGH - 41, evidence.missing(1, stale=True)
+        )
 
     def test_lost_pings_stop_the_search_for_controls(self) -> None:
         """With enough controls, further timeouts are better evidence."""
@@ -202,4 +206,4 @@ class ProofTest(testtools.TestCase):
                 if needed:
                     # The probability for one of the guests.
                     wrong += 20 * share**needed
-            self.assertLess(wrong / 300, RISK, str(share))
+            self.assertLess(wrong / 300, sweep_evidence.RISK, str(share))

@@ -6,16 +6,16 @@ import datetime
 import pathlib
 import tempfile
 
-from osc_lib.exceptions import CommandError
+from osc_lib import exceptions as osc_exceptions
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.exclusions import Exclusions
-from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping import inventory
+from troveclient_rpcping.cli import exclusions as cli_exclusions
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.unit import test_commands
 
@@ -23,9 +23,13 @@ OTHER = '22222222-2222-4222-8222-222222222222'
 TODAY = datetime.date(2026, 12, 1)
 
 
-def target(name: str, status: str = 'ACTIVE', id_: str = OTHER) -> Target:
+def target(
+    name: str, status: str = 'ACTIVE', id_: str = OTHER
+) -> outcomes.Target:
     """Return a chosen guest."""
-    return Target(id_, name, Instance(id_, name, status=status))
+    return outcomes.Target(
+        id_, name, inventory.Instance(id_, name, status=status)
+    )
 
 
 class ExclusionsTest(base.TestCase):
@@ -37,10 +41,16 @@ class ExclusionsTest(base.TestCase):
         file.write_text(text)
         return file
 
-    def exclusions(self, text: str, *statuses: str) -> Exclusions:
-        return Exclusions(str(self.write(text)), statuses, today=lambda: TODAY)
+    def exclusions(
+        self, text: str, *statuses: str
+    ) -> cli_exclusions.Exclusions:
+        return cli_exclusions.Exclusions(
+            str(self.write(text)), statuses, today=lambda: TODAY
+        )
 
-    def asked(self, exclusions: Exclusions, *chosen: Target) -> list[str]:
+    def asked(
+        self, exclusions: cli_exclusions.Exclusions, *chosen: outcomes.Target
+    ) -> list[str]:
         kept = exclusions.leave_out(list(chosen))
         left_out = len(chosen) - len(kept)
         self.assertIn(f'{left_out} guest', exclusions.sentences[0])
@@ -65,7 +75,7 @@ class ExclusionsTest(base.TestCase):
 
     def test_a_status_is_left_out(self) -> None:
         """The case of a status does not matter."""
-        exclusions = Exclusions(None, ['build', 'ERROR'])
+        exclusions = cli_exclusions.Exclusions(None, ['build', 'ERROR'])
         self.assertTrue(exclusions.needs_listing)
         chosen = target('a', 'BUILD'), target('b', 'ERROR'), target('c')
         self.assertEqual(['c'], self.asked(exclusions, *chosen))
@@ -76,7 +86,7 @@ class ExclusionsTest(base.TestCase):
             ([], []),
             (['BIULD'], ['0 guests left out (--exclude, --exclude-status)']),
         ):
-            exclusions = Exclusions(None, statuses)
+            exclusions = cli_exclusions.Exclusions(None, statuses)
             exclusions.leave_out([target('a')])
             self.assertEqual(said, exclusions.sentences)
 
@@ -107,7 +117,9 @@ class ExclusionsTest(base.TestCase):
             'db-7 until=2026-12-01 until=2026-12-02',
         ):
             error = self.assertRaises(
-                TargetError, self.exclusions, f'db-1\n\n{line} # why\n'
+                exceptions.TargetError,
+                self.exclusions,
+                f'db-1\n\n{line} # why\n',
             )
             self.assertIn('left-out, line 3: "', str(error))
             self.assertIn('give a name', str(error))
@@ -116,13 +128,15 @@ class ExclusionsTest(base.TestCase):
     def test_a_file_that_is_not_there_is_an_error(self) -> None:
         """The error comes before the first request."""
         file = str(self.folder() / 'missing')
-        error = self.assertRaises(TargetError, Exclusions, file)
+        error = self.assertRaises(
+            exceptions.TargetError, cli_exclusions.Exclusions, file
+        )
         self.assertIn('Cannot read', str(error))
 
     def test_a_file_that_changes_is_read_again(self) -> None:
         """While the file has a bad line, its last good version counts."""
         file = self.write('db-1\n')
-        exclusions = Exclusions(str(file))
+        exclusions = cli_exclusions.Exclusions(str(file))
         chosen = target('db-1'), target('db-2')
         for text, asked, complaints in (
             ('db-2\n', ['db-1'], 0),
@@ -164,15 +178,17 @@ class CommandsTest(test_commands.TestCase):
     def test_a_name_excludes_a_guest_that_is_given_by_its_id(self) -> None:
         """A listing is needed. To leave out all guests is an error."""
         self.file.write_text('db-*\n')
-        self.trove.add(Instance(base.GUEST, 'db-7', status='ACTIVE'))
-        error = self.assertRaises(CommandError, self.exclude, base.GUEST)
+        self.trove.add(inventory.Instance(base.GUEST, 'db-7', status='ACTIVE'))
+        error = self.assertRaises(
+            osc_exceptions.CommandError, self.exclude, base.GUEST
+        )
         self.assertIn('No instance is left to ask: 1 guest', str(error))
         self.assertEqual([], self.trove.pinged)
 
     def test_a_bad_line_is_found_before_the_first_request(self) -> None:
         """There is not even a request for a listing."""
         self.file.write_text('db-8 until=soon\n')
-        self.assertRaises(CommandError, self.exclude, '--all')
+        self.assertRaises(osc_exceptions.CommandError, self.exclude, '--all')
         self.assertEqual([], self.trove.requests)
 
     def test_a_monitor_reads_the_file_for_each_sweep(self) -> None:

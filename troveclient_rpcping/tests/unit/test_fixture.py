@@ -13,29 +13,24 @@ import testtools
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import unknown
-from troveclient_rpcping.verdict import Verdict
+from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.tests import base
 
 # No server can cause this reason: the sweep itself gives it.
-CANNOT_BE_SENT = {Reason.NOT_ASKED, Reason.SERVER_OFF}
+CANNOT_BE_SENT = {verdicts.Reason.NOT_ASKED, verdicts.Reason.SERVER_OFF}
 
 
 class RepliesTest(testtools.TestCase):
     def test_there_is_an_outcome_for_every_reason(self) -> None:
         """The verdict on it has that reason, also for another guest."""
-        for reason in Reason:
-            for instance_id in (GUEST, OTHER):
+        for reason in verdicts.Reason:
+            for instance_id in (base.GUEST, base.OTHER):
                 outcome = fixture.for_reason(reason, instance_id)
-                self.assertIs(reason, judge(outcome, instance_id).reason)
+                self.assertIs(
+                    reason, verdicts.judge(outcome, instance_id).reason
+                )
 
     def test_each_reply_has_its_verdict(self) -> None:
         """Older releases have other texts for the same verdict.
@@ -44,18 +39,21 @@ class RepliesTest(testtools.TestCase):
         error, not a death.
         """
         for reply, verdict in (
-            (fixture.reachable(), Verdict.REACHABLE),
-            (fixture.no_such_method(), Verdict.REACHABLE),
-            (fixture.agent_timeout_before_26(), Verdict.UNREACHABLE),
-            (fixture.agent_timeout_2014(), Verdict.UNREACHABLE),
-            (fixture.agent_timeout_2014(OTHER), Verdict.ERROR),
+            (fixture.reachable(), verdicts.Verdict.REACHABLE),
+            (fixture.no_such_method(), verdicts.Verdict.REACHABLE),
+            (fixture.agent_timeout_before_26(), verdicts.Verdict.UNREACHABLE),
+            (fixture.agent_timeout_2014(), verdicts.Verdict.UNREACHABLE),
+            (fixture.agent_timeout_2014(base.OTHER), verdicts.Verdict.ERROR),
         ):
-            self.assertIs(verdict, judge(reply, GUEST).verdict)
+            self.assertIs(verdict, verdicts.judge(reply, base.GUEST).verdict)
 
     def test_the_words_of_a_broken_bus_can_be_chosen(self) -> None:
         """By default, RabbitMQ refuses access to Trove."""
         reply = fixture.message_bus_error('Socket closed')
-        self.assertIs(Reason.MESSAGE_BUS, judge(reply, GUEST).reason)
+        self.assertIs(
+            verdicts.Reason.MESSAGE_BUS,
+            verdicts.judge(reply, base.GUEST).reason,
+        )
         self.assertIn('Socket closed', reply.fault or '')
         words = fixture.message_bus_error().fault or ''
         self.assertIn('ACCESS_REFUSED', words)
@@ -76,20 +74,23 @@ class RepliesTest(testtools.TestCase):
     def test_a_result_looks_like_one_of_a_sweep(self) -> None:
         """A reply has an RTT and a request ID; silence has neither."""
         self.assertEqual(
-            PingResult(
-                instance_id=OTHER,
-                verdict=Verdict.UNREACHABLE,
-                reason=Reason.AGENT_TIMEOUT,
+            verdicts.PingResult(
+                instance_id=base.OTHER,
+                verdict=verdicts.Verdict.UNREACHABLE,
+                reason=verdicts.Reason.AGENT_TIMEOUT,
                 message='Timeout trying to connect to the Guest Agent.',
                 rtt=15.0,
                 http_status=400,
                 request_id=fixture.REQUEST_ID,
             ),
-            fixture.ping_result(fixture.agent_timeout(), OTHER, 15.0),
+            fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
         )
         silent = fixture.ping_result(fixture.silence())
         self.assertEqual(
-            unknown(GUEST, Reason.TIMEOUT, silent.message), silent
+            verdicts.unknown(
+                base.GUEST, verdicts.Reason.TIMEOUT, silent.message
+            ),
+            silent,
         )
 
 
@@ -99,9 +100,13 @@ class TroveTest(testtools.TestCase):
         self.trove = self.enterContext(fixture.Trove())
         self.manager = self.trove.client().mgmt_instances
 
-    def outcome(self, answer: Reply | NoReply) -> PingResult:
-        self.trove.add(GUEST, answer)
-        (result,) = self.manager.rpc_ping_each([GUEST], timeout=0.5, count=1)
+    def outcome(
+        self, answer: replies.Reply | replies.NoReply
+    ) -> verdicts.PingResult:
+        self.trove.add(base.GUEST, answer)
+        (result,) = self.manager.rpc_ping_each(
+            [base.GUEST], timeout=0.5, count=1
+        )
         return result
 
     def test_a_sweep_reports_the_reason_of_each_outcome(self) -> None:
@@ -109,22 +114,26 @@ class TroveTest(testtools.TestCase):
 
         A death that no other guest confirms has a remark about that.
         """
-        for reason in set(Reason) - CANNOT_BE_SENT - {Reason.RATE_LIMITED}:
+        for reason in (
+            set(verdicts.Reason)
+            - CANNOT_BE_SENT
+            - {verdicts.Reason.RATE_LIMITED}
+        ):
             answer = fixture.for_reason(reason)
             result = self.outcome(answer)
             self.assertIs(reason, result.reason)
-            if isinstance(answer, Reply):
-                judgement = judge(answer, GUEST)
+            if isinstance(answer, replies.Reply):
+                judgement = verdicts.judge(answer, base.GUEST)
                 self.assertEqual(answer.status, result.http_status)
                 self.assertIs(judgement.verdict, result.verdict)
                 self.assertIn(judgement.message.rstrip('.'), result.message)
 
     def test_a_guest_is_reachable_by_default(self) -> None:
         """One that was not added is not found: a wrong ID fails a test."""
-        self.trove.add(GUEST)
-        self.manager.rpc_ping(GUEST)
-        (result,) = self.manager.rpc_ping_each([OTHER])
-        self.assertIs(Reason.NOT_FOUND, result.reason)
+        self.trove.add(base.GUEST)
+        self.manager.rpc_ping(base.GUEST)
+        (result,) = self.manager.rpc_ping_each([base.OTHER])
+        self.assertIs(verdicts.Reason.NOT_FOUND, result.reason)
 
     def test_another_route_is_not_found(self) -> None:
         """The fixture has no other routes of Trove."""
@@ -138,14 +147,14 @@ class TroveTest(testtools.TestCase):
 
     def test_it_lists_the_guests_that_were_added(self) -> None:
         """The listing has all their fields."""
-        guest = Instance(
-            id=OTHER,
+        guest = inventory.Instance(
+            id=base.OTHER,
             name='db-7',
             project_id='p',
             datastore='mysql 8.0',
             status='SHUTDOWN',
             last_heartbeat='2026-11-22T10:00:00',
-            server=Server('s', 'compute-7', 'SHUTOFF'),
+            server=inventory.Server('s', 'compute-7', 'SHUTOFF'),
         )
         self.trove.add(guest)
         (listed,) = self.manager.list_all()
@@ -156,8 +165,8 @@ class TroveTest(testtools.TestCase):
 
     def test_a_heartbeat_has_the_age_that_it_is_given(self) -> None:
         """The age does not depend on the time of the test."""
-        self.trove.add(Instance(GUEST, heartbeat_age=3600.0))
-        self.trove.add(Instance(OTHER))
+        self.trove.add(inventory.Instance(base.GUEST, heartbeat_age=3600.0))
+        self.trove.add(inventory.Instance(base.OTHER))
         stale, unheard = self.manager.list_all()
         self.assertEqual(3600.0, stale.heartbeat_age)
         self.assertTrue(stale.is_stale)
@@ -166,25 +175,31 @@ class TroveTest(testtools.TestCase):
 
     def test_a_guest_may_be_dead_with_a_stale_heartbeat(self) -> None:
         """One timeout then proves the death."""
-        self.trove.add(GUEST)
+        self.trove.add(base.GUEST)
         self.trove.add(
-            Instance(OTHER, status='ACTIVE', heartbeat_age=3600.0),
+            inventory.Instance(
+                base.OTHER, status='ACTIVE', heartbeat_age=3600.0
+            ),
             fixture.agent_timeout(),
         )
         rows = {row.id: row for row in self.manager.list_all()}
-        self.assertTrue(rows[OTHER].is_stale)
-        self.assertFalse(rows[GUEST].is_stale)
+        self.assertTrue(rows[base.OTHER].is_stale)
+        self.assertFalse(rows[base.GUEST].is_stale)
         results = {
             result.instance_id: result.verdict
             for result in self.manager.rpc_ping_each(list(rows.values()))
         }
         self.assertEqual(
-            {GUEST: Verdict.REACHABLE, OTHER: Verdict.UNREACHABLE}, results
+            {
+                base.GUEST: verdicts.Verdict.REACHABLE,
+                base.OTHER: verdicts.Verdict.UNREACHABLE,
+            },
+            results,
         )
 
     def test_its_pages_are_as_long_as_troves(self) -> None:
         """A page has twenty rows unless the request has a limit."""
-        ids = [f'{GUEST[:-3]}{number:03}' for number in range(45)]
+        ids = [f'{base.GUEST[:-3]}{number:03}' for number in range(45)]
         for instance_id in ids:
             self.trove.add(instance_id)
         marker = None
@@ -200,7 +215,7 @@ class TroveTest(testtools.TestCase):
         error = self.assertRaises(
             exceptions.ListingFailed, self.manager.list_all
         )
-        self.assertIs(Reason.DENIED, error.reason)
+        self.assertIs(verdicts.Reason.DENIED, error.reason)
 
     def test_a_proxy_of_the_machine_is_not_used(self) -> None:
         """Neither a single ping nor a sweep uses it."""
@@ -208,19 +223,19 @@ class TroveTest(testtools.TestCase):
             self.useFixture(
                 fixtures.EnvironmentVariable(name, 'http://127.0.0.1:1')
             )
-        self.trove.add(GUEST)
-        self.manager.rpc_ping(GUEST)
-        (result,) = self.manager.rpc_ping_each([GUEST])
-        self.assertIs(Verdict.REACHABLE, result.verdict)
+        self.trove.add(base.GUEST)
+        self.manager.rpc_ping(base.GUEST)
+        (result,) = self.manager.rpc_ping_each([base.GUEST])
+        self.assertIs(verdicts.Verdict.REACHABLE, result.verdict)
 
     def test_after_the_block_the_server_is_gone(self) -> None:
         """Open connections are closed, too."""
         with fixture.Trove() as trove:
-            trove.add(GUEST)
+            trove.add(base.GUEST)
             manager = trove.client().mgmt_instances
-            manager.rpc_ping(GUEST)
-        (result,) = manager.rpc_ping_each([GUEST])
-        self.assertIs(Reason.CONNECTION, result.reason)
+            manager.rpc_ping(base.GUEST)
+        (result,) = manager.rpc_ping_each([base.GUEST])
+        self.assertIs(verdicts.Reason.CONNECTION, result.reason)
 
 
 class ModuleTest(testtools.TestCase):

@@ -21,16 +21,14 @@ import hypothesis
 from hypothesis import strategies
 import testtools
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
 from troveclient_rpcping import transport
-from troveclient_rpcping.cli import arguments
+from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.exceptions import InvalidInstanceID
-from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile
-from troveclient_rpcping.tests.base import GUEST
 
 # Texts that are not numbers, and numbers that are out of bounds.
 NUMBERS = (
@@ -54,8 +52,13 @@ NAMES = (
     ),
     *(' ', 'a b', '-x', '--all', '\n', 'a\r\nb', '\x00', '\x1b]0;title\x07'),
     *('\u202e', '\udc80\udcff', '🐘' * 50, 'ä%2f', '%s{x}', 'x' * 1_000_000),
-    *(GUEST[:-1], f'{GUEST}0', GUEST.replace('-', ''), f'{{{GUEST}}}'),
-    *(GUEST.replace('1', '１'), f'urn:uuid:{GUEST}'),
+    *(
+        base.GUEST[:-1],
+        f'{base.GUEST}0',
+        base.GUEST.replace('-', ''),
+        f'{{{base.GUEST}}}',
+    ),
+    *(base.GUEST.replace('1', '１'), f'urn:uuid:{base.GUEST}'),
 )
 
 any_text = strategies.text(strategies.characters())
@@ -64,11 +67,16 @@ any_text = strategies.text(strategies.characters())
 class NumbersTest(testtools.TestCase):
     # The least and the most that each takes, and two texts beyond these.
     parsers: dict[Callable[[str], float], tuple[str, ...]] = {
-        arguments.seconds: ('0.001', '1000000', '0.0009', '1000000.1'),
-        arguments.rate: ('0.001', '1e6', '0.0009', '1000000.1'),
-        arguments.wait_seconds: ('0.001', '1000000.0', '0.0009', '1000000.1'),
-        arguments.times: ('1', '1000000', '0', '1000001'),
-        arguments.concurrency: ('1', '1024', '0', '1025'),
+        cli_arguments.seconds: ('0.001', '1000000', '0.0009', '1000000.1'),
+        cli_arguments.rate: ('0.001', '1e6', '0.0009', '1000000.1'),
+        cli_arguments.wait_seconds: (
+            '0.001',
+            '1000000.0',
+            '0.0009',
+            '1000000.1',
+        ),
+        cli_arguments.times: ('1', '1000000', '0', '1000001'),
+        cli_arguments.concurrency: ('1', '1024', '0', '1025'),
     }
 
     def test_no_absurd_number_is_taken(self) -> None:
@@ -111,10 +119,10 @@ class CommandLineTest(testtools.TestCase):
     def parse(self, *argv: str) -> tuple[argparse.Namespace | None, str]:
         """Parse a command line; return the result and the error."""
         parser = argparse.ArgumentParser(prog='ping')
-        arguments.be_brief(parser)
-        arguments.add_targets(parser)
-        arguments.add_limits(parser)
-        arguments.add_repetition(parser)
+        cli_arguments.be_brief(parser)
+        cli_arguments.add_targets(parser)
+        cli_arguments.add_limits(parser)
+        cli_arguments.add_repetition(parser)
         said = io.StringIO()
         try:
             with contextlib.redirect_stderr(said):
@@ -152,15 +160,23 @@ class NamesTest(testtools.TestCase):
         for name in NAMES:
             self.assertFalse(inventory.is_id(name), name[:80])
             found = targets.resolve(
-                [name, 'db-1'], [Instance(GUEST, 'db-1')], targets.Names()
+                [name, 'db-1'],
+                [inventory.Instance(base.GUEST, 'db-1')],
+                targets.Names(),
             )
             self.assertEqual(
-                [Target(None, name), Target(GUEST, 'db-1')],
-                [Target(each.instance_id, each.name) for each in found],
+                [
+                    outcomes.Target(None, name),
+                    outcomes.Target(base.GUEST, 'db-1'),
+                ],
+                [
+                    outcomes.Target(each.instance_id, each.name)
+                    for each in found
+                ],
             )
-            instances = [Instance(GUEST, name)]
+            instances = [inventory.Instance(base.GUEST, name)]
             (target,) = targets.resolve([name], instances, targets.Names())
-            self.assertEqual(GUEST, target.instance_id)
+            self.assertEqual(base.GUEST, target.instance_id)
 
     def test_a_path_has_one_place_for_any_id(self) -> None:
         """An ID is refused, or is quoted in its place in the path."""
@@ -170,7 +186,7 @@ class NamesTest(testtools.TestCase):
         def place(text: str) -> None:
             try:
                 path = transport.ping_path(text)
-            except InvalidInstanceID as error:
+            except exceptions.InvalidInstanceID as error:
                 self.assertTrue(str(error).isprintable(), repr(error))
                 self.assertLess(len(str(error)), 200)
                 return
@@ -184,7 +200,9 @@ class NamesTest(testtools.TestCase):
     def test_an_id_is_as_long_as_ids_may_be(self) -> None:
         """A proxy would refuse a longer one."""
         self.assertIn('x' * 255, transport.ping_path('x' * 255))
-        self.assertRaises(InvalidInstanceID, transport.ping_path, 'x' * 256)
+        self.assertRaises(
+            exceptions.InvalidInstanceID, transport.ping_path, 'x' * 256
+        )
 
 
 class FilesTest(testtools.TestCase):
@@ -196,7 +214,9 @@ class FilesTest(testtools.TestCase):
         return targets.read('-', io.TextIOWrapper(io.BytesIO(data)))
 
     def assert_refused(self, file: str, stdin: Any, words: str) -> None:
-        error = self.assertRaises(TargetError, targets.read, file, stdin)
+        error = self.assertRaises(
+            exceptions.TargetError, targets.read, file, stdin
+        )
         self.assertIn(words, str(error))
         self.assertTrue(str(error).isprintable(), repr(error))
         self.assertLess(len(str(error)), 400)
@@ -216,7 +236,7 @@ class FilesTest(testtools.TestCase):
         def read(data: bytes) -> None:
             try:
                 names = self.read(data)
-            except TargetError as error:
+            except exceptions.TargetError as error:
                 self.assertTrue(str(error).isprintable(), repr(error))
                 return
             for name in names:
@@ -283,7 +303,9 @@ class FilesTest(testtools.TestCase):
     def test_a_hundred_thousand_lines_are_soon_resolved(self) -> None:
         """A name is not compared with each row of the listing."""
         names = [f'db-{number}' for number in range(100_000)]
-        instances = [Instance(f'{GUEST}-{name}', name) for name in names]
+        instances = [
+            inventory.Instance(f'{base.GUEST}-{name}', name) for name in names
+        ]
         started = time.monotonic()
         read = self.read('\n'.join(names).encode())
         found = targets.resolve(read, instances, targets.Names())

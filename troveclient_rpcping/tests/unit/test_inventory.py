@@ -11,13 +11,11 @@ import uuid
 
 import testtools
 
+from troveclient_rpcping import exceptions
 from troveclient_rpcping import inventory
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import Reason
 
 
 def row(number: int, **fields: Any) -> dict[str, Any]:
@@ -48,7 +46,7 @@ class Trove:
         self.paths: list[str] = []
         self.before_page: Any = lambda offset: None
 
-    def __call__(self, path: str) -> Reply:
+    def __call__(self, path: str) -> replies.Reply:
         self.paths.append(path)
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
         offset = int(query.get('marker', 0))
@@ -64,10 +62,10 @@ class Trove:
         return page(*rows, links=link(href))
 
 
-def page(*rows: Any, **fields: Any) -> Reply:
+def page(*rows: Any, **fields: Any) -> replies.Reply:
     """Return a page of the listing."""
     body = json.dumps({'instances': list(rows), **fields})
-    return Reply(200, {}, body.encode())
+    return replies.Reply(200, {}, body.encode())
 
 
 def link(href: str) -> list[dict[str, str]]:
@@ -75,12 +73,12 @@ def link(href: str) -> list[dict[str, str]]:
 
 
 class ListInstancesTest(testtools.TestCase):
-    def assert_fails(self, reply: Reply | NoReply) -> Any:
+    def assert_fails(self, reply: replies.Reply | replies.NoReply) -> Any:
         return self.assert_fails_by(lambda path: reply)
 
     def assert_fails_by(self, fetch: Any) -> Any:
         return self.assertRaises(
-            ListingFailed, inventory.list_instances, fetch
+            exceptions.ListingFailed, inventory.list_instances, fetch
         )
 
     def test_one_large_page_is_asked_for(self) -> None:
@@ -139,9 +137,9 @@ class ListInstancesTest(testtools.TestCase):
         """The URL for Nova gets too long, and Trove answers 403."""
         trove = Trove([row(number) for number in range(150)])
 
-        def fetch(path: str) -> Reply:
+        def fetch(path: str) -> replies.Reply:
             if 'limit=1000' in path:
-                return Reply(403, {}, b'"Unknown Error (HTTP 414)"')
+                return replies.Reply(403, {}, b'"Unknown Error (HTTP 414)"')
             return trove(path)
 
         self.assertEqual(150, len(inventory.list_instances(fetch)))
@@ -150,19 +148,25 @@ class ListInstancesTest(testtools.TestCase):
         """The error has the cause in Nova, the rights or the connection."""
         for reply, reason, words in (
             (
-                Reply(403, {}, b'"nova is broken (HTTP 500)"'),
-                Reason.COMPUTE_ERROR,
+                replies.Reply(403, {}, b'"nova is broken (HTTP 500)"'),
+                verdicts.Reason.COMPUTE_ERROR,
                 'nova is broken',
             ),
             (
-                Reply(401, {}, b'{"x": {"message": "No \\u001b[1madmin"}}'),
-                Reason.DENIED,
+                replies.Reply(
+                    401, {}, b'{"x": {"message": "No \\u001b[1madmin"}}'
+                ),
+                verdicts.Reason.DENIED,
                 'No admin',
             ),
-            (Reply(502, {}, b'<html>'), Reason.GATEWAY, 'HTTP 502'),
             (
-                NoReply(Failure.CONNECTION, 'refused'),
-                Reason.CONNECTION,
+                replies.Reply(502, {}, b'<html>'),
+                verdicts.Reason.GATEWAY,
+                'HTTP 502',
+            ),
+            (
+                replies.NoReply(replies.Failure.CONNECTION, 'refused'),
+                verdicts.Reason.CONNECTION,
                 'refused',
             ),
         ):
@@ -170,7 +174,7 @@ class ListInstancesTest(testtools.TestCase):
             self.assertEqual(reason, error.reason)
             self.assertIn(words, str(error))
         error = self.assert_fails(
-            Reply(500, {'x-openstack-request-id': 'req-7'})
+            replies.Reply(500, {'x-openstack-request-id': 'req-7'})
         )
         self.assertEqual(
             (None, 'req-7'), (error.instance_id, error.request_id)
@@ -186,7 +190,7 @@ class ListInstancesTest(testtools.TestCase):
             b'{"instances": 5}',
             b'[' * 200_000,
         ):
-            self.assert_fails(Reply(200, {}, body))
+            self.assert_fails(replies.Reply(200, {}, body))
         for odd in (5, {'id': 5}):
             self.assert_fails(page(odd))
         for href in (
@@ -219,7 +223,7 @@ class ListInstancesTest(testtools.TestCase):
         """
         offsets = itertools.count(1)
 
-        def endless(*rows: Any) -> Reply:
+        def endless(*rows: Any) -> replies.Reply:
             return page(*rows, links=link(f'x?marker={next(offsets)}'))
 
         self.assertEqual([], inventory.list_instances(lambda path: endless()))

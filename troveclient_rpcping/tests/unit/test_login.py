@@ -18,8 +18,8 @@ from keystoneauth1 import fixture as ksa_fixture
 from openstackclient import shell
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping.plugin import timed_check
-from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
 PING = ('database', 'instance', 'rpc', 'ping')
@@ -37,7 +37,7 @@ CREDENTIALS = {
 LONG = 30.0
 
 
-def keystone(trove: str, login: Reply | None = None) -> Any:
+def keystone(trove: str, login: replies.Reply | None = None) -> Any:
     """Return how a Keystone answers whose catalog has one Trove.
 
     :param trove: the URL of the endpoint.
@@ -48,14 +48,18 @@ def keystone(trove: str, login: Reply | None = None) -> Any:
     service = token.add_service('database', name='trove')
     service.add_standard_endpoints(public=trove, region='RegionOne')
 
-    def answer(request: base.Request) -> Reply:
+    def answer(request: base.Request) -> replies.Reply:
         if request.target.endswith('/auth/tokens'):
             body = json.dumps(token).encode()
-            return login or Reply(201, {'x-subject-token': 'token-1'}, body)
+            return login or replies.Reply(
+                201, {'x-subject-token': 'token-1'}, body
+            )
         # The body of a login looks like another request.
         url = f'http://{request.headers.get("host")}{request.target}'
         version = ksa_fixture.V3Discovery(url)
-        return Reply(200, {}, json.dumps({'version': version}).encode())
+        return replies.Reply(
+            200, {}, json.dumps({'version': version}).encode()
+        )
 
     return answer
 
@@ -80,7 +84,9 @@ class TestCase(base.TestCase):
         """Give credentials for a Keystone."""
         self.setenv(**CREDENTIALS, OS_AUTH_URL=f'{url}/v3')
 
-    def serve_keystone(self, login: Reply | None = None) -> base.Server:
+    def serve_keystone(
+        self, login: replies.Reply | None = None
+    ) -> base.Server:
         """Start a Keystone, and give credentials for it.
 
         :param login: how it answers a login; None for a token.

@@ -16,14 +16,10 @@ from unittest import mock
 import pycurl
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping.engine import access as engine_access
-from troveclient_rpcping.engine.access import Access
-from troveclient_rpcping.engine.loop import Handle
-from troveclient_rpcping.engine.loop import Loop
+from troveclient_rpcping.engine import loop as loops
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
 from troveclient_rpcping.tests import base
 
 # CURLOPT_QUICK_EXIT, in curl.h since 7.87.
@@ -92,14 +88,16 @@ def run(program: str, *arguments: object) -> str:
     return process.stdout + process.stderr
 
 
-class Signalled(Handle):
+class Signalled(loops.Handle):
     """A handle that gets a signal in one of its callbacks.
 
     :param name: which callback.
     :param number: which signal.
     """
 
-    def __init__(self, access: Access, name: str, number: signal.Signals):
+    def __init__(
+        self, access: engine_access.Access, name: str, number: signal.Signals
+    ):
         self._signals = {name: number}
         super().__init__(access)
 
@@ -121,16 +119,18 @@ class TestCase(base.TestCase):
         super().setUp()
         self.server = self.serve(base.PONG)
         self.url = self.server.url
-        self.access = Access(self.connect(self.url))
-        self.loop = Loop()
+        self.access = engine_access.Access(self.connect(self.url))
+        self.loop = loops.Loop()
         self.addCleanup(self.loop.close)
 
-    def start(self, handle: Handle, **kwargs: Any) -> None:
+    def start(self, handle: loops.Handle, **kwargs: Any) -> None:
         bounds = {'timeout': base.LONG, 'limit': 1000, **kwargs}
         handle.prepare(self.url, [], **bounds)
         self.loop.start(handle)
 
-    def send(self, handle: Handle, **kwargs: Any) -> Reply | NoReply:
+    def send(
+        self, handle: loops.Handle, **kwargs: Any
+    ) -> replies.Reply | replies.NoReply:
         """Send a request, and wait for its end."""
         self.start(handle, **kwargs)
         [(ended, code, message)] = self.loop.wait(base.LONG)
@@ -146,7 +146,7 @@ class LoopTest(TestCase):
                 (signal.SIGINT, KeyboardInterrupt),
                 (signal.SIGTERM, shell.Terminated),
             ):
-                self.loop = Loop()
+                self.loop = loops.Loop()
                 self.addCleanup(self.loop.close)
                 handle = Signalled(self.access, name, number)
                 with shell.sigterm_raises():
@@ -161,7 +161,7 @@ class LoopTest(TestCase):
 
     def test_a_high_timeout_is_not_an_error(self) -> None:
         """The selector counts milliseconds in 32 bits."""
-        handle = Handle(self.access)
+        handle = loops.Handle(self.access)
         self.start(handle)
         self.assertEqual([(handle, pycurl.E_OK, '')], self.loop.wait(1e12))
 
@@ -173,7 +173,7 @@ class LoopTest(TestCase):
         first = socket.create_connection(listener.getsockname())
         self.addCleanup(first.close)
         self.url = f'http://127.0.0.1:{listener.getsockname()[1]}/'
-        handle = Handle(self.access)
+        handle = loops.Handle(self.access)
         self.start(handle, timeout=0.5)
         self.assertEqual([], self.loop.wait(0.0))
         left = time.monotonic()
@@ -190,26 +190,27 @@ class LoopTest(TestCase):
 class HandleTest(TestCase):
     def test_a_fresh_request_has_a_connection_of_its_own(self) -> None:
         """Others use a kept connection, also that of another handle."""
-        handle = Handle(self.access)
+        handle = loops.Handle(self.access)
         for each, fresh, connections in (
             (handle, True, 1),
             (handle, False, 2),
             (handle, True, 3),
             (handle, False, 3),
-            (Handle(self.access), False, 3),
+            (loops.Handle(self.access), False, 3),
         ):
             self.send(each, fresh=fresh)
             self.assertEqual(connections, self.server.connections)
 
     def test_a_timeout_says_whether_there_was_a_connection(self) -> None:
         """The API accepts a new or a kept connection, and keeps silent."""
-        handle = Handle(self.access)
+        handle = loops.Handle(self.access)
         self.send(handle)
         self.server.answer = lambda request: fixture.silence()
         for fresh in (False, True):
             self.assertEqual(
-                NoReply(
-                    Failure.TIMEOUT, 'No answer from the API within 0.5 s'
+                replies.NoReply(
+                    replies.Failure.TIMEOUT,
+                    'No answer from the API within 0.5 s',
                 ),
                 self.send(handle, timeout=0.5, fresh=fresh),
             )
@@ -229,12 +230,12 @@ class HandleTest(TestCase):
 
             curl.setopt.side_effect = setopt
             self.patch(pycurl, 'Curl', lambda curl=curl: curl)
-            Handle(self.access)
+            loops.Handle(self.access)
             self.assertIn(mock.call(QUICK_EXIT, 1), curl.setopt.call_args_list)
 
     def test_an_error_without_a_text_is_named(self) -> None:
         """libcurl has no text for some errors of GnuTLS."""
-        handle = Handle(self.access)
+        handle = loops.Handle(self.access)
         for code, text, words in (
             (35, '', 'libcurl error 35 (ssl connect error)'),
             (56, '', 'libcurl error 56 (recv error)'),
@@ -242,7 +243,9 @@ class HandleTest(TestCase):
             (56, 'reset by peer', 'reset by peer'),
         ):
             outcome = handle.outcome(code, text)
-            self.assertEqual(NoReply(Failure.CONNECTION, words), outcome)
+            self.assertEqual(
+                replies.NoReply(replies.Failure.CONNECTION, words), outcome
+            )
 
 
 class DescriptorsTest(base.TestCase):

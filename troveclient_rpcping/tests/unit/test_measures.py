@@ -15,16 +15,16 @@ import urllib.request
 
 import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
-from osc_lib.exceptions import CommandError
-from prometheus_client import parser
+from osc_lib import exceptions as osc_exceptions
+from prometheus_client import parser as prometheus_parser
 import trustme
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping import limits
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import measures
 from troveclient_rpcping.osc import shell
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests.unit import test_commands
 from troveclient_rpcping.tests.unit import test_login
@@ -108,12 +108,17 @@ class FailedSweepTest(TestCase):
         ):
             for command in commands:
                 self.assertRaises(
-                    CommandError, command, *arguments, *self.file
+                    osc_exceptions.CommandError,
+                    command,
+                    *arguments,
+                    *self.file,
                 )
                 self.assert_failed_sweep()
         self.trove.listing = fixture.fault(500, 'instanceFault', 'Broken')
         for command in both:
-            self.assertRaises(CommandError, command, 'db-7', *self.file)
+            self.assertRaises(
+                osc_exceptions.CommandError, command, 'db-7', *self.file
+            )
             self.assert_failed_sweep()
 
     def test_an_end_in_the_middle_of_the_pings_is_not_recorded(self) -> None:
@@ -191,7 +196,7 @@ class FailedSweepTest(TestCase):
             (('--listen-cert', missing), f'certificate {missing}'),
         ):
             error = self.assertRaises(
-                CommandError,
+                osc_exceptions.CommandError,
                 *(self.watch, '--all', '--listen', '127.0.0.1:0', *arguments),
             )
             self.assertIn(words, str(error))
@@ -238,14 +243,14 @@ class ThrottledTest(TestCase):
         clock = iter([0.0, 2.0, 9.0, 21.0, 21.0])
         arguments = argparse.Namespace(textfile=None, listen=True, label=())
         kept = measures.Measures(arguments, clock=clock.__next__)
-        kept.throttled(Throttle(1.0, 1.0))
+        kept.throttled(limits.Throttle(1.0, 1.0))
         results = [
             fixture.ping_result(fixture.reachable(), rtt=1.0),
             fixture.ping_result(fixture.agent_timeout(), base.OTHER, 15.0),
         ]
         for result in results:
             kept.saw(result)
-        asked = [Target(result.instance_id) for result in results]
+        asked = [outcomes.Target(result.instance_id) for result in results]
         kept.swept(base.findings(asked, results))
         # The pings were sent at 8 and at 6 s, and the API refused one at 2 s.
         self.assertIn(
@@ -297,7 +302,11 @@ class FileTest(TestCase):
             path = str(self.folder / name)
             for command in (self.ping, self.watch):
                 error = self.assertRaises(
-                    CommandError, command, base.GUEST, '--textfile', path
+                    osc_exceptions.CommandError,
+                    command,
+                    base.GUEST,
+                    '--textfile',
+                    path,
                 )
                 self.assertIn(f'Cannot write {path}: ', str(error))
         self.assertEqual([], self.trove.requests)
@@ -315,7 +324,9 @@ class LabelTest(TestCase):
                 *('--label', f'cloud={cloud}', '--label', 'site=a=b'),
             )
             text = file.read_text()
-            families = list(parser.text_string_to_metric_families(text))
+            families = list(
+                prometheus_parser.text_string_to_metric_families(text)
+            )
             self.assertGreater(len(families), 5)
             series.append(set(self.samples(file)))
             for name in series[-1]:

@@ -13,25 +13,20 @@ import stat
 from typing import Any
 
 import fixtures
-from prometheus_client import Metric
-from prometheus_client import parser
+import prometheus_client
+from prometheus_client import parser as prometheus_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 import testtools
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.cli.arguments import OWN_LABELS
-from troveclient_rpcping.fixture import ping_result as ping
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.prometheus.metrics import Metrics
-from troveclient_rpcping.prometheus.metrics import write_textfile
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.cli import arguments as cli_arguments
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.prometheus import metrics
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 # What Prometheus 2.42 sends.
 ACCEPT = (
@@ -73,32 +68,32 @@ ERROR = fixture.agent_error('disk is full')
 UNKNOWN = fixture.compute_error()
 
 
-def target(instance_id: str, name: str | None = 'db') -> Target:
-    row = Instance(
+def target(instance_id: str, name: str | None = 'db') -> outcomes.Target:
+    row = inventory.Instance(
         id=instance_id,
         name=name,
         project_id=base.PROJECT,
         datastore='mysql 8.0',
-        server=Server('s', 'compute-1', 'ACTIVE'),
+        server=inventory.Server('s', 'compute-1', 'ACTIVE'),
     )
-    return Target(instance_id, name, row)
+    return outcomes.Target(instance_id, name, row)
 
 
 class TestCase(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.metrics = Metrics()
+        self.metrics = metrics.Metrics()
 
-    def observe(self, *replies: Reply, **times: float) -> None:
+    def observe(self, *answers: replies.Reply, **times: float) -> None:
         """Report a sweep over guests ``0``, ``1`` and so on."""
-        ids = list(map(str, range(len(replies))))
-        results = list(map(ping, replies, ids))
+        ids = list(map(str, range(len(answers))))
+        results = list(map(fixture.ping_result, answers, ids))
         self.sweep(list(map(target, ids)), results, **times)
 
     def sweep(
         self,
-        targets: Sequence[Target],
-        results: Sequence[PingResult],
+        targets: Sequence[outcomes.Target],
+        results: Sequence[verdicts.PingResult],
         ended: float = 1_700_000_000.0,
         seconds: float = 6.4,
         throttled: float = 0.0,
@@ -117,7 +112,9 @@ class TestCase(testtools.TestCase):
 
     def samples(self, name: str) -> list[Any]:
         """Return the samples of a name in the classic text."""
-        families = parser.text_string_to_metric_families(self.text().decode())
+        families = prometheus_parser.text_string_to_metric_families(
+            self.text().decode()
+        )
         samples = [each for family in families for each in family.samples]
         return [s for s in samples if s.name == f'trove_guest_rpc_{name}']
 
@@ -132,7 +129,7 @@ class TestCase(testtools.TestCase):
         self.assertLess(len(found), 2, f'{name} comes twice')
         return found[0] if found else None
 
-    def openmetrics(self) -> list[Metric]:
+    def openmetrics(self) -> list[prometheus_client.Metric]:
         """Return the metrics as they are in OpenMetrics."""
         text = self.metrics.page(ACCEPT).body
         return list(
@@ -185,8 +182,11 @@ class GuestsTest(TestCase):
             'server_status': 'ACTIVE',
         }
         self.sweep(
-            [target('a'), Target('b')],
-            [ping(REACHABLE, 'a'), ping(REACHABLE, 'b')],
+            [target('a'), outcomes.Target('b')],
+            [
+                fixture.ping_result(REACHABLE, 'a'),
+                fixture.ping_result(REACHABLE, 'b'),
+            ],
         )
         self.assertEqual(1, self.value('info', instance_id='a', **known))
         nothing = dict.fromkeys(known, '')
@@ -199,8 +199,16 @@ class GuestsTest(TestCase):
         """
         nobody = fixture.not_found()
         self.sweep(
-            [target('a'), target('a', 'again'), Target(None, 'nosuch')],
-            [ping(REACHABLE, 'a'), ping(UNREACHABLE, 'a'), ping(nobody, '')],
+            [
+                target('a'),
+                target('a', 'again'),
+                outcomes.Target(None, 'nosuch'),
+            ],
+            [
+                fixture.ping_result(REACHABLE, 'a'),
+                fixture.ping_result(UNREACHABLE, 'a'),
+                fixture.ping_result(nobody, ''),
+            ],
         )
         self.assertEqual([{'instance_id': 'a'}], self.labels('up'))
         self.assertEqual(1, len(self.labels('info')))
@@ -209,7 +217,9 @@ class GuestsTest(TestCase):
     def test_hostile_names_are_one_clean_bounded_line(self) -> None:
         """They forge no series in either format."""
         for name in HOSTILE:
-            self.sweep([target('a', name)], [ping(REACHABLE, 'a')])
+            self.sweep(
+                [target('a', name)], [fixture.ping_result(REACHABLE, 'a')]
+            )
             [labels] = self.labels('info')
             self.assertEqual(plaintext.one_line(name), labels['name'])
             self.assertTrue(labels['name'].isprintable(), repr(name))
@@ -228,8 +238,8 @@ class FleetTest(TestCase):
     def assert_counts(self, **counts: int) -> None:
         """Check the guests of every verdict and reason; others have 0."""
         for name, label, kinds in (
-            ('guests', 'verdict', Verdict),
-            ('guests_by_reason', 'reason', Reason),
+            ('guests', 'verdict', verdicts.Verdict),
+            ('guests_by_reason', 'reason', verdicts.Reason),
         ):
             self.assertEqual(
                 [each.value for each in kinds],
@@ -278,9 +288,9 @@ class FleetTest(TestCase):
             self.sweep(
                 [target('a'), target('b'), target('c')],
                 [
-                    ping(REACHABLE, 'a', 0.031),
-                    ping(UNREACHABLE, 'b', 15.0),
-                    ping(REACHABLE, 'c', 0.004),
+                    fixture.ping_result(REACHABLE, 'a', 0.031),
+                    fixture.ping_result(UNREACHABLE, 'b', 15.0),
+                    fixture.ping_result(REACHABLE, 'c', 0.004),
                 ],
             )
         self.assertEqual(4, self.value('round_trip_seconds_count'))
@@ -338,7 +348,7 @@ class NamesTest(TestCase):
 
     def test_a_single_sweep_has_gauges_alone(self) -> None:
         """Its counters would never grow."""
-        self.metrics = Metrics(counters=False)
+        self.metrics = metrics.Metrics(counters=False)
         self.assertEqual(GAUGES, self.names())
         self.metrics.failed(ended=1, seconds=1)
         self.assertEqual(0, self.value('last_sweep_success'))
@@ -378,14 +388,16 @@ class LabelsTest(TestCase):
         differs in two files.
         """
         comments = re.findall('^#.*', self.text().decode(), re.MULTILINE)
-        self.metrics = Metrics({'cloud': 'north', 'site': 'a "b" \\ ü'})
+        self.metrics = metrics.Metrics(
+            {'cloud': 'north', 'site': 'a "b" \\ ü'}
+        )
         self.observe(REACHABLE, UNREACHABLE)
         self.metrics.failed(ended=9.0, seconds=0.5)
         self.observe(REACHABLE, UNREACHABLE)
         text = self.text().decode()
         self.assertEqual(comments, re.findall('^#.*', text, re.MULTILINE))
         families = [
-            *parser.text_string_to_metric_families(text),
+            *prometheus_parser.text_string_to_metric_families(text),
             *self.openmetrics(),
         ]
         samples = [each for family in families for each in family.samples]
@@ -393,7 +405,9 @@ class LabelsTest(TestCase):
         for sample in samples:
             self.assertEqual('north', sample.labels.pop('cloud'))
             self.assertEqual('a "b" \\ ü', sample.labels.pop('site'))
-            self.assertLessEqual(sample.labels.keys(), OWN_LABELS)
+            self.assertLessEqual(
+                sample.labels.keys(), cli_arguments.OWN_LABELS
+            )
 
 
 class TextfileTest(TestCase):
@@ -455,10 +469,10 @@ class TextfileTest(TestCase):
             ('link.prom', 'it is a link: give the path of the file itself'),
         ):
             path = self.folder / name
-            for act in (write_textfile, self.metrics.write):
+            for act in (metrics.write_textfile, self.metrics.write):
                 error = self.assertRaises(OSError, act, path)
                 self.assertEqual(f'Cannot write {path}: {why}', str(error))
-        write_textfile(self.file)
-        write_textfile(self.folder / 'new.prom')
+        metrics.write_textfile(self.file)
+        metrics.write_textfile(self.folder / 'new.prom')
         self.assertEqual('old', self.file.read_text())
         self.assertEqual(before, self.left())

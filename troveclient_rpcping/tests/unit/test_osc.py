@@ -9,37 +9,31 @@ import io
 import pty
 import termios
 
-from hypothesis import given
-from hypothesis import strategies as st
+import hypothesis
+from hypothesis import strategies
 import testtools
 
 from troveclient_rpcping import durations
-from troveclient_rpcping.cli import arguments
-from troveclient_rpcping.inventory import Instance
+from troveclient_rpcping import inventory
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import rows
-from troveclient_rpcping.outcomes.outcome import Outcome
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Summary
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
 from troveclient_rpcping.tests import hostile
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 
 def result(
-    verdict: Verdict,
-    reason: Reason | None = None,
+    verdict: verdicts.Verdict,
+    reason: verdicts.Reason | None = None,
     message: str = '',
     rtt: float | None = None,
     request_id: str | None = None,
-) -> PingResult:
-    return PingResult(
-        instance_id=GUEST,
+) -> verdicts.PingResult:
+    return verdicts.PingResult(
+        instance_id=base.GUEST,
         verdict=verdict,
         reason=reason,
         message=message,
@@ -48,31 +42,44 @@ def result(
     )
 
 
-UP = result(Verdict.REACHABLE, rtt=0.03)
-DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, 'Timeout', 15.0)
-FAILED = result(Verdict.ERROR, Reason.AGENT_ERROR, 'disk is full', 0.1)
-LOST = result(Verdict.UNKNOWN, Reason.CONNECTION, 'refused')
-ON_BUS = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, 'Half of all are lost')
+UP = result(verdicts.Verdict.REACHABLE, rtt=0.03)
+DEAD = result(
+    verdicts.Verdict.UNREACHABLE,
+    verdicts.Reason.AGENT_TIMEOUT,
+    'Timeout',
+    15.0,
+)
+FAILED = result(
+    verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR, 'disk is full', 0.1
+)
+LOST = result(verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION, 'refused')
+ON_BUS = result(
+    verdicts.Verdict.UNKNOWN,
+    verdicts.Reason.MESSAGE_BUS,
+    'Half of all are lost',
+)
 
 
-def series(*results: PingResult) -> Series:
-    return base.outcome(Target(GUEST), *results).series
+def series(*results: verdicts.PingResult) -> outcomes.Series:
+    return base.outcome(outcomes.Target(base.GUEST), *results).series
 
 
-def detail(result: PingResult, pings: Series) -> str:
-    return report.detail(Outcome(Target(GUEST), result, pings))
+def detail(result: verdicts.PingResult, pings: outcomes.Series) -> str:
+    return report.detail(
+        outcomes.Outcome(outcomes.Target(base.GUEST), result, pings)
+    )
 
 
-def status_of(*verdicts: Verdict) -> int:
-    return exits.of(Summary.of(map(result, verdicts)))
+def status_of(*found: verdicts.Verdict) -> int:
+    return exits.of(outcomes.Summary.of(map(result, found)))
 
 
 class ExitStatusTest(testtools.TestCase):
     def test_the_exit_status_is_a_contract(self) -> None:
         """A bad guest outweighs an unknown one."""
-        up, dead = Verdict.REACHABLE, Verdict.UNREACHABLE
-        error, unknown = Verdict.ERROR, Verdict.UNKNOWN
-        for verdicts, status in (
+        up, dead = verdicts.Verdict.REACHABLE, verdicts.Verdict.UNREACHABLE
+        error, unknown = verdicts.Verdict.ERROR, verdicts.Verdict.UNKNOWN
+        for found, status in (
             ({up}, 0),
             ({up, dead}, 3),
             ({up, error}, 3),
@@ -84,7 +91,7 @@ class ExitStatusTest(testtools.TestCase):
             ({unknown, error}, 3),
             (set(), 0),
         ):
-            self.assertEqual(status, status_of(*verdicts), str(verdicts))
+            self.assertEqual(status, status_of(*found), str(found))
 
     def test_the_numbers_are_those_of_the_documentation(self) -> None:
         """Runbooks depend on these numbers."""
@@ -140,7 +147,7 @@ class DurationsTest(testtools.TestCase):
             self.assertRaises(ValueError, durations.parse, text)
 
     @hostile.settings(100)
-    @given(st.floats(0, 1_000_000))
+    @hypothesis.given(strategies.floats(0, 1_000_000))
     def test_what_is_printed_can_be_given_again(self, seconds: float) -> None:
         """Both formats lose digits, but never the size of a duration."""
         for form in (durations.human, durations.compact):
@@ -152,7 +159,7 @@ class ArgumentsTest(testtools.TestCase):
     def test_a_name_is_trimmed_and_never_empty(self) -> None:
         """An empty name is a variable of a script that was not set."""
         parser = argparse.ArgumentParser(exit_on_error=False)
-        arguments.add_targets(parser)
+        cli_arguments.add_targets(parser)
         parsed = parser.parse_args([' db 1\n', '--project', ' web '])
         self.assertEqual(['db 1'], parsed.instances)
         self.assertEqual(['web'], parsed.project)
@@ -171,19 +178,21 @@ class ArgumentsTest(testtools.TestCase):
 
     def test_a_wait_that_swallows_an_instance_says_so(self) -> None:
         """The duration behind --wait is optional."""
-        self.assertEqual(120.0, arguments.wait_seconds('2m'))
+        self.assertEqual(120.0, cli_arguments.wait_seconds('2m'))
         error = self.assertRaises(
-            argparse.ArgumentTypeError, arguments.wait_seconds, 'db-1'
+            argparse.ArgumentTypeError, cli_arguments.wait_seconds, 'db-1'
         )
         self.assertIn('an instance goes before --wait', str(error))
 
 
 class RowsTest(testtools.TestCase):
     def row(
-        self, result: PingResult, formatter: str = 'table'
+        self, result: verdicts.PingResult, formatter: str = 'table'
     ) -> tuple[object, ...]:
-        instance = Instance(GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None)
-        target = Target(GUEST, 'db-1', instance)
+        instance = inventory.Instance(
+            base.GUEST, 'db-1', 'p', 'mysql 8.0', 'ACTIVE', None
+        )
+        target = outcomes.Target(base.GUEST, 'db-1', instance)
         return rows.row(
             base.outcome(target, result),
             formatter=formatter,
@@ -197,7 +206,7 @@ class RowsTest(testtools.TestCase):
         """
         row = self.row(DEAD)
         self.assertEqual(
-            (GUEST, 'db-1', 'unreachable', '15.0 s', 'Timeout'),
+            (base.GUEST, 'db-1', 'unreachable', '15.0 s', 'Timeout'),
             tuple(str(cell) for cell in row),
         )
         for formatter in ('json', 'yaml', 'csv'):
@@ -210,9 +219,12 @@ class RowsTest(testtools.TestCase):
 
     def test_no_text_is_ever_none(self) -> None:
         """A missing text is empty. Only a missing RTT is a None."""
-        for target in (Target(None), Target(GUEST, None, Instance(GUEST))):
+        for target in (
+            outcomes.Target(None),
+            outcomes.Target(base.GUEST, None, inventory.Instance(base.GUEST)),
+        ):
             cells = rows.row(
-                Outcome(target, LOST, Series()),
+                outcomes.Outcome(target, LOST, outcomes.Series()),
                 formatter='json',
                 columns=rows.LONG_COLUMNS,
             )
@@ -231,7 +243,7 @@ class RowsTest(testtools.TestCase):
         """The worst rows stand next to the prompt. A missing RTT is last."""
         times = sorted(rows.Seconds(value) for value in (None, 2.0, 0.5))
         self.assertEqual(['500 ms', '2.0 s', ''], list(map(str, times)))
-        grades = sorted(map(rows.Grade, Verdict))
+        grades = sorted(map(rows.Grade, verdicts.Verdict))
         self.assertEqual(
             ['reachable', 'unknown', 'error', 'unreachable'],
             [grade.machine_readable() for grade in grades],
@@ -239,12 +251,12 @@ class RowsTest(testtools.TestCase):
 
     def test_several_pings_have_their_times_and_losses(self) -> None:
         """The RTTs are those of pings received; the detail has the loss."""
-        pings = series(UP, DEAD, result(Verdict.REACHABLE, rtt=0.05))
+        pings = series(UP, DEAD, result(verdicts.Verdict.REACHABLE, rtt=0.05))
         columns = ('Sent', 'Received', 'RTT Min', 'RTT Avg', 'RTT Max')
         self.assertEqual(
             (3, 2, 0.03, 0.04, 0.05, '1 of 3 pings lost: Timeout'),
             rows.row(
-                Outcome(Target(GUEST), DEAD, pings),
+                outcomes.Outcome(outcomes.Target(base.GUEST), DEAD, pings),
                 formatter='json',
                 columns=(*columns, 'Detail'),
             ),
@@ -270,7 +282,8 @@ class RowsTest(testtools.TestCase):
         ):
             self.assertEqual(expected, detail(pings[-1], series(*pings)))
         both = [
-            base.outcome(Target(GUEST), first, failed) for first in (UP, DEAD)
+            base.outcome(outcomes.Target(base.GUEST), first, failed)
+            for first in (UP, DEAD)
         ]
         self.assertEqual(
             ['4 pings: 1 answered, 1 lost, 2 failed'], report.loss(both)
@@ -279,7 +292,12 @@ class RowsTest(testtools.TestCase):
     def test_an_old_agent_is_reachable_and_says_so(self) -> None:
         """Its image cannot answer the ping, but RPC works."""
         text = 'Endpoint does not support RPC method rpc_ping.'
-        old = result(Verdict.REACHABLE, Reason.NO_SUCH_METHOD, text, 0.04)
+        old = result(
+            verdicts.Verdict.REACHABLE,
+            verdicts.Reason.NO_SUCH_METHOD,
+            text,
+            0.04,
+        )
         self.assertEqual(
             ('reachable', text), tuple(map(str, self.row(old)[2::2]))
         )
@@ -324,7 +342,10 @@ class RecordsTest(testtools.TestCase):
 class SummaryTest(testtools.TestCase):
     def test_the_summary_counts_each_verdict(self) -> None:
         """It has the percentiles of the reachable guests alone."""
-        rtts = [result(Verdict.REACHABLE, rtt=n / 1000) for n in range(1, 101)]
+        rtts = [
+            result(verdicts.Verdict.REACHABLE, rtt=n / 1000)
+            for n in range(1, 101)
+        ]
         for results, seconds, line in (
             (
                 [*rtts, DEAD, DEAD, FAILED, LOST],
@@ -340,43 +361,57 @@ class SummaryTest(testtools.TestCase):
             ),
         ):
             self.assertEqual(
-                line, report.summary_line(Summary.of(results), seconds)
+                line,
+                report.summary_line(outcomes.Summary.of(results), seconds),
             )
 
     def test_a_percentile_is_a_value_that_was_measured(self) -> None:
         """It is the nearest rank, also of few values."""
-        summary = Summary.of([UP, result(Verdict.REACHABLE, rtt=0.5)])
+        summary = outcomes.Summary.of(
+            [UP, result(verdicts.Verdict.REACHABLE, rtt=0.5)]
+        )
         self.assertEqual(
             [0.03, 0.5, 0.5], [summary.percentile(p) for p in (50, 51, 100)]
         )
-        self.assertRaises(ValueError, Summary.of([DEAD]).percentile, 50)
+        self.assertRaises(
+            ValueError, outcomes.Summary.of([DEAD]).percentile, 50
+        )
 
 
 class ReportTest(testtools.TestCase):
     def sentence(
         self,
-        *pings: PingResult,
-        result: PingResult | None = None,
-        target: Target = Target(GUEST),  # noqa: B008 -- frozen
+        *pings: verdicts.PingResult,
+        result: verdicts.PingResult | None = None,
+        target: outcomes.Target = outcomes.Target(base.GUEST),  # noqa: B008 -- frozen
     ) -> str:
         """Return the sentence about a guest, by default of its last ping."""
-        outcome = Outcome(target, result or pings[-1], series(*pings))
+        outcome = outcomes.Outcome(target, result or pings[-1], series(*pings))
         return report.sentence(outcome)
 
     def advice(
-        self, *results: PingResult, instance: Instance | None = None
+        self,
+        *results: verdicts.PingResult,
+        instance: inventory.Instance | None = None,
     ) -> str:
-        targets = [Target(GUEST, 'db-1', instance)] * len(results)
+        targets = [outcomes.Target(base.GUEST, 'db-1', instance)] * len(
+            results
+        )
         return '\n'.join(report.pattern(base.findings(targets, results)))
 
     def test_every_reason_has_a_sentence(self) -> None:
         """It has the guest, the fault, the advice and the request ID."""
-        for reason in Reason:
+        for reason in verdicts.Reason:
             said = self.sentence(
-                result(Verdict.UNKNOWN, reason, 'why {x}', request_id='req-1'),
-                target=Target(GUEST, 'db-1'),
+                result(
+                    verdicts.Verdict.UNKNOWN,
+                    reason,
+                    'why {x}',
+                    request_id='req-1',
+                ),
+                target=outcomes.Target(base.GUEST, 'db-1'),
             )
-            self.assertTrue(said.startswith(f'Guest {GUEST} is '), said)
+            self.assertTrue(said.startswith(f'Guest {base.GUEST} is '), said)
             end = ' (request ID req-1, name "db-1")'
             self.assertTrue(said.endswith(end), said)
             self.assertTrue(said.isprintable())
@@ -384,17 +419,22 @@ class ReportTest(testtools.TestCase):
     def test_the_sentence_says_the_verdict_and_what_to_do(self) -> None:
         """It has the state of the guest in words."""
         refused = result(
-            *(Verdict.UNKNOWN, Reason.DENIED),
+            *(verdicts.Verdict.UNKNOWN, verdicts.Reason.DENIED),
             'HTTP 403: User with tenant id 7 cannot access this resource.',
         )
         for pinged, words in (
-            (DEAD, f'Guest {GUEST} is unreachable: Trove asked'),
+            (DEAD, f'Guest {base.GUEST} is unreachable: Trove asked'),
             (
                 FAILED,
-                f'Guest {GUEST} is in error: The guest agent failed the ping: '
+                f'Guest {base.GUEST} is in error: The guest agent failed the '
+                'ping: '
                 '"disk is full". Look into the log of the agent in the guest.',
             ),
-            (LOST, f'Guest {GUEST} is unknown: The Trove API cannot be reach'),
+            (
+                LOST,
+                f'Guest {base.GUEST} is unknown: The Trove API cannot be '
+                'reach',
+            ),
             # An administrator is refused for a wrong URL, too.
             (refused, 'The project in the URL of the endpoint must'),
         ):
@@ -403,7 +443,9 @@ class ReportTest(testtools.TestCase):
 
     def test_the_sentence_has_losses_only(self) -> None:
         """A guest may be unknown though each ping was answered."""
-        cut = result(Verdict.UNKNOWN, Reason.NOT_ASKED, 'why')
+        cut = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_ASKED, 'why'
+        )
         for pings, told in (((UP, UP), False), ((UP, DEAD), True)):
             said = self.sentence(*pings, result=cut)
             self.assertEqual(told, '1 of 2 pings lost' in said, said)
@@ -425,21 +467,29 @@ class ReportTest(testtools.TestCase):
             ('SHUTDOWN', 12.0, False),
             ('ACTIVE', None, False),
         ):
-            row = Instance(GUEST, status=status, heartbeat_age=age)
+            row = inventory.Instance(
+                base.GUEST, status=status, heartbeat_age=age
+            )
             for said in (
-                self.sentence(DEAD, target=Target(GUEST, None, row)),
+                self.sentence(
+                    DEAD, target=outcomes.Target(base.GUEST, None, row)
+                ),
                 self.advice(UP, DEAD, instance=row),
             ):
                 self.assertEqual(deaf, 'last heartbeat' in said, said)
                 self.assertEqual(age == 12.0 and deaf, '12.0 s' in said)
-        row = Instance(GUEST, status='ACTIVE', heartbeat_age=12.0)
+        row = inventory.Instance(
+            base.GUEST, status='ACTIVE', heartbeat_age=12.0
+        )
         for other in (UP, FAILED, LOST):
             advice = self.advice(other, other, instance=row)
             self.assertNotIn('heartbeat', advice)
 
     def test_only_failures_of_the_control_plane_have_advice(self) -> None:
         """Each comes once, with its guests. Rows say enough about guests."""
-        missing = result(Verdict.UNKNOWN, Reason.NOT_FOUND, 'x')
+        missing = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_FOUND, 'x'
+        )
         for results, advice in (
             ((UP, LOST, LOST), r'2 of 3 guests: The Trove API cannot be.*'),
             ((UP, ON_BUS), r'1 of 2 guests: Half of all.*'),

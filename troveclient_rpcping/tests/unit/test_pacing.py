@@ -9,15 +9,14 @@ import random
 
 import testtools
 
+from troveclient_rpcping import limits
+from troveclient_rpcping import reply as replies
 from troveclient_rpcping.engine import pacing
-from troveclient_rpcping.engine.pacing import Gate
-from troveclient_rpcping.limits import Throttle
-from troveclient_rpcping.reply import Reply
 
 
 def refusal(
     retry_after: str = '1', limit: int = 200, period: str = 'minute'
-) -> Reply:
+) -> replies.Reply:
     """Return Trove's refusal (trove/common/wsgi.py, OverLimitFault)."""
     body = {
         'overLimit': {
@@ -30,12 +29,14 @@ def refusal(
         }
     }
     headers = {'retry-after': retry_after}
-    return Reply(413, headers, json.dumps(body).encode())
+    return replies.Reply(413, headers, json.dumps(body).encode())
 
 
-def throttled(now: float = 0.0, reply: Reply | None = None) -> Gate:
+def throttled(
+    now: float = 0.0, reply: replies.Reply | None = None
+) -> pacing.Gate:
     """Return a gate whose first request was refused."""
-    gate = Gate()
+    gate = pacing.Gate()
     gate.refused(now, gate.sent(now), reply or refusal())
     return gate
 
@@ -90,7 +91,7 @@ class Sweep:
 
     def run(self, concurrency: int = 64) -> None:
         chance = random.Random(1)
-        gate = Gate()
+        gate = pacing.Gate()
         now, left, done = 0.0, self.pings, 0
         again: list[float] = []
         landing: list[tuple[float, int, bool, int]] = []
@@ -174,7 +175,7 @@ class GateTest(testtools.TestCase):
 
     def test_without_a_refusal_nothing_is_held_back(self) -> None:
         """A server without a limit gets requests at full speed."""
-        gate = Gate()
+        gate = pacing.Gate()
         for number in range(1000):
             self.assertEqual(0, gate.pause(0.0))
             gate.admitted(gate.sent(0.0))
@@ -203,16 +204,16 @@ class GateTest(testtools.TestCase):
             b'Only 99999999999 GET request(s) can be made to * every minute.',
             b'Only 5 GET request(s) can be made to * every eon.',
         ):
-            gate = Gate()
+            gate = pacing.Gate()
             for _ in range(100):
                 gate.admitted(gate.sent(10.0))
-            gate.refused(12.0, gate.sent(11.0), Reply(429, {}, body))
+            gate.refused(12.0, gate.sent(11.0), replies.Reply(429, {}, body))
             self.assertAlmostEqual(25.0, gate.rate or 0)
 
     def test_a_server_that_refuses_everything_is_starved(self) -> None:
         """The pause that the server asks for does not matter."""
         for pause in ('0', '1', '5', '30', '100'):
-            gate, now = Gate(), 0.0
+            gate, now = pacing.Gate(), 0.0
             while not gate.starved(now):
                 gate.refused(now, gate.sent(now), refusal(pause))
                 self.assertFalse(gate.starved(now))
@@ -231,7 +232,7 @@ class GateTest(testtools.TestCase):
 
     def test_a_rate_of_the_user_is_kept(self) -> None:
         """Pings are spaced evenly, and no refusal changes the rate."""
-        gate = Gate(rate=10)
+        gate = pacing.Gate(rate=10)
         now, sent = 0.0, 0
         while now < 10:
             now += gate.pause(now)
@@ -252,15 +253,15 @@ class GateTest(testtools.TestCase):
             burst += 1
         self.assertGreater(burst, 5)
         self.assertLess(burst, 15)
-        gate = Gate(rate=10)
+        gate = pacing.Gate(rate=10)
         gate.sent(0.0)
         gate.sent(100.0)
         self.assertGreater(gate.pause(100.0), 0)
 
     def test_each_refusal_calls_the_listener(self) -> None:
         """The listener gets the present rate."""
-        told: list[Throttle] = []
-        gate = Gate(on_throttle=told.append)
+        told: list[limits.Throttle] = []
+        gate = pacing.Gate(on_throttle=told.append)
         gate.refused(0.0, gate.sent(0.0), refusal('31'))
         (throttle,) = told
         self.assertAlmostEqual(200 / 60, throttle.rate)
@@ -277,23 +278,23 @@ class RateTest(testtools.TestCase):
     # The share of refusals at which the rate stays the same.
     REFUSED = 0.024
 
-    def throttled(self, admitted: int = 0, at: float = 0.0) -> Gate:
+    def throttled(self, admitted: int = 0, at: float = 0.0) -> pacing.Gate:
         """Return a gate whose first refusal came after these requests."""
-        gate = Gate()
+        gate = pacing.Gate()
         for _ in range(admitted):
             gate.admitted(gate.sent(at))
         gate.refused(at, gate.sent(at), refusal())
         return gate
 
-    def again(self, gate: Gate, now: float = 0.0) -> None:
+    def again(self, gate: pacing.Gate, now: float = 0.0) -> None:
         gate.refused(now, gate.sent(now), refusal())
 
-    def grow(self, gate: Gate, times: int = 1) -> None:
+    def grow(self, gate: pacing.Gate, times: int = 1) -> None:
         for _ in range(times):
             gate.admitted(gate.sent(0.0))
 
     def assert_share(
-        self, share: float, gate: Gate, processes: int = 1
+        self, share: float, gate: pacing.Gate, processes: int = 1
     ) -> None:
         budget = processes * 200 / 60
         self.assertAlmostEqual(share, (gate.rate or 0) / budget, 9)
@@ -311,7 +312,7 @@ class RateTest(testtools.TestCase):
         ):
             gate = self.throttled(admitted, at)
             self.assert_share(1.0, gate, processes)
-        gate = Gate()
+        gate = pacing.Gate()
         for number in range(500):
             gate.admitted(gate.sent(number * 0.12))
         self.again(gate, 60.0)
@@ -340,7 +341,7 @@ class RateTest(testtools.TestCase):
         self,
     ) -> None:
         """Those requests were sent at another rate."""
-        gate = Gate()
+        gate = pacing.Gate()
         era = gate.sent(0.0)
         self.again(gate)
         # From now on requests wait.
@@ -383,7 +384,7 @@ class RateTest(testtools.TestCase):
     def test_the_rate_of_several_grows_by_how_few_were_refused(self) -> None:
         """Less than 8 % of the requests that got through are few."""
         for refused, growth in ((39, 1.015), (40, 1.004)):
-            gate = Gate()
+            gate = pacing.Gate()
             old = gate.sent(0.0)
             for _ in range(499):
                 gate.admitted(gate.sent(0.0))
@@ -398,7 +399,7 @@ class RateTest(testtools.TestCase):
 
     def test_many_refusals_let_the_rate_of_several_fall_to_half(self) -> None:
         """The estimate of the budget was too high."""
-        gate = Gate()
+        gate = pacing.Gate()
         old = gate.sent(0.0)
         self.grow(gate, 500)
         self.again(gate)
@@ -426,7 +427,7 @@ class PauseTest(testtools.TestCase):
             ('119', 119.0, 118.0),
             ('1e9', 120.0, 119.0),
         ):
-            gate = Gate()
+            gate = pacing.Gate()
             reply = refusal(header, limit=10**8, period='second')
             self.assertEqual(pause, gate.refused(0.0, gate.sent(0.0), reply))
             self.assertAlmostEqual(closed, gate.pause(0.0))

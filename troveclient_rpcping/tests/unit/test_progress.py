@@ -12,21 +12,20 @@ from rich import console
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.cli.survey import Plan
-from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping import limits
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.cli import survey as surveys
 from troveclient_rpcping.osc import progress
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import PingResult
 
 
 def plain(text: str) -> str:
     return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', text)
 
 
-def series(result: PingResult) -> Series:
-    return base.outcome(Target('id'), result).series
+def series(result: verdicts.PingResult) -> outcomes.Series:
+    return base.outcome(outcomes.Target('id'), result).series
 
 
 UP = series(fixture.ping_result(fixture.reachable()))
@@ -47,8 +46,11 @@ class ProgressTest(testtools.TestCase):
         deadline = options.pop('deadline', None)
         return progress.Progress(
             app,
-            [Target(f'id-{n}', f'database-{n}') for n in range(guests)],
-            Plan(**options),
+            [
+                outcomes.Target(f'id-{n}', f'database-{n}')
+                for n in range(guests)
+            ],
+            surveys.Plan(**options),
             deadline,
             clock=lambda: 100.0,
         )
@@ -86,10 +88,10 @@ class ProgressTest(testtools.TestCase):
             for number in range(30):
                 shown.saw(f'id-{number}', UP)
             self.assertIn('about 1 min 40 s to go', self.picture(shown, 120))
-            shown.throttled(Throttle(1.0, 100_000.0))
+            shown.throttled(limits.Throttle(1.0, 100_000.0))
             line = self.picture(shown, 120)
             self.assertIn('rate limit of the server: about 27 h 46 min', line)
-            shown.throttled(Throttle(1.0, 0.0))
+            shown.throttled(limits.Throttle(1.0, 0.0))
             self.assertIn('about 10.0 s to go', self.picture(shown, 120))
         self.assertNotIn('to go\n', self.said())
 

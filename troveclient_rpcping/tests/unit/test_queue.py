@@ -8,14 +8,12 @@ import math
 
 import testtools
 
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.sweep.queue import Guest
-from troveclient_rpcping.sweep.queue import Queue
-from troveclient_rpcping.sweep.queue import Task
+from troveclient_rpcping import inventory
+from troveclient_rpcping.sweep import queue as queues
 
 
-def guest(name: str, age: float | None = None) -> Guest:
-    return Guest(name, Instance(name, heartbeat_age=age))
+def guest(name: str, age: float | None = None) -> queues.Guest:
+    return queues.Guest(name, inventory.Instance(name, heartbeat_age=age))
 
 
 class QueueTest(testtools.TestCase):
@@ -24,16 +22,20 @@ class QueueTest(testtools.TestCase):
     #: Whether there is room for a suspect, and for another guest.
     room = True, True
 
-    def queue(self, guests: Iterable[Guest]) -> Queue:
-        return Queue(guests, lambda each: each.instance_id in self.suspects)
+    def queue(self, guests: Iterable[queues.Guest]) -> queues.Queue:
+        return queues.Queue(
+            guests, lambda each: each.instance_id in self.suspects
+        )
 
     def has_room(self, risky: bool) -> bool:
         return self.room[not risky]
 
-    def next(self, queue: Queue, now: float = 0.0) -> Task | None:
+    def next(
+        self, queue: queues.Queue, now: float = 0.0
+    ) -> queues.Task | None:
         return queue.next(now, self.has_room)
 
-    def drain(self, queue: Queue, now: float = 0.0) -> str:
+    def drain(self, queue: queues.Queue, now: float = 0.0) -> str:
         """Return the guests that are pinged by that time, in their order."""
         found = ''
         while (task := self.next(queue, now)) is not None:
@@ -43,7 +45,7 @@ class QueueTest(testtools.TestCase):
     def test_guests_without_a_heartbeat_keep_their_order(self) -> None:
         """The order is that of the caller."""
         self.assertEqual(
-            'cab', self.drain(self.queue(list(map(Guest, 'cab'))))
+            'cab', self.drain(self.queue(list(map(queues.Guest, 'cab'))))
         )
 
     def test_the_freshest_heartbeat_comes_first(self) -> None:
@@ -60,7 +62,7 @@ class QueueTest(testtools.TestCase):
         """At most one guest is read ahead."""
         taken = ''
 
-        def guests() -> Iterator[Guest]:
+        def guests() -> Iterator[queues.Guest]:
             nonlocal taken
             for name, age in zip('abcd', (90, 1, 2, 3), strict=True):
                 taken += name
@@ -78,14 +80,14 @@ class QueueTest(testtools.TestCase):
     def test_the_queue_marks_the_first_ping_of_a_guest(self) -> None:
         """A suspect has a first ping, too."""
         self.suspects = 'b'
-        queue = self.queue([Guest('a'), Guest('b')])
-        queue.put(Task(Guest('c'), extra=True))
+        queue = self.queue([queues.Guest('a'), queues.Guest('b')])
+        queue.put(queues.Task(queues.Guest('c'), extra=True))
         tasks = [self.next(queue) for _ in range(3)]
         self.assertEqual(
             [
-                Task(Guest('a'), first=True),
-                Task(Guest('c'), extra=True),
-                Task(Guest('b'), first=True),
+                queues.Task(queues.Guest('a'), first=True),
+                queues.Task(queues.Guest('c'), extra=True),
+                queues.Task(queues.Guest('b'), first=True),
             ],
             tasks,
         )
@@ -94,12 +96,12 @@ class QueueTest(testtools.TestCase):
         """A dead guest must not hold a worker while others wait."""
         self.suspects = 'ac'
         self.assertEqual(
-            'bdac', self.drain(self.queue(list(map(Guest, 'abcd'))))
+            'bdac', self.drain(self.queue(list(map(queues.Guest, 'abcd'))))
         )
 
     def test_a_guest_may_become_a_suspect_while_it_waits(self) -> None:
         """The queue looks at it when its turn comes."""
-        queue = self.queue(list(map(Guest, 'abc')))
+        queue = self.queue(list(map(queues.Guest, 'abc')))
         self.next(queue)
         self.suspects = 'b'
         self.assertEqual('cb', self.drain(queue))
@@ -108,8 +110,8 @@ class QueueTest(testtools.TestCase):
         """New guests and guests that are due stay in the queue."""
         self.room = False, False
         self.suspects = 'b'
-        queue = self.queue(list(map(Guest, 'ab')))
-        queue.put(Task(Guest('c')), 0.0)
+        queue = self.queue(list(map(queues.Guest, 'ab')))
+        queue.put(queues.Task(queues.Guest('c')), 0.0)
         self.assertEqual('', self.drain(queue))
         self.assertTrue(queue)
         self.room = True, True
@@ -119,7 +121,7 @@ class QueueTest(testtools.TestCase):
         """Other guests go on while suspects have no place."""
         self.suspects = 'b'
         self.room = False, True
-        queue = self.queue(list(map(Guest, 'abc')))
+        queue = self.queue(list(map(queues.Guest, 'abc')))
         self.assertEqual('ac', self.drain(queue))
         self.assertTrue(queue)
         self.room = True, False
@@ -129,17 +131,17 @@ class QueueTest(testtools.TestCase):
         self,
     ) -> None:
         """The order in which they were added does not matter."""
-        queue = self.queue([Guest('a'), Guest('b')])
-        queue.put(Task(Guest('later')), 2.0)
-        queue.put(Task(Guest('sooner')), 1.0)
-        queue.put(Task(Guest('same')), 1.0)
+        queue = self.queue([queues.Guest('a'), queues.Guest('b')])
+        queue.put(queues.Task(queues.Guest('later')), 2.0)
+        queue.put(queues.Task(queues.Guest('sooner')), 1.0)
+        queue.put(queues.Task(queues.Guest('same')), 1.0)
         self.assertEqual('soonersamelaterab', self.drain(queue, 2.0))
 
     def test_a_ping_that_is_not_due_delays_no_other(self) -> None:
         """The queue says when the ping is due."""
-        queue = self.queue([Guest('a')])
+        queue = self.queue([queues.Guest('a')])
         self.assertEqual(math.inf, queue.wakes())
-        queue.put(Task(Guest('b')), 5.0)
+        queue.put(queues.Task(queues.Guest('b')), 5.0)
         self.assertEqual('a', self.drain(queue, 4.9))
         self.assertTrue(queue)
         self.assertEqual(5.0, queue.wakes())
@@ -148,20 +150,20 @@ class QueueTest(testtools.TestCase):
 
     def test_a_ping_without_a_time_comes_last(self) -> None:
         """A further ping for a silent guest must not hide a worker."""
-        queue = self.queue([Guest('a'), Guest('b')])
-        queue.put(Task(Guest('x'), extra=True))
+        queue = self.queue([queues.Guest('a'), queues.Guest('b')])
+        queue.put(queues.Task(queues.Guest('x'), extra=True))
         self.assertEqual('abx', self.drain(queue))
 
     def test_a_wait_pings_suspects_last(self) -> None:
         """Guests that never answer would take all the places."""
-        queue = self.queue(list(map(Guest, 'abc')))
+        queue = self.queue(list(map(queues.Guest, 'abc')))
         found = ''
         for now in range(6):
             task = self.next(queue, float(now))
             assert task is not None
             found += task.guest.instance_id
             self.suspects += task.guest.instance_id
-            queue.put(Task(task.guest), float(now))
+            queue.put(queues.Task(task.guest), float(now))
         self.assertEqual('abcabc', found)
 
     def test_mixing_separates_neighbours(self) -> None:
@@ -179,10 +181,10 @@ class QueueTest(testtools.TestCase):
     def test_the_rest_has_each_guest_once(self) -> None:
         """Guests of every kind are in it, even unread ones."""
         self.suspects = 'a'
-        queue = self.queue(iter(map(Guest, 'abcd')))
+        queue = self.queue(iter(map(queues.Guest, 'abcd')))
         self.next(queue)
-        queue.put(Task(Guest('x')), 100.0)
-        queue.put(Task(Guest('y'), extra=True))
+        queue.put(queues.Task(queues.Guest('x')), 100.0)
+        queue.put(queues.Task(queues.Guest('y'), extra=True))
         rest = [task.guest.instance_id for task in queue.rest()]
         self.assertCountEqual('acdxy', rest)
         self.assertFalse(queue)

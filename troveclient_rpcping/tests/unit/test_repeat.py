@@ -8,28 +8,23 @@ from typing import Any
 
 import testtools
 
-from troveclient_rpcping.outcomes.outcome import Series
-from troveclient_rpcping.sweep.repeat import Times
-from troveclient_rpcping.sweep.repeat import UntilReachable
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.sweep import repeat as repeats
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 NOVA = base.bad_request('nova is broken (HTTP 500)')
 
 
 def result(
-    verdict: Verdict = Verdict.REACHABLE,
-    reason: Reason | None = None,
+    verdict: verdicts.Verdict = verdicts.Verdict.REACHABLE,
+    reason: verdicts.Reason | None = None,
     *,
     rtt: float | None = 0.5,
-    instance: str = GUEST,
+    instance: str = base.GUEST,
     status: int | None = 204,
-) -> PingResult:
-    return PingResult(
+) -> verdicts.PingResult:
+    return verdicts.PingResult(
         instance_id=instance,
         verdict=verdict,
         reason=reason,
@@ -38,15 +33,24 @@ def result(
     )
 
 
-DEAD = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, rtt=15.0, status=400)
-FAILED = result(Verdict.ERROR, Reason.AGENT_ERROR, status=400)
-CUT = result(Verdict.UNKNOWN, Reason.CONNECTION, rtt=None, status=None)
+DEAD = result(
+    verdicts.Verdict.UNREACHABLE,
+    verdicts.Reason.AGENT_TIMEOUT,
+    rtt=15.0,
+    status=400,
+)
+FAILED = result(
+    verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR, status=400
+)
+CUT = result(
+    verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION, rtt=None, status=None
+)
 
 
 class TimesTest(testtools.TestCase):
     def test_the_pace_is_fixed(self) -> None:
         """It counts from the first ping, however long an answer takes."""
-        times = Times(4, 10.0)
+        times = repeats.Times(4, 10.0)
         self.assertEqual(110.0, times.due(result(), 100.0, 100.5))
         self.assertEqual(120.0, times.due(result(), 110.3, 114.0))
         self.assertEqual(130.0, times.due(result(), 120.0, 120.1))
@@ -54,16 +58,16 @@ class TimesTest(testtools.TestCase):
 
     def test_a_ping_after_its_time_follows_at_once(self) -> None:
         """The pings after it are in time again."""
-        times = Times(3, 1.0)
+        times = repeats.Times(3, 1.0)
         self.assertEqual(15.0, times.due(DEAD, 0.0, 15.0))
         self.assertIsNone(
-            Times(1, 1.0).due(result(), 0.0, 0.1), 'once is once'
+            repeats.Times(1, 1.0).due(result(), 0.0, 0.1), 'once is once'
         )
 
     def test_each_guest_has_a_pace_of_its_own(self) -> None:
         """One guest does not use up the pings of another."""
-        times = Times(2, 1.0)
-        other = result(instance=OTHER)
+        times = repeats.Times(2, 1.0)
+        other = result(instance=base.OTHER)
         self.assertEqual(1.0, times.due(result(), 0.0, 0.1))
         self.assertEqual(6.0, times.due(other, 5.0, 5.1))
         self.assertIsNone(times.due(result(), 1.0, 1.1))
@@ -72,21 +76,23 @@ class TimesTest(testtools.TestCase):
     def test_numbers_that_are_not_positive_are_refused(self) -> None:
         """The error comes before any ping."""
         for count, interval in ((0, 1.0), (1, 0.0), (1, float('nan'))):
-            self.assertRaises(ValueError, Times, count, interval)
-            self.assertRaises(ValueError, UntilReachable, count, interval)
+            self.assertRaises(ValueError, repeats.Times, count, interval)
+            self.assertRaises(
+                ValueError, repeats.UntilReachable, count, interval
+            )
 
 
 class UntilReachableTest(testtools.TestCase):
     def test_a_reachable_guest_is_not_pinged_again(self) -> None:
         """Any other guest is pinged again."""
-        until = UntilReachable(1, 2.0)
+        until = repeats.UntilReachable(1, 2.0)
         for each in (DEAD, FAILED, CUT):
             self.assertEqual(2.0, until.due(each, 0.0, 0.5))
         self.assertIsNone(until.due(result(), 2.0, 2.1))
 
     def test_stable_is_a_number_of_times_in_a_row(self) -> None:
         """A lost ping begins the row anew."""
-        until = UntilReachable(2, 1.0)
+        until = repeats.UntilReachable(2, 1.0)
         for number, each in enumerate((result(), DEAD, result())):
             now = float(number)
             self.assertEqual(now + 1, until.due(each, now, now))
@@ -94,24 +100,32 @@ class UntilReachableTest(testtools.TestCase):
 
     def test_a_guest_that_does_not_exist_is_not_waited_for(self) -> None:
         """It will never be reachable."""
-        gone = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=404)
-        self.assertIsNone(UntilReachable(1, 1.0).due(gone, 0.0, 0.1))
+        gone = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_FOUND, status=404
+        )
+        self.assertIsNone(repeats.UntilReachable(1, 1.0).due(gone, 0.0, 0.1))
 
 
 class SeriesTest(testtools.TestCase):
-    def series(self, *results: PingResult) -> Series:
-        series = Series()
+    def series(self, *results: verdicts.PingResult) -> outcomes.Series:
+        series = outcomes.Series()
         for each in results:
             series.add(each)
         return series
 
     def test_each_ping_sent_is_received_lost_or_failed(self) -> None:
         """A ping that was not sent counts nowhere."""
-        skipped = result(Verdict.UNKNOWN, Reason.NOT_ASKED, status=None)
-        invalid = result(Verdict.UNKNOWN, Reason.NOT_FOUND, status=None)
+        skipped = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_ASKED, status=None
+        )
+        invalid = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_FOUND, status=None
+        )
         late = dataclasses.replace(result(), lost=2)
         dead = dataclasses.replace(DEAD, lost=4)
-        bus = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
+        bus = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.MESSAGE_BUS, status=400
+        )
         for case, results, counts in (
             ('a loss', [result(), DEAD, FAILED, result()], (4, 2, 1, 1)),
             ('pings that were not sent', [skipped, invalid], (0, 0, 0, 0)),
@@ -148,8 +162,14 @@ class SeriesTest(testtools.TestCase):
         Of several, the text of the latest is news. A lost ping says nothing of
         a guest that answered later.
         """
-        later = result(Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT, rtt=16.0)
-        bus = result(Verdict.UNKNOWN, Reason.MESSAGE_BUS, status=400)
+        later = result(
+            verdicts.Verdict.UNREACHABLE,
+            verdicts.Reason.AGENT_TIMEOUT,
+            rtt=16.0,
+        )
+        bus = result(
+            verdicts.Verdict.UNKNOWN, verdicts.Reason.MESSAGE_BUS, status=400
+        )
         well = result()
         for results, worst in (
             ([well, CUT], CUT),
@@ -186,10 +206,12 @@ class RepeatedSweepTest(base.TestCase):
         """Each ping has a result."""
         manager = self.manager(base.PONG)
         results = list(
-            manager.rpc_ping_each([GUEST, OTHER], count=3, interval=0.01)
+            manager.rpc_ping_each(
+                [base.GUEST, base.OTHER], count=3, interval=0.01
+            )
         )
         self.assertCountEqual(
-            [GUEST, OTHER] * 3, [r.instance_id for r in results]
+            [base.GUEST, base.OTHER] * 3, [r.instance_id for r in results]
         )
         self.assertEqual(6, len(self.server.requests))
 
@@ -198,37 +220,41 @@ class RepeatedSweepTest(base.TestCase):
         slow = threading.Event()
 
         def answer(request: base.Request) -> bytes:
-            if OTHER in request[0]:
+            if base.OTHER in request[0]:
                 slow.wait(base.LONG)
             return base.PONG
 
         seen = []
         for each in self.manager(answer).rpc_ping_each(
-            [OTHER, GUEST], count=5, interval=0.01
+            [base.OTHER, base.GUEST], count=5, interval=0.01
         ):
             seen.append(each.instance_id)
-            if seen == [GUEST] * 5:
+            if seen == [base.GUEST] * 5:
                 slow.set()
-        self.assertEqual([GUEST] * 5 + [OTHER] * 5, seen)
+        self.assertEqual([base.GUEST] * 5 + [base.OTHER] * 5, seen)
 
     def test_a_wait_ends_for_each_guest_when_it_is_reachable(self) -> None:
         """Only the guest that is awaited has further results."""
         late = iter([base.DEAD, NOVA, NOVA, base.PONG])
 
         def answer(request: base.Request) -> bytes:
-            return base.PONG if GUEST in request[0] else next(late)
+            return base.PONG if base.GUEST in request[0] else next(late)
 
         manager = self.manager(answer)
         results = list(
             manager.rpc_ping_until_reachable(
-                [GUEST, OTHER], interval=0.01, deadline=base.LONG
+                [base.GUEST, base.OTHER], interval=0.01, deadline=base.LONG
             )
         )
         self.assertEqual(
-            [Verdict.REACHABLE],
-            [each.verdict for each in results if each.instance_id == GUEST],
+            [verdicts.Verdict.REACHABLE],
+            [
+                each.verdict
+                for each in results
+                if each.instance_id == base.GUEST
+            ],
         )
-        self.assertIs(Verdict.REACHABLE, results[-1].verdict)
+        self.assertIs(verdicts.Verdict.REACHABLE, results[-1].verdict)
 
     def test_waiting_outlives_an_api_that_is_gone(self) -> None:
         """Failed pings do not end the wait."""
@@ -242,12 +268,14 @@ class RepeatedSweepTest(base.TestCase):
             return None if failures > 0 else base.PONG
 
         last = {}
-        instances = [f'{GUEST[:-2]}{n:02}' for n in range(40)]
+        instances = [f'{base.GUEST[:-2]}{n:02}' for n in range(40)]
         for each in self.manager(answer).rpc_ping_until_reachable(
             instances, interval=0.01, deadline=base.LONG, concurrency=4
         ):
             last[each.instance_id] = each.verdict
-        self.assertEqual([Verdict.REACHABLE] * 40, list(last.values()))
+        self.assertEqual(
+            [verdicts.Verdict.REACHABLE] * 40, list(last.values())
+        )
 
     def test_a_guest_that_stays_dead_is_unreachable_at_the_deadline(
         self,
@@ -255,17 +283,19 @@ class RepeatedSweepTest(base.TestCase):
         """Trove's last word counts, and not the end of the time."""
         results = list(
             self.manager(base.DEAD).rpc_ping_until_reachable(
-                [GUEST], interval=0.01, deadline=0.5
+                [base.GUEST], interval=0.01, deadline=0.5
             )
         )
-        self.assertEqual(Verdict.UNREACHABLE, results[-1].verdict)
-        self.assertNotIn(Reason.NOT_ASKED, [r.reason for r in results])
+        self.assertEqual(verdicts.Verdict.UNREACHABLE, results[-1].verdict)
+        self.assertNotIn(
+            verdicts.Reason.NOT_ASKED, [r.reason for r in results]
+        )
 
     def test_a_user_without_admin_rights_does_not_wait(self) -> None:
         """The rights would not change during the wait."""
         results = list(
             self.manager(base.NOT_ADMIN).rpc_ping_until_reachable(
-                [GUEST], interval=0.01, deadline=base.LONG
+                [base.GUEST], interval=0.01, deadline=base.LONG
             )
         )
-        self.assertEqual([Reason.DENIED], [r.reason for r in results])
+        self.assertEqual([verdicts.Reason.DENIED], [r.reason for r in results])

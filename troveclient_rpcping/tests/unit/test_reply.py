@@ -4,7 +4,7 @@
 
 import testtools
 
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
 
 
 class ReplyTest(testtools.TestCase):
@@ -20,19 +20,19 @@ class ReplyTest(testtools.TestCase):
             'Wed, 21 Oct 2026 07:28:00 GMT': None,
             '': None,
         }.items():
-            reply = Reply(413, {'retry-after': text})
+            reply = replies.Reply(413, {'retry-after': text})
             self.assertEqual(seconds, reply.retry_after, text)
 
     def test_the_request_id_is_troves(self) -> None:
         """It is read from the header that Trove sends."""
-        reply = Reply(204, {'x-openstack-request-id': 'req-1'})
+        reply = replies.Reply(204, {'x-openstack-request-id': 'req-1'})
         self.assertEqual('req-1', reply.request_id)
-        self.assertIsNone(Reply(204).request_id)
+        self.assertIsNone(replies.Reply(204).request_id)
 
     def test_the_text_of_a_reply_without_a_fault_is_its_body(self) -> None:
         """The text is never None, and bytes outside UTF-8 are replaced."""
-        self.assertEqual('', Reply(500).text)
-        self.assertEqual('a\ufffd', Reply(500, {}, b'a\xff').text)
+        self.assertEqual('', replies.Reply(500).text)
+        self.assertEqual('a\ufffd', replies.Reply(500, {}, b'a\xff').text)
 
     def test_the_words_of_middleware_are_one_clean_line(self) -> None:
         """The middleware of Trove, Keystone and webob sends HTML."""
@@ -56,10 +56,10 @@ class ReplyTest(testtools.TestCase):
             (500, b'{"message": 7}', None),
             (500, b'["message"]', None),
         ):
-            reply = Reply(status, {}, body)
+            reply = replies.Reply(status, {}, body)
             self.assertEqual(words, reply.words, str(body))
         # Such a reply proves nothing.
-        self.assertIsNone(Reply(403, {}, webob).fault)
+        self.assertIsNone(replies.Reply(403, {}, webob).fault)
 
     def test_a_body_is_announced_by_a_length_or_a_coding(self) -> None:
         """A length of 0 announces no body."""
@@ -73,7 +73,7 @@ class ReplyTest(testtools.TestCase):
             ({'transfer-encoding': ''}, True),
             ({'content-length': '0', 'transfer-encoding': 'chunked'}, True),
         ):
-            reply = Reply(204, headers)
+            reply = replies.Reply(204, headers)
             self.assertIs(announced, reply.announces_body, str(headers))
 
     def test_a_cache_that_answers_says_so(self) -> None:
@@ -98,7 +98,7 @@ class ReplyTest(testtools.TestCase):
         }
         for name, values in hit.items():
             for value in values:
-                reply = Reply(204, {name: value})
+                reply = replies.Reply(204, {name: value})
                 self.assertEqual(f'{name}: {value}', reply.cached)
 
     def test_a_cache_that_passed_a_reply_on_is_harmless(self) -> None:
@@ -119,5 +119,7 @@ class ReplyTest(testtools.TestCase):
         }
         for name, values in missed.items():
             for value in values:
-                self.assertEqual('', Reply(204, {name: value}).cached, value)
-        self.assertEqual('', Reply(204).cached)
+                self.assertEqual(
+                    '', replies.Reply(204, {name: value}).cached, value
+                )
+        self.assertEqual('', replies.Reply(204).cached)

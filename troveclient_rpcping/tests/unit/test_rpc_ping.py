@@ -17,17 +17,17 @@ from troveclient_rpcping import client
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
 from troveclient_rpcping import management
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import raw
-from troveclient_rpcping.verdict import Reason
 
 HTML = {'Content-Type': 'text/html'}
 JSON = {'Content-Type': 'application/json'}
 
 
 class RpcPingTest(base.TestCase):
-    def ping(self, answer: Any, instance: Any = GUEST, **kwargs: Any) -> None:
+    def ping(
+        self, answer: Any, instance: Any = base.GUEST, **kwargs: Any
+    ) -> None:
         self.server = self.serve(answer)
         manager = self.connect(self.server.url).mgmt_instances
         manager.rpc_ping(instance, **kwargs)
@@ -40,26 +40,28 @@ class RpcPingTest(base.TestCase):
         self.ping(base.PONG)
         ((target, headers),) = self.server.requests
         self.assertEqual(
-            f'/v1.0/{base.PROJECT}/mgmt/instances/{GUEST}/rpc_ping', target
+            f'/v1.0/{base.PROJECT}/mgmt/instances/{base.GUEST}/rpc_ping',
+            target,
         )
         self.assertEqual('token-1', headers['x-auth-token'])
 
     def test_an_instance_object_is_as_good_as_its_id(self) -> None:
         """Other methods of troveclient take both. An ID may be a UUID."""
         manager = management.Management(None)
-        instance = manager.resource_class(manager, {'id': GUEST})
-        for each in (instance, uuid.UUID(GUEST)):
+        instance = manager.resource_class(manager, {'id': base.GUEST})
+        for each in (instance, uuid.UUID(base.GUEST)):
             self.ping(base.PONG, each)
-            self.assertIn(GUEST, self.server.requests[0][0])
+            self.assertIn(base.GUEST, self.server.requests[0][0])
 
     def test_a_dead_guest_raises_guest_unreachable(self) -> None:
         """It is troveclient's BadRequest, with the IDs of both."""
         error = self.assert_raises(base.DEAD, exceptions.GuestUnreachable)
         self.assertIsInstance(error, trove_exceptions.BadRequest)
-        self.assertEqual(Reason.AGENT_TIMEOUT, error.reason)
+        self.assertEqual(verdicts.Reason.AGENT_TIMEOUT, error.reason)
         self.assertEqual(400, error.http_status)
         self.assertEqual(
-            (GUEST, f'req-{GUEST}'), (error.instance_id, error.request_id)
+            (base.GUEST, f'req-{base.GUEST}'),
+            (error.instance_id, error.request_id),
         )
         path = self.server.requests[0][0].removeprefix(f'/v1.0/{base.PROJECT}')
         self.assertEqual(self.server.url + path, error.url)
@@ -77,7 +79,7 @@ class RpcPingTest(base.TestCase):
             exceptions.GuestError,
         )
         self.assertIsInstance(error, trove_exceptions.BadRequest)
-        self.assertEqual(Reason.AGENT_ERROR, error.reason)
+        self.assertEqual(verdicts.Reason.AGENT_ERROR, error.reason)
         self.assertIn(text, error.message)
 
     def test_a_broken_nova_is_a_bad_request_only(
@@ -90,7 +92,8 @@ class RpcPingTest(base.TestCase):
         )
         self.assertIs(trove_exceptions.BadRequest, type(error))
         self.assertEqual(
-            (Reason.COMPUTE_ERROR, GUEST), (error.reason, error.instance_id)
+            (verdicts.Reason.COMPUTE_ERROR, base.GUEST),
+            (error.reason, error.instance_id),
         )
 
     def test_malformed_replies_raise_troveclients_exceptions(self) -> None:
@@ -122,7 +125,9 @@ class RpcPingTest(base.TestCase):
         for status, cls in statuses.items():
             for what, (body, headers) in bodies.items():
                 headers = {**headers, 'Retry-After': '7', 'Location': '/'}
-                error = self.assert_raises(raw(status, body, headers), cls)
+                error = self.assert_raises(
+                    base.raw(status, body, headers), cls
+                )
                 self.assertEqual(int(status[:3]), error.http_status, what)
                 if status.startswith('413'):
                     # troveclient reads the pause from the header, too.
@@ -154,11 +159,13 @@ class RpcPingTest(base.TestCase):
                 manager.rpc_ping_each,
                 manager.rpc_ping_until_reachable,
             ):
-                error = self.assertRaises(TypeError, method, [GUEST, wrong])
+                error = self.assertRaises(
+                    TypeError, method, [base.GUEST, wrong]
+                )
                 self.assertIn('neither the ID of an instance', str(error))
                 lazy = method(iter([wrong]))
                 self.assertRaises(TypeError, next, lazy)
-        for wrong in (GUEST, GUEST.encode(), None, 7):
+        for wrong in (base.GUEST, base.GUEST.encode(), None, 7):
             self.assertRaises(TypeError, manager.rpc_ping_each, wrong)
         self.assertEqual([], server.requests)
 
@@ -170,7 +177,7 @@ class RpcPingTest(base.TestCase):
         error = self.assertRaises(
             exceptions.SessionRequired,
             management.Management(trove).rpc_ping,
-            GUEST,
+            base.GUEST,
         )
         self.assertIn('session', str(error))
 
@@ -183,7 +190,7 @@ class ClientTest(base.TestCase):
             session=ksa_session.Session(auth=base.Login(server.url)),
             extensions=[extension.Extension('mgmt_instances', management)],
         )
-        self.assertIsNone(trove.mgmt_instances.rpc_ping(GUEST))
+        self.assertIsNone(trove.mgmt_instances.rpc_ping(base.GUEST))
 
     def test_an_existing_client_can_be_wrapped(self) -> None:
         """The wrapped client itself is not changed."""
@@ -191,7 +198,7 @@ class ClientTest(base.TestCase):
         trove = trove_client.Client(
             session=ksa_session.Session(auth=base.Login(server.url))
         )
-        management.Management(trove).rpc_ping(GUEST)
+        management.Management(trove).rpc_ping(base.GUEST)
         self.assertEqual(1, len(server.requests))
         self.assertFalse(hasattr(trove.mgmt_instances, 'rpc_ping'))
 
@@ -236,7 +243,7 @@ class LogTest(base.TestCase):
         self.assertRaises(
             exceptions.GuestError,
             self.connect(server.url).mgmt_instances.rpc_ping,
-            GUEST,
+            base.GUEST,
         )
         self.assertIn('disk is full', logger.output)
         self.assertIn('| Traceback', logger.output)

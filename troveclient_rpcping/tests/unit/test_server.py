@@ -21,7 +21,7 @@ import fixtures
 import trustme
 
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.web import server as serving
+from troveclient_rpcping.web import server as web_server
 
 
 def has_ipv6() -> bool:
@@ -35,17 +35,17 @@ def has_ipv6() -> bool:
 needs_ipv6 = unittest.skipUnless(has_ipv6(), 'this machine has no IPv6')
 
 
-def hello(accept: str) -> serving.Answer:
+def hello(accept: str) -> web_server.Answer:
     """Answer as a page does."""
-    return serving.Answer(b'hello ' + accept.encode(), 'text/x-hello')
+    return web_server.Answer(b'hello ' + accept.encode(), 'text/x-hello')
 
 
-def large(accept: str) -> serving.Answer:
+def large(accept: str) -> web_server.Answer:
     """Answer with more than the buffers of a connection hold."""
-    return serving.Answer(bytes(50_000_000))
+    return web_server.Answer(bytes(50_000_000))
 
 
-def broken(accept: str) -> serving.Answer:
+def broken(accept: str) -> web_server.Answer:
     """Fail, as a page with a bug does."""
     raise RuntimeError('a bug')
 
@@ -63,7 +63,7 @@ class ParseListenTest(base.TestCase):
             ('[::1]:9877', ('::1', 9877)),
             ('[::]:9877', ('::', 9877)),
         ):
-            self.assertEqual(expected, serving.parse_listen(text), text)
+            self.assertEqual(expected, web_server.parse_listen(text), text)
 
     def test_the_error_for_anything_else_says_what_to_write(self) -> None:
         """The error is one line for any text."""
@@ -74,7 +74,9 @@ class ParseListenTest(base.TestCase):
             *('localhost:+80', 'localhost:٣', '1_0', '123456', '80\n'),
             *('\x1b[2J:80', '65536'),
         ):
-            error = self.assertRaises(ValueError, serving.parse_listen, text)
+            error = self.assertRaises(
+                ValueError, web_server.parse_listen, text
+            )
             self.assertIn('127.0.0.1:9877', str(error))
             self.assertIn('1 to 65535', str(error))
             self.assertTrue(str(error).isprintable(), repr(text))
@@ -95,7 +97,7 @@ class TestCase(base.TestCase):
         context: ssl.SSLContext | None = None,
     ) -> int:
         """Start a server with one page; return its port."""
-        server = serving.Server({'/metrics': page}, address, 0, context)
+        server = web_server.Server({'/metrics': page}, address, 0, context)
         return self.enterContext(server).server_port
 
     def ask(
@@ -242,7 +244,7 @@ class ListenTest(TestCase):
             ('a..b', 0, r'[^\n\[]+'),
         ):
             error = self.assertRaises(
-                OSError, serving.Server, {}, address, port
+                OSError, web_server.Server, {}, address, port
             )
             self.assertRegex(
                 str(error), rf'\ACannot listen on {address}:{port}: {why}\Z'
@@ -250,13 +252,13 @@ class ListenTest(TestCase):
 
     def test_the_port_is_free_after_the_end(self) -> None:
         """Hanging connections do not delay the end."""
-        with serving.Server({}, '127.0.0.1', 0) as server:
+        with web_server.Server({}, '127.0.0.1', 0) as server:
             port = server.server_port
             for data in (b'', b'GET /metrics HTTP/1.1\r\nA:'):
                 self.open(port, data)
             self.ask(port)
         self.assertRaises(ConnectionRefusedError, self.open, port)
-        with serving.Server({'/metrics': hello}, '127.0.0.1', port):
+        with web_server.Server({'/metrics': hello}, '127.0.0.1', port):
             self.assertEqual(200, self.ask(port)[0])
         self.assert_quiet()
 
@@ -276,9 +278,9 @@ class HostileTest(TestCase):
             for _ in range(30):
                 hanging.append(self.open(port, data))
                 threads = threading.active_count() - before
-                self.assertLessEqual(threads, serving.CONNECTIONS)
+                self.assertLessEqual(threads, web_server.CONNECTIONS)
             self.assertEqual(404, self.ask(port, '/')[0])
-        for connection in hanging[: 91 - serving.CONNECTIONS]:
+        for connection in hanging[: 91 - web_server.CONNECTIONS]:
             self.assert_hung_up(connection)
         self.assert_quiet()
 
@@ -312,7 +314,7 @@ class HostileTest(TestCase):
     def test_a_client_that_goes_away_midway_leaves_no_trace(self) -> None:
         """There is not even a line on standard error."""
         port = self.start(large)
-        for _ in range(10 * serving.CONNECTIONS):
+        for _ in range(10 * web_server.CONNECTIONS):
             connection = self.open(port, b'GET /metrics HTTP/1.0\r\n\r\n')
             connection.recv(1)
             self.go_away(connection)
@@ -323,14 +325,14 @@ class HostileTest(TestCase):
         """The server cannot end a connection that its client has reset."""
         asked, ready = threading.Semaphore(0), threading.Event()
 
-        def slow(accept: str) -> serving.Answer:
+        def slow(accept: str) -> web_server.Answer:
             asked.release()
             ready.wait(base.LONG)
             return hello(accept)
 
         port = self.start(slow)
         request = b'GET /metrics HTTP/1.0\r\n\r\n'
-        for _ in range(serving.CONNECTIONS):
+        for _ in range(web_server.CONNECTIONS):
             connection = self.open(port, request)
             asked.acquire()
             self.go_away(connection)
@@ -387,9 +389,9 @@ class TLSTest(TestCase):
         With an authority, only its clients get a page.
         """
         for files in ((self.both,), (self.cert, self.key)):
-            port = self.start(context=serving.tls(*files))
+            port = self.start(context=web_server.tls(*files))
             self.assertEqual(200, self.get(port))
-        context = serving.tls(self.both, client_ca=self.authority)
+        context = web_server.tls(self.both, client_ca=self.authority)
         port = self.start(context=context)
         for signer in (None, trustme.CA()):
             self.assertRaises(OSError, self.get, port, signer)
@@ -398,9 +400,9 @@ class TLSTest(TestCase):
 
     def test_silent_clients_and_rubbish_keep_no_scrape_out(self) -> None:
         """The handshake of one connection delays no other one."""
-        port = self.start(context=serving.tls(self.both))
+        port = self.start(context=web_server.tls(self.both))
         for data in (b'', b'\x16\x03\x01', b'GET /metrics HTTP/1.0\r\n\r\n'):
-            for _ in range(serving.CONNECTIONS):
+            for _ in range(web_server.CONNECTIONS):
                 self.open(port, data)
         self.assertEqual(200, self.get(port))
         self.assert_quiet()
@@ -419,7 +421,7 @@ class TLSTest(TestCase):
             ('.*', [self.cert, self.locked]),
             ('no certificate or crl found', [self.cert, self.key, junk]),
         ):
-            error = str(self.assertRaises(OSError, serving.tls, *files))
+            error = str(self.assertRaises(OSError, web_server.tls, *files))
             self.assertRegex(
                 error, rf'\ACannot use the .*{files[-1]}: {why}: give'
             )

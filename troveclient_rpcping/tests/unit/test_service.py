@@ -12,10 +12,9 @@ import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
 import testtools
 
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.exceptions import TargetError
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import service
-from troveclient_rpcping.verdict import Reason
 
 INTERVAL = 60.0
 
@@ -134,7 +133,7 @@ class RefusalTest(testtools.TestCase):
     def ends(self, error: Exception | None = None) -> bool:
         """Whether a failed sweep ends the monitor; by default, a refusal."""
         if error is None:
-            error = TargetError('The guests are not known')
+            error = exceptions.TargetError('The guests are not known')
             error.__cause__ = ksa_exceptions.Unauthorized('401')
         return self.service.failed('', error)
 
@@ -150,7 +149,7 @@ class RefusalTest(testtools.TestCase):
             ksa_exceptions.ServiceUnavailable('503'),
             ksa_exceptions.ConnectFailure('no route'),
             ksa_exceptions.ConnectTimeout('slow'),
-            ListingFailed('HTTP 401', Reason.DENIED),
+            exceptions.ListingFailed('HTTP 401', verdicts.Reason.DENIED),
         ):
             for _ in range(5):
                 self.assertFalse(self.ends(error))

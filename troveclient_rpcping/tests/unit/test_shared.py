@@ -13,25 +13,22 @@ from typing import Any
 
 import testtools
 
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
+from troveclient_rpcping import inventory
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import events
 from troveclient_rpcping.osc import report
 from troveclient_rpcping.osc import views
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.outcomes import shared
-from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import Findings
-from troveclient_rpcping.outcomes.outcome import Target
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Verdict
-from troveclient_rpcping.web.board import Board
+from troveclient_rpcping.web import board as boards
 
-Guests = list[tuple[Instance, Verdict]]
+Guests = list[tuple[inventory.Instance, verdicts.Verdict]]
 
 
 def swept(
-    size: int, bad: set[int], verdict: Verdict, hosts: int = 5
+    size: int, bad: set[int], verdict: verdicts.Verdict, hosts: int = 5
 ) -> Guests:
     """Return a sweep in which some guests have a verdict.
 
@@ -39,13 +36,13 @@ def swept(
     """
     return [
         (
-            Instance(
+            inventory.Instance(
                 str(number),
                 datastore=f'mysql 5.{number % 7 % 3}',
                 project_id=f'p{number % 11 % 2}',
-                server=Server('s', f'compute-{number % hosts}'),
+                server=inventory.Server('s', f'compute-{number % hosts}'),
             ),
-            verdict if number in bad else Verdict.REACHABLE,
+            verdict if number in bad else verdicts.Verdict.REACHABLE,
         )
         for number in range(size)
     ]
@@ -58,20 +55,22 @@ def quarter(fields: Callable[[bool], dict[str, Any]]) -> Guests:
     """
     return [
         (
-            Instance(str(number), **fields(dead)),
-            Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
+            inventory.Instance(str(number), **fields(dead)),
+            verdicts.Verdict.UNREACHABLE
+            if dead
+            else verdicts.Verdict.REACHABLE,
         )
         for number in range(40)
         for dead in [number % 4 == 0]
     ]
 
 
-def findings(guests: Guests) -> Findings:
+def findings(guests: Guests) -> outcomes.Findings:
     """Return the findings of a sweep."""
     return base.findings(
-        [Target(row.id, instance=row) for row, _ in guests],
+        [outcomes.Target(row.id, instance=row) for row, _ in guests],
         [
-            PingResult(instance_id=row.id, verdict=verdict)
+            verdicts.PingResult(instance_id=row.id, verdict=verdict)
             for row, verdict in guests
         ],
     )
@@ -90,14 +89,14 @@ class CommonTraitTest(testtools.TestCase):
         Of several traits that say the same, the host is the likely cause.
         """
         on_host = [number for number in range(55) if number % 5 == 2]
-        old = swept(60, set(), Verdict.ERROR, hosts=60)
+        old = swept(60, set(), verdicts.Verdict.ERROR, hosts=60)
         image = [int(r.id) for r, _ in old if r.datastore == 'mysql 5.2'][:9]
-        broken = swept(60, set(image), Verdict.ERROR, hosts=60)
+        broken = swept(60, set(image), verdicts.Verdict.ERROR, hosts=60)
         # An unreachable guest does not count among those in error.
-        broken[0] = (broken[0][0], Verdict.UNREACHABLE)
+        broken[0] = (broken[0][0], verdicts.Verdict.UNREACHABLE)
         for guests, line in (
             (
-                swept(55, set(on_host[:9]), Verdict.UNREACHABLE),
+                swept(55, set(on_host[:9]), verdicts.Verdict.UNREACHABLE),
                 '9 of 9 unreachable guests are on host compute-2 '
                 '(9 of its 11)',
             ),
@@ -112,7 +111,9 @@ class CommonTraitTest(testtools.TestCase):
                     lambda dead: {
                         'datastore': f'mysql {dead}',
                         'project_id': f'p{dead}',
-                        'server': Server('s', 'a\n\x1b[31mb' if dead else 'c'),
+                        'server': inventory.Server(
+                            's', 'a\n\x1b[31mb' if dead else 'c'
+                        ),
                     }
                 ),
                 # A hostile value forges no other part of the line.
@@ -129,8 +130,13 @@ class CommonTraitTest(testtools.TestCase):
         A sweep that ended early pinged only a part of the cloud.
         """
         pinged = [
-            (row, verdict if int(row.id) % 5 == 2 else Verdict.UNKNOWN)
-            for row, verdict in swept(55, {2, 7, 12, 17}, Verdict.UNREACHABLE)
+            (
+                row,
+                verdict if int(row.id) % 5 == 2 else verdicts.Verdict.UNKNOWN,
+            )
+            for row, verdict in swept(
+                55, {2, 7, 12, 17}, verdicts.Verdict.UNREACHABLE
+            )
         ]
         self.assertEqual(['', ''], [text([]), text(pinged)])
         for size, bad in (
@@ -140,20 +146,22 @@ class CommonTraitTest(testtools.TestCase):
             (40, {0, 5, 3}),
             (10, {0, 5, 1}),
         ):
-            self.assertEqual('', text(swept(size, bad, Verdict.UNREACHABLE)))
+            self.assertEqual(
+                '', text(swept(size, bad, verdicts.Verdict.UNREACHABLE))
+            )
 
     def test_random_deaths_name_nothing(self) -> None:
         """None of 300 random clouds has a trait; the seed is fixed."""
         dice = random.Random(1)
         for _ in range(300):
             bad = set(dice.sample(range(200), dice.randint(3, 60)))
-            guests = swept(200, bad, Verdict.UNREACHABLE, hosts=20)
+            guests = swept(200, bad, verdicts.Verdict.UNREACHABLE, hosts=20)
             self.assertEqual('', text(guests))
 
     def test_five_thousand_guests_are_compared_fast(self) -> None:
         """Each sweep of a monitor compares them."""
         bad = {number for number in range(5000) if number % 400 < 3}
-        guests = swept(5000, bad, Verdict.UNREACHABLE, hosts=400)
+        guests = swept(5000, bad, verdicts.Verdict.UNREACHABLE, hosts=400)
         before = time.process_time()
         self.assertIn(' are on host compute-', text(guests))
         self.assertLess(time.process_time() - before, 1.0)
@@ -162,12 +170,14 @@ class CommonTraitTest(testtools.TestCase):
 class WaveTest(testtools.TestCase):
     """Guests of host compute-2 die."""
 
-    dead = swept(55, {2, 7, 12, 17, 22, 27}, Verdict.UNREACHABLE)
-    more = swept(55, {2, 7, 12, 17, 22, 27, 32}, Verdict.UNREACHABLE)
-    well = swept(55, set(), Verdict.UNREACHABLE)
+    dead = swept(55, {2, 7, 12, 17, 22, 27}, verdicts.Verdict.UNREACHABLE)
+    more = swept(55, {2, 7, 12, 17, 22, 27, 32}, verdicts.Verdict.UNREACHABLE)
+    well = swept(55, set(), verdicts.Verdict.UNREACHABLE)
     line = '6 of 6 unreachable guests are on host compute-2 (6 of its 11)'
 
-    def waves(self, watch: Watch, guests: Guests) -> list[shared.CommonTrait]:
+    def waves(
+        self, watch: outcomes_changes.Watch, guests: Guests
+    ) -> list[shared.CommonTrait]:
         changes = watch.swept(findings(guests), 0.0)
         waves = [
             each for each in changes if isinstance(each, shared.CommonTrait)
@@ -177,8 +187,8 @@ class WaveTest(testtools.TestCase):
 
     def test_a_wave_is_reported_once(self) -> None:
         """The line comes before the guests, and again in a new wave."""
-        watch = Watch()
-        unknown = [(row, Verdict.UNKNOWN) for row, _ in self.dead]
+        watch = outcomes_changes.Watch()
+        unknown = [(row, verdicts.Verdict.UNKNOWN) for row, _ in self.dead]
         for guests, waves in (
             *((self.well, 0), (self.dead, 1), (self.dead, 0), (self.more, 0)),
             *((self.well, 0), (self.dead, 1)),
@@ -190,7 +200,7 @@ class WaveTest(testtools.TestCase):
 
     def test_the_monitor_prints_it_in_a_line(self) -> None:
         """There is a form for people, and one in JSON."""
-        (wave,) = self.waves(Watch(), self.dead)
+        (wave,) = self.waves(outcomes_changes.Watch(), self.dead)
         noon = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
         self.assertEqual(
             f'2026-11-22T12:00:00Z in common: {self.line}',
@@ -215,7 +225,7 @@ class WaveTest(testtools.TestCase):
         """The summary has a sentence; the view has it above the list."""
         found = findings(self.dead)
         self.assertIn(f'{self.line}.', report.conclusions(found, 1.0))
-        watch, board = Watch(), Board(60.0)
+        watch, board = outcomes_changes.Watch(), boards.Board(60.0)
         changes = watch.swept(found, 0.0)
         now = datetime.datetime.now(datetime.UTC)
         board.swept(watch, found, changes, seconds=1.0, now=0.0, when=now)

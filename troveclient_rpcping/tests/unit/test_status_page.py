@@ -17,18 +17,16 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
+from troveclient_rpcping import inventory
 from troveclient_rpcping import plaintext
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
-from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.web import board as boards
 from troveclient_rpcping.web import page
-from troveclient_rpcping.web import server
-from troveclient_rpcping.web.board import Board
+from troveclient_rpcping.web import server as web_server
 
 #: When the monitor of the tests starts.
 START = datetime.datetime(2026, 11, 28, 3, 0, tzinfo=datetime.UTC)
@@ -38,7 +36,7 @@ REACHABLE = fixture.reachable()
 SILENT = fixture.agent_timeout()
 FULL = fixture.agent_error('disk is full')
 BUILDS = fixture.not_ready()
-OFF = fixture.for_reason(Reason.SERVER_OFF)
+OFF = fixture.for_reason(verdicts.Reason.SERVER_OFF)
 GATEWAY = fixture.gateway(503)
 
 HOSTILE = [
@@ -63,10 +61,10 @@ class Monitor:
     def __init__(
         self, labels: dict[str, str] | None = None, text: str = ''
     ) -> None:
-        self.board = Board(INTERVAL, labels)
+        self.board = boards.Board(INTERVAL, labels)
         self.now = START
         self.pages = page.pages(self.board, lambda: self.now)
-        self._watch = Watch()
+        self._watch = outcomes_changes.Watch()
         self.text = text
         #: The hosts of the first guests; each other one has a host of its own.
         self.hosts: list[str] = []
@@ -75,16 +73,18 @@ class Monitor:
     def _seconds(self) -> float:
         return (self.now - START).total_seconds()
 
-    def sweep(self, *replies: Reply | NoReply, rtt: float = 0.031) -> None:
+    def sweep(
+        self, *answers: replies.Reply | replies.NoReply, rtt: float = 0.031
+    ) -> None:
         """Let a minute pass and a sweep end: guest 0, guest 1 and so on."""
         self.now += datetime.timedelta(minutes=1)
-        targets = [self._target(number) for number in range(len(replies))]
+        targets = [self._target(number) for number in range(len(answers))]
         results = [
             dataclasses.replace(
                 fixture.ping_result(reply, str(target.instance_id), rtt),
                 request_id=self.text or f'req-{target.instance_id}',
             )
-            for target, reply in zip(targets, replies, strict=True)
+            for target, reply in zip(targets, answers, strict=True)
         ]
         findings = base.findings(targets, results)
         self.board.swept(
@@ -102,19 +102,19 @@ class Monitor:
         changes = self._watch.failed(why, self._seconds)
         self.board.failed(self._watch, changes, when=self.now)
 
-    def _target(self, number: int) -> Target:
+    def _target(self, number: int) -> outcomes.Target:
         id_ = f'{self.text}{number}'
         host = dict(enumerate(self.hosts)).get(number, f'compute-{number}')
-        row = Instance(
+        row = inventory.Instance(
             id=id_,
             name=self.text or f'db-{number}',
             project_id=self.text or 'project',
             datastore=self.text or 'mysql 8.0',
-            server=Server('s', self.text or host, 'ACTIVE'),
+            server=inventory.Server('s', self.text or host, 'ACTIVE'),
         )
-        return Target(id_, row.name, row)
+        return outcomes.Target(id_, row.name, row)
 
-    def page(self, path: str = '/') -> server.Answer:
+    def page(self, path: str = '/') -> web_server.Answer:
         return self.pages[path]('')
 
     def html(self) -> str:
@@ -357,7 +357,7 @@ class HostileTest(testtools.TestCase):
     def test_the_page_loads_itself_anew_with_each_sweep(self) -> None:
         """It does so every 5 to 60 seconds."""
         for interval, seconds in ((0.2, 5), (30.0, 30), (3600.0, 60)):
-            board = Board(interval)
+            board = boards.Board(interval)
             body = page.pages(board, lambda: START)['/']('').body
             self.assertIn(
                 f'http-equiv="refresh" content="{seconds}"'.encode(), body

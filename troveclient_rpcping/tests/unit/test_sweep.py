@@ -17,21 +17,15 @@ from troveclient.v1 import client as trove_client
 
 from troveclient_rpcping import exceptions
 from troveclient_rpcping import fixture
+from troveclient_rpcping import inventory
+from troveclient_rpcping import limits
 from troveclient_rpcping import management
-from troveclient_rpcping.engine import access
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.inventory import Server
-from troveclient_rpcping.limits import Throttle
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.engine import access as engine_access
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.tests.base import raw
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 # keystonemiddleware's answer to a token that it refuses.
-BAD_TOKEN = raw(
+BAD_TOKEN = base.raw(
     '401 Unauthorized',
     b'{"error": {"message": "The request you have made requires '
     b'authentication.", "code": 401, "title": "Unauthorized"}}',
@@ -48,8 +42,8 @@ def ids(count: int) -> list[str]:
 
 class SweepTest(base.TestCase):
     def sweep(
-        self, answer: Any, instances: Any = (GUEST,), **kwargs: Any
-    ) -> list[PingResult]:
+        self, answer: Any, instances: Any = (base.GUEST,), **kwargs: Any
+    ) -> list[verdicts.PingResult]:
         self.server = self.serve(answer)
         self.trove = self.connect(self.server.url)
         return list(
@@ -64,7 +58,7 @@ class SweepTest(base.TestCase):
         """It has the status, the request ID and the RTT in seconds."""
         (result,) = self.sweep(base.PONG)
         self.assertEqual(204, result.http_status)
-        self.assertEqual('req-' + GUEST, result.request_id)
+        self.assertEqual('req-' + base.GUEST, result.request_id)
         self.assertGreater(result.rtt or 0, 0)
         self.assertEqual('', result.detail)
 
@@ -143,25 +137,28 @@ class SweepTest(base.TestCase):
             b'',
         ):
             verdict, reason = self.outcome(_then_hang_up(answer))
-            self.assertEqual(Verdict.UNKNOWN, verdict)
-            self.assertIn(reason, (Reason.BAD_RESPONSE, Reason.CONNECTION))
+            self.assertEqual(verdicts.Verdict.UNKNOWN, verdict)
+            self.assertIn(
+                reason,
+                (verdicts.Reason.BAD_RESPONSE, verdicts.Reason.CONNECTION),
+            )
 
     def test_a_1xx_before_the_answer_is_passed_over(self) -> None:
         """Only the last head and its header fields count."""
         early = b'HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n'
         self.assertEqual(
-            (Verdict.REACHABLE, None), self.outcome(early + base.PONG)
+            (verdicts.Verdict.REACHABLE, None), self.outcome(early + base.PONG)
         )
 
     def test_an_impossible_id_has_a_result_and_is_not_sent(self) -> None:
         """The other guests are still pinged."""
-        results = self.sweep(base.PONG, ['..', GUEST, 'a/b', ''])
+        results = self.sweep(base.PONG, ['..', base.GUEST, 'a/b', ''])
         self.assertEqual(
             {
-                '..': Reason.NOT_FOUND,
-                'a/b': Reason.NOT_FOUND,
-                '': Reason.NOT_FOUND,
-                GUEST: None,
+                '..': verdicts.Reason.NOT_FOUND,
+                'a/b': verdicts.Reason.NOT_FOUND,
+                '': verdicts.Reason.NOT_FOUND,
+                base.GUEST: None,
             },
             {result.instance_id: result.reason for result in results},
         )
@@ -172,7 +169,7 @@ class SweepTest(base.TestCase):
         manager = management.Management(None)
         for kwargs in ({'concurrency': 0}, {'timeout': 0}, {'timeout': -1}):
             self.assertRaises(
-                ValueError, manager.rpc_ping_each, [GUEST], **kwargs
+                ValueError, manager.rpc_ping_each, [base.GUEST], **kwargs
             )
 
     def test_a_client_without_a_session_is_an_error(
@@ -183,25 +180,30 @@ class SweepTest(base.TestCase):
         self.assertRaises(
             exceptions.SessionRequired,
             management.Management(trove).rpc_ping_each,
-            [GUEST],
+            [base.GUEST],
         )
 
     def test_after_the_deadline_no_ping_is_sent(self) -> None:
         """Pings under way are timeouts; earlier results stay."""
 
         def answer(request: base.Request) -> bytes:
-            if GUEST not in request[0]:
+            if base.GUEST not in request[0]:
                 self.server.done.wait()
             return base.PONG
 
-        instances = [GUEST, *ids(20)]
+        instances = [base.GUEST, *ids(20)]
         results = self.sweep(answer, instances, concurrency=2, deadline=0.5)
         self.assertCountEqual(instances, [r.instance_id for r in results])
         reasons = {r.instance_id: r.reason for r in results}
-        self.assertIsNone(reasons.pop(GUEST))
+        self.assertIsNone(reasons.pop(base.GUEST))
         found = collections.Counter(reasons.values())
-        self.assertEqual(20, found[Reason.NOT_ASKED] + found[Reason.TIMEOUT])
-        self.assertEqual(len(self.server.requests) - 1, found[Reason.TIMEOUT])
+        self.assertEqual(
+            20,
+            found[verdicts.Reason.NOT_ASKED] + found[verdicts.Reason.TIMEOUT],
+        )
+        self.assertEqual(
+            len(self.server.requests) - 1, found[verdicts.Reason.TIMEOUT]
+        )
         self.assertLess(len(self.server.requests), 10)
 
 
@@ -216,7 +218,8 @@ class TokenTest(base.TestCase):
         )
         self.assertCountEqual(instances, [r.instance_id for r in results])
         self.assertEqual(
-            {Reason.DENIED, Reason.NOT_ASKED}, {r.reason for r in results}
+            {verdicts.Reason.DENIED, verdicts.Reason.NOT_ASKED},
+            {r.reason for r in results},
         )
         self.assertLess(len(server.requests), 10)
         self.assertEqual(1, trove.client.session.auth.logins)
@@ -229,21 +232,25 @@ class TokenTest(base.TestCase):
             trove.mgmt_instances.rpc_ping_each(ids(500), concurrency=4)
         )
         self.assertEqual(500, len(results))
-        self.assertIn(Reason.DENIED, {r.reason for r in results})
+        self.assertIn(verdicts.Reason.DENIED, {r.reason for r in results})
         self.assertEqual(2, trove.client.session.auth.logins)
         self.assertLess(len(server.requests), 60)
 
     def test_one_stray_refusal_does_not_end_the_sweep(self) -> None:
         """An API node that refuses the token denies only its own pings."""
         server = self.serve(
-            lambda request: BAD_TOKEN if GUEST in request[0] else base.PONG
+            lambda request: (
+                BAD_TOKEN if base.GUEST in request[0] else base.PONG
+            )
         )
         trove = self.connect(server.url)
         results = {
             r.instance_id: r.reason
-            for r in trove.mgmt_instances.rpc_ping_each([GUEST, *ids(300)])
+            for r in trove.mgmt_instances.rpc_ping_each(
+                [base.GUEST, *ids(300)]
+            )
         }
-        self.assertEqual(Reason.DENIED, results.pop(GUEST))
+        self.assertEqual(verdicts.Reason.DENIED, results.pop(base.GUEST))
         self.assertEqual({None}, set(results.values()))
         self.assertLess(trove.client.session.auth.logins, 6)
 
@@ -256,7 +263,7 @@ class TokenTest(base.TestCase):
             raise ksa_exceptions.ConnectFailure('Keystone is gone')
 
         trove.client.session.auth.get_token = gone
-        pings = trove.mgmt_instances.rpc_ping_each([GUEST])
+        pings = trove.mgmt_instances.rpc_ping_each([base.GUEST])
         self.assertRaises(ksa_exceptions.ConnectFailure, next, pings)
 
 
@@ -272,27 +279,31 @@ class RateLimitTest(base.TestCase):
                 return base.PONG
             refused.add(request[0])
             body = b'Only 9000 GET request(s) can be made to * every second.'
-            return raw('413 Too Large', body, {'Retry-After': '0'})
+            return base.raw('413 Too Large', body, {'Retry-After': '0'})
 
         server = self.serve(answer)
-        told: list[Throttle] = []
+        told: list[limits.Throttle] = []
         results = list(
             self.connect(server.url).mgmt_instances.rpc_ping_each(
                 ids(5), on_throttle=told.append
             )
         )
-        self.assertEqual([Verdict.REACHABLE] * 5, [r.verdict for r in results])
+        self.assertEqual(
+            [verdicts.Verdict.REACHABLE] * 5, [r.verdict for r in results]
+        )
         self.assertEqual(10, len(server.requests))
         self.assertEqual(5, len(told))
 
     def test_a_guest_that_is_throttled_to_the_end_is_not_asked(self) -> None:
         """The deadline ends the wait, and the guest is not blamed."""
-        server = self.serve(raw('429 Slow', b'', {'Retry-After': '99999'}))
+        server = self.serve(
+            base.raw('429 Slow', b'', {'Retry-After': '99999'})
+        )
         (result,) = self.connect(server.url).mgmt_instances.rpc_ping_each(
-            [GUEST], deadline=0.3
+            [base.GUEST], deadline=0.3
         )
         self.assertEqual(
-            (Verdict.UNKNOWN, Reason.NOT_ASKED),
+            (verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_ASKED),
             (result.verdict, result.reason),
         )
 
@@ -317,10 +328,10 @@ class AllIsLostTest(base.TestCase):
         results = list(trove.mgmt_instances.rpc_ping_each(ids(10_000)))
         self.assertEqual(10_000, len(results))
         reasons = [r.reason for r in results]
-        self.assertLess(reasons.count(Reason.CONNECTION), 200)
+        self.assertLess(reasons.count(verdicts.Reason.CONNECTION), 200)
         self.assertEqual(
-            10_000 - reasons.count(Reason.CONNECTION),
-            reasons.count(Reason.NOT_ASKED),
+            10_000 - reasons.count(verdicts.Reason.CONNECTION),
+            reasons.count(verdicts.Reason.NOT_ASKED),
         )
         self.assertIn('all failed: Failed to connect', results[-1].detail)
 
@@ -334,7 +345,7 @@ class ProofTest(base.TestCase):
 
     def sweep(
         self, answer: Any, instances: list[str], **kwargs: Any
-    ) -> dict[str, PingResult]:
+    ) -> dict[str, verdicts.PingResult]:
         self.server = self.serve(answer)
         results = list(
             self.connect(self.server.url).mgmt_instances.rpc_ping_each(
@@ -358,44 +369,52 @@ class ProofTest(base.TestCase):
         for living in (base.PONG, too_old):
             results = self.sweep(
                 lambda request, living=living: (
-                    living if GUEST in request[0] else base.DEAD
+                    living if base.GUEST in request[0] else base.DEAD
                 ),
-                [GUEST, OTHER],
+                [base.GUEST, base.OTHER],
             )
             self.assertEqual(
-                (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT),
-                (results[OTHER].verdict, results[OTHER].reason),
+                (verdicts.Verdict.UNREACHABLE, verdicts.Reason.AGENT_TIMEOUT),
+                (results[base.OTHER].verdict, results[base.OTHER].reason),
             )
-            self.assertNotIn('confirms', results[OTHER].detail)
-            self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
+            self.assertNotIn('confirms', results[base.OTHER].detail)
+            self.assertIs(
+                verdicts.Verdict.REACHABLE, results[base.GUEST].verdict
+            )
             # A busy machine may delay a control, which then counts as lost.
-            self.assertGreaterEqual(self.pings(OTHER), 2)
-            self.assertGreaterEqual(self.pings(GUEST), 50)
-            self.assertEqual(self.pings(OTHER) - 1, results[OTHER].lost)
+            self.assertGreaterEqual(self.pings(base.OTHER), 2)
+            self.assertGreaterEqual(self.pings(base.GUEST), 50)
+            self.assertEqual(
+                self.pings(base.OTHER) - 1, results[base.OTHER].lost
+            )
 
     def test_a_guest_that_answers_another_ping_is_alive(self) -> None:
         """The lost first ping is reported."""
         answers = iter([base.DEAD])
         results = self.sweep(
             lambda request: (
-                next(answers, base.PONG) if OTHER in request[0] else base.PONG
+                next(answers, base.PONG)
+                if base.OTHER in request[0]
+                else base.PONG
             ),
-            [OTHER, GUEST],
+            [base.OTHER, base.GUEST],
         )
         self.assertEqual(
-            (Verdict.REACHABLE, 1),
-            (results[OTHER].verdict, results[OTHER].lost),
+            (verdicts.Verdict.REACHABLE, 1),
+            (results[base.OTHER].verdict, results[base.OTHER].lost),
         )
         self.assertEqual(
-            (Verdict.REACHABLE, 0),
-            (results[GUEST].verdict, results[GUEST].lost),
+            (verdicts.Verdict.REACHABLE, 0),
+            (results[base.GUEST].verdict, results[base.GUEST].lost),
         )
 
     def test_silent_guests_and_controls_have_new_connections(self) -> None:
         """A kept connection leads to the same worker of trove-api."""
         self.sweep(
-            lambda request: base.PONG if GUEST in request[0] else base.DEAD,
-            [GUEST, OTHER],
+            lambda request: (
+                base.PONG if base.GUEST in request[0] else base.DEAD
+            ),
+            [base.GUEST, base.OTHER],
             concurrency=1,
         )
         # The first pings of both guests and the listing may share one.
@@ -409,7 +428,7 @@ class ProofTest(base.TestCase):
         """
         results = self.sweep(base.DEAD, ids(3))
         for result in results.values():
-            self.assertIs(Verdict.UNREACHABLE, result.verdict)
+            self.assertIs(verdicts.Verdict.UNREACHABLE, result.verdict)
             self.assertIn('no other guest confirms it', result.detail)
         self.assertEqual([2] * 3, [self.pings(each) for each in ids(3)])
         self.assertEqual(7, len(self.server.requests), 'and the listing once')
@@ -417,12 +436,12 @@ class ProofTest(base.TestCase):
     def test_a_witness_confirms_a_death(self) -> None:
         """A witness is another guest of the listing, and has no result."""
         trove = self.enterContext(fixture.Trove())
-        trove.add(OTHER, fixture.agent_timeout())
-        trove.add(GUEST)
-        (only,) = trove.client().mgmt_instances.rpc_ping_each([OTHER])
-        self.assertIs(Verdict.UNREACHABLE, only.verdict)
+        trove.add(base.OTHER, fixture.agent_timeout())
+        trove.add(base.GUEST)
+        (only,) = trove.client().mgmt_instances.rpc_ping_each([base.OTHER])
+        self.assertIs(verdicts.Verdict.UNREACHABLE, only.verdict)
         self.assertNotIn('confirms', only.detail)
-        self.assertIn(GUEST, trove.pinged)
+        self.assertIn(base.GUEST, trove.pinged)
 
     def test_a_whole_fleet_is_not_dead(self) -> None:
         """The other guests are not even pinged."""
@@ -430,28 +449,32 @@ class ProofTest(base.TestCase):
         results = self.sweep(base.DEAD, instances)
         self.assertCountEqual(instances, results)
         reasons = {result.reason for result in results.values()}
-        self.assertEqual({Reason.MESSAGE_BUS, Reason.NOT_ASKED}, reasons)
+        self.assertEqual(
+            {verdicts.Reason.MESSAGE_BUS, verdicts.Reason.NOT_ASKED}, reasons
+        )
         self.assertLess(len(self.server.requests), 50)
 
     def test_many_guests_with_one_error_point_at_the_bus(self) -> None:
         """Trove may report an error of the bus as one of the guest."""
         for broken, texts, expected in (
-            (5, 1, {(Verdict.UNKNOWN, Reason.MESSAGE_BUS)}),
-            (4, 1, {(Verdict.ERROR, Reason.AGENT_ERROR)}),
-            (5, 5, {(Verdict.ERROR, Reason.AGENT_ERROR)}),
+            (5, 1, {(verdicts.Verdict.UNKNOWN, verdicts.Reason.MESSAGE_BUS)}),
+            (4, 1, {(verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)}),
+            (5, 5, {(verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)}),
         ):
             trove = self.enterContext(fixture.Trove())
-            trove.add(GUEST)
+            trove.add(base.GUEST)
             for number, guest in enumerate(ids(broken)):
                 text = f'disk {number % texts} is full'
                 trove.add(guest, fixture.agent_error(text))
             results = {
                 each.instance_id: (each.verdict, each.reason)
                 for each in trove.client().mgmt_instances.rpc_ping_each(
-                    [GUEST, *ids(broken)]
+                    [base.GUEST, *ids(broken)]
                 )
             }
-            self.assertEqual((Verdict.REACHABLE, None), results.pop(GUEST))
+            self.assertEqual(
+                (verdicts.Verdict.REACHABLE, None), results.pop(base.GUEST)
+            )
             self.assertEqual(expected, set(results.values()))
 
     def test_a_listing_explains_why_a_guest_is_silent(self) -> None:
@@ -459,61 +482,66 @@ class ProofTest(base.TestCase):
 
         An answer outweighs the listing, which the caller or the sweep reads.
         """
-        off = Server('s', 'compute-1', 'PAUSED')
-        rows: tuple[tuple[dict[str, Any], Reason, str], ...] = (
-            ({'status': 'REBOOT'}, Reason.NOT_READY, 'REBOOT'),
+        off = inventory.Server('s', 'compute-1', 'PAUSED')
+        rows: tuple[tuple[dict[str, Any], verdicts.Reason, str], ...] = (
+            ({'status': 'REBOOT'}, verdicts.Reason.NOT_READY, 'REBOOT'),
             (
                 {'status': 'ACTIVE', 'heartbeat_age': 3600.0, 'server': off},
-                Reason.SERVER_OFF,
+                verdicts.Reason.SERVER_OFF,
                 'is PAUSED in Nova',
             ),
         )
         for row, reason, words in rows:
             trove = self.enterContext(fixture.Trove())
-            trove.add(Instance(GUEST, **row))
-            trove.add(Instance(OTHER, **row), fixture.agent_timeout())
+            trove.add(inventory.Instance(base.GUEST, **row))
+            trove.add(
+                inventory.Instance(base.OTHER, **row), fixture.agent_timeout()
+            )
             manager = trove.client().mgmt_instances
-            for instances in ([GUEST, OTHER], manager.list_all()):
+            for instances in ([base.GUEST, base.OTHER], manager.list_all()):
                 results = {
                     each.instance_id: each
                     for each in manager.rpc_ping_each(instances)
                 }
-                self.assertIs(Verdict.REACHABLE, results[GUEST].verdict)
-                self.assertEqual(
-                    (Verdict.UNKNOWN, reason),
-                    (results[OTHER].verdict, results[OTHER].reason),
+                self.assertIs(
+                    verdicts.Verdict.REACHABLE, results[base.GUEST].verdict
                 )
-                self.assertIn(words, results[OTHER].detail)
+                self.assertEqual(
+                    (verdicts.Verdict.UNKNOWN, reason),
+                    (results[base.OTHER].verdict, results[base.OTHER].reason),
+                )
+                self.assertIn(words, results[base.OTHER].detail)
 
     def test_a_timeout_of_our_own_is_not_a_death(self) -> None:
         """The detail depends on whether other guests answer."""
 
         def answer(request: base.Request) -> bytes | None:
-            if GUEST in request[0]:
+            if base.GUEST in request[0]:
                 return base.PONG
             self.server.done.wait()
             return None
 
         for instances, words in (
-            ([OTHER, GUEST], 'raise it'),
-            ([OTHER], 'Check trove-api and the message bus'),
+            ([base.OTHER, base.GUEST], 'raise it'),
+            ([base.OTHER], 'Check trove-api and the message bus'),
         ):
             results = self.sweep(answer, instances, timeout=0.5)
             self.assertEqual(
-                (Verdict.UNKNOWN, Reason.TIMEOUT),
-                (results[OTHER].verdict, results[OTHER].reason),
+                (verdicts.Verdict.UNKNOWN, verdicts.Reason.TIMEOUT),
+                (results[base.OTHER].verdict, results[base.OTHER].reason),
             )
-            self.assertIn(words, results[OTHER].detail)
+            self.assertIn(words, results[base.OTHER].detail)
 
     def test_a_control_plane_that_is_lost_leaves_no_proof(self) -> None:
         """A guest that timed out just before is unknown, too."""
 
         def answer(request: base.Request) -> bytes | None:
-            return base.DEAD if GUEST in request[0] else None
+            return base.DEAD if base.GUEST in request[0] else None
 
-        results = self.sweep(answer, [GUEST, *ids(100)])
+        results = self.sweep(answer, [base.GUEST, *ids(100)])
         self.assertEqual(
-            {Verdict.UNKNOWN}, {each.verdict for each in results.values()}
+            {verdicts.Verdict.UNKNOWN},
+            {each.verdict for each in results.values()},
         )
 
     def test_an_interrupt_does_not_lose_an_unproven_result(self) -> None:
@@ -532,7 +560,8 @@ class ProofTest(base.TestCase):
                 results.append(result)  # noqa: PERF402 -- it is interrupted
         except KeyboardInterrupt:
             self.assertEqual(
-                {Reason.TIMEOUT}, {result.reason for result in results}
+                {verdicts.Reason.TIMEOUT},
+                {result.reason for result in results},
             )
         else:
             self.fail('the interrupt is lost')
@@ -550,10 +579,10 @@ class SessionSettingsTest(base.TestCase):
                 fixtures.EnvironmentVariable('http_proxy', setting)
             )
             trove = self.connect('http://trove.invalid/v1.0/x')
-            (result,) = trove.mgmt_instances.rpc_ping_each([GUEST])
-            self.assertEqual(Verdict.REACHABLE, result.verdict)
+            (result,) = trove.mgmt_instances.rpc_ping_each([base.GUEST])
+            self.assertEqual(verdicts.Verdict.REACHABLE, result.verdict)
             self.assertEqual(
-                f'http://trove.invalid/v1.0/x/mgmt/instances/{GUEST}/rpc_ping',
+                f'http://trove.invalid/v1.0/x/mgmt/instances/{base.GUEST}/rpc_ping',
                 proxy.requests[-1][0],
             )
         self.assertEqual(2, len(proxy.requests))
@@ -571,7 +600,7 @@ class SessionSettingsTest(base.TestCase):
             )
             handle = mock.Mock()
             trove = self.connect('http://trove.invalid/v1.0/x')
-            access.Access(trove).configure(handle)
+            engine_access.Access(trove).configure(handle)
             calls = handle.setopt.mock_calls
             self.assertIn(mock.call(pycurl.PROXY, setting), calls)
             # libcurl ignores it if the proxy has a port.
@@ -586,18 +615,18 @@ class SessionSettingsTest(base.TestCase):
         )
         self.useFixture(fixtures.EnvironmentVariable('no_proxy', '127.0.0.1'))
         (result,) = self.connect(server.url).mgmt_instances.rpc_ping_each(
-            [GUEST]
+            [base.GUEST]
         )
-        self.assertEqual(Verdict.REACHABLE, result.verdict)
+        self.assertEqual(verdicts.Verdict.REACHABLE, result.verdict)
 
     def test_timings_are_kept_if_the_session_keeps_them(self) -> None:
         """``openstack --timing`` shows the pings, too."""
         server = self.serve(base.PONG)
         for collect in (True, False):
             trove = self.connect(server.url, collect_timing=collect)
-            list(trove.mgmt_instances.rpc_ping_each([GUEST]))
+            list(trove.mgmt_instances.rpc_ping_each([base.GUEST]))
             urls = [t.url for t in trove.client.session.get_timings()]
-            expected = f'{server.url}/mgmt/instances/{GUEST}/rpc_ping'
+            expected = f'{server.url}/mgmt/instances/{base.GUEST}/rpc_ping'
             self.assertEqual([expected] if collect else [], urls)
 
     def test_the_header_lines_cannot_be_broken(self) -> None:
@@ -605,7 +634,7 @@ class SessionSettingsTest(base.TestCase):
         server = self.serve(base.PONG)
         trove = self.connect(server.url)
         trove.client.session.auth.get_token = lambda s: 'a\r\nX-Evil: 1'
-        list(trove.mgmt_instances.rpc_ping_each([GUEST]))
+        list(trove.mgmt_instances.rpc_ping_each([base.GUEST]))
         self.assertNotIn('x-evil', server.requests[0][1])
 
 

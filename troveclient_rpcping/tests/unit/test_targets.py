@@ -11,29 +11,25 @@ from typing import Any
 import fixtures
 import testtools
 
-from troveclient_rpcping.cli import arguments
+from troveclient_rpcping import exceptions
+from troveclient_rpcping import inventory
+from troveclient_rpcping import verdict as verdicts
+from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import targets
-from troveclient_rpcping.exceptions import ListingFailed
-from troveclient_rpcping.exceptions import TargetError
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.outcomes.outcome import Collector
-from troveclient_rpcping.outcomes.outcome import Target
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.tests.base import OTHER
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
+from troveclient_rpcping.outcomes import outcome as outcomes
+from troveclient_rpcping.tests import base
 
 
-def unanswered(target: Target) -> PingResult:
+def unanswered(target: outcomes.Target) -> verdicts.PingResult:
     """Return the outcome of a target that is not pinged."""
-    (outcome,) = Collector([target]).findings().outcomes
+    (outcome,) = outcomes.Collector([target]).findings().outcomes
     return outcome.result
 
 
-def failing(error: Exception) -> Callable[[], list[Instance]]:
+def failing(error: Exception) -> Callable[[], list[inventory.Instance]]:
     """Return a listing that fails."""
 
-    def fails() -> list[Instance]:
+    def fails() -> list[inventory.Instance]:
         raise error
 
     return fails
@@ -44,7 +40,9 @@ class TestCase(testtools.TestCase):
         self, words: str, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> None:
         """Expect a TargetError of one clean line that has *words*."""
-        error = self.assertRaises(TargetError, call, *args, **kwargs)
+        error = self.assertRaises(
+            exceptions.TargetError, call, *args, **kwargs
+        )
         self.assertIn(words, str(error))
         self.assertTrue(str(error).isprintable(), str(error))
 
@@ -53,30 +51,40 @@ class ResolveTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.instances = [
-            Instance(GUEST, 'db-1'),
-            Instance(OTHER, 'db-2'),
-            Instance('a', 'twin'),
-            Instance('b', 'twin'),
+            inventory.Instance(base.GUEST, 'db-1'),
+            inventory.Instance(base.OTHER, 'db-2'),
+            inventory.Instance('a', 'twin'),
+            inventory.Instance('b', 'twin'),
         ]
 
     def resolve(
         self, named: list[str], known: targets.Names | None = None
-    ) -> list[Target]:
+    ) -> list[outcomes.Target]:
         """Find the instances of names; there were none before."""
         return targets.resolve(named, self.instances, known or targets.Names())
 
     def test_ids_cost_no_listing(self) -> None:
         """They are asked for in lower case."""
-        self.assertFalse(targets.has_names([GUEST.upper()]))
-        self.assertTrue(targets.has_names([GUEST, 'db-1']))
+        self.assertFalse(targets.has_names([base.GUEST.upper()]))
+        self.assertTrue(targets.has_names([base.GUEST, 'db-1']))
         self.instances = []
-        self.assertEqual([Target(GUEST)], self.resolve([GUEST.upper()]))
+        self.assertEqual(
+            [outcomes.Target(base.GUEST)], self.resolve([base.GUEST.upper()])
+        )
 
     def test_each_guest_is_one_target_in_the_order_of_the_names(self) -> None:
         """Its name and its ID are one target, and so is a repeated name."""
-        named = ['db-2', GUEST.upper(), 'db-1', GUEST, 'no', 'db-2', 'no']
+        named = [
+            'db-2',
+            base.GUEST.upper(),
+            'db-1',
+            base.GUEST,
+            'no',
+            'db-2',
+            'no',
+        ]
         self.assertEqual(
-            [(OTHER, 'db-2'), (GUEST, 'db-1'), (None, 'no')],
+            [(base.OTHER, 'db-2'), (base.GUEST, 'db-1'), (None, 'no')],
             [(each.instance_id, each.name) for each in self.resolve(named)],
         )
 
@@ -84,22 +92,28 @@ class ResolveTest(TestCase):
         """A tenant who takes the name changes nothing."""
         known = targets.Names()
         (first,) = self.resolve(['db-1'], known)
-        self.assertEqual((GUEST, ''), (first.instance_id, first.doubt))
+        self.assertEqual((base.GUEST, ''), (first.instance_id, first.doubt))
         for now in (
-            [Instance(GUEST, 'db-1'), Instance('evil', 'db-1')],
-            [Instance(GUEST, 'renamed'), Instance('evil', 'db-1')],
+            [
+                inventory.Instance(base.GUEST, 'db-1'),
+                inventory.Instance('evil', 'db-1'),
+            ],
+            [
+                inventory.Instance(base.GUEST, 'renamed'),
+                inventory.Instance('evil', 'db-1'),
+            ],
         ):
             self.instances = now
             (later,) = self.resolve(['db-1'], known)
-            self.assertEqual(GUEST, later.instance_id)
+            self.assertEqual(base.GUEST, later.instance_id)
             self.assertIn('evil', later.doubt)
-            self.assertIn(f'"db-1" still stands for {GUEST}', later.doubt)
+            self.assertIn(f'"db-1" still stands for {base.GUEST}', later.doubt)
 
     def test_a_name_finds_the_instance_that_replaces_its_own(self) -> None:
         """A deleted instance does not keep its name."""
         known = targets.Names()
         self.resolve(['db-1'], known)
-        self.instances = [Instance('new', 'db-1')]
+        self.instances = [inventory.Instance('new', 'db-1')]
         (found,) = self.resolve(['db-1'], known)
         self.assertEqual(('new', ''), (found.instance_id, found.doubt))
 
@@ -113,9 +127,9 @@ class ResolveTest(TestCase):
                 self.resolve(['db-1'], known)
             twin, other = self.resolve(['twin', 'db-1'], known)
             self.assertEqual((None, 'twin'), (twin.instance_id, twin.name))
-            self.assertEqual(GUEST, other.instance_id)
+            self.assertEqual(base.GUEST, other.instance_id)
             result = unanswered(twin)
-            self.assertEqual(Reason.NOT_FOUND, result.reason)
+            self.assertEqual(verdicts.Reason.NOT_FOUND, result.reason)
             self.assertEqual(
                 '2 instances are named "twin": a, b. Ask for one of them by '
                 'its ID.',
@@ -125,7 +139,10 @@ class ResolveTest(TestCase):
     def test_a_first_ambiguous_name_is_an_error(self) -> None:
         """A person can give one of the IDs instead. The texts are clean."""
         name = '\x1b[31mtwin\n'
-        self.instances = [Instance('a\x07', name), Instance('b', name)]
+        self.instances = [
+            inventory.Instance('a\x07', name),
+            inventory.Instance('b', name),
+        ]
         self.assert_error('twin": a, b.', self.resolve, ['db-1', name])
 
     def hint(self, name: str) -> str:
@@ -137,7 +154,7 @@ class ResolveTest(TestCase):
 
     def test_a_typing_error_suggests_near_names(self) -> None:
         """Names of the listing are quoted: tenants chose them."""
-        self.instances[0] = Instance(GUEST, 'customer-"7"')
+        self.instances[0] = inventory.Instance(base.GUEST, 'customer-"7"')
         self.assertEqual(
             r'. Near names: "customer-\"7\""', self.hint('custmer-"7"')
         )
@@ -146,10 +163,10 @@ class ResolveTest(TestCase):
     def test_a_broken_id_is_reported_as_such(self) -> None:
         """A digit may be missing, or there may be one too many."""
         for text, length in (
-            (GUEST[:-1], 35),
-            (f'{GUEST}0', 37),
-            (GUEST.replace('-', ''), 32),
-            (f'{GUEST[:8]}0{GUEST[9:]}', 36),
+            (base.GUEST[:-1], 35),
+            (f'{base.GUEST}0', 37),
+            (base.GUEST.replace('-', ''), 32),
+            (f'{base.GUEST[:8]}0{base.GUEST[9:]}', 36),
         ):
             self.assertIn(
                 f'It looks like an ID, but is not a UUID: {length} characters',
@@ -159,21 +176,23 @@ class ResolveTest(TestCase):
     def test_a_pattern_stands_for_all_names_of_its_form(self) -> None:
         """Each guest comes once, in the order of the names."""
         for pattern, ids in (
-            ('db-*', [GUEST, OTHER]),
-            ('db-[2-9]', [OTHER]),
-            ('d?-1', [GUEST]),
-            ('*', [GUEST, OTHER, 'a', 'b']),
+            ('db-*', [base.GUEST, base.OTHER]),
+            ('db-[2-9]', [base.OTHER]),
+            ('d?-1', [base.GUEST]),
+            ('*', [base.GUEST, base.OTHER, 'a', 'b']),
             ('DB-*', [None]),
             ('x*', [None]),
         ):
             found = self.resolve([pattern])
             self.assertEqual(ids, [each.instance_id for each in found])
         found = self.resolve(['db-2', 'db-*'])
-        self.assertEqual([OTHER, GUEST], [each.instance_id for each in found])
+        self.assertEqual(
+            [base.OTHER, base.GUEST], [each.instance_id for each in found]
+        )
 
     def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
         """It is one if an instance bears it."""
-        self.instances.append(Instance('star', 'db-*'))
+        self.instances.append(inventory.Instance('star', 'db-*'))
         (found,) = self.resolve(['db-*'])
         self.assertEqual('star', found.instance_id)
 
@@ -182,22 +201,55 @@ class ResolveTest(TestCase):
         by_id = 'Guests that are named by their IDs need no'
         other = 'User with tenant id 7 cannot access this resource.'
         for said, reason, came, ids, words in (
-            ('why', Reason.DENIED, False, True, 'Only an administrator may'),
-            ('why', Reason.COMPUTE_ERROR, False, True, 'Trove asks Nova'),
-            ('why', Reason.CONNECTION, False, True, 'Check that trove-api'),
-            ('why', Reason.GATEWAY, False, True, 'Check that trove-api'),
-            ('why', Reason.RATE_LIMITED, False, True, 'Try again'),
-            ('why', Reason.TIMEOUT, False, True, by_id),
-            ('why', Reason.TIMEOUT, False, False, ''),
-            ('why', Reason.BAD_RESPONSE, True, True, by_id),
-            ('why', Reason.BAD_RESPONSE, False, True, ''),
-            ('why', Reason.NOT_ASKED, False, True, ''),
+            (
+                'why',
+                verdicts.Reason.DENIED,
+                False,
+                True,
+                'Only an administrator may',
+            ),
+            (
+                'why',
+                verdicts.Reason.COMPUTE_ERROR,
+                False,
+                True,
+                'Trove asks Nova',
+            ),
+            (
+                'why',
+                verdicts.Reason.CONNECTION,
+                False,
+                True,
+                'Check that trove-api',
+            ),
+            (
+                'why',
+                verdicts.Reason.GATEWAY,
+                False,
+                True,
+                'Check that trove-api',
+            ),
+            ('why', verdicts.Reason.RATE_LIMITED, False, True, 'Try again'),
+            ('why', verdicts.Reason.TIMEOUT, False, True, by_id),
+            ('why', verdicts.Reason.TIMEOUT, False, False, ''),
+            ('why', verdicts.Reason.BAD_RESPONSE, True, True, by_id),
+            ('why', verdicts.Reason.BAD_RESPONSE, False, True, ''),
+            ('why', verdicts.Reason.NOT_ASKED, False, True, ''),
             # Trove answers a wrong project with 403; the role is well.
-            (other, Reason.DENIED, False, True, 'The project in the URL'),
+            (
+                other,
+                verdicts.Reason.DENIED,
+                False,
+                True,
+                'The project in the URL',
+            ),
         ):
-            failure = ListingFailed(said, reason, came=came)
+            failure = exceptions.ListingFailed(said, reason, came=came)
             error = self.assertRaises(
-                TargetError, targets.listed, failing(failure), ids=ids
+                exceptions.TargetError,
+                targets.listed,
+                failing(failure),
+                ids=ids,
             )
             advice = str(error).partition(said.rstrip('.'))[2].lstrip('. ')
             self.assertTrue(advice.startswith(words), str(error))
@@ -208,10 +260,10 @@ class SelectTest(TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.instances = [
-            Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
-            Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
-            Instance('3', None, 'p1', 'postgresql 16', 'SHUTDOWN'),
-            Instance('4', 'a', None, None, None),
+            inventory.Instance('1', 'b', 'p1', 'mysql 8.0', 'ACTIVE'),
+            inventory.Instance('2', 'a', 'p2', 'mysql 5.7', 'ACTIVE'),
+            inventory.Instance('3', None, 'p1', 'postgresql 16', 'SHUTDOWN'),
+            inventory.Instance('4', 'a', None, None, None),
         ]
 
     def ids(self, **kwargs: Any) -> list[str | None]:
@@ -289,7 +341,7 @@ class MistakeTest(testtools.TestCase):
             'datastore': [],
             'status': [],
         }
-        return arguments.mistake_in_targets(
+        return cli_arguments.mistake_in_targets(
             argparse.Namespace(**{**nothing, **kwargs})
         )
 

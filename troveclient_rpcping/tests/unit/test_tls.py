@@ -12,11 +12,8 @@ import fixtures
 from keystoneauth1 import exceptions as ksa_exceptions
 import trustme
 
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.tests.base import GUEST
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 
 class TLSTest(base.TestCase):
@@ -34,21 +31,23 @@ class TLSTest(base.TestCase):
         blob.write_to_path(str(self.folder / name))
         return str(self.folder / name)
 
-    def sweep(self, **session: Any) -> PingResult:
+    def sweep(self, **session: Any) -> verdicts.PingResult:
         self.server = self.serve(base.PONG, self.tls)
         trove = self.connect(self.server.url, **session)
-        (result,) = trove.mgmt_instances.rpc_ping_each([GUEST])
+        (result,) = trove.mgmt_instances.rpc_ping_each([base.GUEST])
         return result
 
     def assert_reachable(self, **session: Any) -> None:
-        self.assertEqual(Verdict.REACHABLE, self.sweep(**session).verdict)
+        self.assertEqual(
+            verdicts.Verdict.REACHABLE, self.sweep(**session).verdict
+        )
         trove = self.connect(self.server.url, **session)
-        trove.mgmt_instances.rpc_ping(GUEST)
+        trove.mgmt_instances.rpc_ping(base.GUEST)
 
     def assert_refused(self, **session: Any) -> None:
         result = self.sweep(**session)
         self.assertEqual(
-            (Verdict.UNKNOWN, Reason.CONNECTION),
+            (verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION),
             (result.verdict, result.reason),
         )
         self.assertEqual([], self.server.requests)
@@ -56,7 +55,7 @@ class TLSTest(base.TestCase):
         self.assertRaises(
             ksa_exceptions.ClientException,
             trove.mgmt_instances.rpc_ping,
-            GUEST,
+            base.GUEST,
         )
 
     def test_a_private_ca_is_trusted_where_it_is_named(self) -> None:
@@ -95,7 +94,7 @@ class TLSTest(base.TestCase):
     def test_a_missing_bundle_is_an_error(self) -> None:
         """A missing bundle does not mean that every server is trusted."""
         result = self.sweep(verify=str(self.folder / 'missing'))
-        self.assertEqual(Reason.CONNECTION, result.reason)
+        self.assertEqual(verdicts.Reason.CONNECTION, result.reason)
         self.assertEqual([], self.server.requests)
 
     def test_insecure_asks_for_no_proof(self) -> None:
@@ -113,7 +112,7 @@ class TLSTest(base.TestCase):
         self.assert_reachable(verify=self.bundle, cert=(cert, key))
         self.assert_reachable(verify=self.bundle, cert=both)
         result = self.sweep(verify=self.bundle)
-        self.assertEqual(Verdict.UNKNOWN, result.verdict)
+        self.assertEqual(verdicts.Verdict.UNKNOWN, result.verdict)
 
     def test_https_goes_through_a_proxy_by_connect(self) -> None:
         """The refusal of a proxy says nothing about the guest."""
@@ -124,7 +123,7 @@ class TLSTest(base.TestCase):
             )
         )
         result = self.sweep(verify=self.bundle)
-        self.assertEqual(Verdict.UNKNOWN, result.verdict)
+        self.assertEqual(verdicts.Verdict.UNKNOWN, result.verdict)
         self.assertEqual(
             [self.server.url.split('/')[2]],
             [target for target, _ in proxy.requests],

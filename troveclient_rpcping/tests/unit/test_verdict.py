@@ -10,15 +10,9 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import judge
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import unknown
-from troveclient_rpcping.verdict import Verdict
 
 ASKED = base.GUEST
 TIMEOUT = 'Timeout trying to connect to the Guest Agent.'
@@ -52,12 +46,14 @@ BUS_ERRORS = (
 )
 
 
-def trove(status: int, message: str) -> Reply:
+def trove(status: int, message: str) -> replies.Reply:
     body = json.dumps({'error': {'code': status, 'message': message}})
-    return Reply(status, {'content-type': 'application/json'}, body.encode())
+    return replies.Reply(
+        status, {'content-type': 'application/json'}, body.encode()
+    )
 
 
-def guest_error(text: str) -> Reply:
+def guest_error(text: str) -> replies.Reply:
     return trove(
         400, f'An error occurred communicating with the guest: {text}'
     )
@@ -65,28 +61,33 @@ def guest_error(text: str) -> Reply:
 
 class JudgeTest(testtools.TestCase):
     def assert_judged(
-        self, reply: Reply | NoReply, verdict: Verdict, reason: Reason | None
-    ) -> PingResult:
-        result = judge(reply, ASKED)
+        self,
+        reply: replies.Reply | replies.NoReply,
+        verdict: verdicts.Verdict,
+        reason: verdicts.Reason | None,
+    ) -> verdicts.PingResult:
+        result = verdicts.judge(reply, ASKED)
         self.assertEqual(
             (verdict, reason), (result.verdict, result.reason), str(reply)
         )
         return result
 
     def assert_unknown(
-        self, reply: Reply | NoReply, reason: Reason
-    ) -> PingResult:
-        return self.assert_judged(reply, Verdict.UNKNOWN, reason)
+        self, reply: replies.Reply | replies.NoReply, reason: verdicts.Reason
+    ) -> verdicts.PingResult:
+        return self.assert_judged(reply, verdicts.Verdict.UNKNOWN, reason)
 
-    def assert_unreachable(self, reply: Reply) -> PingResult:
+    def assert_unreachable(self, reply: replies.Reply) -> verdicts.PingResult:
         return self.assert_judged(
-            reply, Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT
+            reply, verdicts.Verdict.UNREACHABLE, verdicts.Reason.AGENT_TIMEOUT
         )
 
-    def assert_error(self, text: str) -> PingResult:
+    def assert_error(self, text: str) -> verdicts.PingResult:
         """Expect an error for this text of a guest."""
         return self.assert_judged(
-            guest_error(text), Verdict.ERROR, Reason.AGENT_ERROR
+            guest_error(text),
+            verdicts.Verdict.ERROR,
+            verdicts.Reason.AGENT_ERROR,
         )
 
     def test_a_clean_204_is_reachable(self) -> None:
@@ -95,15 +96,15 @@ class JudgeTest(testtools.TestCase):
         A 204 that has or announces a body is not Trove's.
         """
         for headers in ({}, {'content-length': '0'}):
-            reply = Reply(204, headers)
-            self.assert_judged(reply, Verdict.REACHABLE, None)
+            reply = replies.Reply(204, headers)
+            self.assert_judged(reply, verdicts.Verdict.REACHABLE, None)
         for reply in (
-            Reply(204, {'content-length': '2'}),
-            Reply(204, {}, b'{}'),
-            Reply(204, {'transfer-encoding': 'chunked'}),
-            Reply(204, {'content-length': '0'}, complete=False),
+            replies.Reply(204, {'content-length': '2'}),
+            replies.Reply(204, {}, b'{}'),
+            replies.Reply(204, {'transfer-encoding': 'chunked'}),
+            replies.Reply(204, {'content-length': '0'}, complete=False),
         ):
-            self.assert_unknown(reply, Reason.BAD_RESPONSE)
+            self.assert_unknown(reply, verdicts.Reason.BAD_RESPONSE)
 
     def test_each_timeout_of_trove_is_unreachable(self) -> None:
         """Releases have different words, two from oslo.messaging."""
@@ -128,7 +129,7 @@ class JudgeTest(testtools.TestCase):
             ' RPC method: \\"rpc_ping\\" info: \\"<unknown>\\".", '
             '"code": 400}}'
         )
-        self.assert_unreachable(Reply(400, {}, body.encode()))
+        self.assert_unreachable(replies.Reply(400, {}, body.encode()))
 
     def test_a_guest_that_quotes_the_words_of_trove_is_in_error(self) -> None:
         """Only the pinged guest can be dead, and only in Trove's words."""
@@ -150,7 +151,7 @@ class JudgeTest(testtools.TestCase):
     def test_the_words_count_only_where_trove_has_them(self) -> None:
         """The words of an agent or the bus need Trove's introduction."""
         for text in (f'{TIMEOUT} Not.', TOO_OLD, *BUS_ERRORS, 'Something new'):
-            self.assert_unknown(trove(400, text), Reason.API_ERROR)
+            self.assert_unknown(trove(400, text), verdicts.Reason.API_ERROR)
 
     def test_an_old_agent_is_reachable(self) -> None:
         """The agent answers that it does not know the ping: RPC works."""
@@ -160,13 +161,17 @@ class JudgeTest(testtools.TestCase):
             'rpc_ping',
         ):
             self.assert_judged(
-                guest_error(text), Verdict.REACHABLE, Reason.NO_SUCH_METHOD
+                guest_error(text),
+                verdicts.Verdict.REACHABLE,
+                verdicts.Reason.NO_SUCH_METHOD,
             )
 
     def test_a_bus_that_trove_cannot_use_is_unknown(self) -> None:
         """Trove reports an error of a guest that it never asked."""
         for text in BUS_ERRORS:
-            result = self.assert_unknown(guest_error(text), Reason.MESSAGE_BUS)
+            result = self.assert_unknown(
+                guest_error(text), verdicts.Reason.MESSAGE_BUS
+            )
             self.assertIn(result.detail, text)
 
     def test_an_exception_of_the_agent_is_an_error(self) -> None:
@@ -178,13 +183,29 @@ class JudgeTest(testtools.TestCase):
     def test_a_guest_that_trove_cannot_ask_is_unknown(self) -> None:
         """Nova is broken or lacks the server, or Trove lacks the instance."""
         for status, text, reason in (
-            (400, 'nova is broken (HTTP 500)', Reason.COMPUTE_ERROR),
-            (400, 'Unknown Error (HTTP 503)', Reason.COMPUTE_ERROR),
-            (400, 'x (HTTP 500) (Request-ID: req-1)', Reason.COMPUTE_ERROR),
-            (422, f'Instance {ASKED} is not ready.', Reason.NOT_READY),
-            (404, f'Resource {ASKED} cannot be found.', Reason.NOT_FOUND),
+            (400, 'nova is broken (HTTP 500)', verdicts.Reason.COMPUTE_ERROR),
+            (400, 'Unknown Error (HTTP 503)', verdicts.Reason.COMPUTE_ERROR),
+            (
+                400,
+                'x (HTTP 500) (Request-ID: req-1)',
+                verdicts.Reason.COMPUTE_ERROR,
+            ),
+            (
+                422,
+                f'Instance {ASKED} is not ready.',
+                verdicts.Reason.NOT_READY,
+            ),
+            (
+                404,
+                f'Resource {ASKED} cannot be found.',
+                verdicts.Reason.NOT_FOUND,
+            ),
             # A wrong endpoint knows nothing of instances.
-            (404, 'The resource could not be found.', Reason.API_ERROR),
+            (
+                404,
+                'The resource could not be found.',
+                verdicts.Reason.API_ERROR,
+            ),
         ):
             self.assert_unknown(trove(status, text), reason)
 
@@ -204,37 +225,45 @@ class JudgeTest(testtools.TestCase):
             b'\xff\xfe{',
             b'[' * 100_000,
         ):
-            self.assert_unknown(Reply(400, {}, body), Reason.BAD_RESPONSE)
+            self.assert_unknown(
+                replies.Reply(400, {}, body), verdicts.Reason.BAD_RESPONSE
+            )
 
     def test_some_statuses_have_one_reason(self) -> None:
         """The sender and the body do not matter."""
         for status, reason in {
-            401: Reason.DENIED,
-            403: Reason.DENIED,
-            413: Reason.RATE_LIMITED,
-            429: Reason.RATE_LIMITED,
-            500: Reason.API_ERROR,
-            502: Reason.GATEWAY,
-            503: Reason.GATEWAY,
-            504: Reason.GATEWAY,
+            401: verdicts.Reason.DENIED,
+            403: verdicts.Reason.DENIED,
+            413: verdicts.Reason.RATE_LIMITED,
+            429: verdicts.Reason.RATE_LIMITED,
+            500: verdicts.Reason.API_ERROR,
+            502: verdicts.Reason.GATEWAY,
+            503: verdicts.Reason.GATEWAY,
+            504: verdicts.Reason.GATEWAY,
         }.items():
             for body in (b'', b'<html>', b'{"x": {"message": "y"}}', b'[1]'):
-                self.assert_unknown(Reply(status, {}, body), reason)
+                self.assert_unknown(replies.Reply(status, {}, body), reason)
 
     def test_a_reply_that_is_not_troves_is_a_bad_response(self) -> None:
         """A reply counts as Trove's only with an error status."""
         for status, reason in {
-            200: Reason.BAD_RESPONSE,
-            399: Reason.BAD_RESPONSE,
-            402: Reason.API_ERROR,
-            404: Reason.API_ERROR,
-            500: Reason.API_ERROR,
-            501: Reason.API_ERROR,
+            200: verdicts.Reason.BAD_RESPONSE,
+            399: verdicts.Reason.BAD_RESPONSE,
+            402: verdicts.Reason.API_ERROR,
+            404: verdicts.Reason.API_ERROR,
+            500: verdicts.Reason.API_ERROR,
+            501: verdicts.Reason.API_ERROR,
         }.items():
             result = self.assert_unknown(trove(status, 'words'), reason)
             self.assertEqual('words', result.message)
-            reason = Reason.API_ERROR if status == 500 else Reason.BAD_RESPONSE
-            result = self.assert_unknown(Reply(status, {}, b'<html>'), reason)
+            reason = (
+                verdicts.Reason.API_ERROR
+                if status == 500
+                else verdicts.Reason.BAD_RESPONSE
+            )
+            result = self.assert_unknown(
+                replies.Reply(status, {}, b'<html>'), reason
+            )
             self.assertEqual(
                 f'HTTP {status} without an error message of Trove',
                 result.message,
@@ -243,9 +272,14 @@ class JudgeTest(testtools.TestCase):
     def test_the_dead_guests_text_counts_in_a_400_alone(self) -> None:
         """With any other status, nothing is known of the guest."""
         for status in {*range(100, 600), 999} - {204, 400}:
-            for reply in (trove(status, TIMEOUT), Reply(status, {}, b'{}')):
-                verdict = judge(reply, ASKED).verdict
-                self.assertEqual(Verdict.UNKNOWN, verdict, str(status))
+            for reply in (
+                trove(status, TIMEOUT),
+                replies.Reply(status, {}, b'{}'),
+            ):
+                verdict = verdicts.judge(reply, ASKED).verdict
+                self.assertEqual(
+                    verdicts.Verdict.UNKNOWN, verdict, str(status)
+                )
 
     def test_a_redirect_says_where_it_leads(self) -> None:
         """The detail names the server in one clean line."""
@@ -255,14 +289,19 @@ class JudgeTest(testtools.TestCase):
             ('http://[', 'http://['),
             ('https://a\x1b[31m"b/', 'https://a"b/'),
         ):
-            reply = Reply(301, {'location': location})
+            reply = replies.Reply(301, {'location': location})
             self.assertEqual(
                 f'HTTP 301 redirects to {shown} and is not followed: set '
                 'this address in the endpoint',
-                self.assert_unknown(reply, Reason.BAD_RESPONSE).detail,
+                self.assert_unknown(
+                    reply, verdicts.Reason.BAD_RESPONSE
+                ).detail,
             )
-        for reply in (Reply(301), Reply(200, {'location': 'http://x'})):
-            self.assertNotIn('redirects', judge(reply, ASKED).detail)
+        for reply in (
+            replies.Reply(301),
+            replies.Reply(200, {'location': 'http://x'}),
+        ):
+            self.assertNotIn('redirects', verdicts.judge(reply, ASKED).detail)
 
     def test_a_400_counts_whole_or_not_at_all(self) -> None:
         """A body whose end is in doubt proves nothing."""
@@ -286,34 +325,35 @@ class JudgeTest(testtools.TestCase):
             {'transfer-encoding': 'gzip', 'content-length': right},
         ):
             reply = dataclasses.replace(dead, headers=headers)
-            result = self.assert_unknown(reply, Reason.BAD_RESPONSE)
+            result = self.assert_unknown(reply, verdicts.Reason.BAD_RESPONSE)
             self.assertEqual('HTTP 400 with a broken body', result.detail)
         self.assert_unknown(
-            dataclasses.replace(dead, complete=False), Reason.BAD_RESPONSE
+            dataclasses.replace(dead, complete=False),
+            verdicts.Reason.BAD_RESPONSE,
         )
 
     def test_failures_without_a_reply_are_unknown(self) -> None:
         """The kind of the failure is the reason, and its text is kept."""
-        for kind in Failure:
+        for kind in replies.Failure:
             self.assertEqual(
-                unknown(ASKED, Reason(kind.value), 'why'),
-                judge(NoReply(kind, 'why'), ASKED, 0.5),
+                verdicts.unknown(ASKED, verdicts.Reason(kind.value), 'why'),
+                verdicts.judge(replies.NoReply(kind, 'why'), ASKED, 0.5),
             )
 
 
 class ResultTest(testtools.TestCase):
     def test_a_result_has_the_facts_of_its_reply(self) -> None:
         """The facts are the time, the status and the ID of the request."""
-        reply = Reply(204, {'x-openstack-request-id': 'req-7'})
+        reply = replies.Reply(204, {'x-openstack-request-id': 'req-7'})
         self.assertEqual(
-            PingResult(
+            verdicts.PingResult(
                 instance_id=ASKED,
-                verdict=Verdict.REACHABLE,
+                verdict=verdicts.Verdict.REACHABLE,
                 rtt=0.5,
                 http_status=204,
                 request_id='req-7',
             ),
-            judge(reply, ASKED, 0.5),
+            verdicts.judge(reply, ASKED, 0.5),
         )
 
     def test_a_result_becomes_plain_values_with_no_hostile_text(self) -> None:
@@ -337,15 +377,17 @@ class ResultTest(testtools.TestCase):
 
     def test_a_result_cannot_be_changed(self) -> None:
         """A sweep has one small frozen result for each guest."""
-        result = PingResult(instance_id=ASKED, verdict=Verdict.REACHABLE)
+        result = verdicts.PingResult(
+            instance_id=ASKED, verdict=verdicts.Verdict.REACHABLE
+        )
         for value, name in (
             (result, 'instance_id'),
-            (Reply(204), 'status'),
-            (NoReply(Failure.TIMEOUT), 'kind'),
+            (replies.Reply(204), 'status'),
+            (replies.NoReply(replies.Failure.TIMEOUT), 'kind'),
         ):
             self.assertRaises(
                 dataclasses.FrozenInstanceError, setattr, value, name, 'x'
             )
             self.assertFalse(hasattr(value, '__dict__'), repr(value))
-        new: Any = PingResult
-        self.assertRaises(TypeError, new, ASKED, Verdict.REACHABLE)
+        new: Any = verdicts.PingResult
+        self.assertRaises(TypeError, new, ASKED, verdicts.Verdict.REACHABLE)

@@ -17,15 +17,13 @@ import fixtures
 from rich import console
 import testtools
 
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import views
-from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
-from troveclient_rpcping.web.board import Board
+from troveclient_rpcping.web import board as boards
 
 NOON = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
 
@@ -33,8 +31,8 @@ NOON = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
 class ScreenTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.watch = Watch()
-        self.board = Board(60.0)
+        self.watch = outcomes_changes.Watch()
+        self.board = boards.Board(60.0)
         self.terminal = base.Terminal()
         self.screen = views.Screen(
             *(self.terminal, self.board), lambda: 0.0, lambda: NOON
@@ -45,12 +43,14 @@ class ScreenTest(testtools.TestCase):
     ) -> None:
         """Sweep guests of these names, a minute before noon."""
         found = base.findings(
-            [Target(f'id-{name}', name) for name in names],
+            [outcomes.Target(f'id-{name}', name) for name in names],
             [
-                PingResult(
+                verdicts.PingResult(
                     instance_id=f'id-{name}',
-                    verdict=Verdict.UNREACHABLE if dead else Verdict.REACHABLE,
-                    reason=Reason.AGENT_TIMEOUT if dead else None,
+                    verdict=verdicts.Verdict.UNREACHABLE
+                    if dead
+                    else verdicts.Verdict.REACHABLE,
+                    reason=verdicts.Reason.AGENT_TIMEOUT if dead else None,
                     message=detail if dead else '',
                     rtt=0.5,
                 )
@@ -166,7 +166,7 @@ class ViewTest(testtools.TestCase):
         )
         output = views.Output(stdout, None, expendable=False)
         arguments = argparse.Namespace(json=False)
-        return views.view(app, arguments, output, Board(60.0))
+        return views.view(app, arguments, output, boards.Board(60.0))
 
     def test_only_a_person_at_a_terminal_gets_the_live_view(self) -> None:
         """Others get lines: a pipe, a log, a quiet user, an old terminal."""

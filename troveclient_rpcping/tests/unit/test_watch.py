@@ -10,41 +10,34 @@ import shlex
 import testtools
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import events
-from troveclient_rpcping.outcomes.changes import Change
-from troveclient_rpcping.outcomes.changes import ControlPlaneChange
-from troveclient_rpcping.outcomes.changes import Failure
-from troveclient_rpcping.outcomes.changes import GuestChange
-from troveclient_rpcping.outcomes.changes import Watch
-from troveclient_rpcping.outcomes.outcome import Target
+from troveclient_rpcping.outcomes import changes as outcomes_changes
+from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.tests import base
-from troveclient_rpcping.verdict import CONTROL_PLANE
-from troveclient_rpcping.verdict import PingResult
-from troveclient_rpcping.verdict import Reason
-from troveclient_rpcping.verdict import Verdict
 
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 7, 5, datetime.UTC)
 
-State = tuple[Verdict, Reason | None]
+State = tuple[verdicts.Verdict, verdicts.Reason | None]
 
-DOWN = (Verdict.UNREACHABLE, Reason.AGENT_TIMEOUT)
-FAILED = (Verdict.ERROR, Reason.AGENT_ERROR)
+DOWN = (verdicts.Verdict.UNREACHABLE, verdicts.Reason.AGENT_TIMEOUT)
+FAILED = (verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)
 STATES: dict[str, State] = {
-    'up': (Verdict.REACHABLE, None),
+    'up': (verdicts.Verdict.REACHABLE, None),
     'down': DOWN,
     'failed': FAILED,
-    'unready': (Verdict.UNKNOWN, Reason.NOT_READY),
-    'cut': (Verdict.UNKNOWN, Reason.CONNECTION),
-    'nova': (Verdict.UNKNOWN, Reason.COMPUTE_ERROR),
-    'slow': (Verdict.UNKNOWN, Reason.TIMEOUT),
-    'skipped': (Verdict.UNKNOWN, Reason.NOT_ASKED),
+    'unready': (verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_READY),
+    'cut': (verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION),
+    'nova': (verdicts.Verdict.UNKNOWN, verdicts.Reason.COMPUTE_ERROR),
+    'slow': (verdicts.Verdict.UNKNOWN, verdicts.Reason.TIMEOUT),
+    'skipped': (verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_ASKED),
 }
 
 
 def result(
     id_: str, state: State, message: str = '', request_id: str | None = None
-) -> PingResult:
-    return PingResult(
+) -> verdicts.PingResult:
+    return verdicts.PingResult(
         instance_id=id_,
         verdict=state[0],
         reason=state[1],
@@ -107,15 +100,18 @@ The reason that ended the sweep is the reason.
 """
 
 
-def named(failure: Failure | None) -> str:
+def named(failure: outcomes_changes.Failure | None) -> str:
     return f'{failure.reason}*{failure.unknown}' if failure else 'ok'
 
 
-def named_change(change: Change) -> str:
+def named_change(change: outcomes_changes.Change) -> str:
     """Return a change as it stands in the cases."""
-    assert isinstance(change, GuestChange | ControlPlaneChange)
+    assert isinstance(
+        change,
+        outcomes_changes.GuestChange | outcomes_changes.ControlPlaneChange,
+    )
     lasted = '' if change.seconds is None else f' {change.seconds:g}'
-    if isinstance(change, ControlPlaneChange):
+    if isinstance(change, outcomes_changes.ControlPlaneChange):
         return f'plane {named(change.before)} {named(change.after)}{lasted}'
     states = f'{change.before or "new"} {change.after or "gone"}'
     return f'{change.instance_id} {states}{lasted}'
@@ -124,7 +120,7 @@ def named_change(change: Change) -> str:
 class WatchTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.watch = Watch()
+        self.watch = outcomes_changes.Watch()
         self.now = 0.0
 
     def sweep(self, guests: str, **more: State) -> str:
@@ -132,7 +128,7 @@ class WatchTest(testtools.TestCase):
         self.now += 10.0
         words = dict(each.split('=') for each in guests.split())
         states = {id_: STATES[word] for id_, word in words.items()} | more
-        targets = [Target(id_, f'db-{id_}') for id_ in states]
+        targets = [outcomes.Target(id_, f'db-{id_}') for id_ in states]
         results = [result(id_, each, 'why') for id_, each in states.items()]
         found = base.findings(targets, results)
         return ', '.join(map(named_change, self.watch.swept(found, self.now)))
@@ -142,7 +138,11 @@ class WatchTest(testtools.TestCase):
         case = ''
         for line in CASES.strip().splitlines():
             if not line.startswith(' '):
-                case, self.watch, self.now = line, Watch(), 0.0
+                case, self.watch, self.now = (
+                    line,
+                    outcomes_changes.Watch(),
+                    0.0,
+                )
                 continue
             guests, _, changes = line.partition(':')
             self.assertEqual(
@@ -152,8 +152,8 @@ class WatchTest(testtools.TestCase):
     def test_a_failing_control_plane_takes_no_guest_down(self) -> None:
         """Guests keep their verdicts, whatever the reason of the failure."""
         self.sweep('a=up b=down')
-        for reason in CONTROL_PLANE:
-            unknown = (Verdict.UNKNOWN, reason)
+        for reason in verdicts.CONTROL_PLANE:
+            unknown = (verdicts.Verdict.UNKNOWN, reason)
             self.assertEqual(
                 f'plane ok {reason}*2', self.sweep('', a=unknown, b=unknown)
             )
@@ -172,7 +172,9 @@ class WatchTest(testtools.TestCase):
     def test_the_latest_name_is_kept(self) -> None:
         """A sweep without a listing keeps the name of an earlier one."""
         for name, kept in (('old', 'old'), ('new', 'new'), (None, 'new')):
-            found = base.findings([Target('a', name)], [result('a', DOWN)])
+            found = base.findings(
+                [outcomes.Target('a', name)], [result('a', DOWN)]
+            )
             self.watch.swept(found, 1.0)
             self.assertEqual(
                 [kept], [each.name for each in self.watch.not_reachable]
@@ -199,25 +201,30 @@ class WatchTest(testtools.TestCase):
         for number in range(100):
             self.sweep(f'guest{number}=down')
         self.assertEqual(1, len(self.watch.not_reachable))
-        gone = result('', (Verdict.UNKNOWN, Reason.NOT_FOUND))
-        found = base.findings([Target(None, 'x')], [gone])
+        gone = result(
+            '', (verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_FOUND)
+        )
+        found = base.findings([outcomes.Target(None, 'x')], [gone])
         [_] = self.watch.swept(found, 1.0)
         self.assertEqual([], self.watch.not_reachable)
 
 
 class EventsTest(testtools.TestCase):
-    died = GuestChange(
+    died = outcomes_changes.GuestChange(
         instance_id='id-7',
         name='db-7',
-        before=Verdict.REACHABLE,
-        after=Verdict.UNREACHABLE,
+        before=verdicts.Verdict.REACHABLE,
+        after=verdicts.Verdict.UNREACHABLE,
         seconds=11_520.0,
         result=result('id-7', DOWN, 'Timeout', 'req-1'),
     )
-    failing = ControlPlaneChange(
+    failing = outcomes_changes.ControlPlaneChange(
         before=None,
-        after=Failure(
-            reason=Reason.CONNECTION, detail='refused', unknown=2, guests=9
+        after=outcomes_changes.Failure(
+            reason=verdicts.Reason.CONNECTION,
+            detail='refused',
+            unknown=2,
+            guests=9,
         ),
     )
 
@@ -246,14 +253,17 @@ class EventsTest(testtools.TestCase):
                 'connection: "refused")',
             ),
             (
-                ControlPlaneChange(
+                outcomes_changes.ControlPlaneChange(
                     before=self.failing.after, after=None, seconds=61.0
                 ),
                 'control plane failing -> ok after 1m1s',
             ),
             (
-                ControlPlaneChange(
-                    before=None, after=Failure(reason=None, detail='no login')
+                outcomes_changes.ControlPlaneChange(
+                    before=None,
+                    after=outcomes_changes.Failure(
+                        reason=None, detail='no login'
+                    ),
                 ),
                 'control plane ok -> failing (no sweep: "no login")',
             ),
@@ -274,7 +284,7 @@ class EventsTest(testtools.TestCase):
             self.died,
             instance_id='a b',
             name=name,
-            after=Verdict.ERROR,
+            after=verdicts.Verdict.ERROR,
             result=result('id-7', FAILED, text, 'req-1'),
         )
         line = events.line(change, NOON)
@@ -323,8 +333,10 @@ class EventsTest(testtools.TestCase):
     def test_every_event_is_one_clean_line(self) -> None:
         """Texts of guests, tenants and servers are cleaned."""
         evil = '\x1b[31m\x07evil\n\u202e\u2028{"'
-        (change,) = Watch().swept(
-            base.findings([Target(evil, evil)], [result(evil, FAILED, evil)]),
+        (change,) = outcomes_changes.Watch().swept(
+            base.findings(
+                [outcomes.Target(evil, evil)], [result(evil, FAILED, evil)]
+            ),
             0.0,
         )
         for style in (events.line, events.json_line):

@@ -9,38 +9,39 @@ from typing import Any
 import testtools
 
 from troveclient_rpcping import fixture
-from troveclient_rpcping.inventory import Instance
-from troveclient_rpcping.reply import Failure
-from troveclient_rpcping.reply import NoReply
-from troveclient_rpcping.reply import Reply
-from troveclient_rpcping.sweep.witnesses import Listing
-from troveclient_rpcping.sweep.witnesses import Witnesses
+from troveclient_rpcping import inventory
+from troveclient_rpcping import reply as replies
+from troveclient_rpcping.sweep import witnesses as sweep_witnesses
 
 
-def row(name: str, age: float | None = 5.0, **fields: Any) -> Instance:
-    return Instance(name, status='ACTIVE', heartbeat_age=age, **fields)
+def row(
+    name: str, age: float | None = 5.0, **fields: Any
+) -> inventory.Instance:
+    return inventory.Instance(
+        name, status='ACTIVE', heartbeat_age=age, **fields
+    )
 
 
-def page(*names: str, more: bool = False) -> Reply:
+def page(*names: str, more: bool = False) -> replies.Reply:
     body: dict[str, Any] = {'instances': [{'id': name} for name in names]}
     if more:
         body['links'] = [{'rel': 'next', 'href': 'http://x?marker=5'}]
-    return Reply(200, {}, json.dumps(body).encode())
+    return replies.Reply(200, {}, json.dumps(body).encode())
 
 
 def witnesses(
-    rows: Collection[Instance] | None = None, asked: str = ''
-) -> Witnesses:
-    return Witnesses(rows, lambda id_: id_ in set(asked))
+    rows: Collection[inventory.Instance] | None = None, asked: str = ''
+) -> sweep_witnesses.Witnesses:
+    return sweep_witnesses.Witnesses(rows, lambda id_: id_ in set(asked))
 
 
 class ReadingTest(testtools.TestCase):
     def test_the_listing_is_read_page_by_page(self) -> None:
         """Each page is requested once, after the reply to the last."""
         found = witnesses()
-        self.assertIs(Listing.UNREAD, found.listing)
+        self.assertIs(sweep_witnesses.Listing.UNREAD, found.listing)
         first = found.page()
-        self.assertIs(Listing.READING, found.listing)
+        self.assertIs(sweep_witnesses.Listing.READING, found.listing)
         self.assertIsNone(found.page())
         found.read(page('a', more=True))
         second = found.page()
@@ -54,7 +55,7 @@ class ReadingTest(testtools.TestCase):
         found = witnesses()
         found.page()
         found.read(page('a'))
-        self.assertIs(Listing.ENDED, found.listing)
+        self.assertIs(sweep_witnesses.Listing.ENDED, found.listing)
         self.assertIsNone(found.page())
         row = found.row('a')
         assert row is not None
@@ -76,29 +77,35 @@ class ReadingTest(testtools.TestCase):
         for rows in ([row('a'), row('b')], []):
             found = witnesses(rows, 'a')
             self.assertIsNone(found.page())
-            self.assertIs(Listing.ENDED, found.listing)
+            self.assertIs(sweep_witnesses.Listing.ENDED, found.listing)
             self.assertEqual(bool(rows), found.next(0.0) is not None)
 
     def test_a_listing_that_cannot_be_read_has_no_witness(self) -> None:
         """An API without a listing is a stub, which is another case."""
         for reply, state in (
-            (NoReply(Failure.TIMEOUT, 'x'), Listing.ENDED),
-            (NoReply(Failure.CONNECTION, 'x'), Listing.ENDED),
-            (fixture.api_error(), Listing.ENDED),
-            (fixture.denied(), Listing.ENDED),
-            (fixture.gateway(), Listing.ENDED),
-            (Reply(200, {}, b'{}'), Listing.ENDED),
-            (fixture.agent_error(), Listing.ENDED),
-            (Reply(404), Listing.MISSING),
-            (Reply(405), Listing.MISSING),
-            (Reply(501), Listing.MISSING),
-            (fixture.reachable(), Listing.MISSING),
-            (fixture.agent_timeout(), Listing.MISSING),
+            (
+                replies.NoReply(replies.Failure.TIMEOUT, 'x'),
+                sweep_witnesses.Listing.ENDED,
+            ),
+            (
+                replies.NoReply(replies.Failure.CONNECTION, 'x'),
+                sweep_witnesses.Listing.ENDED,
+            ),
+            (fixture.api_error(), sweep_witnesses.Listing.ENDED),
+            (fixture.denied(), sweep_witnesses.Listing.ENDED),
+            (fixture.gateway(), sweep_witnesses.Listing.ENDED),
+            (replies.Reply(200, {}, b'{}'), sweep_witnesses.Listing.ENDED),
+            (fixture.agent_error(), sweep_witnesses.Listing.ENDED),
+            (replies.Reply(404), sweep_witnesses.Listing.MISSING),
+            (replies.Reply(405), sweep_witnesses.Listing.MISSING),
+            (replies.Reply(501), sweep_witnesses.Listing.MISSING),
+            (fixture.reachable(), sweep_witnesses.Listing.MISSING),
+            (fixture.agent_timeout(), sweep_witnesses.Listing.MISSING),
         ):
             found = witnesses()
             found.page()
             found.read(reply)
-            if found.listing is Listing.READING:
+            if found.listing is sweep_witnesses.Listing.READING:
                 # A smaller page may do.
                 self.assertIsNotNone(found.page())
                 found.read(reply)
@@ -108,12 +115,14 @@ class ReadingTest(testtools.TestCase):
 
 
 class TurnsTest(testtools.TestCase):
-    def witnesses(self, *rows: Instance, asked: str = '') -> Witnesses:
+    def witnesses(
+        self, *rows: inventory.Instance, asked: str = ''
+    ) -> sweep_witnesses.Witnesses:
         found = witnesses(rows, asked)
         found.page()
         return found
 
-    def called(self, found: Witnesses) -> list[str]:
+    def called(self, found: sweep_witnesses.Witnesses) -> list[str]:
         """Return the witnesses that are pinged, in their order."""
         names = []
         for now in range(100):
@@ -125,7 +134,9 @@ class TurnsTest(testtools.TestCase):
     def test_pinged_guests_are_not_witnesses(self) -> None:
         """Guests that Trove would not ask are not witnesses either."""
         found = self.witnesses(
-            *map(row, 'abcd'), Instance('e', status='BUILD'), asked='bd'
+            *map(row, 'abcd'),
+            inventory.Instance('e', status='BUILD'),
+            asked='bd',
         )
         self.assertCountEqual('ac', self.called(found))
 
