@@ -91,7 +91,7 @@ class Management(management.Management):  # type: ignore[misc]
         path = transport.ping_path(instance_id)
         reply = transport.get(self.api, path, timeout)
         result = verdicts.judge(reply, instance_id)
-        if result.verdict is not verdicts.Verdict.REACHABLE:
+        if not result.ok:
             url = transport.endpoint(self.api.client) + path
             raise exceptions.from_result(result, reply, url)
 

@@ -50,7 +50,7 @@ def conclusions(findings: outcomes.Findings, seconds: float) -> list[str]:
             *pattern(findings),
         ]
     (outcome,) = all_outcomes
-    if outcome.result.verdict is not verdicts.Verdict.REACHABLE:
+    if not outcome.result.ok:
         return [sentence(outcome)]
     if outcome.series.is_awaited:
         after = durations.human(seconds)

@@ -72,7 +72,7 @@ class UntilReachable:
         guest = result.instance_id
         if result.reason is verdicts.Reason.NOT_FOUND:
             return None
-        if result.verdict is verdicts.Verdict.REACHABLE:
+        if result.ok:
             times = self._in_a_row.get(guest, 0) + 1
             if times >= self._stable:
                 self._in_a_row.pop(guest, None)

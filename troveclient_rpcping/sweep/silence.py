@@ -209,7 +209,7 @@ class SilentGuests:
         # A ping for more evidence stands for the last one of the caller.
         held = silent.held[:-1] if task.extra else silent.held
         ending = Next.UNPROVEN
-        if result.verdict is verdicts.Verdict.REACHABLE:
+        if result.ok:
             ending = Next.LOST
             # A timeout while no agent answered is not a loss.
             self._evidence.lose(silent.timeouts)

@@ -204,15 +204,14 @@ class Sweep:
             self._witnesses.read(reply)
             return
         result = verdicts.judge(reply, question.instance_id, rtt)
-        heard = result.verdict is verdicts.Verdict.REACHABLE
-        rtt = result.rtt if heard else None
+        rtt = result.rtt if result.ok else None
         self._capacity.ended(question, now, rtt)
         if result.reason is verdicts.Reason.AGENT_TIMEOUT:
             self._capacity.timed_out(now - sent.now)
             self.evidence.timeout(sent.now)
         elif result.reason is verdicts.Reason.TIMEOUT:
             self._capacity.gave_up(sent.now, now)
-        if heard:
+        if result.ok:
             self._agent_answered(result, sent.task, now)
         if question.purpose is replies.Purpose.CONTROL:
             if result.reason in (
@@ -222,7 +221,7 @@ class Sweep:
                 self.evidence.lose()
             self._controls.answered(question, now, rtt)
         elif question.purpose is replies.Purpose.WITNESS:
-            self._witnesses.mute += not heard
+            self._witnesses.mute += not result.ok
         elif sent.task is not None:
             self._guest_answered(sent.task, result, sent.now, now)
 
