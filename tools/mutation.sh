@@ -16,13 +16,14 @@ all='verdict reply sweep/breaker engine/engine engine/pacing sweep/evidence
 # The tests of a module. They run once for each mutant, so they must be quick.
 tests_of() {
     case $1 in
-    verdict) echo verdict reply ;;
-    reply) echo reply verdict ;;
+    verdict) echo verdict reply inventory ;;
+    reply) echo reply verdict loop ;;
     engine/engine) echo engine repeat sweep ;;
     sweep/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
-    outcomes/outcome) echo repeat.SeriesTest osc ;;
-    outcomes/changes) echo watch ;;
+    outcomes/outcome) echo repeat.SeriesTest osc targets ;;
+    outcomes/changes) echo watch shared ;;
     osc/exits) echo osc ;;
+    sweep/evidence) echo evidence agenda ;;
     *) basename "$1" ;;
     esac
 }

@@ -2,6 +2,8 @@
 
 """The evidence of a timeout, with simulated times."""
 
+import itertools
+import math
 import random
 
 import testtools
@@ -132,6 +134,33 @@ class ProofTest(testtools.TestCase):
             )
         self.assertEqual(sorted(needed), needed)
         self.assertEqual((2, 99), (needed[0], needed[-1]))
+
+    def test_a_death_is_proven_for_the_worst_share_of_lost_pings(self) -> None:
+        """The test computes the chance of bad luck in another way."""
+        for answered, lost, timeouts in itertools.product(
+            (50, 100, 300, 1000), (0, 1, 2, 3, 5, 12), (2, 3, 4, 5)
+        ):
+            pings = answered + lost
+            worst = max(
+                share**timeouts
+                * sum(
+                    math.comb(pings, k) * share**k * (1 - share) ** (pings - k)
+                    for k in range(lost + 1)
+                )
+                for share in (n / 400 for n in range(1, 400))
+            )
+            risk = sweep_evidence.RISK
+            if lost > pings / 100:
+                risk = sweep_evidence.RISK_WITH_LOSSES
+            # Any of the live guests might be taken for the dead one.
+            chance = answered * worst
+            # The shares above are not exact.
+            if not 0.95 < chance / risk < 1.05:
+                self.assertEqual(
+                    chance < risk,
+                    seen(answered, lost=lost).proves(timeouts, stale=False),
+                    f'{answered} {lost} {timeouts}',
+                )
 
     def test_one_busy_agent_among_thousands_changes_nothing(self) -> None:
         """Two timeouts still prove a death."""

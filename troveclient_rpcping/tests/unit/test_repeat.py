@@ -185,6 +185,39 @@ class SeriesTest(testtools.TestCase):
             self.assertIs(worst, series.worst)
             self.assertIs(results[-1], series.last)
 
+    def test_the_outcome_of_a_wait_is_the_last_result(self) -> None:
+        """Reachable too few times in a row is not yet reachable."""
+        well = result()
+        for stable, results, expected in (
+            (1, [DEAD, well], well),
+            (2, [well, well], well),
+            (2, [well, well, DEAD], DEAD),
+            (1, [], None),
+        ):
+            series = outcomes.Series(stable=stable)
+            for each in results:
+                series.add(each)
+            self.assertIs(expected, series.outcome)
+        series = outcomes.Series(stable=2)
+        series.add(well)
+        early = series.outcome
+        assert early is not None
+        self.assertEqual(
+            (verdicts.Verdict.UNKNOWN, verdicts.Reason.TIMEOUT),
+            (early.verdict, early.reason),
+        )
+
+    def test_the_outcome_of_several_pings_has_their_mean_time(self) -> None:
+        """The outcome of one ping is its result."""
+        for results, rtt in (
+            ([result(rtt=0.25), result(rtt=0.75)], 0.5),
+            ([result(rtt=0.25), DEAD], 0.25),
+            ([DEAD], 15.0),
+        ):
+            outcome = self.series(*results).outcome
+            assert outcome is not None
+            self.assertEqual(rtt, outcome.rtt)
+
     def test_a_lost_ping_breaks_a_row(self) -> None:
         """The row counts from the last loss."""
         self.assertEqual(2, self.series(DEAD, result(), result()).in_a_row)

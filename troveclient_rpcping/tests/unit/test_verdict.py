@@ -283,15 +283,16 @@ class JudgeTest(testtools.TestCase):
 
     def test_a_redirect_says_where_it_leads(self) -> None:
         """The detail names the server in one clean line."""
-        for location, shown in (
-            ('https://trove:8779/v1.0/p/mgmt', 'https://trove:8779'),
-            ('/elsewhere', '/elsewhere'),
-            ('http://[', 'http://['),
-            ('https://a\x1b[31m"b/', 'https://a"b/'),
+        for status, location, shown in (
+            (301, 'https://trove:8779/v1.0/p/mgmt', 'https://trove:8779'),
+            (302, '/elsewhere', '/elsewhere'),
+            (303, '/elsewhere', '/elsewhere'),
+            (307, 'http://[', 'http://['),
+            (308, 'https://a\x1b[31m"b/', 'https://a"b/'),
         ):
-            reply = replies.Reply(301, {'location': location})
+            reply = replies.Reply(status, {'location': location})
             self.assertEqual(
-                f'HTTP 301 redirects to {shown} and is not followed: set '
+                f'HTTP {status} redirects to {shown} and is not followed: set '
                 'this address in the endpoint',
                 self.assert_unknown(
                     reply, verdicts.Reason.BAD_RESPONSE

@@ -209,6 +209,19 @@ class WatchTest(testtools.TestCase):
         self.assertEqual([], self.watch.not_reachable)
 
 
+class FailureTest(testtools.TestCase):
+    def test_a_failure_is_widespread_if_most_guests_are_unknown(self) -> None:
+        """Without a sweep, no guest is known."""
+        for unknown, guests, widespread in (
+            *((1, 3, False), (2, 4, False), (2, 3, True)),
+            (None, None, True),
+        ):
+            failure = outcomes_changes.Failure(
+                reason=None, detail='why', unknown=unknown, guests=guests
+            )
+            self.assertEqual(widespread, failure.widespread)
+
+
 class EventsTest(testtools.TestCase):
     died = outcomes_changes.GuestChange(
         instance_id='id-7',
