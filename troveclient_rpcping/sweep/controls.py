@@ -24,9 +24,9 @@ _IN_FLIGHT = 3
 _OVERDUE = 1.0
 _OVERDUE_ROUND_TRIPS = 4
 
-# Seconds until the next control may follow one that was lost. Otherwise it is
-# half of the round-trip time.
-_PAUSE = 0.1
+# Seconds until the next control may follow one that was lost or failed.
+# Otherwise it is half of the round-trip time.
+_PAUSE = 0.5
 
 
 class Controls:

@@ -220,6 +220,7 @@ class Sweep:
             ):
                 self.evidence.lose()
             self._controls.answered(question, now, rtt)
+            self._break(result, now)
         elif question.purpose is replies.Purpose.WITNESS:
             self._witnesses.mute += not result.ok
         elif sent.task is not None:
@@ -464,6 +465,10 @@ class Sweep:
             self._look_next = now
         else:
             self._not_timed_out(task, result, now)
+        self._break(result, now)
+
+    def _break(self, result: verdicts.PingResult, now: float) -> None:
+        """End the sweep if the control plane fails."""
         why = self._breaker.saw(result, self._capacity.peak)
         if why and not self._repeat.patient:
             self.end(why, now)

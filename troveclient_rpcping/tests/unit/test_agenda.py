@@ -421,6 +421,26 @@ class QuestionTest(testtools.TestCase):
             [each.verdict for each in play.results],
         )
 
+    def test_controls_that_fail_end_the_sweep(self) -> None:
+        """The control plane is broken: more evidence will not come."""
+        play = Play('ab')
+        first, second = play.ask()
+        play.answer(first, PONG)
+        self.tick(play, 15)
+        play.answer(second, DEAD, 0.0)
+        controls = 0
+        while not play.sweep.done:
+            play.now += 0.1
+            for question in play.ask():
+                controls += 1
+                play.answer(question, fixture.compute_error())
+        play.take()
+        self.assertLess(controls, 30)
+        self.assertLess(play.now, 140.0)
+        self.assertEqual(
+            {'a': None, 'b': verdicts.Reason.TIMEOUT}, play.reasons()
+        )
+
     def tick(self, play: Play, seconds: int) -> None:
         """Answer one control a second."""
         for _ in range(seconds):
