@@ -123,3 +123,28 @@ class ReplyTest(testtools.TestCase):
                     '', replies.Reply(204, {name: value}).cached, value
                 )
         self.assertEqual('', replies.Reply(204).cached)
+
+
+class HeadTest(testtools.TestCase):
+    def test_a_head_is_a_status_and_fields(self) -> None:
+        """A 1xx before it and trailers after it do not count."""
+        for head, status, fields in (
+            ('HTTP/1.1 204 No Content||', 204, {}),
+            ('HTTP/1.1 200 OK|A: b||', 200, {'a': 'b'}),
+            ('HTTP/1.1 103 X|A: b||HTTP/1.1 204 X|C: d||', 204, {'c': 'd'}),
+            ('HTTP/1.1 204 X|A: b||Trailer: c||', 204, {'a': 'b'}),
+            # A field that comes twice, and a value of two lines.
+            ('HTTP/1.1 400 X|A: b|a: c||', 400, {'a': 'b, c'}),
+            ('HTTP/1.1 400 X|A: b| c||', 400, {'a': 'b, c'}),
+            # A line without a colon, and a line that continues nothing.
+            ('HTTP/1.1 400 X|A|B : c ||', 400, {'b': 'c'}),
+            ('HTTP/1.1 400 X| a: b|C: d||', 400, {'c': 'd'}),
+            # A head that breaks off, or is not one of HTTP.
+            ('HTTP/1.1 204 X|A: b', None, {}),
+            ('HTTP/1.1 100 X||', 100, {}),
+            ('HTTP/1.1 2040 X||', None, {}),
+            ('SSH-2.0-OpenSSH||', None, {}),
+            ('', None, {}),
+        ):
+            lines = head.replace('|', '\r\n').encode().splitlines(True)
+            self.assertEqual((status, fields), replies.parse_head(lines), head)
