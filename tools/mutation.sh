@@ -19,7 +19,7 @@ tests_of() {
     verdict) echo verdict reply inventory ;;
     reply) echo reply verdict loop ;;
     engine/engine) echo engine repeat sweep ;;
-    sweep/repeat) echo repeat.TimesTest repeat.UntilReachableTest ;;
+    sweep/repeat) echo repeat.TimesTest repeat.UntilReachableTest agenda ;;
     outcomes/outcome) echo repeat.SeriesTest osc targets ;;
     outcomes/changes) echo watch shared ;;
     osc/exits) echo osc ;;
