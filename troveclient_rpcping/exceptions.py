@@ -149,6 +149,9 @@ def from_result(
         verdicts.Verdict.ERROR: GuestError,
     }
     cls: Any = ours.get(result.verdict) or _class_for(reply.status)
+    more = {}
+    if issubclass(cls, trove_exceptions.RequestEntityTooLarge):
+        more['retry_after'] = reply.retry_after or 0
     error = cls(
         message=result.message,
         details=reply.text,
@@ -157,11 +160,7 @@ def from_result(
         url=url,
         method='GET',
         http_status=reply.status,
-        **(
-            {'retry_after': reply.retry_after or 0}
-            if issubclass(cls, trove_exceptions.RequestEntityTooLarge)
-            else {}
-        ),
+        **more,
     )
     error.reason = result.reason
     error.instance_id = result.instance_id

@@ -209,7 +209,7 @@ class Management(management.Management):  # type: ignore[misc]
     def _sweep(
         self,
         instances: Iterable[Any],
-        again: repeats.Repeat,
+        repeat: repeats.Repeat,
         *,
         listing: Collection[inventory.Instance] | None,
         on_throttle: Callable[[limits.Throttle], None] | None,
@@ -230,7 +230,7 @@ class Management(management.Management):  # type: ignore[misc]
             self.api,
             guests,
             limits.Limits(**bounds),
-            again,
+            repeat,
             capacity,
             on_throttle,
             listing=listing,

@@ -30,24 +30,26 @@ _STATUS_LINE = re.compile(rb'HTTP/[0-9.]+ ([1-9][0-9]{2})(?: .*)?\r?\n\Z')
 # The white space around a name or a value. str.strip() would remove more.
 _SPACE = ' \t\n\r\v\f'
 
-# The header fields of caches, and what shows in them that a reply is out of a
-# cache. Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC
-# 9211; the others are of Squid, Varnish and large networks.
+# The word of a cache, as in "TCP_HIT" or "RefreshHit". nginx may send a stale
+# reply.
+_HIT = re.compile(
+    r'(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b', re.IGNORECASE
+)
+
+# The header fields of caches, each with a pattern for a reply out of a cache.
+# Age and Warning: RFC 9111, 5.1, and RFC 7234, 5.5; Cache-Status: RFC 9211;
+# the others are of Squid, Varnish and large networks.
 _CACHED = {
     'age': re.compile(r'\A(?!0(?:, 0)*\Z)'),
     'warning': re.compile(r'\b11[0-3]\b'),
     'cache-status': re.compile(r'; *hit\b'),
     # Varnish adds the ID of the request that filled the cache.
     'x-varnish': re.compile(r'\A(?!\d+\Z)'),
-    **dict.fromkeys(
-        ('x-cache', 'x-cache-status', 'x-cache-lookup')
-        + ('x-proxy-cache', 'cf-cache-status'),
-        # Also "TCP_HIT" and "RefreshHit". nginx may send a stale reply.
-        re.compile(
-            r'(?:\b|_|refresh)(?:hit|stale|updating|revalidated)\b',
-            re.IGNORECASE,
-        ),
-    ),
+    'x-cache': _HIT,
+    'x-cache-status': _HIT,
+    'x-cache-lookup': _HIT,
+    'x-proxy-cache': _HIT,
+    'cf-cache-status': _HIT,
 }
 
 

@@ -121,8 +121,8 @@ class Engine:
         all requests. If the caller closes the iterator, the requests under way
         end.
 
-        :raises keystoneauth1.exceptions.ClientException: no token can be had
-            at the start.
+        :raises keystoneauth1.exceptions.ClientException: no login at the
+            start.
         """
         try:
             self._access.log_in()
@@ -193,7 +193,7 @@ class Engine:
         seconds, rtt = handle.took()
         self._access.time(handle.url, seconds)
         if self._agenda.done:
-            # Another answer of this turn ended it.
+            # Another answer of this turn ended the agenda.
             return
         if isinstance(reply, replies.NoReply):
             LOG.debug('GET %s: %s', handle.url, reply.message)

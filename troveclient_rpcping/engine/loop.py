@@ -53,7 +53,7 @@ _LONGEST_TIMEOUT = 1_000_000
 # The longest wait, in seconds: the selector counts milliseconds in 32 bits.
 _LONGEST_PAUSE = 3600.0
 
-# A shorter absence of the caller ends no attempt to connect, in seconds.
+# A shorter absence of the caller, in seconds, ends no attempt to connect.
 _SHORT_ABSENCE = 0.01
 
 
@@ -63,9 +63,9 @@ class Handle:
     def __init__(self, access: engine_access.Access):
         self.url = ''
         self.headers: list[str] = []
-        #: Seconds for the request, in all. The loop ends it then.
+        #: Seconds for the request, in all. The loop ends it after them.
         self.timeout = 0.0
-        #: Seconds until the connection must stand. libcurl ends it then.
+        #: Seconds for the connection. libcurl ends the request after them.
         self.connect_timeout = 0.0
         self._limit = 0
         self._head: list[bytes] = []
@@ -202,8 +202,8 @@ class Loop:
     the number of requests. Unlike ``select``, it takes a file descriptor of
     any number.
 
-    The loop ends a request that takes too long, and not libcurl: libcurl looks
-    at the time before it reads a reply that has come.
+    The loop, not libcurl, ends a request that takes too long: libcurl looks at
+    the time before it reads a reply that has come.
     """
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ class Loop:
         self._due = math.inf
         # The requests under way, and when each of them times out.
         self._running: dict[pycurl.Curl, tuple[Handle, float]] = {}
-        # None of them times out before that.
+        # No request times out before this.
         self._first_timeout = math.inf
         # For how many seconds the caller was absent. The timeouts are on a
         # clock that stops meanwhile.
@@ -263,7 +263,7 @@ class Loop:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     def discount(self, absence: float) -> None:
-        """Leave a time out of the timeouts of the requests under way.
+        """Move the timeouts of the requests under way by an absence.
 
         :param absence: for how many seconds the caller has not called
             :meth:`wait`. Replies may have come, and nobody read them.
@@ -277,7 +277,7 @@ class Loop:
         """End the requests under way, and free libcurl's memory."""
         for curl in self._running:
             # After an interrupt libcurl may not know the request any more.
-            # The end of the multi handle frees all of them.
+            # The end of the multi handle frees all requests.
             with contextlib.suppress(pycurl.error):
                 self._multi.remove_handle(curl)
         self._running.clear()

@@ -40,23 +40,23 @@ def detail(outcome: outcomes.Outcome) -> str:
 
 def conclusions(findings: outcomes.Findings, seconds: float) -> list[str]:
     """Say what the outcomes of a sweep mean."""
-    all_outcomes = findings.outcomes
-    if not all_outcomes:
+    guests = findings.outcomes
+    if not guests:
         return ['The file names no instance: nothing was pinged.']
-    if len(all_outcomes) > 1:
+    if len(guests) > 1:
         return [
             summary_line(findings.summary, seconds),
-            *loss(all_outcomes),
+            *loss(guests),
             *pattern(findings),
         ]
-    (outcome,) = all_outcomes
+    (outcome,) = guests
     if not outcome.result.ok:
         return [sentence(outcome)]
     if outcome.series.is_awaited:
         after = durations.human(seconds)
         end = _notes(outcome.target)
         return [f'Guest {_guest(outcome)} is reachable after {after}{end}.']
-    return loss(all_outcomes)
+    return loss(guests)
 
 
 def sentence(outcome: outcomes.Outcome) -> str:
@@ -90,9 +90,9 @@ def summary_line(summary: outcomes.Summary, seconds: float) -> str:
     return line
 
 
-def loss(all_outcomes: Sequence[outcomes.Outcome]) -> list[str]:
+def loss(guests: Sequence[outcomes.Outcome]) -> list[str]:
     """Say how many pings were lost or failed, if some were repeated."""
-    every = [each.series for each in all_outcomes]
+    every = [each.series for each in guests]
     sent = sum(series.sent for series in every)
     if sent <= len(every) or any(series.is_awaited for series in every):
         return []

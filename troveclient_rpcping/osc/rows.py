@@ -12,7 +12,7 @@ import textwrap
 from typing import Any
 from typing import TYPE_CHECKING
 
-from cliff import columns
+from cliff import columns as cliff_columns
 
 from troveclient_rpcping import durations
 from troveclient_rpcping import inventory
@@ -40,10 +40,10 @@ _BEST_FIRST = (
 )
 
 if TYPE_CHECKING:
-    _Column = columns.FormattableColumn[tuple[Any, Any]]
+    _Column = cliff_columns.FormattableColumn[tuple[Any, Any]]
 else:
     # The class of cliff 4.6 is not generic.
-    _Column = columns.FormattableColumn
+    _Column = cliff_columns.FormattableColumn
 
 
 class Seconds(_Column):
@@ -185,7 +185,7 @@ def records(
 
     Each row becomes lines of a name and a value, without empty values.
 
-    :param stream: where they are printed. Only a terminal has a width.
+    :param stream: the lines go there. Only a terminal has a width.
     :returns: the lines; empty if the table is not too wide.
     """
     try:
@@ -197,13 +197,13 @@ def records(
         table += 3 + max(len(str(cell)) for cell in (name, *cells))
     if not width or table <= width:
         return ''
-    return '\n\n'.join(_record(names, row, width) for row in rows)
+    return '\n\n'.join(_record(names, cells, width) for cells in rows)
 
 
-def _record(names: Sequence[str], row: Sequence[Any], width: int) -> str:
+def _record(names: Sequence[str], cells: Sequence[Any], width: int) -> str:
     label = max(map(len, names)) + 2
     lines = []
-    for name, cell in zip(names, row, strict=True):
+    for name, cell in zip(names, cells, strict=True):
         lines += textwrap.wrap(
             str(cell),
             max(width, label + 20),

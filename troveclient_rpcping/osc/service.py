@@ -41,10 +41,9 @@ class Service:
         self, interval: float, environment: Mapping[str, str] = os.environ
     ):
         self._interval = interval
+        address = environment.get('NOTIFY_SOCKET', '')
         # "@" stands for the null byte of an abstract address.
-        self._address = environment.get('NOTIFY_SOCKET', '').replace(
-            '@', '\0', 1
-        )
+        self._address = address.replace('@', '\0', 1)
         mine = environment.get('WATCHDOG_PID') in (None, str(os.getpid()))
         text = environment.get('WATCHDOG_USEC', '')
         #: Seconds without a ``WATCHDOG=1`` after which systemd ends the

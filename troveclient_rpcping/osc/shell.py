@@ -160,8 +160,8 @@ def manager(
     """Log in, and make the shell ready for a sweep within the block.
 
     :param app: the ``openstack`` shell. It may run other commands later.
-    :param seconds: how long the login may take; None for no limit of the
-        user.
+    :param seconds: how long the login may take; None if the user sets no
+        limit.
     :returns: the manager of the cloud.
     :raises LoginFailed: there is no login.
     """
@@ -169,8 +169,8 @@ def manager(
         if isinstance(stream, io.TextIOWrapper):
             # Names of guests may have letters that the encoding lacks.
             stream.reconfigure(errors='backslashreplace')
-    # osc_lib sets the root logger to DEBUG, and its handlers drop most of it.
-    # For a ping of 50 µs, formatting those would be most of the work.
+    # osc_lib sets the root logger to DEBUG; its handlers drop most records. For
+    # a ping of 50 µs, formatting these would be most of the work.
     handlers = logging.getLogger().handlers
     heard = any(handler.level <= logging.DEBUG for handler in handlers)
     levels = {
@@ -201,14 +201,14 @@ def _log_in(app: Any, stack: contextlib.ExitStack, seconds: float) -> None:
     try:
         # In this thread, because it may ask a person for a password.
         _set_up(app)
-        manager = app.client_manager
-        session = manager.session
+        clients = app.client_manager
+        session = clients.session
         limit = session.timeout
         if limit is None:
             # A request must not end before the wait for it. A login that
             # hangs goes on in its thread, and keeps this limit.
             session.timeout = _LOGIN + 1.0
-        session.auth.auth_ref = _within(seconds, lambda: manager.auth_ref)
+        session.auth.auth_ref = _within(seconds, lambda: clients.auth_ref)
         stack.callback(setattr, session, 'timeout', limit)
     except futures.TimeoutError as error:
         within = durations.human(seconds)
@@ -226,13 +226,13 @@ def _set_up(app: Any) -> None:
     osc_lib's shell does the same for a command that requires a login
     (``prepare_to_run_command``), but has no public name for it.
     """
-    manager = app.client_manager
-    manager._auth_required = True
+    clients = app.client_manager
+    clients._auth_required = True
     app.cloud = app.cloud_config.get_one(
         cloud=app.options.cloud, argparse=app.options
     )
-    manager._cli_options = app.cloud
-    manager.setup_auth()
+    clients._cli_options = app.cloud
+    clients.setup_auth()
 
 
 def _within(seconds: float, act: Callable[[], Any]) -> Any:

@@ -53,7 +53,7 @@ class SweepForever:
         self._manager: management.Management | None = None
         self._watch = outcomes_changes.Watch()
         self._board = boards.Board(arguments.interval, dict(arguments.label))
-        # The remarks on names and exclusions that were made and still hold.
+        # The reported remarks on names and exclusions that still hold.
         self._doubts: set[str] = set()
         # Whether a sweep brought results, and whether the last one was late.
         self._had_a_sweep = False
@@ -77,7 +77,8 @@ class SweepForever:
             served, only a mistake of the user is raised. Later failures are
             reported as failures of the control plane.
         :raises CommandError: standard output is closed, or its terminal went
-            away, and there are no metrics.
+            away, and there are no metrics; or Keystone keeps refusing the
+            credentials.
         """
         with (
             self._service.run(),
@@ -160,7 +161,7 @@ class SweepForever:
 
     def _report_failure(self, error: Exception) -> None:
         LOG.debug('The sweep failed', exc_info=True)
-        # The cause comes without the advice for a person.
+        # A TargetError adds advice for a person to its cause.
         cause = (
             error.__cause__
             if isinstance(error, exceptions.TargetError)

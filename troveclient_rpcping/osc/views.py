@@ -79,10 +79,10 @@ class Output:
         """Whether the stream is, or was, a terminal."""
         return self._stream is not None and self._stream in self._terminals
 
-    def write(self, text: str) -> int:
+    def write(self, words: str) -> int:
         """Print, unless the stream is gone."""
-        self._do(lambda: self._stream.write(text))
-        return len(text)
+        self._do(lambda: self._stream.write(words))
+        return len(words)
 
     def flush(self) -> None:
         """Flush, unless the stream is gone."""

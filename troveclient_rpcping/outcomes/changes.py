@@ -151,7 +151,7 @@ class Watch:
         self.common = shared.common_trait(findings.outcomes)
         before = self._reported_common
         if self.common or not findings.summary.bad:
-            # Without a trait, the wave may go on while guests are bad.
+            # While guests are bad, the same trait may come back.
             self._reported_common = self.common
         if self.common is None or (before and before.kind == self.common.kind):
             return []

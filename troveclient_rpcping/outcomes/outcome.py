@@ -57,7 +57,7 @@ class Series:
     """The pings of one guest; empty until :meth:`add`. Times are in seconds.
 
     :param received: pings that the agent answered well.
-    :param failed: pings that were answered with an error.
+    :param failed: pings that got an error as their answer.
     :param in_a_row: pings received since the last one that was lost or failed.
     :param shortest: the shortest round-trip time of the pings received.
     :param total: the sum of the round-trip times.
@@ -96,9 +96,8 @@ class Series:
         self.received += 1
         self.in_a_row += 1
         rtt = result.rtt or 0.0
-        self.shortest = min(
-            rtt, rtt if self.shortest is None else self.shortest
-        )
+        shortest = rtt if self.shortest is None else self.shortest
+        self.shortest = min(rtt, shortest)
         self.longest = max(rtt, self.longest or 0.0)
         self.total += rtt
 
@@ -148,7 +147,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """One guest, all its pings, if any, and their outcome."""
+    """One guest, its pings, and their outcome."""
 
     target: Target
     result: verdicts.PingResult
@@ -209,7 +208,7 @@ class Findings:
 
     @functools.cached_property
     def summary(self) -> Summary:
-        """Their numbers."""
+        """The outcomes in numbers."""
         return Summary.of(each.result for each in self.outcomes)
 
 

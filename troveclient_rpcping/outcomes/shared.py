@@ -97,7 +97,7 @@ class CommonTrait:
 
 
 def common_trait(
-    all_outcomes: Iterable[outcomes.Outcome],
+    guests: Iterable[outcomes.Outcome],
 ) -> CommonTrait | None:
     """Return what the bad guests have in common, if it is far from chance.
 
@@ -107,7 +107,7 @@ def common_trait(
     """
     known = [
         (each.target.instance, each.result.verdict)
-        for each in all_outcomes
+        for each in guests
         if each.target.instance
         and each.result.verdict is not verdicts.Verdict.UNKNOWN
     ]

@@ -178,7 +178,7 @@ class Cloud:
         return str(config.get('auth_type')), dict(config.get('auth') or {})
 
     def _not_found(self, name: str) -> str:
-        """Return that a cloud was not found, and in which files."""
+        """Say that a cloud was not found, and in which files."""
         said = list(self._unread())
         if self._config.config_filename:
             names = ', '.join(
@@ -192,7 +192,7 @@ class Cloud:
         if not said:
             folders = dict.fromkeys(map(os.path.dirname, _files('CONFIG')))
             said.append(f'there is no clouds.yaml in {", ".join(folders)}')
-        # A folder is named once.
+        # Each folder is named once.
         files = '; '.join(dict.fromkeys(said))
         return f'Cloud {name} was not found: {files}'
 

@@ -146,8 +146,8 @@ class Report:
         off = summary.by_reason[verdicts.Reason.SERVER_OFF]
         return (
             self._of(self.limits.unknown).alerts(unknown - off)
-            # Some unknown guests may be tolerable. But a check that left a
-            # guest out, or that knows nothing about any guest, is not made.
+            # Some unknown guests may be tolerable. But a check that did not
+            # ask a guest, or that knows nothing about any guest, has failed.
             or summary.by_reason[verdicts.Reason.NOT_ASKED] > 0
             or unknown == summary.guests
         )

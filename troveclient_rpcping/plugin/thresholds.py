@@ -64,7 +64,7 @@ class Range:
         return (self.start <= value <= self.end) is self.inside
 
     def of(self, guests: int) -> Range:
-        """Return the range in numbers of guests, of which 100 % are all."""
+        """Return the range in numbers of guests: 100 % are all guests."""
         if not self.percent:
             return self
         # Decimals are exact here: 0.1 % of 3,000 guests are 3 guests.

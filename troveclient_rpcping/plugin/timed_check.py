@@ -119,7 +119,7 @@ class Check:
         ]
 
     def _wait(self) -> str:
-        """Wait for the work; return why it failed, unless for the time."""
+        """Wait for the work; return why it failed, if not for lack of time."""
         try:
             threading.Thread(target=self._work, daemon=True).start()
             # The command line may change the deadline.
@@ -157,7 +157,7 @@ class Check:
         try:
             self._check()
         except main.Ended:
-            # The main thread has the signal.
+            # The main thread reports the signal.
             pass
         except BaseException as error:
             self._failure = error
@@ -202,7 +202,7 @@ class Check:
 
     @property
     def _time_for_work(self) -> float:
-        """Seconds for the listing and the pings, which end in time."""
+        """Seconds for listing and pings; the rest remains for the report."""
         left = self._left
         return max(0.001, left - min(2.0, left / 5))
 

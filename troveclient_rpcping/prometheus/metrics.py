@@ -58,8 +58,8 @@ _LAST_SWEEPS = {
     ),
 }
 
-# Bounds in seconds. A healthy agent takes some 30 ms. By default Trove waits
-# 15 s for an agent, and the client waits 30 s.
+# The bounds of the buckets, in seconds. A healthy agent takes some 30 ms. By
+# default Trove waits 15 s for an agent, and the client waits 30 s.
 _BOUNDS = (
     *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
@@ -75,7 +75,7 @@ class Metrics:
     One thread records the sweeps; any number of threads may read.
 
     :param labels: labels of every sample, to tell the metrics of several
-        monitors apart; none of :data:`arguments.OWN_LABELS`.
+        monitors apart; none of ``cli.arguments.OWN_LABELS``.
     :param counters: whether there are counters among the metrics. In a process
         that sweeps once they would never grow.
     """
@@ -192,9 +192,9 @@ class Metrics:
         """Write the file for node_exporter: see :func:`write_textfile`."""
         write_textfile(path, self.page().body)
 
-    def _publish(self, all_outcomes: Iterable[outcomes.Outcome]) -> None:
+    def _publish(self, guests: Iterable[outcomes.Outcome]) -> None:
         families = [
-            *_of_guests(all_outcomes),
+            *_of_guests(guests),
             *_of_sweep(self._summary, self._last),
             *itertools.chain(*(each.collect() for each in self._counters)),
         ]
@@ -210,7 +210,7 @@ class Metrics:
         self._texts: dict[str, bytes] = {}
 
 
-def _of_guests(all_outcomes: Iterable[outcomes.Outcome]) -> list[core.Metric]:
+def _of_guests(guests: Iterable[outcomes.Outcome]) -> list[core.Metric]:
     up = core.GaugeMetricFamily(
         'trove_guest_rpc_up',
         'Whether Trove reached the agent in the guest: 1 yes, 0 no (it did '
@@ -229,8 +229,8 @@ def _of_guests(all_outcomes: Iterable[outcomes.Outcome]) -> list[core.Metric]:
         'Tenants choose the names, and several guests may have the same.',
     )
     # Prometheus drops a whole scrape for a series that comes twice.
-    guests = {each.target.instance_id: each for each in all_outcomes}
-    for id_, outcome in guests.items():
+    by_id = {each.target.instance_id: each for each in guests}
+    for id_, outcome in by_id.items():
         if id_ is None:
             continue
         verdict = outcome.result.verdict
@@ -290,8 +290,8 @@ def write_textfile(
     """Write a file for the textfile collector of node_exporter.
 
     A reader sees the old file or the new one, never a part.
-    ``prometheus_client.write_to_textfile`` replaces devices, leaves the mode
-    to the umask, and its temporary file behind a process that is terminated.
+    ``prometheus_client.write_to_textfile`` replaces devices, and leaves the
+    mode to the umask. If it is interrupted, its temporary file stays.
 
     :param text: its content; None only finds out whether it can be written.
     :raises OSError: it cannot be written; says in one line why.
@@ -299,7 +299,7 @@ def write_textfile(
     target = pathlib.Path(path)
     try:
         _refuse_to_replace(target)
-        # The collector reads each *.prom, so this name ends otherwise.
+        # The collector reads each *.prom, so this name has another end.
         descriptor, temporary = tempfile.mkstemp(
             prefix=f'.{target.name}.', dir=target.parent
         )

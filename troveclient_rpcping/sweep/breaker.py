@@ -36,7 +36,7 @@ class Breaker:
         self._timeouts_in_a_row = 0
 
     def heard(self) -> None:
-        """Record that an agent answered, whichever ping it was."""
+        """Record that an agent answered a ping of any kind."""
         self._in_a_row = self._timeouts_in_a_row = 0
 
     def saw(self, result: verdicts.PingResult, peak: int) -> str | None:

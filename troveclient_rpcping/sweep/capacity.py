@@ -5,8 +5,8 @@
 Many clouds run trove-api as a few workers that serve one request each at a
 time. There the ping of a dead guest holds a worker of the whole API until
 Trove gives up, for 5 or 15 seconds. So the sweep learns two numbers: how many
-quick pings the API serves side by side without a queue, and beside how many
-held ones it still answers at once.
+quick pings the API serves side by side without a queue, and how many pings may
+be held while it still answers others at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ _CALM = 2
 _FIRST = 4
 _CALM_ROUND_TRIPS = 16
 
-# In a quick window, a request waits for others for half of a usual round trip;
-# or, where round trips are short, for two of them, up to this many seconds.
+# In a quick window, requests wait for others for at most half of a usual round
+# trip. Where round trips are short, the wait may be about two round trips, but
+# not more than _WAIT seconds.
 _QUICK = 1.5
 _SHORT = 3.2
 _WAIT = 0.1
@@ -68,8 +69,8 @@ _BLOCKED = 2.0
 _UNANSWERED = 2
 _MOST_UNANSWERED = 4
 
-# Seconds that Trove waits for an agent (agent_call_low_timeout), until it was
-# seen to wait for less or more.
+# Seconds that Trove waits for an agent (agent_call_low_timeout), until a sweep
+# sees another time.
 _TROVE_WAITS = 15.0
 
 
@@ -302,7 +303,7 @@ class Capacity:
             self._resize(statistics.median(self._window), self.usual)
         self._is_full = False
         self._window.clear()
-        # The next window begins with what is sent beside a full one.
+        # The next window leaves out the answers to pings of this one.
         self._late = max(self._places, len(self._flight))
 
     def _resize(self, took: float, usual: float) -> None:

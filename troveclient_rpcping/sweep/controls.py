@@ -119,7 +119,7 @@ class Controls:
         """Record the end of a control.
 
         A guest that misses two in a row may be dead: it takes no more turns.
-        The last one goes on: it shows when the message bus works again.
+        The last guest goes on: it shows when the message bus works again.
 
         :param rtt: its round-trip time; None if no agent answered.
         """

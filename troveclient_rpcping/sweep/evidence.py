@@ -29,7 +29,7 @@ CONTROL = 1.0
 #: whatever share of the pings gets lost.
 RISK = 0.001
 
-#: The same if more than this share of the pings was seen to get lost. A worker
+#: The same if a larger share of the pings than _FEW_LOST gets lost. A worker
 #: may have lost the bus then, and many live guests time out.
 RISK_WITH_LOSSES = 0.00001
 _FEW_LOST = 0.01
@@ -51,16 +51,16 @@ _MOST_CONTROLS = 400
 _LOST = 3
 
 # Seconds without an answer of any agent that leave doubt about the bus. With
-# a control every second there are none while it works; a RabbitMQ node takes
-# longer than this to restart, and loses the calls that it had in hand.
+# a control every second, no silence is so long while the bus works. A RabbitMQ
+# node takes longer to restart, and loses the calls that it had in hand.
 _SILENCE = 2.5
 
 # A rate limit makes answers rarer: then this many of them may be missing.
 _MISSED = 3
 
-# In how many sweeps there is a live guest with a stale heartbeat though the
-# heartbeats of the others are fresh: in fewer than this share. An agent sends
-# one every 30 s, and three in a row must be missing.
+# In fewer than this share of all sweeps, a live guest has a stale heartbeat
+# though the heartbeats of the others are fresh. An agent sends one every 30 s,
+# and three in a row must be missing.
 _STALE_BUT_ALIVE = 0.05
 
 

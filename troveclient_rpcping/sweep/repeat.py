@@ -14,7 +14,7 @@ class Times:
     :param count: the number of pings.
     :param interval: seconds from one ping of a guest to its next. If the
         answer takes longer, the next ping follows it at once.
-    :raises ValueError: for what is not positive.
+    :raises ValueError: a parameter is not positive.
     """
 
     #: Whether to go on while the control plane fails.
@@ -55,7 +55,7 @@ class UntilReachable:
     :param stable: the number of times.
     :param interval: seconds from one ping of a guest to its next. If the
         answer takes longer, the next ping follows it at once.
-    :raises ValueError: for what is not positive.
+    :raises ValueError: a parameter is not positive.
     """
 
     patient = repeats = True

@@ -39,20 +39,24 @@ def ping(
 ) -> Generator[verdicts.PingResult]:
     """Ping each guest, and yield the results as they come.
 
-    The parameters are those of
+    Most parameters are those of
     :meth:`~troveclient_rpcping.management.Management.rpc_ping_each`.
 
+    :param bounds: the limits of the sweep.
+    :param repeat: whether to ping a guest more than once.
     :raises SessionRequired: if the client was made without a session.
     :raises keystoneauth1.exceptions.ClientException: no token at the start.
     """
     access = engine_access.Access(api)
     gate = pacing.Gate(bounds.rate, on_throttle)
     now = time.monotonic()
+    if capacity is None:
+        most = engine_access.flight(bounds.concurrency)
+        capacity = capacities.Capacity(most)
     sweep = sweeps.Sweep(
         guests,
         repeat,
-        capacity
-        or capacities.Capacity(engine_access.flight(bounds.concurrency)),
+        capacity,
         timeout=bounds.timeout,
         now=now,
         spacing=lambda: 1 / gate.rate if gate.rate else 0.0,
@@ -78,7 +82,7 @@ def _results(
     except GeneratorExit:
         raise
     except BaseException:
-        # Interrupted: what is known is not to be lost.
+        # After an interrupt, the known results must not get lost.
         sweep.finish()
         yield from sweep.take()
         raise
@@ -87,7 +91,7 @@ def _results(
 
 
 def fetcher(api: Any, deadline: float | None) -> inventory.Fetch:
-    """Return what sends the GETs of a listing.
+    """Return the function that sends the GETs of a listing.
 
     :param deadline: seconds for all of them; None for no limit.
     :raises SessionRequired: if the client was made without a session.

@@ -287,7 +287,7 @@ class SilentGuests:
     def _is_settled(self, silent: Silent) -> bool:
         """Whether nothing else may still speak against a death.
 
-        A guest with a fresh heartbeat that timed out may turn out to be a
+        The timeout of a guest with a fresh heartbeat may turn out to be a
         lost ping.
         """
         return not silent.guest.is_stale or all(
@@ -302,7 +302,7 @@ class SilentGuests:
             return
         del self._silent[silent.guest.instance_id]
         if not silent.held:
-            # They were reported when they came.
+            # Its timeouts were reported when they came.
             return
         result = self._result(silent.result, needs, silent)
         for each in silent.held[:-1]:

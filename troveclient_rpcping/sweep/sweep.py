@@ -45,8 +45,8 @@ _NO_ROW = 2.0
 # After this many silent guests, and no answer, more pings are useless.
 _MUTE = 8
 
-# After this many seconds without an answer of any agent, the sweep sends only
-# controls; and it ends. A restart of the broker takes less.
+# Seconds without an answer of any agent after which the sweep sends only
+# controls, and after which it ends. A restart of the broker takes less.
 _STALLED = 5.0
 _LOST = 60.0
 
@@ -60,6 +60,9 @@ _LOOK = 0.1
 # While there are only few controls, each guest that answers becomes one.
 _QUICK = 2
 _FEW = 4
+
+# The reasons of a ping without an answer.
+_TIMEOUTS = (verdicts.Reason.AGENT_TIMEOUT, verdicts.Reason.TIMEOUT)
 
 _NOBODY = 'No guest answers: check the message bus (RabbitMQ) and trove-api'
 
@@ -160,7 +163,7 @@ class Sweep:
         if question is not None:
             return question
         if self._begins_pair(now) or (
-            # It adds to the evidence.
+            # A control adds to the evidence.
             self._wants_controls and self._controls.is_free(now)
         ):
             return self._control(now)
@@ -214,10 +217,7 @@ class Sweep:
         if result.ok:
             self._agent_answered(result, sent.task, now)
         if question.purpose is replies.Purpose.CONTROL:
-            if result.reason in (
-                verdicts.Reason.AGENT_TIMEOUT,
-                verdicts.Reason.TIMEOUT,
-            ):
+            if result.reason in _TIMEOUTS:
                 self.evidence.lose()
             self._controls.answered(question, now, rtt)
             self._break(result, now)
@@ -232,16 +232,12 @@ class Sweep:
             return
         self.finish()
         not_asked = replies.NoReply(replies.Failure.NOT_ASKED, why)
-        unanswered = (
-            replies.NoReply(replies.Failure.TIMEOUT, why)
-            if late
-            else not_asked
-        )
+        unanswered = not_asked
+        if late:
+            unanswered = replies.NoReply(replies.Failure.TIMEOUT, why)
         for question, sent in self._flight.items():
-            if (
-                sent.task is not None
-                and question.purpose is replies.Purpose.GUEST
-            ):
+            is_guest = question.purpose is replies.Purpose.GUEST
+            if is_guest and sent.task is not None:
                 self._report(unanswered, sent.task)
         for task in self._queue.rest():
             self._report(not_asked, task)
@@ -266,7 +262,7 @@ class Sweep:
     # The next request.
 
     def _guest(self, now: float) -> replies.Question | None:
-        """Ping the next guest; report an ID that cannot be one."""
+        """Ping the next guest; report a text that cannot be an ID."""
         if self._is_stalled(now) or (
             # Beside a ping that may wait for long, controls prove nothing.
             self._repeat.patient and self._wants_controls
@@ -288,11 +284,8 @@ class Sweep:
                     replies.Purpose.GUEST, id_, now, task, fresh=fresh
                 )
             except exceptions.InvalidInstanceID as error:
-                self._results.append(
-                    verdicts.unknown(
-                        id_, verdicts.Reason.NOT_FOUND, str(error)
-                    )
-                )
+                reason = verdicts.Reason.NOT_FOUND
+                self._results.append(verdicts.unknown(id_, reason, str(error)))
                 continue
             self._pinged += task.first
             if self.evidence.last is None:
@@ -477,19 +470,17 @@ class Sweep:
         self, task: queues.Task, result: verdicts.PingResult, now: float
     ) -> None:
         result = self._silent.end_silence(task, result)
-        if result.reason is verdicts.Reason.TIMEOUT:
+        reason, repeat = result.reason, self._repeat
+        if reason is verdicts.Reason.TIMEOUT:
             self._unanswered.add(result, now)
-            if self.evidence.last is not None or self._repeat.patient:
+            if self.evidence.last is not None or repeat.patient:
                 self._unanswered.release(self.evidence.last)
-        elif (
-            result.reason is verdicts.Reason.AGENT_ERROR
-            and not self._repeat.patient
-        ):
+        elif reason is verdicts.Reason.AGENT_ERROR and not repeat.patient:
             self._errors.append(result)
         elif (
-            result.reason is verdicts.Reason.API_ERROR
+            reason is verdicts.Reason.API_ERROR
             and task.first
-            and not self._repeat.repeats
+            and not repeat.repeats
         ):
             # Trove 26 may fail a ping because of an earlier one, and serve
             # the next (instance_encryption_key_cache, instance/models.py).

@@ -146,7 +146,7 @@ def listing_page(path: str) -> replies.Question:
 
 
 def _may_answer(row: inventory.Instance) -> bool:
-    """Whether Trove would ask the agent of an instance, if it has an ID."""
+    """Whether an instance has an ID, and Trove would ask its agent."""
     try:
         transport.ping_path(row.id)
     except exceptions.InvalidInstanceID:

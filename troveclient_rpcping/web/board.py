@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The state of the guests after the last sweep, for the status page.
+"""The state of the guests after the last sweep, for page and live view.
 
 The monitor reports each sweep to the :class:`Board`. The threads of the HTTP
-server read a :class:`Status` from it, which never changes.
+server read its :class:`Status`, an object that never changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from troveclient_rpcping.outcomes import changes as outcomes_changes
 from troveclient_rpcping.outcomes import outcome as outcomes
 from troveclient_rpcping.outcomes import shared
 
-# The most of each: the page of a cloud that is down must load.
+# The most on the page, which must load even if the whole cloud is down.
 _GUESTS, _CHANGES, _SWEEPS = 200, 50, 60
 
 # Characters of a name, at the most.
@@ -44,12 +44,12 @@ class Status:
     :param swept: the end of the last sweep that brought results.
     :param seconds: how long it took.
     :param failing: since when the control plane fails, why, and whether most
-        guests are unknown for it.
+        guests are unknown because of it.
     :param off: how many of the unknown guests are in a server that is off.
     :param guests: some guests that are not reachable; there are *more*.
     :param common: what the guests that are down have in common.
-    :param events: the changes, the latest first. One of the control plane has
-        no ID, and one of many guests has only a text.
+    :param events: the changes, the latest first. A change of the control plane
+        has no ID, and a change of many guests has only a text.
     :param round_trips: percentiles in seconds, the latest sweep last.
     """
 
@@ -75,7 +75,7 @@ class Status:
         return max(0.0, (now - self.swept).total_seconds())
 
     def is_stale(self, now: datetime.datetime) -> bool:
-        """Whether there should have been another good sweep long ago."""
+        """Whether there should have been another good sweep by now."""
         age = self.age(now)
         usual = _STALE_INTERVALS * max(self.interval, self.seconds)
         return age is None or age > max(_STALE_SECONDS, usual)
@@ -164,7 +164,7 @@ class Board:
 
 
 def _order(guest: outcomes_changes.KnownGuest) -> tuple[bool, bool, float]:
-    """Order the guests that are down first, and the latest of each first."""
+    """Order guests: first those that are down, last those that are off."""
     result = guest.result
     off = result.reason is verdicts.Reason.SERVER_OFF
     return result.verdict not in outcomes.BAD, off, -guest.since

@@ -2,9 +2,9 @@
 
 """The HTTP server of the monitor, for Prometheus and for browsers.
 
-It is the one of Python's ``wsgiref``, as in ``prometheus_client``, and what
-attacks on that one showed to be missing: see ``user/prometheus.rst``. Such
-attacks are in ``test_server.py``.
+It is the server of Python's ``wsgiref``, as in ``prometheus_client``. It adds
+what attacks on that server showed to be missing: see ``user/prometheus.rst``.
+``test_server.py`` has such attacks.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             keep_sweeping()
 
     :param pages: the page of each path.
-    :param address: an IP address, or a name, which stands for its first one.
+    :param address: an IP address, or a name; its first address counts.
     :param port: 0 for any free one.
     :param context: how to serve HTTPS; None for HTTP.
     :raises OSError: the server cannot listen there; says in one line why.
@@ -146,7 +146,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             self.address_family, *_, where = found[0]
             super().__init__(where, _Handler)  # type: ignore[arg-type]
         except (OSError, UnicodeError) as error:
-            # A name that cannot be one raises the second.
+            # A text that cannot be a name raises UnicodeError.
             why = getattr(error, 'strerror', None) or error
             shown = f'[{address}]' if ':' in address else address
             raise OSError(f'Cannot listen on {shown}:{port}: {why}') from error
@@ -159,7 +159,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             )
 
     def __enter__(self) -> Self:
-        # It notices its end after 0.1 s.
+        # The server looks every 0.1 s whether it must end.
         threading.Thread(
             target=self.serve_forever, args=(0.1,), daemon=True
         ).start()
@@ -175,8 +175,8 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             if len(self._open) == CONNECTIONS:
                 # The client may have gone by itself.
                 with contextlib.suppress(OSError):
-                    # Not by the method of TLS: it ends the encryption before
-                    # the connection. Under the lock, the socket is open.
+                    # Not the method of SSLSocket, which first ends the
+                    # encryption. Under the lock, the socket is open.
                     oldest = next(iter(self._open))
                     socket.socket.shutdown(oldest, socket.SHUT_RDWR)
                 self._one_ended.wait_for(lambda: len(self._open) < CONNECTIONS)
