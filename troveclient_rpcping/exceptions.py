@@ -62,7 +62,7 @@ class GuestUnreachable(
 class GuestError(_Ours, trove_exceptions.BadRequest):  # type: ignore[misc]
     """The guest agent failed the ping.
 
-    ``reason`` is :attr:`Reason.AGENT_ERROR`.
+    ``reason`` is :attr:`~troveclient_rpcping.verdict.Reason.AGENT_ERROR`.
     """
 
     reason = verdicts.Reason.AGENT_ERROR

@@ -142,7 +142,8 @@ class Management(management.Management):  # type: ignore[misc]
         :param on_throttle: is called with a
             :class:`~troveclient_rpcping.limits.Throttle` when the rate limit
             of the server refuses a ping.
-        :returns: an iterator of :class:`PingResult`, *count* for each
+        :returns: an iterator of
+            :class:`~troveclient_rpcping.verdict.PingResult`, *count* for each
             instance, in the order of the answers. An instance has fewer if it
             answered before and the sweep had to end.
         :raises ValueError: a limit is not a positive number.
@@ -186,14 +187,15 @@ class Management(management.Management):  # type: ignore[misc]
         ends at once for an instance that Trove does not know, and for all
         instances if the caller is not an administrator.
 
-        The parameters and the errors are those of :meth:`rpc_ping_each`, and:
+        The other parameters and the errors are those of :meth:`rpc_ping_each`.
 
         :param deadline: seconds for all; None for no limit.
         :param stable: how many times in a row an instance has to be
             reachable.
-        :returns: an iterator of :class:`PingResult`, one for each ping. The
-            last result of an instance is its state at the end. With *stable*
-            above 1, one ``reachable`` alone does not end the wait.
+        :returns: an iterator of
+            :class:`~troveclient_rpcping.verdict.PingResult`, one for each
+            ping. The last result of an instance is its state at the end. With
+            *stable* above 1, one ``reachable`` alone does not end the wait.
         """
         return self._sweep(
             instances,

@@ -55,7 +55,7 @@ class Survey:
     :param stdin: standard input; None if it is closed.
     :param project_id: asks Keystone for the ID of a project.
     :param always_list: list even for IDs alone, to know more about them.
-    :param strict: see :class:`targets.Names`.
+    :param strict: see :class:`~troveclient_rpcping.cli.targets.Names`.
     :raises TargetError: standard input, or a file, cannot be read.
     """
 
@@ -126,7 +126,7 @@ class Survey:
         :param on_result: is called for each result, with all pings of the
             same guest.
         :param deadline: seconds for all pings; None for no limit.
-        :param capacity: see :meth:`management.Management.rpc_ping_each`.
+        :param capacity: see ``Management.rpc_ping_each``.
         :param on_throttle: see there.
         """
         ping: Callable[..., Generator[verdicts.PingResult]] = (

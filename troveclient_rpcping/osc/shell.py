@@ -169,8 +169,8 @@ def manager(
         if isinstance(stream, io.TextIOWrapper):
             # Names of guests may have letters that the encoding lacks.
             stream.reconfigure(errors='backslashreplace')
-    # osc_lib sets the root logger to DEBUG; its handlers drop most records. For
-    # a ping of 50 µs, formatting these would be most of the work.
+    # osc_lib sets the root logger to DEBUG, and its handlers drop most of the
+    # records. Formatting the records would be most of a ping of 50 µs.
     handlers = logging.getLogger().handlers
     heard = any(handler.level <= logging.DEBUG for handler in handlers)
     levels = {

@@ -92,7 +92,7 @@ class Controls:
         return self._free if not self._flight else math.inf
 
     def begin_pair(self, now: float) -> bool:
-        """Prepare a pair if it helps: see :meth:`Capacity.wants_pair`."""
+        """Prepare a pair if it helps: see ``Capacity.wants_pair``."""
         # If a worker of Trove 26 looks up one guest twice at a time, it may
         # answer 500 to a later ping of another guest.
         if (

@@ -78,7 +78,7 @@ class _Sent:
 class Sweep:
     """An :class:`~troveclient_rpcping.engine.engine.Agenda` of pings.
 
-    :param guests: the guests to ping; see :class:`Queue`.
+    :param guests: the guests to ping; see ``Queue``.
     :param repeat: whether to ping a guest more than once.
     :param capacity: how many pings may be in flight.
     :param timeout: seconds for each ping.
@@ -141,7 +141,7 @@ class Sweep:
 
     @property
     def done(self) -> bool:
-        """See :class:`Agenda`."""
+        """See ``Agenda``."""
         return self._ended or not (
             self._is_asking
             or self._silent
@@ -150,7 +150,7 @@ class Sweep:
         )
 
     def next(self, now: float) -> replies.Question | None:
-        """See :class:`Agenda`."""
+        """See ``Agenda``."""
         self._capacity.watch(now)
         if now >= self._look_next:
             self._look_next = now + _LOOK
@@ -170,7 +170,7 @@ class Sweep:
         return None
 
     def wakes(self, now: float) -> float:
-        """See :class:`Agenda`."""
+        """See ``Agenda``."""
         wakes = [self._queue.wakes(), self._look_next]
         if self._wants_controls:
             wakes.append(self._controls.wakes())
@@ -180,7 +180,7 @@ class Sweep:
     def unsent(
         self, question: replies.Question, now: float, pause: float
     ) -> None:
-        """See :class:`Agenda`."""
+        """See ``Agenda``."""
         task = self._flight.pop(question).task
         self._capacity.ended(question, now, None)
         if question.purpose is replies.Purpose.LISTING:
@@ -200,7 +200,7 @@ class Sweep:
         now: float,
         rtt: float | None,
     ) -> None:
-        """See :class:`Agenda`."""
+        """See ``Agenda``."""
         sent = self._flight.pop(question)
         if question.purpose is replies.Purpose.LISTING:
             self._capacity.ended(question, now, None)
@@ -227,7 +227,7 @@ class Sweep:
             self._guest_answered(sent.task, result, sent.now, now)
 
     def end(self, why: str, now: float, *, late: bool = False) -> None:
-        """See :class:`Agenda`."""
+        """See ``Agenda``."""
         if self._ended:
             return
         self.finish()

@@ -246,7 +246,7 @@ class TLSTest(base.TestCase):
         )
 
     def test_a_proxy_that_makes_no_tunnel_blames_no_guest(self) -> None:
-        """It permits the login, and refuses Trove."""
+        """The proxy permits the login, and refuses Trove."""
         front = self.terminate('trove')
         port = urllib.parse.urlsplit(front.urls['trove']).port
         proxy = self.useFixture(gateways.ForwardProxy(port or 0))
@@ -291,7 +291,7 @@ class ForwardProxyTest(base.TestCase):
         )
 
     def test_a_proxy_without_a_way_to_keystone_ends_at_the_login(self) -> None:
-        """It refuses the login, or is gone; the error says so."""
+        """The proxy refuses the login, or is gone; the error says so."""
         refusing = self.useFixture(
             gateways.ForwardProxy(self.sandbox.plan.ports.keystone)
         )

@@ -175,7 +175,7 @@ class LookupTest(base.TestCase):
         self.assertEqual(twins, sorted(re.findall(BARE, run.stderr)))
 
     def test_an_unknown_name_does_not_hold_up_the_others(self) -> None:
-        """It is an unknown row. A member of a cluster is found by its name.
+        """Its row is unknown. A member of a cluster is found by its name.
 
         A guest that is given by its name and by its ID is one row.
         """
@@ -265,7 +265,7 @@ class OutputTest(base.TestCase):
         )
 
     def test_a_broken_stream_does_not_change_the_exit_status(self) -> None:
-        """A row that cannot be printed does. There is no traceback."""
+        """Only a row that cannot be printed does. There is no traceback."""
         closed = '$PING {} | :; exit ${{PIPESTATUS[0]}}'
         rows = '-f value -c Verdict'
         for line, status, stdout, stderr in (

@@ -734,7 +734,7 @@ class CloudTest(TestCase):
                 os.seteuid(0)
 
     def test_the_file_without_the_cloud_is_named(self) -> None:
-        """It may have other clouds, be broken, or be missing."""
+        """The file may have other clouds, be broken, or be missing."""
         file = self.folder / 'clouds.yaml'
         self.write_clouds({'north': {}, 'south': {}})
         self.assertEqual(f'{file} has north, south', self.not_found())

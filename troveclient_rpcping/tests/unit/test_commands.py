@@ -406,7 +406,7 @@ class PingTest(TestCase):
             self.assertEqual(listings, len(listed), column)
 
     def test_an_empty_file_is_a_success(self) -> None:
-        """It is what --failed-only wrote where all was well."""
+        """--failed-only writes such a file where all guests are well."""
         self.trove.add(base.GUEST)
         empty = self.folder / 'failed'
         empty.write_text('')

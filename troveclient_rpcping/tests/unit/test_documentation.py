@@ -113,7 +113,7 @@ class ContractTest(testtools.TestCase):
         self.assertIn('\n.. exit-statuses::\n', page('user/exit-statuses.rst'))
 
     def test_the_tables_that_a_person_wrote_are_complete(self) -> None:
-        """They have every exit status, state and column."""
+        """The tables have every exit status, state and column."""
         readme = (ROOT / 'README.rst').read_text()
         table = readme.partition('A runbook may\n')[2].partition('\n\n')[0]
         for name, value in vars(exits).items():
@@ -168,7 +168,7 @@ class MetricsTest(testtools.TestCase):
 
 class AlertsTest(testtools.TestCase):
     def test_the_page_has_a_section_for_each_alert_and_reason(self) -> None:
-        """It says what to do and what not; a person at night reads no more."""
+        """A section says what to do, and what not: it is read at night."""
         parts = re.split(
             r'^([\w-]+)\n-+$', page('user/alerts.rst'), flags=re.M
         )

@@ -111,7 +111,7 @@ class ListInstancesTest(testtools.TestCase):
     def test_an_instance_that_moves_between_pages_is_neither_missed_nor_twice(
         self,
     ) -> None:
-        """An update moves it to the front of the listing.
+        """An update moves an instance to the front of the listing.
 
         The server caps the size of a page.
         """

@@ -109,7 +109,7 @@ class LayersTest(testtools.TestCase):
                     )
 
     def test_the_engine_imports_no_decisions(self) -> None:
-        """The engine imports the protocol between the two alone."""
+        """The engine knows requests and replies, and no verdicts."""
         for name, source in modules().items():
             if name.startswith('engine.'):
                 for imported in imports(source):

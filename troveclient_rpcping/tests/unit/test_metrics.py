@@ -276,7 +276,7 @@ class FleetTest(TestCase):
             self.assert_counts(UNKNOWN=3, NOT_ASKED=3)
 
     def test_before_the_first_good_sweep_no_guest_is_counted(self) -> None:
-        """There may be any number of them."""
+        """The cloud may have any number of guests."""
         for _ in range(2):
             self.assertEqual([], self.labels('guests'))
             self.assertEqual([], self.labels('guests_by_reason'))
@@ -304,7 +304,7 @@ class FleetTest(TestCase):
             )
 
     def test_sweeps_are_dated_timed_and_counted(self) -> None:
-        """There is no time of a sweep that was not: 0 would be in 1970.
+        """A sweep that did not happen has no time: 0 would be in 1970.
 
         A failed sweep leaves the time of the last good one.
         """

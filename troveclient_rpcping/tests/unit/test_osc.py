@@ -486,7 +486,7 @@ class ReportTest(testtools.TestCase):
             self.assertNotIn('heartbeat', advice)
 
     def test_only_failures_of_the_control_plane_have_advice(self) -> None:
-        """Each comes once, with its guests. Rows say enough about guests."""
+        """Each failure comes once. The rows say enough about guests."""
         missing = result(
             verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_FOUND, 'x'
         )

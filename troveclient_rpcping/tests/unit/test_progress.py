@@ -78,7 +78,7 @@ class ProgressTest(testtools.TestCase):
                 self.assertLessEqual(len(line.rstrip()), width)
 
     def test_the_time_to_go_moves_on(self) -> None:
-        """It shrinks with each answer, and only the bar shows it.
+        """The time shrinks with each answer, and only the bar shows it.
 
         The pause of a server counts, too, until it is over.
         """

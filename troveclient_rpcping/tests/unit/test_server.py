@@ -207,7 +207,7 @@ class HostTest(TestCase):
         self.assertIn(b'give the name to --listen', body)
 
     def test_a_request_names_one_host(self) -> None:
-        """It may be the name in --listen. HTTP/1.0 needs no host."""
+        """The host may be the name in --listen. HTTP/1.0 needs no host."""
         # A name for getaddrinfo(), and not an address in a URL.
         port = self.start(address='127.1')
         ours, evil = b'Host: 127.1:80\r\n', b'Host: evil.example\r\n'
@@ -235,7 +235,7 @@ class ListenTest(TestCase):
                 self.assertEqual(200, self.ask(port, address=address)[0])
 
     def test_an_address_that_is_not_free_is_an_error_of_one_line(self) -> None:
-        """It is taken, or of another machine, or no address at all."""
+        """It is taken, is that of another machine, or is not an address."""
         taken = self.start()
         for address, port, why in (
             ('127.0.0.1', taken, 'Address already in use'),

@@ -269,7 +269,7 @@ class ListTest(testtools.TestCase):
         self.assertIn(f'<p>{common}</p>', self.monitor.html())
 
     def test_changes_stand_with_the_latest_first(self) -> None:
-        """They are changes of guests, and of the control plane.
+        """The changes are those of guests, and of the control plane.
 
         A failed sweep keeps the guests.
         """

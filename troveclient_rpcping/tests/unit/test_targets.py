@@ -118,7 +118,7 @@ class ResolveTest(TestCase):
         self.assertEqual(('new', ''), (found.instance_id, found.doubt))
 
     def test_a_later_ambiguous_name_costs_only_itself(self) -> None:
-        """It is not found, and the other names are."""
+        """Only the ambiguous name is not found."""
         for known, later in (
             (targets.Names(), True),
             (targets.Names(strict=False), False),
@@ -191,7 +191,7 @@ class ResolveTest(TestCase):
         )
 
     def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
-        """It is one if an instance bears it."""
+        """An instance may bear such a name."""
         self.instances.append(inventory.Instance('star', 'db-*'))
         (found,) = self.resolve(['db-*'])
         self.assertEqual('star', found.instance_id)

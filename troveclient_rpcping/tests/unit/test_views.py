@@ -137,7 +137,7 @@ class ScreenTest(testtools.TestCase):
         self.assertNotRegex(coloured, r'\x1b\[1;31m● ')
 
     def test_a_thousand_dead_guests_leave_room(self) -> None:
-        """The others are counted."""
+        """The guests without a row are counted."""
         self.sweep(*(f'db-{number}' for number in range(1000)))
         self.assertLess(len(self.shown().splitlines()), 24)
         self.assertRegex(self.plain(), 'and 988 more')
