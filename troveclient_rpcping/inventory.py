@@ -63,7 +63,7 @@ _UNRECORDED = 'RESTART_REQUIRED'
 # AGENT_INVALID_STATUSES (trove/instance/models.py).
 _BUSY = {'BUILD', 'REBOOT', 'RESIZE', 'PROMOTE', 'EJECT', 'UPGRADE'}
 
-# Another one of them. It counts only with a server: Trove also gives it to an
+# Another such status. It counts only with a server: Trove also gives it to an
 # instance whose server it does not find in Nova (load_status_from_existing).
 _SHUTDOWN = 'SHUTDOWN'
 
@@ -280,9 +280,18 @@ def _age(heartbeat: str | None, now: datetime.datetime | None) -> float | None:
 def _instance(row: Any, now: datetime.datetime | None) -> Instance:
     if not isinstance(row, dict) or not isinstance(row.get('id'), str):
         raise _malformed('an instance in it has no ID')
-    datastore, server = row.get('datastore'), row.get('server')
+    datastore, found = row.get('datastore'), row.get('server')
     parts = [_text(datastore, 'type'), _text(datastore, 'version')]
     heartbeat = _text(row, 'service_status_updated')
+    server = None
+    if isinstance(found, dict):
+        # trove/extensions/mgmt/instances/views.py, MgmtInstanceView.
+        server = Server(
+            id=_text(found, 'id') or None,
+            # A server that is shelved and offloaded has no host.
+            host=_text(found, 'host') or None,
+            status=_text(found, 'status') or None,
+        )
     return Instance(
         id=row['id'],
         name=_text(row, 'name'),
@@ -291,15 +300,7 @@ def _instance(row: Any, now: datetime.datetime | None) -> Instance:
         status=_text(row, 'status'),
         last_heartbeat=heartbeat,
         heartbeat_age=_age(heartbeat, now),
-        # trove/extensions/mgmt/instances/views.py, MgmtInstanceView.
-        server=Server(
-            id=_text(server, 'id') or None,
-            # A server that is shelved and offloaded has no host.
-            host=_text(server, 'host') or None,
-            status=_text(server, 'status') or None,
-        )
-        if isinstance(server, dict)
-        else None,
+        server=server,
     )
 
 

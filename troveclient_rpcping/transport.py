@@ -87,12 +87,12 @@ def session_client(api: Any) -> Any:
 def endpoint(client: Any) -> str:
     """Return the URL of the database service.
 
-    A user may have set it with fields for the IDs of the caller. keystoneauth
-    fills them in for each request, but not in ``management_url``.
+    A URL that a user set may have fields for the IDs of the caller.
+    keystoneauth fills them in for each request, but not in ``management_url``.
 
     :param client: what :func:`session_client` returned.
-    :raises keystoneauth1.exceptions.CatalogException: it is not a URL, or the
-        login has no such ID.
+    :raises keystoneauth1.exceptions.CatalogException: this is not a URL, or
+        the login has no such ID.
     """
     url = str(client.management_url)
     for name in ('project_id', 'user_id'):

@@ -121,7 +121,7 @@ class Survey:
         capacity: capacities.Capacity | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
     ) -> None:
-        """Ping the chosen guests. An exception keeps the findings so far.
+        """Ping the chosen guests. After an exception the findings so far stay.
 
         :param on_result: is called for each result, with all pings of the
             same guest.
