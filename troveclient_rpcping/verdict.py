@@ -153,12 +153,11 @@ class PingResult:
     @property
     def detail(self) -> str:
         """The message as one clean, short line."""
-        return plaintext.first_line(
-            self.message.removeprefix(GUEST_ERROR_PREFIX)
-        )
+        text = self.message.removeprefix(GUEST_ERROR_PREFIX)
+        return plaintext.first_line(text)
 
     def as_unknown(self, reason: Reason, message: str) -> PingResult:
-        """Return the result with the verdict ``unknown`` in its place."""
+        """Return the result with the verdict ``unknown`` instead."""
         return dataclasses.replace(
             self, verdict=Verdict.UNKNOWN, reason=reason, message=message
         )
@@ -363,7 +362,7 @@ def _reason_of(reply: replies.Reply) -> Reason:
     status = reply.status
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    # The others need a message of Trove.
+    # The other reasons need a message of Trove.
     fault = reply.fault
     if fault is None:
         return Reason.API_ERROR if status == 500 else Reason.BAD_RESPONSE

@@ -163,9 +163,8 @@ class Handle:
             system = self.curl.getinfo(pycurl.OS_ERRNO)
             message = engine_access.shortage(system) or message
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            return replies.NoReply(
-                replies.Failure.TIMEOUT, self._timeout_message()
-            )
+            message = self._timeout_message()
+            return replies.NoReply(replies.Failure.TIMEOUT, message)
         status, fields = replies.parse_head(self._head)
         overlong = len(self._body) > self._limit
         # If libcurl reads another status, the head is not to be trusted.

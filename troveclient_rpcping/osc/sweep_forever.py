@@ -161,14 +161,11 @@ class SweepForever:
 
     def _report_failure(self, error: Exception) -> None:
         LOG.debug('The sweep failed', exc_info=True)
-        # A TargetError adds advice for a person to its cause.
-        cause = (
-            error.__cause__
-            if isinstance(error, exceptions.TargetError)
-            else None
-        )
-        what = cause or error
-        why = plaintext.first_line(str(what) or type(what).__name__)
+        cause: BaseException = error
+        if isinstance(error, exceptions.TargetError):
+            # Its own text also has advice for a person.
+            cause = error.__cause__ or error
+        why = plaintext.first_line(str(cause) or type(cause).__name__)
         self._view.remark(self._measures.swept(None))
         changes, when = self._watch.failed(why, self._clock()), views.utc_now()
         self._board.failed(self._watch, changes, when=when)

@@ -216,11 +216,9 @@ def _failure(results: Sequence[verdicts.PingResult]) -> Failure | None:
     if not unknown:
         return None
     # NOT_ASKED is the effect of another reason. Report the other reason.
-    causes = [
-        each
-        for each in unknown
-        if each.reason is not verdicts.Reason.NOT_ASKED
-    ] or unknown
+    not_asked = verdicts.Reason.NOT_ASKED
+    causes = [each for each in unknown if each.reason is not not_asked]
+    causes = causes or unknown
     counts = collections.Counter(each.reason for each in causes)
     [(reason, _)] = counts.most_common(1)
     return Failure(

@@ -128,7 +128,7 @@ class Metrics:
         """Answer a scrape, given its Accept header.
 
         Each sweep is rendered once in each format. With 10,000 guests that
-        takes a second, and scrapes must not delay the next sweep.
+        takes some tenths of a second, and scrapes must not delay the sweep.
         """
         # Not choose_encoder() of the library: it copies a version out of the
         # Accept header, so the number of content types has no limit.

@@ -226,9 +226,8 @@ def _chance(pings: int, lost: int, timeouts: int) -> float:
     low, high = lost / pings, 1.0
     for _ in range(20):
         left, right = low + (high - low) / 3, high - (high - low) / 3
-        if _luck(left, pings, lost, timeouts) < _luck(
-            right, pings, lost, timeouts
-        ):
+        at_left = _luck(left, pings, lost, timeouts)
+        if at_left < _luck(right, pings, lost, timeouts):
             low = left
         else:
             high = right

@@ -100,9 +100,8 @@ class Silent:
         for timeouts in (self.timeouts, self.timeouts + may_ping):
             # Controls may be enough, and take less time than a timeout. And
             # they come before a ping, which may hide a worker from them.
-            if may_control and evidence.wants_controls(
-                max(least, timeouts), stale=stale
-            ):
+            needed = max(least, timeouts)
+            if may_control and evidence.wants_controls(needed, stale=stale):
                 return Next.CONTROLS
         if may_ping:
             return Next.PING

@@ -221,10 +221,8 @@ def _why(
     result: verdicts.PingResult | None, quote: Callable[[str], str]
 ) -> str:
     # An unreachable guest has one reason, and Trove one sentence for it.
-    if result is None or result.reason in (
-        None,
-        verdicts.Reason.AGENT_TIMEOUT,
-    ):
+    obvious = (None, verdicts.Reason.AGENT_TIMEOUT)
+    if result is None or result.reason in obvious:
         return ''
     return f'{result.reason}: {quote(result.detail)}'
 

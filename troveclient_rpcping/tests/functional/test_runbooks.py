@@ -87,7 +87,7 @@ class RunbookTest(base.TestCase):
             self.assertIn(f"self.follow('{name}'", source)
 
     def test_after_a_reboot_the_agent_is_waited_for(self) -> None:
-        """A guest that is down before does not stop the runbook."""
+        """A guest that was down before does not stop the runbook."""
         for before in ('answering', 'dead'):
             self.sandbox.set_guest('db-healthy', before)
             run = self.follow('reboot')

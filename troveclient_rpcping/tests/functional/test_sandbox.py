@@ -119,7 +119,7 @@ class MemoryRepliesTest(Fleet):
     """The replies of trove-api that agents cause, as from a real Trove."""
 
     def test_a_guest_that_answers_is_204(self) -> None:
-        """It has no body; that of a slow guest comes after the delay."""
+        """The reply has no body. A slow guest answers after the delay."""
         self.sandbox.set_guest('db-slow', 'slow', delay=0.5)
         for name, seconds in (('db-healthy', 0), ('db-slow', 0.5)):
             reply = self.ask(name)
@@ -227,7 +227,7 @@ class FleetTest(Fleet):
             self.assertIn(text, fault(reply)[2])
 
     def test_a_restart_of_trove_api_mends_no_guest(self) -> None:
-        """It ends no loss of pings, and the old token is valid."""
+        """A restart ends no loss of pings, and the old token stays valid."""
         self.sandbox.set_guest('db-healthy', 'old')
         self.sandbox.set_loss(1)
         self.sandbox.kill('trove-api')
@@ -238,7 +238,7 @@ class FleetTest(Fleet):
         self.assertIn('Endpoint does not', fault(self.ask())[2])
 
     def test_a_server_that_does_not_start_is_named(self) -> None:
-        """The error has the end of its log. Mended, it knows old tokens."""
+        """The error quotes its log. A mended Keystone knows old tokens."""
         file = self.sandbox.plan.file('keystone.conf')
         text = file.read_text()
         self.addCleanup(file.write_text, text)
@@ -368,7 +368,7 @@ class BusTest(Fleet, faults.SweepTest):
         self.wait_for_all_agents()
 
     def test_guests_are_a_server_of_their_own(self) -> None:
-        """Stopped or paused, all are silent; a restart ends no loss."""
+        """Stopped or paused guests are silent; a restart ends no loss."""
         self.sandbox.freeze('guests')
         self.assertEqual(['guests'], self.sandbox.status()['frozen'])
         self.assertEqual(TIMEOUT, fault(self.ask())[2])
@@ -473,7 +473,7 @@ class EventletWorkersTest(Workers):
     cloud = base.Cloud.BUS
 
     def test_the_faults_of_workers_can_be_undone(self) -> None:
-        """A restart of trove-api does it, and so does one order."""
+        """A restart of trove-api undoes them, and so does one order."""
         self.broken('cut')
         self.sandbox.kill('trove-api')
         self.sandbox.start('trove-api')

@@ -72,7 +72,7 @@ class PageTest(base.TestCase):
         self.assertEqual([], self.browser.messages)
 
     def test_the_page_fits_with_any_number_of_guests_down(self) -> None:
-        """The list has 200 of them, at the most."""
+        """The list has 200 of these guests, at the most."""
         for down, headline in (
             (0, 'All 150 guests reachable'),
             (20, '20 guests down'),

@@ -261,7 +261,7 @@ class EngineTest(base.TestCase):
         self.assertEqual('c', agenda.keys()[-1])
 
     def test_a_deadline_ends_all_questions(self) -> None:
-        """Those under way end with it, and no further one is sent."""
+        """Requests under way end with it; no further one is sent."""
         for left, sent in ((-1, 0), (0.2, 1)):
             end = time.monotonic() + left
             agenda = self.run_all(self.silent, Script('ab'), deadline=end)

@@ -114,11 +114,8 @@ class TroveTest(testtools.TestCase):
 
         A death that no other guest confirms has a remark about that.
         """
-        for reason in (
-            set(verdicts.Reason)
-            - CANNOT_BE_SENT
-            - {verdicts.Reason.RATE_LIMITED}
-        ):
+        sent = set(verdicts.Reason) - CANNOT_BE_SENT
+        for reason in sent - {verdicts.Reason.RATE_LIMITED}:
             answer = fixture.for_reason(reason)
             result = self.outcome(answer)
             self.assertIs(reason, result.reason)

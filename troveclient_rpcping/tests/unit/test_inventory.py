@@ -217,7 +217,7 @@ class ListInstancesTest(testtools.TestCase):
         )
 
     def test_an_endless_listing_is_given_up(self) -> None:
-        """Empty pages end it. Too many instances, or too many pages, fail it.
+        """Empty pages end the listing. Too many instances or pages fail it.
 
         The offsets grow without end, even if the rows repeat.
         """

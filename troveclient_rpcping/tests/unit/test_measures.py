@@ -335,7 +335,7 @@ class LabelTest(TestCase):
         self.assertEqual(set(), series[0] & series[1])
 
     def test_the_monitor_labels_all_metrics(self) -> None:
-        """It serves and writes the same metrics."""
+        """The monitor serves and writes the same metrics."""
         self.trove.add('db-7', fixture.agent_error())
         self.stdout = test_commands.Script(test_commands.interrupt)
         self.watched(

@@ -193,7 +193,7 @@ class GuestsTest(TestCase):
         self.assertEqual(1, self.value('info', instance_id='b', **nothing))
 
     def test_a_guest_that_comes_twice_has_one_series(self) -> None:
-        """Prometheus would drop the whole scrape for two.
+        """Prometheus would drop the whole scrape for two series.
 
         A name without an instance has none: it has no ID for a label.
         """
@@ -253,7 +253,7 @@ class FleetTest(TestCase):
                 )
 
     def test_every_verdict_and_reason_is_always_there(self) -> None:
-        """A query for one that no guest has gives 0, not nothing.
+        """A query for a reason that no guest has gives 0, not nothing.
 
         In an empty cloud, no guest can become unknown.
         """
@@ -265,7 +265,7 @@ class FleetTest(TestCase):
         self.assert_counts(UNREACHABLE=2, AGENT_TIMEOUT=2, REACHABLE=1)
 
     def test_after_a_failed_sweep_all_guests_are_unknown(self) -> None:
-        """The results of the last good one are out of date.
+        """The results of the last good sweep are out of date.
 
         All counts 0 would look like a cloud without guests.
         """
@@ -382,7 +382,7 @@ class PageTest(TestCase):
 
 class LabelsTest(TestCase):
     def test_the_labels_of_the_monitor_are_on_every_sample(self) -> None:
-        """In both formats, beside the labels of the metric itself.
+        """Both formats have them, beside the labels of the metric itself.
 
         Help and type stay the same: node_exporter drops a metric whose help
         differs in two files.

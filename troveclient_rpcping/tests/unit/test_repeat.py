@@ -159,8 +159,8 @@ class SeriesTest(testtools.TestCase):
     def test_the_worst_outweighs_the_rest(self) -> None:
         """Bad outweighs unknown, and unknown outweighs reachable.
 
-        Of several, the text of the latest is news. A lost ping says nothing of
-        a guest that answered later.
+        Of equal verdicts the latest counts. A lost ping says nothing of a
+        guest that answered later.
         """
         later = result(
             verdicts.Verdict.UNREACHABLE,

@@ -127,7 +127,7 @@ class ReplyTest(testtools.TestCase):
 
 class HeadTest(testtools.TestCase):
     def test_a_head_is_a_status_and_fields(self) -> None:
-        """A 1xx before it and trailers after it do not count."""
+        """A 1xx before the head and trailers after it do not count."""
         for head, status, fields in (
             ('HTTP/1.1 204 No Content||', 204, {}),
             ('HTTP/1.1 200 OK|A: b||', 200, {'a': 'b'}),

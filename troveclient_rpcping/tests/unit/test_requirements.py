@@ -86,14 +86,14 @@ class ReleaseTest(testtools.TestCase):
         return install.venv_path()
 
     def test_each_release_has_an_environment_of_its_own(self) -> None:
-        """So trying an older release keeps the environment of the newest."""
+        """Trying an older release keeps the environment of the newest."""
         self.assertEqual('venv', self.choose(None).name)
         self.assertEqual('venv-2024.1', self.choose('2024.1').name)
         error = self.assertRaises(sandbox.SandboxError, self.choose, '2014.1')
         self.assertIn('2024.1', str(error))
 
     def test_a_release_pins_each_package(self) -> None:
-        """Trove and Keystone are among them."""
+        """Trove and Keystone are among the packages."""
         for path in (ROOT / 'sandbox' / 'releases').glob('*.txt'):
             names = {name for name, version in read(path, '==') if version}
             self.assertLessEqual({'trove', 'keystone'}, names)

@@ -84,7 +84,7 @@ def text(guests: Guests) -> str:
 
 class CommonTraitTest(testtools.TestCase):
     def test_a_common_trait_is_a_line(self) -> None:
-        """It counts the bad guests, and the guests that have the trait.
+        """The line counts the bad guests, and the guests with the trait.
 
         Of several traits that say the same, the host is the likely cause.
         """

@@ -328,7 +328,7 @@ class ListTest(testtools.TestCase):
 
 class HostileTest(testtools.TestCase):
     def test_no_text_becomes_html(self) -> None:
-        """The page has it escaped, whatever it is of, and never as it is."""
+        """The page has each text escaped, and never as it is."""
         for text in HOSTILE:
             monitor = Monitor({'cloud': HOSTILE[0]}, text)
             monitor.sweep(REACHABLE, REACHABLE)

@@ -85,7 +85,7 @@ class ScreenTest(testtools.TestCase):
         return ' '.join(self.terminal.text().split())
 
     def test_it_lists_the_guests_that_are_down(self) -> None:
-        """The counts stand above the list. There are no times to draw."""
+        """The counts stand above the list. Without times, none are drawn."""
         self.assertEqual(
             'Trove guest RPC the first sweep begins', self.plain()
         )

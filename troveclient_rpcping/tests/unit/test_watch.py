@@ -242,7 +242,7 @@ class EventsTest(testtools.TestCase):
     )
 
     def test_each_event_is_a_line(self) -> None:
-        """It has time, ID, old and new verdict, duration and name, if any.
+        """A line has time, ID, old and new verdict, duration and name, if any.
 
         The control plane has no ID. A failure counts the unknown guests, or
         says that there was no sweep.
