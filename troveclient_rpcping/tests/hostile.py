@@ -235,7 +235,7 @@ _KNOWN = [
     'User does not have admin privileges.',
     'This request was rate-limited.',
 ]
-# The same without Trove's introduction.
+# The same texts without Trove's introduction.
 _KNOWN += [text.removeprefix(PREFIX) for text in _KNOWN[2:]]
 
 # Texts that say that a guest is dead or in error.
@@ -470,7 +470,7 @@ _CODINGS = (
     *(b'gzip, chunked', b'chunked;q=1', b'\xffchunked'),
 )
 
-# The data of a chunk that is not one.
+# Data that look like a chunk, and are not one.
 _NO_CHUNKS = (
     *(b'zz\r\n', b'-5\r\nhello\r\n', b'5\r\nhel', b'5\r\nhello, world'),
     *(b'f' * 40 + b'\r\n', b'\r\n', b'5;' + b'x' * 70_000 + b'\r\n'),

@@ -164,7 +164,7 @@ class Board:
 
 
 def _order(guest: outcomes_changes.KnownGuest) -> tuple[bool, bool, float]:
-    """Order guests: first those that are down, last those that are off."""
+    """Order guests: down, unknown, off; of each kind the latest first."""
     result = guest.result
     off = result.reason is verdicts.Reason.SERVER_OFF
     return result.verdict not in outcomes.BAD, off, -guest.since
