@@ -212,22 +212,21 @@ def _read(response: requests.Response) -> tuple[bytes, bool]:
     """Return a body, or its first part, and whether the reply is whole."""
     # A fake has no reply of http.client.
     original = getattr(response.raw, '_original_response', None)
+    body = b''
     try:
+        # Not decompressed: a small body could unpack to a large one.
+        body = response.raw.read(replies.BODY_LIMIT + 1, decode_content=False)
         if isinstance(original, http.client.HTTPResponse):
             # http.client ends the head at the first line that is not a header
             # field. It drops the other lines, among which may be the length
             # of the body.
             urllib3.util.response.assert_header_parsing(original.msg)
-        # Not decompressed: a small body could unpack to a large one.
-        body: bytes = response.raw.read(
-            replies.BODY_LIMIT + 1, decode_content=False
-        )
     except (
         urllib3.exceptions.HTTPError,
         http.client.HTTPException,
         OSError,
         ValueError,
     ):
-        # The reply is not whole. The status counts without it.
-        return b'', False
+        # The reply is not whole.
+        return body[: replies.BODY_LIMIT], False
     return body[: replies.BODY_LIMIT], len(body) <= replies.BODY_LIMIT

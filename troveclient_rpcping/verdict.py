@@ -286,14 +286,20 @@ def _grounds(
     reply: replies.Reply, instance_id: str
 ) -> tuple[Verdict, Reason | None, str]:
     """Return the verdict, its reason, and the message."""
-    if reply.status == 204 and not reply.cached:
+    if reply.cached:
+        message = (
+            f'HTTP {reply.status} out of a cache ({reply.cached}): it says '
+            'nothing about the guest now'
+        )
+        return Verdict.UNKNOWN, Reason.BAD_RESPONSE, message
+    if reply.status == 204:
         # A 204 has no body. A 204 with a body does not come from Trove.
         if reply.body or reply.announces_body or not reply.complete:
             message = 'HTTP 204 with a body'
             return Verdict.UNKNOWN, Reason.BAD_RESPONSE, message
         return Verdict.REACHABLE, None, ''
     fault = reply.fault
-    if reply.status == 400 and fault is not None and not reply.cached:
+    if reply.status == 400 and fault is not None:
         if not _is_whole(reply):
             message = 'HTTP 400 with a broken body'
             return Verdict.UNKNOWN, Reason.BAD_RESPONSE, message
@@ -314,11 +320,6 @@ def is_about_project(text: str) -> bool:
 
 def _message_of(reply: replies.Reply) -> str:
     """Return the message of a reply that brought no answer of a guest."""
-    if reply.cached:
-        return (
-            f'HTTP {reply.status} out of a cache ({reply.cached}): it says '
-            'nothing about the guest now'
-        )
     if reply.redirects_to is not None:
         return (
             f'HTTP {reply.status} redirects to {reply.redirects_to} '

@@ -208,7 +208,15 @@ def _log_in(app: Any, stack: contextlib.ExitStack, seconds: float) -> None:
             # A request must not end before the wait for it. A login that
             # hangs goes on in its thread, and keeps this limit.
             session.timeout = _LOGIN + 1.0
-        session.auth.auth_ref = _within(seconds, lambda: clients.auth_ref)
+
+        def ask() -> Any:
+            try:
+                return clients.auth_ref
+            except BaseException:
+                session.timeout = limit
+                raise
+
+        session.auth.auth_ref = _within(seconds, ask)
         stack.callback(setattr, session, 'timeout', limit)
     except futures.TimeoutError as error:
         within = durations.human(seconds)

@@ -69,6 +69,8 @@ class SweepForever:
         )
         self._view = views.view(app, arguments, self._output, self._board)
         self._is_shown = False
+        # When the present sweep began.
+        self._started = clock()
 
     def run(self) -> NoReturn:
         """Sweep, print what changed, pause, and so on until interrupted.
@@ -95,11 +97,11 @@ class SweepForever:
                 always_list=self._has_metrics,
             )
             while self._has_metrics or not self._output.gone:
-                started = self._clock()
-                self._sweep_and_report(started)
-                self._remark_on_troubles(self._clock() - started)
-                left = started + self._arguments.interval - self._clock()
-                time.sleep(max(0.0, left))
+                self._begin()
+                self._sweep_and_report()
+                self._remark_on_troubles(self._clock() - self._started)
+                due = self._started + self._arguments.interval
+                time.sleep(max(0.0, due - self._clock()))
         raise osc_exceptions.CommandError(
             'Nobody reads standard output, and there are no metrics'
         )
@@ -129,8 +131,11 @@ class SweepForever:
         with web_server.Server(pages, address, port, context):
             yield
 
-    def _sweep_and_report(self, started: float) -> None:
+    def _begin(self) -> None:
+        self._started = self._clock()
         self._measures.begins()
+
+    def _sweep_and_report(self) -> None:
         try:
             findings = self._sweep()
         except Exception as error:
@@ -138,11 +143,11 @@ class SweepForever:
                 raise
             self._report_failure(error)
         else:
-            self._report(findings, started)
+            self._report(findings)
 
-    def _report(self, findings: outcomes.Findings, started: float) -> None:
+    def _report(self, findings: outcomes.Findings) -> None:
         now, when = self._clock(), views.utc_now()
-        seconds = now - started
+        seconds = now - self._started
         # The metrics and the page come first: printing may block.
         self._view.remark(self._measures.swept(findings))
         changes = self._watch.swept(findings, now)
@@ -216,6 +221,9 @@ class SweepForever:
                 self._manager = self._stack.enter_context(
                     shell.manager(self._app)
                 )
+                # The login, which may wait for a password, is not a part of
+                # the sweep.
+                self._begin()
             finally:
                 # The view comes later: a login may ask for a password.
                 if not self._is_shown:

@@ -19,6 +19,7 @@ from rich import table
 from rich import text
 
 from troveclient_rpcping import durations
+from troveclient_rpcping import plaintext
 from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.osc import below
 from troveclient_rpcping.osc import report
@@ -237,7 +238,7 @@ class Screen(Lines):
         self, status: boards.Status, failing: boards.Record
     ) -> text.Text:
         lasts = _lasts(failing['since'], self._now())
-        why = failing['why'].rstrip('.')
+        why = plaintext.quoted(failing['why'].rstrip('.'))
         said = f'control plane failing for {lasts}: {why}'
         if status.swept is not None and self._is_stale:
             said += f'; last known at {status.swept:%H:%M:%S}Z:'

@@ -173,6 +173,7 @@ class Check:
         ):
             options = self._options = command_line.parse(chosen, self._argv)
         self._cloud = chosen
+        chosen.choose(options)
         survey = surveys.Survey(
             cli_arguments.selection(options),
             cli_arguments.plan(options),
@@ -181,7 +182,6 @@ class Check:
             # Two tenants may give their instances the same name.
             strict=False,
         )
-        chosen.choose(options)
         self._stage = _LOGIN[1]
         manager = chosen.client().mgmt_instances
         self._stage = 'choosing the guests'

@@ -120,7 +120,7 @@ class Sweep:
         self._unanswered = held.Unanswered(self._results.append)
         self._errors: list[verdicts.PingResult] = []
         # The guests whose ping Trove failed, until their second ping ends.
-        self._failed: dict[str, verdicts.PingResult] = {}
+        self._failed: list[verdicts.PingResult] = []
         # The IDs that the caller asked for: of a list, or else those that were
         # pinged before the first answer.
         self._asked: set[str] = set()
@@ -256,7 +256,7 @@ class Sweep:
         self._unanswered.release(None)
         self._results += held.explain_errors(self._errors, self._answers)
         self._errors.clear()
-        self._results += self._failed.values()
+        self._results += self._failed
         self._failed.clear()
 
     # The next request.
@@ -447,7 +447,8 @@ class Sweep:
         sent: float,
         now: float,
     ) -> None:
-        self._failed.pop(result.instance_id, None)
+        if not task.first:
+            self._forget_failure(result.instance_id)
         due = None if task.extra else self._repeat.due(result, sent, now)
         if due is not None:
             self._queue.put(queues.Task(task.guest), due)
@@ -484,10 +485,17 @@ class Sweep:
         ):
             # Trove 26 may fail a ping because of an earlier one, and serve
             # the next (instance_encryption_key_cache, instance/models.py).
-            self._failed[result.instance_id] = result
+            self._failed.append(result)
             self._queue.put(queues.Task(task.guest))
         else:
             self._results.append(result)
+
+    def _forget_failure(self, instance_id: str) -> None:
+        """Drop one result of a guest: its second ping has ended."""
+        for result in self._failed:
+            if result.instance_id == instance_id:
+                self._failed.remove(result)
+                return
 
     def _report(self, reply: replies.NoReply, task: queues.Task) -> None:
         # After its first ping, a guest has a result.

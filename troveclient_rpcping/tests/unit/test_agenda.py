@@ -224,6 +224,17 @@ class FailedTest(testtools.TestCase):
         play.end('The deadline passed')
         self.assertEqual({'a': verdicts.Reason.API_ERROR}, play.reasons())
 
+    def test_a_guest_that_is_named_twice_has_two_results(self) -> None:
+        """Both pings were answered with 500 before the end."""
+        play = Play('aa')
+        for ping in play.ask():
+            play.answer(ping, fixture.api_error())
+        play.end('The deadline passed')
+        self.assertEqual(
+            [verdicts.Reason.API_ERROR] * 2,
+            [each.reason for each in play.results],
+        )
+
     def test_one_of_several_pings_is_not_repeated(self) -> None:
         """With ``--count``, each ping has a result of its own."""
         play = Play('a', repeats.Times(2, 1.0))

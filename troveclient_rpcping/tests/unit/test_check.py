@@ -701,6 +701,16 @@ class CloudTest(TestCase):
             self.assertEqual(3, status)
             self.assertIn('there are no credentials. Name a cloud', line)
 
+    def test_a_missing_file_of_guests_is_not_a_failed_login(self) -> None:
+        """The credentials may come from the environment alone."""
+        for name in ('AUTH_URL', 'USERNAME', 'PASSWORD', 'PROJECT_NAME'):
+            self.set(f'OS_{name}', 'http://keystone')
+        for argv in (('--from-file',), ('--all', '--exclude')):
+            status, (line,) = self.check(*argv, '/nosuch')
+            self.assertEqual(3, status)
+            self.assertNotIn('credentials', line)
+            self.assertIn('/nosuch', line)
+
     def not_found(self) -> str:
         """Return the reason why a cloud was not found."""
         status, (line,) = self.check('--os-cloud', 'nosuch', base.GUEST)

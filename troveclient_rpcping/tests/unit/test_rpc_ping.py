@@ -96,6 +96,19 @@ class RpcPingTest(base.TestCase):
             (error.reason, error.instance_id),
         )
 
+    def test_a_broken_line_of_the_head_hides_no_reason(self) -> None:
+        """The body still has the words of Trove."""
+        body = (
+            b'{"itemNotFound": {"code": 404, "message": '
+            b'"Resource x cannot be found."}}'
+        )
+        error = self.assert_raises(
+            b'HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n'
+            b'no colon\r\n\r\n%b' % (len(body), body),
+            trove_exceptions.NotFound,
+        )
+        self.assertIs(verdicts.Reason.NOT_FOUND, error.reason)
+
     def test_malformed_replies_raise_troveclients_exceptions(self) -> None:
         """Each reply raises the exception of its status."""
         bodies = {

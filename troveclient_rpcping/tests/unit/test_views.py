@@ -128,8 +128,8 @@ class ScreenTest(testtools.TestCase):
             shown = self.plain()
         self.assertRegex(
             shown,
-            r'the last sweep failed.* control plane failing for 30s: no '
-            r'sweep: refused; last known at 11:59:00Z: '
+            r'the last sweep failed.* control plane failing for 30s: '
+            r'"no sweep: refused"; last known at 11:59:00Z: '
             r'1 guest ● 0 reachable ● 1 unreachable .* 0s Timeout\Z',
         )
         coloured = self.terminal.getvalue()
