@@ -37,6 +37,7 @@ from troveclient_rpcping.osc import exits
 from troveclient_rpcping.osc import rpc_monitor
 from troveclient_rpcping.osc import rpc_ping
 from troveclient_rpcping.osc import shell
+from troveclient_rpcping.osc import sweep_forever
 from troveclient_rpcping.tests import base
 
 
@@ -142,9 +143,21 @@ class TestCase(base.TestCase):
     ) -> int:
         """Run a command of ours; return its exit status."""
         api = api or self.trove.client()
-        app = types.SimpleNamespace(
+        command = kind(self.app(client_manager or Clients(api)), None)
+        parsed = command.get_parser('openstack').parse_args(arguments)
+        # A command that hangs must fail the test.
+        timer = threading.Timer(base.LONG, _thread.interrupt_main)
+        timer.start()
+        try:
+            return int(command.run(parsed))
+        finally:
+            timer.cancel()
+
+    def app(self, client_manager: Any) -> Any:
+        """Return the shell around a command."""
+        return types.SimpleNamespace(
             LOG=logging.getLogger(__name__),
-            client_manager=client_manager or Clients(api),
+            client_manager=client_manager,
             cloud=CLOUD,
             cloud_config=types.SimpleNamespace(get_one=lambda **_: CLOUD),
             options=types.SimpleNamespace(
@@ -154,15 +167,6 @@ class TestCase(base.TestCase):
             stdin=self.stdin,
             stdout=self.stdout,
         )
-        command = kind(app, None)
-        parsed = command.get_parser('openstack').parse_args(arguments)
-        # A command that hangs must fail the test.
-        timer = threading.Timer(base.LONG, _thread.interrupt_main)
-        timer.start()
-        try:
-            return int(command.run(parsed))
-        finally:
-            timer.cancel()
 
     def ping(self, *arguments: str, **kwargs: Any) -> int:
         """Run the command that pings once."""
@@ -290,6 +294,21 @@ class PingTest(TestCase):
         self.assertEqual([(61.0, logging.INFO)], seen)
         self.assertIsNone(api.client.session.timeout)
         self.assertEqual(logging.NOTSET, library.level)
+
+    def test_a_failed_login_leaves_no_timeout_behind(self) -> None:
+        """Other commands may follow in the same shell."""
+
+        class Refused(Clients):
+            auth_ref = property(
+                lambda self: raise_(ksa_exceptions.Unauthorized('no'))
+            )
+
+        api = self.trove.client()
+        self.assertRaises(
+            *(osc_exceptions.CommandError, self.ping, base.GUEST),
+            client_manager=Refused(api),
+        )
+        self.assertIsNone(api.client.session.timeout)
 
     def test_nothing_is_asked_if_there_is_nowhere_to_print(self) -> None:
         """Neither the ping nor a monitor without metrics begins."""
@@ -615,6 +634,31 @@ class MonitorTest(TestCase):
             r'evil\. "db-7" still stands for db-7\.\n',
         )
         self.assertNotIn('evil', self.trove.pinged)
+
+
+class LoginTest(TestCase):
+    def test_the_login_is_not_a_part_of_the_first_sweep(self) -> None:
+        """A person may have to type a password."""
+        now = 0.0
+
+        class Slow(Clients):
+            @property
+            def auth_ref(self) -> None:
+                nonlocal now
+                now += 90.0
+
+        self.trove.add('db-7', fixture.agent_error())
+        self.stdout = Script(interrupt)
+        app = self.app(Slow(self.trove.client()))
+        parser = rpc_monitor.MonitorDatabaseInstances(app, None).get_parser('')
+        arguments = parser.parse_args(
+            ['db-7', '--textfile', str(self.textfile)]
+        )
+        monitor = sweep_forever.SweepForever(app, arguments, clock=lambda: now)
+        self.assertRaises(KeyboardInterrupt, monitor.run)
+        self.assertIn(
+            'last_sweep_duration_seconds 0.0\n', self.textfile.read_text()
+        )
 
 
 class InterruptsTest(testtools.TestCase):
