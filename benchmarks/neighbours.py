@@ -46,7 +46,7 @@ class Cell:
     its workers, the guests to add, and the dead ones among these: how many,
     which ones, and their heartbeats in the listing.
 
-    :raises benchmarks.BenchmarkError: if there is no such cell.
+    :raises benchmarks.BenchmarkError: the cell does not exist.
     """
 
     def __init__(self, name: str):

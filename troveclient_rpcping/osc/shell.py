@@ -57,7 +57,7 @@ class Terminated(BaseException):
 
 
 class LoginFailed(osc_exceptions.CommandError):
-    """There is no login; the text says why, and what to do.
+    """The login failed; the text says why, and what to do.
 
     :param said: the text. It is cleaned here.
     :param mistake: whether only the user can mend it.

@@ -78,9 +78,9 @@ class SweepForever:
         :raises Exception: the first sweep cannot begin. If the metrics are
             served, only a mistake of the user is raised. Later failures are
             reported as failures of the control plane.
-        :raises CommandError: standard output is closed, or its terminal went
-            away, and there are no metrics; or Keystone keeps refusing the
-            credentials.
+        :raises CommandError: Keystone keeps refusing the credentials. Or
+            nobody reads the lines (standard output is closed, or its terminal
+            went away), and the user asks for no metrics.
         """
         with (
             self._service.run(),

@@ -75,7 +75,7 @@ class TableOfFactsTest(base.TestCase):
                 '.*"db-unready".*',
                 f'Instance {unready} is not ready.',
             ),
-            # 404: there is no such ID, or no more.
+            # 404: the ID never existed, or the instance was deleted.
             *(
                 (
                     *(id_, 'unknown'),
@@ -265,7 +265,7 @@ class OutputTest(base.TestCase):
         )
 
     def test_a_broken_stream_does_not_change_the_exit_status(self) -> None:
-        """Only a row that cannot be printed does. There is no traceback."""
+        """A row that cannot be printed changes it. No traceback is printed."""
         closed = '$PING {} | :; exit ${{PIPESTATUS[0]}}'
         rows = '-f value -c Verdict'
         for line, status, stdout, stderr in (
