@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterable
+import threading
 from typing import Any
 from typing import TYPE_CHECKING
 import uuid
@@ -108,6 +109,7 @@ class Management(management.Management):  # type: ignore[misc]
         listing: Collection[inventory.Instance] | None = None,
         capacity: capacities.Capacity | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
+        cancel: threading.Event | None = None,
     ) -> Generator[verdicts.PingResult]:
         """Ping many instances at once, and yield each result as it comes.
 
@@ -142,6 +144,8 @@ class Management(management.Management):  # type: ignore[misc]
         :param on_throttle: is called with a
             :class:`~troveclient_rpcping.limits.Throttle` when the rate limit
             of the server refuses a ping.
+        :param cancel: another thread sets this event to end the sweep. A
+            guest without an answer by then is ``unknown``, ``not-asked``.
         :returns: an iterator of
             :class:`~troveclient_rpcping.verdict.PingResult`, *count* for each
             instance, in the order of the answers. An instance has fewer if it
@@ -160,6 +164,7 @@ class Management(management.Management):  # type: ignore[misc]
             capacity=capacity,
             listing=listing,
             on_throttle=on_throttle,
+            cancel=cancel,
             concurrency=concurrency,
             timeout=timeout,
             rate=rate,
@@ -216,6 +221,7 @@ class Management(management.Management):  # type: ignore[misc]
         listing: Collection[inventory.Instance] | None,
         on_throttle: Callable[[limits.Throttle], None] | None,
         capacity: capacities.Capacity | None = None,
+        cancel: threading.Event | None = None,
         **bounds: Any,
     ) -> Generator[verdicts.PingResult]:
         # Not at the top: importing the library must not import libcurl.
@@ -236,6 +242,7 @@ class Management(management.Management):  # type: ignore[misc]
             capacity,
             on_throttle,
             listing=listing,
+            cancel=cancel,
         )
 
     def list_all(

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import threading
 from typing import Any
 from typing import TextIO
 
@@ -120,6 +121,7 @@ class Survey:
         deadline: float | None = None,
         capacity: capacities.Capacity | None = None,
         on_throttle: Callable[[limits.Throttle], None] | None = None,
+        cancel: threading.Event | None = None,
     ) -> None:
         """Ping the chosen guests. After an exception the findings so far stay.
 
@@ -128,6 +130,7 @@ class Survey:
         :param deadline: seconds for all pings; None for no limit.
         :param capacity: see ``Management.rpc_ping_each``.
         :param on_throttle: see there.
+        :param cancel: see there.
         """
         ping: Callable[..., Generator[verdicts.PingResult]] = (
             manager.rpc_ping_each
@@ -135,6 +138,7 @@ class Survey:
         more: dict[str, Any] = {
             'count': self._plan.count,
             'capacity': capacity,
+            'cancel': cancel,
         }
         if self._plan.waits:
             ping = manager.rpc_ping_until_reachable

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from collections.abc import Generator
 import logging
 import math
+import threading
 import time
 from typing import Protocol
 
@@ -29,6 +30,9 @@ LOG = logging.getLogger(__name__)
 # Trove's message to a caller without an admin role (trove/common/auth.py). Any
 # other 401 comes from keystonemiddleware, and concerns the token.
 _NOT_ADMIN = 'User does not have admin privileges.'
+
+# The longest wait without a look at *cancel*, in seconds.
+_TICK = 0.1
 
 
 class Agenda(Protocol):
@@ -86,6 +90,7 @@ class Engine:
 
     :param agenda: decides which request is sent, and learns from the answers.
     :param deadline: when to end, on *clock*; None for no limit.
+    :param cancel: an event that another thread sets, to end the agenda.
     :param login_may_fail: whether to go on when a login midway fails.
     """
 
@@ -96,6 +101,7 @@ class Engine:
         *,
         gate: pacing.Gate | None = None,
         deadline: float | None = None,
+        cancel: threading.Event | None = None,
         login_may_fail: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -103,6 +109,7 @@ class Engine:
         self._agenda = agenda
         self._gate = gate or pacing.Gate()
         self._deadline = math.inf if deadline is None else deadline
+        self._cancel = cancel
         self._login_may_fail = login_may_fail
         self._clock = clock
         self._loop = loops.Loop()
@@ -147,6 +154,8 @@ class Engine:
             wakes = now + self._gate.pause(now)
         else:
             wakes = self._agenda.wakes(now)
+        if self._cancel is not None:
+            wakes = min(wakes, now + _TICK)
         return max(0.0, min(wakes, self._deadline) - now)
 
     def _fill(self, now: float) -> None:
@@ -155,6 +164,10 @@ class Engine:
         if now >= self._deadline:
             self._agenda.end(
                 'The deadline passed before an answer came', now, late=True
+            )
+        elif self._cancel is not None and self._cancel.is_set():
+            self._agenda.end(
+                'The sweep was cancelled before an answer came', now
             )
         elif self._gate.starved(now):
             self._agenda.end(

@@ -23,13 +23,11 @@ from troveclient_rpcping import exceptions
 from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import arguments as cli_arguments
 from troveclient_rpcping.cli import survey as surveys
-from troveclient_rpcping.engine import access as engine_access
 from troveclient_rpcping.plugin import cloud as clouds
 from troveclient_rpcping.plugin import command_line
 from troveclient_rpcping.plugin import main
 from troveclient_rpcping.plugin import output
 from troveclient_rpcping.plugin import thresholds
-from troveclient_rpcping.sweep import capacity as capacities
 
 # The first two stages of the work. A login may fail in both.
 _LOGIN = ('reading the options', 'logging in')
@@ -44,20 +42,6 @@ _HANDOVER = 1.0
 
 # The packages whose exceptions have a sentence as their text.
 _WITH_SENTENCES = ('keystoneauth1', 'openstack', 'troveclient')
-
-
-class _UntilSignal(capacities.Capacity):
-    """The capacity of a sweep that ends early when a signal has come."""
-
-    def __init__(self, most: int, ended: threading.Event):
-        super().__init__(most)
-        self._signal = ended
-
-    def watch(self, now: float) -> None:
-        """Raise in the thread of the sweep, which then reports its results."""
-        if self._signal.is_set():
-            raise main.Ended
-        super().watch(now)
 
 
 class Check:
@@ -156,9 +140,6 @@ class Check:
     def _work(self) -> None:
         try:
             self._check()
-        except main.Ended:
-            # The main thread reports the signal.
-            pass
         except BaseException as error:
             self._failure = error
         finally:
@@ -195,9 +176,7 @@ class Check:
             manager,
             lambda *_: None,
             deadline=self._time_for_work,
-            capacity=_UntilSignal(
-                engine_access.flight(options.concurrency), self._ended
-            ),
+            cancel=self._ended,
         )
 
     @property

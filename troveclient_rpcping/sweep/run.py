@@ -10,6 +10,7 @@ from collections.abc import Generator
 from collections.abc import Iterable
 import contextlib
 import math
+import threading
 import time
 from typing import Any
 
@@ -36,6 +37,7 @@ def ping(
     on_throttle: Callable[[limits.Throttle], None] | None = None,
     *,
     listing: Collection[inventory.Instance] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Generator[verdicts.PingResult]:
     """Ping each guest, and yield the results as they come.
 
@@ -67,6 +69,7 @@ def ping(
         sweep,
         gate=gate,
         deadline=None if bounds.deadline is None else now + bounds.deadline,
+        cancel=cancel,
         login_may_fail=repeat.patient,
     )
     return _results(engine, sweep)

@@ -848,7 +848,7 @@ class ProcessTest(TestCase):
                 rf'(?s)\ATROVE GUEST RPC UNKNOWN - ended by {number.name} '
                 r'while pinging; 1 of 2 guests reachable, '
                 r'1 unknown \(1 not-asked\): .* \| bad=0;.*\n'
-                r'.* "the check ended before an answer came"\n\Z',
+                r'.* "The sweep was cancelled before an answer came"\n\Z',
             )
 
     def test_a_signal_does_not_hide_a_guest_in_error(self) -> None:

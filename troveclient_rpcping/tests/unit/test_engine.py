@@ -273,6 +273,23 @@ class EngineTest(base.TestCase):
                 ['The deadline passed before an answer came'], agenda.ends
             )
 
+    def test_another_thread_can_end_all_questions(self) -> None:
+        """The end does not wait for a reply, nor for a closed gate."""
+        slow = base.raw('413 Too Large', headers={'Retry-After': '120'})
+        for answer in (self.silent, slow):
+            cancel = threading.Event()
+            agenda = Script('a')
+            began = time.monotonic()
+            turns = self.start(answer, agenda, cancel=cancel)
+            threading.Timer(0.3, cancel.set).start()
+            for _ in turns:
+                continue
+            self.assertEqual(['a'], self.asked())
+            self.assertEqual(
+                ['The sweep was cancelled before an answer came'], agenda.ends
+            )
+            self.assertLess(time.monotonic() - began, LONG / 2)
+
     def test_an_agenda_that_is_done_ends_the_engine(self) -> None:
         """The agenda does not get the answers under way."""
         started = threading.Event()
