@@ -46,9 +46,11 @@ _NO_ROW = 2.0
 _MUTE = 8
 
 # Seconds without an answer of any agent after which the sweep sends only
-# controls, and after which it ends. A restart of the broker takes less.
+# controls, and after which it ends. A restart of the broker takes less. A rate
+# limit makes answers rarer: then this many of them must be missing.
 _STALLED = 5.0
 _LOST = 60.0
+_MISSED = 4
 
 # A guest whose ping takes longer than this many seconds keeps Trove waiting.
 _LONG = 0.5
@@ -134,6 +136,9 @@ class Sweep:
         self._mixed = False
         self._wants_controls = False
         self._look_next = now
+        # When the last request ended that left none under way, and when the
+        # sweep went on after a longer pause. Nobody could answer meanwhile.
+        self._idle_since, self._resumed = now, -math.inf
         self._ended = False
         capacity.begin(now)
 
@@ -181,7 +186,7 @@ class Sweep:
         self, question: replies.Question, now: float, pause: float
     ) -> None:
         """See ``Agenda``."""
-        task = self._flight.pop(question).task
+        task = self._landed(question, now).task
         self._capacity.ended(question, now, None)
         if question.purpose is replies.Purpose.LISTING:
             self._witnesses.again(question.path)
@@ -201,7 +206,7 @@ class Sweep:
         rtt: float | None,
     ) -> None:
         """See ``Agenda``."""
-        sent = self._flight.pop(question)
+        sent = self._landed(question, now)
         if question.purpose is replies.Purpose.LISTING:
             self._capacity.ended(question, now, None)
             self._witnesses.read(reply)
@@ -357,11 +362,21 @@ class Sweep:
     def _send(
         self, question: replies.Question, now: float, task: queues.Task | None
     ) -> replies.Question:
+        if not self._flight and (
+            now - self._idle_since > _STALLED + self.evidence.spacing
+        ):
+            self._resumed = now
         self._flight[question] = _Sent(now, task)
         is_guest = question.purpose is replies.Purpose.GUEST
         risky = is_guest and task is not None and self._is_suspect(task.guest)
         self._capacity.sent(question, now, risky=risky, control=not is_guest)
         return question
+
+    def _landed(self, question: replies.Question, now: float) -> _Sent:
+        sent = self._flight.pop(question)
+        if not self._flight:
+            self._idle_since = now
+        return sent
 
     def _is_asked(self, id_: str) -> bool:
         """Whether the caller asked for a guest, as far as is known."""
@@ -395,7 +410,14 @@ class Sweep:
             and not self._repeat.patient
             and not self.evidence.hopeless
             and self.evidence.silent_for(now)
-            > max(_STALLED, 4 * self.evidence.spacing)
+            > max(_STALLED, _MISSED * self.evidence.spacing)
+        )
+
+    def _is_lost(self, now: float) -> bool:
+        """Whether requests have waited in vain for too long."""
+        silence = min(self.evidence.silent_for(now), now - self._resumed)
+        return bool(self._flight) and (
+            silence > max(_LOST, _MISSED * self.evidence.spacing)
         )
 
     def _wants_rows(self, now: float) -> bool:
@@ -517,7 +539,7 @@ class Sweep:
         self._unanswered.expire(now)
         if evidence.last is None:
             self._look_for_an_answer(now)
-        elif evidence.silent_for(now) > _LOST:
+        elif self._is_lost(now):
             self._give_up(silence.Next.NOT_STEADY, now)
         if self._is_stalled(now):
             self._wants_controls = False

@@ -35,6 +35,7 @@ class Play:
         most: int = 64,
         listing: Any = (),
         capacity: capacities.Capacity | None = None,
+        spacing: float = 0.0,
     ):
         self.now = 100.0
         self.sweep = sweeps.Sweep(
@@ -46,6 +47,7 @@ class Play:
             capacity or capacities.Capacity(most),
             timeout=30.0,
             now=self.now,
+            spacing=lambda: spacing,
             listing=listing,
         )
         self.flight: list[replies.Question] = []
@@ -127,6 +129,19 @@ class EndTest(testtools.TestCase):
             {'a': None, 'b': verdicts.Reason.TIMEOUT}, play.reasons()
         )
         self.assertEqual(verdicts.Verdict.UNKNOWN, play.results[-1].verdict)
+
+    def test_a_pause_between_pings_does_not_end_the_sweep(self) -> None:
+        """No agent answers for a minute, because the sweep asks none."""
+        for interval, spacing in ((90.0, 0.0), (1.0, 90.0)):
+            play = Play('a', repeats.Times(3, interval), spacing=spacing)
+            for _ in range(3):
+                (question,) = play.ask()
+                play.now += 0.2
+                self.assertEqual([], play.ask())
+                play.answer(question, PONG)
+                play.now += 90.0
+            self.assertTrue(play.sweep.done)
+            self.assertEqual([None] * 3, [r.reason for r in play.results])
 
     def test_a_witness_has_no_result(self) -> None:
         """A witness may answer, or the sweep may end before."""
