@@ -88,19 +88,24 @@ class SteadyTest(testtools.TestCase):
 class ProofTest(testtools.TestCase):
     """The number of timeouts that prove a death."""
 
-    def test_one_timeout_and_a_stale_heartbeat_are_two_signs(self) -> None:
-        """The heartbeats of the guests that answer are fresh."""
-        self.assertTrue(seen(50).proves(1, stale=True))
-        self.assertFalse(seen(50, stale=50).proves(1, stale=True))
+    def test_two_signs_prove_a_death(self) -> None:
+        """A stale heartbeat is a sign if the other heartbeats are fresh.
 
-    def test_one_timeout_is_never_enough_with_a_fresh_heartbeat(self) -> None:
-        """The number of other answers does not matter."""
-        self.assertFalse(seen(100_000).proves(1, stale=False))
-        self.assertFalse(seen(100_000).proves(0, stale=True))
-
-    def test_two_timeouts_prove_a_death_in_a_large_fleet(self) -> None:
-        """No other ping of the large fleet was lost."""
-        self.assertTrue(seen(1000).proves(2, stale=False))
+        Each timeout is a sign if few other pings were lost.
+        """
+        for case, evidence, timeouts, stale, proven in (
+            ('a timeout and a stale heartbeat', seen(50), 1, True, True),
+            ('stale heartbeats', seen(50, stale=50), 1, True, False),
+            ('no timeout', seen(100_000), 0, True, False),
+            ('one timeout', seen(100_000), 1, False, False),
+            ('two timeouts', seen(1000), 2, False, True),
+            ('one busy agent of 5,000', seen(5000, lost=1), 2, False, True),
+            ('half of all lost', seen(30, lost=30), 5, False, False),
+            ('half lost, stale', seen(30, lost=30), 4, True, False),
+        ):
+            self.assertIs(proven, evidence.proves(timeouts, stale=stale), case)
+        self.assertTrue(seen(30, lost=30).hopeless)
+        self.assertFalse(seen(60).hopeless)
 
     def test_a_small_fleet_needs_controls_for_it(self) -> None:
         """Few answers do not show that pings are rarely lost."""
@@ -162,18 +167,6 @@ class ProofTest(testtools.TestCase):
                     f'{answered} {lost} {timeouts}',
                 )
 
-    def test_one_busy_agent_among_thousands_changes_nothing(self) -> None:
-        """Two timeouts still prove a death."""
-        self.assertTrue(seen(5000, lost=1).proves(2, stale=False))
-
-    def test_half_of_all_pings_lost_proves_nothing_at_all(self) -> None:
-        """One worker of two has lost the bus."""
-        evidence = seen(30, lost=30)
-        self.assertFalse(evidence.proves(5, stale=False))
-        self.assertFalse(evidence.proves(4, stale=True))
-        self.assertTrue(evidence.hopeless)
-        self.assertFalse(seen(60).hopeless)
-
     def test_a_control_that_takes_long_counts_as_lost_meanwhile(self) -> None:
         """The control may be about to time out."""
         evidence = seen(1000)
@@ -192,6 +185,9 @@ class ProofTest(testtools.TestCase):
             assert missing is not None
             # The answers of the first four seconds still count.
             self.assertGreaterEqual(missing, sweep_evidence.ENOUGH - 41)
+        # No worker hides behind so long a row of timeouts.
+        self.assertFalse(evidence.proves(9, stale=False))
+        self.assertTrue(evidence.proves(10, stale=False))
 
     def test_answers_count_only_until_the_oldest_request_was_sent(
         self,
@@ -204,9 +200,16 @@ class ProofTest(testtools.TestCase):
         )
 
     def test_lost_pings_stop_the_search_for_controls(self) -> None:
-        """With enough controls, further timeouts are better evidence."""
-        self.assertTrue(seen(20, lost=2).wants_controls(2, stale=False))
-        self.assertFalse(seen(100, lost=2).wants_controls(2, stale=False))
+        """With 50 answers, or 3 lost pings, further timeouts tell more."""
+        for answered, lost, wanted in (
+            (49, 1, True),
+            (50, 1, False),
+            (49, 2, True),
+            (49, 3, False),
+        ):
+            evidence = seen(answered, lost=lost)
+            self.assertNotEqual(0, evidence.missing(3, stale=False))
+            self.assertIs(wanted, evidence.wants_controls(3, stale=False))
 
     def test_the_risk_is_kept_for_any_share_of_lost_pings(
         self,

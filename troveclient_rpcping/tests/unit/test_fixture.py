@@ -121,7 +121,11 @@ class TroveTest(testtools.TestCase):
             self.assertIs(reason, result.reason)
             if isinstance(answer, replies.Reply):
                 judgement = verdicts.judge(answer, base.GUEST)
-                self.assertEqual(answer.status, result.http_status)
+                self.assertEqual(
+                    (answer.status, answer.request_id),
+                    (result.http_status, result.request_id),
+                )
+                self.assertGreater(result.rtt or 0, 0)
                 self.assertIs(judgement.verdict, result.verdict)
                 self.assertIn(judgement.message.rstrip('.'), result.message)
 

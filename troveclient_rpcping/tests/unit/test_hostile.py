@@ -55,6 +55,10 @@ LIBCURL_7_71 = 0x074700
 TAKEN = 24 * 1024 * 1024
 
 
+# The parameters of a sweep that are seconds, or a number for each second.
+LIMITS = ('timeout', 'deadline', 'rate', 'interval')
+
+
 class TestCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -181,7 +185,7 @@ class BothWaysTest(TestCase):
         script = hostile.Script((message,), hostile.Ending.CLOSED, best, clean)
         self.assert_judged(script, None)
 
-    def test_a_head_with_two_meanings_is_unknown(self) -> None:
+    def test_a_head_with_two_meanings_or_none_is_unknown(self) -> None:
         """Each of these heads once caused a wrong verdict."""
         start = b'HTTP/1.1 204 No Content\r\n'
         for lines in (
@@ -197,6 +201,10 @@ class BothWaysTest(TestCase):
             b'HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n'
             b'0\r\nHTTP/1.1 204 a: b\r\n\r\n',
             b'HTTP/1.1 103 X\r\n\r\nHTTP/1.1 500 X\r\n\r\n',
+            b'HTTP/1.1 2040 No Content\r\n\r\n',
+            start + b'X: ' + b'y' * 400_000 + b'\r\n\r\n',
+            b'SSH-2.0-OpenSSH_9.2\r\n',
+            b'',
         ):
             self.assert_both(message, verdicts.Verdict.UNKNOWN)
 
@@ -555,7 +563,7 @@ class NumbersTest(base.TestCase):
                 ValueError, manager.rpc_ping, base.GUEST, timeout=number
             )
             self.assertRaises(ValueError, manager.list_all, number)
-            for name in ('timeout', 'deadline', 'rate', 'interval', 'count'):
+            for name in (*LIMITS, 'count', 'concurrency'):
                 self.assertRaises(
                     ValueError,
                     manager.rpc_ping_each,
@@ -570,7 +578,7 @@ class NumbersTest(base.TestCase):
         manager: Any = self.connect(server.url).mgmt_instances
         for number in (1e9, 1e308, float('inf')):
             self.assertIsNone(manager.rpc_ping(base.GUEST, timeout=number))
-            for name in ('timeout', 'deadline', 'rate', 'interval'):
+            for name in LIMITS:
                 (result,) = manager.rpc_ping_each(
                     [base.GUEST], **{name: number}
                 )

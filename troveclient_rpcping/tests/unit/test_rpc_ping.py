@@ -182,17 +182,18 @@ class RpcPingTest(base.TestCase):
             self.assertRaises(TypeError, manager.rpc_ping_each, wrong)
         self.assertEqual([], server.requests)
 
-    def test_a_client_without_a_session_is_an_error(
-        self,
-    ) -> None:
-        """The old HTTP client cannot log in to a Keystone v3."""
+    def test_a_client_without_a_session_is_an_error(self) -> None:
+        """The error comes with the call, not with the first result."""
         trove = trove_client.Client('user', 'secret', 'project', 'http://x')
-        error = self.assertRaises(
-            exceptions.SessionRequired,
-            management.Management(trove).rpc_ping,
-            base.GUEST,
-        )
-        self.assertIn('session', str(error))
+        manager = management.Management(trove)
+        for method, instances in (
+            (manager.rpc_ping, base.GUEST),
+            (manager.rpc_ping_each, [base.GUEST]),
+        ):
+            error = self.assertRaises(
+                exceptions.SessionRequired, method, instances
+            )
+            self.assertIn('session', str(error))
 
 
 class ClientTest(base.TestCase):
