@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import datetime
+import io
 import json
 import os
 import pathlib
@@ -28,6 +29,7 @@ import requests
 import testtools
 
 import sandbox
+from sandbox import cli
 from sandbox import fleet
 from sandbox import plan as plans
 from sandbox import probe
@@ -685,15 +687,19 @@ class CommandTest(testtools.TestCase):
 
     def test_each_command_has_a_help(self) -> None:
         """The overview lists each command, and each has its own help."""
-        _, overview, _ = self.finish(self.command('--help'))
+        overview = self.help_of()
         for command in (
             *('install', 'up', 'down', 'status', 'run', 'guest', 'nova'),
             *('stop', 'kill', 'start', 'worker', 'freeze', 'thaw'),
             *('broker', 'loss', 'mend'),
         ):
             self.assertIn(f'\n    {command} ', overview)
-            _, usage, _ = self.finish(self.command(command, '--help'))
-            self.assertIn(f' {command} [-h]', usage)
+            self.assertIn(f' {command} [-h]', self.help_of(command))
+
+    def help_of(self, *command: str) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as stdout:
+            self.assertRaises(SystemExit, cli.main, [*command, '--help'])
+        return stdout.getvalue()
 
     def test_what_makes_no_sense_ends_with_a_line_that_says_so(self) -> None:
         """The sandbox does not empty a folder with other files."""
