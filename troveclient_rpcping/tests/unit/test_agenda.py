@@ -179,6 +179,46 @@ class EndTest(testtools.TestCase):
             self.assertEqual({'a': verdicts.Reason.TIMEOUT}, play.reasons())
             self.assertIn(words, play.results[0].message)
 
+    def test_a_timeout_of_our_own_needs_answers_beside_it(self) -> None:
+        """The last answer may be 2.5 s older than the end of the ping."""
+        for after, words in ((2.4, 'raise it'), (2.6, 'Check trove-api')):
+            play = Play('ab')
+            first, second = play.ask()
+            play.answer(first, PONG)
+            no_reply = replies.NoReply(replies.Failure.TIMEOUT)
+            play.answer(second, no_reply, after)
+            self.assertIn(words, play.results[-1].message)
+
+    def test_many_guests_with_one_error_point_at_the_bus(self) -> None:
+        """Trove may report an error of the bus as one of the guest.
+
+        Many are five guests, and half of all that answered.
+        """
+        agent = verdicts.Reason.AGENT_ERROR
+        for texts, live, reason in (
+            ('xxxxx', 1, verdicts.Reason.MESSAGE_BUS),
+            ('xxxxx', 5, verdicts.Reason.MESSAGE_BUS),
+            ('xxxxx', 6, agent),
+            ('xxxx', 1, agent),
+            ('abcde', 1, agent),
+        ):
+            answers = [*map(fixture.agent_error, texts), *[PONG] * live]
+            play = Play(map(str, range(len(answers))))
+            while play.ask() or play.flight:
+                ping = play.flight[0]
+                play.answer(ping, answers[int(ping.instance_id)])
+            play.sweep.finish()
+            play.take()
+            self.assertEqual(
+                [*[reason] * len(texts), *[None] * live],
+                [play.reasons()[str(n)] for n in range(len(answers))],
+            )
+            said = {each.detail for each in play.results}
+            self.assertEqual(
+                reason is not agent,
+                '5 guests fail with this same text: x' in said,
+            )
+
     def test_an_end_does_not_lose_a_guest_in_error(self) -> None:
         """The sweep held it back until others had answered."""
         play = Play('ab')

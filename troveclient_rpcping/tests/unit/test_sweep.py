@@ -343,29 +343,6 @@ class ProofTest(TestCase):
         )
         self.assertLess(len(self.server.requests), 50)
 
-    def test_many_guests_with_one_error_point_at_the_bus(self) -> None:
-        """Trove may report an error of the bus as one of the guest."""
-        for broken, texts, expected in (
-            (5, 1, {(verdicts.Verdict.UNKNOWN, verdicts.Reason.MESSAGE_BUS)}),
-            (4, 1, {(verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)}),
-            (5, 5, {(verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)}),
-        ):
-            trove = self.enterContext(fixture.Trove())
-            trove.add(base.GUEST)
-            for number, guest in enumerate(ids(broken)):
-                text = f'disk {number % texts} is full'
-                trove.add(guest, fixture.agent_error(text))
-            results = {
-                each.instance_id: (each.verdict, each.reason)
-                for each in trove.client().mgmt_instances.rpc_ping_each(
-                    [base.GUEST, *ids(broken)]
-                )
-            }
-            self.assertEqual(
-                (verdicts.Verdict.REACHABLE, None), results.pop(base.GUEST)
-            )
-            self.assertEqual(expected, set(results.values()))
-
     def test_a_listing_explains_why_a_guest_is_silent(self) -> None:
         """Trove would not ask the agent, or the server is off in Nova.
 
