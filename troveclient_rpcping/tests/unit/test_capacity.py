@@ -36,19 +36,16 @@ class RulesTest(testtools.TestCase):
             capacity.sent(number, 0.0)
         return capacity
 
-    def test_a_sweep_begins_with_two(self) -> None:
+    def test_a_sweep_begins_with_two_or_with_what_the_user_allows(
+        self,
+    ) -> None:
         """It does not yet know the time of an answer."""
-        capacity = capacities.Capacity(64)
-        for number in range(2):
-            self.assertTrue(capacity.has_room(0.0, risky=False))
-            capacity.sent(number, 0.0)
-        self.assertFalse(capacity.has_room(0.0, risky=False))
-
-    def test_the_user_sets_the_most(self) -> None:
-        """The API may serve more pings."""
-        capacity = capacities.Capacity(1)
-        capacity.sent('a', 0.0)
-        self.assertFalse(capacity.has_room(0.0, risky=False))
+        for most, begin in ((64, 2), (2, 2), (1, 1)):
+            capacity = capacities.Capacity(most)
+            for number in range(begin):
+                self.assertTrue(capacity.has_room(0.0, risky=False))
+                capacity.sent(number, 0.0)
+            self.assertFalse(capacity.has_room(0.0, risky=False))
 
     def test_one_guest_is_held_before_there_is_proof(self) -> None:
         """A second one may take the last worker."""

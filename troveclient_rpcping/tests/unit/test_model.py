@@ -13,6 +13,7 @@ import testtools
 
 from troveclient_rpcping import verdict as verdicts
 from troveclient_rpcping.sweep import repeat as repeats
+from troveclient_rpcping.tests import hostile
 from troveclient_rpcping.tests import model
 
 SEEDS = strategies.integers(0, 2**32)
@@ -34,7 +35,7 @@ NEVER = [
 
 
 class PromiseTest(testtools.TestCase):
-    @hypothesis.settings(max_examples=100, deadline=None)
+    @hostile.settings(100)
     @hypothesis.given(strategies.sampled_from(NEVER), SEEDS)
     def test_no_live_guest_is_called_dead_and_no_dead_one_alive(
         self, trouble: model.Trouble, seed: int
@@ -52,7 +53,7 @@ class PromiseTest(testtools.TestCase):
             self.assertLessEqual(total.false, 1, str(trouble))
             self.assertEqual(0, total.alive, str(trouble))
 
-    @hypothesis.settings(max_examples=50, deadline=None)
+    @hostile.settings(50)
     @hypothesis.given(SEEDS)
     def test_without_trouble_every_verdict_is_certain(self, seed: int) -> None:
         """Each dead guest is found, and no live guest is unknown."""

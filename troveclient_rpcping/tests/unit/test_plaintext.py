@@ -9,6 +9,7 @@ from hypothesis import strategies
 import testtools
 
 from troveclient_rpcping import plaintext
+from troveclient_rpcping.tests import hostile
 
 
 class PlaintextTest(testtools.TestCase):
@@ -108,15 +109,14 @@ class PlaintextTest(testtools.TestCase):
         cut = plaintext.quoted('"' * 1000)
         self.assertEqual(['"' * 199 + '…'], shlex.split(cut))
 
-    @hypothesis.settings(deadline=None)
+    @hostile.settings(100)
     @hypothesis.given(strategies.text())
     def test_a_parser_reads_a_quoted_text_as_one_word(self, text: str) -> None:
         """The parser also reads an ID as one word."""
         for shown in (plaintext.quoted(text), plaintext.word(text)):
             self.assertEqual([plaintext.one_line(text)], shlex.split(shown))
 
-    # No deadline: a busy machine must not fail it.
-    @hypothesis.settings(deadline=None)
+    @hostile.settings(100)
     @hypothesis.given(strategies.text(), strategies.integers(1, 50))
     def test_any_text_becomes_one_printable_bounded_line(
         self, text: str, limit: int
