@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import gzip
-import itertools
 import json
 import tracemalloc
 from typing import Any
@@ -465,57 +464,7 @@ class ListingTest(TestCase):
         read()
 
 
-class JudgeTest(testtools.TestCase):
-    """The judging function alone, and the gate."""
-
-    def test_only_clean_replies_are_judged(self) -> None:
-        """Status, head and body may have any combination."""
-        seen = set()
-        statuses = [100, 199, 200, 202, 204, 205, 299, 301, 302, 304, 399]
-        statuses += [400, 401, 403, 404, 408, 413, 422, 429, 499, 500, 501]
-        statuses += [502, 503, 504, 599, 600, 999]
-
-        @hostile.settings(300)
-        @hypothesis.given(hostile.answers())
-        def judge_all(drawn: tuple[replies.Reply, verdicts.Verdict]) -> None:
-            reply, says = drawn
-            right = {'content-length': str(len(reply.body))}
-            for head, status, complete in itertools.product(
-                ({}, right, reply.headers),
-                (*statuses, reply.status),
-                (True, False),
-            ):
-                seen.add(
-                    self.judge(
-                        replies.Reply(status, head, reply.body, complete), says
-                    )
-                )
-            seen.add(self.judge(replies.Reply(204, reply.headers), says))
-
-        judge_all()
-        self.assertEqual(set(verdicts.Verdict), seen)
-
-    def judge(
-        self, reply: replies.Reply, says: verdicts.Verdict
-    ) -> verdicts.Verdict:
-        """Judge a reply, and compare with the second way to judge it.
-
-        :param says: the verdict that its body has in a 400.
-        """
-        result = verdicts.judge(reply, base.GUEST)
-        if result.verdict is not hostile.judged(reply, says):
-            self.fail(f'{result} for {reply}')
-        if not result.detail.isprintable() or len(result.detail) > 200:
-            self.fail(repr(result.detail))
-        if result.verdict is verdicts.Verdict.REACHABLE:
-            self.assertIn(
-                result.reason, (None, verdicts.Reason.NO_SUCH_METHOD)
-            )
-        else:
-            error: Any = exceptions.from_result(result, reply, 'x')
-            self.assertIs(result.reason, error.reason)
-        return result.verdict
-
+class GateTest(testtools.TestCase):
     def test_a_gate_always_opens_again(self) -> None:
         """A pause lasts minutes at most, and no rate is zero."""
         pick = strategies.sampled_from
