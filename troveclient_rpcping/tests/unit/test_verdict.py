@@ -206,6 +206,13 @@ class JudgeTest(testtools.TestCase):
                 'The resource could not be found.',
                 verdicts.Reason.API_ERROR,
             ),
+            # These words count with their status alone.
+            (500, 'nova is broken (HTTP 500)', verdicts.Reason.API_ERROR),
+            (
+                400,
+                f'Resource {ASKED} cannot be found.',
+                verdicts.Reason.API_ERROR,
+            ),
         ):
             self.assert_unknown(trove(status, text), reason)
 
