@@ -316,7 +316,7 @@ class Trial:
     def room_for_others(self) -> str:
         """A dead guest does not hold the whole API."""
         wait = self.wait
-        if not wait.meanwhile:
+        if wait.answer.reply.status == 204 or not wait.meanwhile:
             raise NotTried('the guest did not keep Trove waiting')
         quick = [t for t in wait.meanwhile if t < wait.answer.seconds / 2]
         _hold(

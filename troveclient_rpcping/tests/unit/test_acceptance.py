@@ -109,12 +109,17 @@ class ClaimTest(base.TestCase):
 
     def test_an_api_that_one_dead_guest_freezes_is_found(self) -> None:
         """Its only worker waits for the dead guest."""
-        worker = threading.Lock()
+        worker, waits = threading.Lock(), threading.Event()
 
         def answer(request: base.Request) -> replies.Reply:
+            if base.GUEST in request.target:
+                waits.set()
             with worker:
                 if base.OTHER in request.target:
-                    time.sleep(2)
+                    began = time.monotonic()
+                    waits.wait(base.LONG)
+                    # The live guest waits for most of the time.
+                    time.sleep(3 * (time.monotonic() - began))
                     return fixture.agent_timeout()
                 return fixture.reachable()
 
