@@ -116,7 +116,7 @@ class LossTest(EvidenceTest):
         self.sandbox.set_loss(0.3, seed=1)
         self.assert_lost(self.ping('guest-*', *PROMPTLY))
 
-    def test_lost_pings_of_many_are_told_as_such(self) -> None:
+    def test_the_summary_of_many_pings_counts_the_lost_ones(self) -> None:
         """With ``--count`` the command reports the number of lost pings."""
         self.sandbox.set_loss(0.3, seed=2)
         run = self.ping(
@@ -127,7 +127,7 @@ class LossTest(EvidenceTest):
         self.assertIn('reachable', {row['Verdict'] for row in run.rows})
         self.assert_said(run, '[0-9]+ pings: [0-9]+ answered, [0-9]+ lost')
 
-    def test_lost_pings_are_no_news(self) -> None:
+    def test_a_monitor_does_not_report_lost_pings(self) -> None:
         """The monitor reports no live guest."""
         self.sandbox.set_loss(0.3, seed=3)
         command = self.monitor('guest-000*')
@@ -193,7 +193,7 @@ class OutageTest(EvidenceTest):
         self.assertIn('unreachable=0;', run.stdout)
         self.assertIn(run.status, (0, 3))
 
-    def test_a_broker_that_restarts_is_no_news_of_a_guest(self) -> None:
+    def test_a_monitor_reports_no_guest_while_a_broker_restarts(self) -> None:
         """The monitor of one guest, or of three, reports no change."""
         alone, *others = self.live[:4]
         monitors = {
@@ -211,7 +211,9 @@ class OutageTest(EvidenceTest):
         for id_, command in monitors.items():
             self.wait_for_more_pings(command, 2, id_)
 
-    def test_a_broker_that_refuses_is_told_of_the_bus(self) -> None:
+    def test_a_broker_that_refuses_trove_is_not_an_error_of_a_guest(
+        self,
+    ) -> None:
         """Trove reports kombu's words as an error of the guest."""
         self.sandbox.set_broker('refusing')
         run = self.ping('--all')
@@ -360,7 +362,7 @@ class OneAtATimeTest(EvidenceTest):
         self.sandbox.set_worker(1, 'lost')
         self.assert_lost(self.ping('guest-*', *PROMPTLY))
 
-    def test_the_monitor_tells_of_the_dead_alone(self) -> None:
+    def test_the_monitor_reports_only_the_dead_guest(self) -> None:
         """It reports neither live guests nor the control plane."""
         command = self.monitor('guest-*')
         self.wait_for_pings(command, 2 * len(self.live))

@@ -197,32 +197,37 @@ class RpcPingTest(base.TestCase):
 
 
 class ClientTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.serve(base.PONG)
+        self.session = ksa_session.Session(auth=base.Login(self.server.url))
+
     def test_troveclient_takes_the_method_as_an_extension(self) -> None:
         """The documentation shows this way for an own Client."""
-        server = self.serve(base.PONG)
         trove = trove_client.Client(
-            session=ksa_session.Session(auth=base.Login(server.url)),
+            session=self.session,
             extensions=[extension.Extension('mgmt_instances', management)],
         )
         self.assertIsNone(trove.mgmt_instances.rpc_ping(base.GUEST))
 
     def test_an_existing_client_can_be_wrapped(self) -> None:
         """The wrapped client itself is not changed."""
-        server = self.serve(base.PONG)
-        trove = trove_client.Client(
-            session=ksa_session.Session(auth=base.Login(server.url))
-        )
+        trove = trove_client.Client(session=self.session)
         management.Management(trove).rpc_ping(base.GUEST)
-        self.assertEqual(1, len(server.requests))
+        self.assertEqual(1, len(self.server.requests))
         self.assertFalse(hasattr(trove.mgmt_instances, 'rpc_ping'))
 
     def test_everything_else_of_the_client_is_unchanged(self) -> None:
-        """Only mgmt_instances is new, and it keeps its old methods."""
-        server = self.serve(base.PONG)
-        ours = self.connect(server.url)
-        theirs = trove_client.Client(
-            session=ksa_session.Session(auth=base.Login(server.url))
+        """Only mgmt_instances is new; it keeps its old methods.
+
+        The caller's own extensions are loaded, too.
+        """
+        ours = client.Client(
+            session=self.session,
+            extensions=[extension.Extension('more', management)],
         )
+        self.assertIsInstance(ours.more, management.Management)
+        theirs = trove_client.Client(session=self.session)
         for name, manager in vars(theirs).items():
             expected = type(manager)
             if name == 'mgmt_instances':
@@ -231,15 +236,6 @@ class ClientTest(base.TestCase):
         self.assertTrue(
             issubclass(management.Management, type(theirs.mgmt_instances))
         )
-
-    def test_other_extensions_are_kept(self) -> None:
-        """The caller's own extensions are loaded, too."""
-        server = self.serve(base.PONG)
-        trove = client.Client(
-            session=ksa_session.Session(auth=base.Login(server.url)),
-            extensions=[extension.Extension('more', management)],
-        )
-        self.assertIsInstance(trove.more, management.Management)
 
 
 class LogTest(base.TestCase):
