@@ -61,6 +61,11 @@ class Controls:
         if instance_id not in self._guests:
             self._guests.append(instance_id)
 
+    def remove(self, instance_id: str) -> None:
+        """Remove a guest that cannot answer for now."""
+        if instance_id in self._guests:
+            self._guests.remove(instance_id)
+
     def turn(self) -> str:
         """Return the guest whose turn it is."""
         self._guests.rotate()
@@ -128,8 +133,8 @@ class Controls:
             self._missed.discard(id_)
         elif id_ not in self._missed:
             self._missed.add(id_)
-        elif id_ in self._guests and len(self._guests) > 1:
-            self._guests.remove(id_)
+        elif len(self._guests) > 1:
+            self.remove(id_)
         self.ended(control, now, rtt, rtt / 2 if rtt else _PAUSE)
 
     def ended(

@@ -228,11 +228,14 @@ class SilentGuests:
         for silent in list(self._silent.values()):
             self._act(silent, needs)
 
-    def decide(self, *, is_asking: bool, is_alone: bool) -> bool:
+    def decide(
+        self, *, is_asking: bool, is_alone: bool, may_control: bool
+    ) -> bool:
         """Decide about each guest, as far as that is possible now.
 
         :param is_asking: whether pings of guests are under way, or wait.
         :param is_alone: whether no other guest can be asked.
+        :param may_control: whether a guest can be pinged as a control.
         :returns: whether controls would help.
         """
         waiting = [each for each in self._silent.values() if not each.queued]
@@ -246,7 +249,7 @@ class SilentGuests:
         for silent in waiting:
             if silent.guest.row is None and self._witnesses.is_reading:
                 continue
-            needs = silent.needs(self._evidence)
+            needs = silent.needs(self._evidence, may_control=may_control)
             if needs in (Next.SERVER_OFF, Next.BUSY) or (
                 needs is Next.DEAD and self._is_settled(silent)
             ):

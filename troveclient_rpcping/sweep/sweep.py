@@ -66,6 +66,13 @@ _FEW = 4
 # The reasons of a ping without an answer.
 _TIMEOUTS = (verdicts.Reason.AGENT_TIMEOUT, verdicts.Reason.TIMEOUT)
 
+# The reasons for which a guest is no control any more.
+_USELESS = (
+    verdicts.Reason.AGENT_ERROR,
+    verdicts.Reason.NOT_FOUND,
+    verdicts.Reason.NOT_READY,
+)
+
 _NOBODY = 'No guest answers: check the message bus (RabbitMQ) and trove-api'
 
 
@@ -137,7 +144,7 @@ class Sweep:
         self._wants_controls = False
         self._look_next = now
         # When the last request ended that left none under way, and when the
-        # sweep went on after a longer pause. Nobody could answer meanwhile.
+        # last longer pause ended. No agent can answer in a pause.
         self._idle_since, self._resumed = now, -math.inf
         self._ended = False
         capacity.begin(now)
@@ -162,7 +169,9 @@ class Sweep:
             self._look(now)
         if self.done:
             return None
-        if self._controls.unpaired or self._needs_control(now):
+        if self._controls and (
+            self._controls.unpaired or self._needs_control(now)
+        ):
             return self._control(now)
         question = self._page(now) or self._witness(now) or self._guest(now)
         if question is not None:
@@ -225,6 +234,9 @@ class Sweep:
             if result.reason in _TIMEOUTS:
                 self.evidence.lose()
             self._controls.answered(question, now, rtt)
+            if result.reason in _USELESS:
+                self._controls.remove(result.instance_id)
+                self._look_next = now
             self._break(result, now)
         elif question.purpose is replies.Purpose.WITNESS:
             self._witnesses.mute += not result.ok
@@ -326,8 +338,7 @@ class Sweep:
         return question
 
     def _witness(self, now: float) -> replies.Question | None:
-        guest = self._witnesses.next(now)
-        if guest is None:
+        if self._controls or (guest := self._witnesses.next(now)) is None:
             return None
         return self._ping(
             replies.Purpose.WITNESS, guest.instance_id, now, queues.Task(guest)
@@ -362,10 +373,6 @@ class Sweep:
     def _send(
         self, question: replies.Question, now: float, task: queues.Task | None
     ) -> replies.Question:
-        if not self._flight and (
-            now - self._idle_since > _STALLED + self.evidence.spacing
-        ):
-            self._resumed = now
         self._flight[question] = _Sent(now, task)
         is_guest = question.purpose is replies.Purpose.GUEST
         risky = is_guest and task is not None and self._is_suspect(task.guest)
@@ -415,10 +422,16 @@ class Sweep:
 
     def _is_lost(self, now: float) -> bool:
         """Whether requests have waited in vain for too long."""
+        idle = now - self._idle_since
+        if (
+            not self._flight
+            and self._queue
+            and idle > _STALLED + self.evidence.spacing
+        ):
+            # No ping was due.
+            self._resumed = now
         silence = min(self.evidence.silent_for(now), now - self._resumed)
-        return bool(self._flight) and (
-            silence > max(_LOST, _MISSED * self.evidence.spacing)
-        )
+        return silence > max(_LOST, _MISSED * self.evidence.spacing)
 
     def _wants_rows(self, now: float) -> bool:
         """Whether the listing is needed."""
@@ -453,7 +466,6 @@ class Sweep:
         if not self._is_list:
             self._asked.clear()
         self._breaker.heard()
-        self._witnesses.dismiss()
         self._capacity.suspects.discard(id_)
         self._answers += new
         usual = self._capacity.usual or math.inf
@@ -531,6 +543,7 @@ class Sweep:
         """Decide about each silent guest, as far as that is possible now."""
         self._silent.fill_in_rows()
         evidence, patient = self.evidence, self._repeat.patient
+        may_control = bool(self._controls)
         evidence.spacing = self._spacing()
         evidence.waits_since = min(
             (sent.now for sent in self._flight.values()), default=math.inf
@@ -544,12 +557,16 @@ class Sweep:
         if self._is_stalled(now):
             self._wants_controls = False
         elif patient:
-            self._wants_controls = self._silent.want_controls()
+            self._wants_controls = may_control and (
+                self._silent.want_controls()
+            )
             if not self._wants_controls:
                 self._silent.report(is_alone=self._is_alone)
         else:
             self._wants_controls = self._silent.decide(
-                is_asking=self._is_asking, is_alone=self._is_alone
+                is_asking=self._is_asking,
+                is_alone=self._is_alone,
+                may_control=may_control,
             )
 
     def _look_for_an_answer(self, now: float) -> None:

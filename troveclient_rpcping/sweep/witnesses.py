@@ -130,10 +130,6 @@ class Witnesses:
         self._next = until
         self._candidates.appendleft(guest)
 
-    def dismiss(self) -> None:
-        """Ping no further witness: an agent answered."""
-        self._candidates.clear()
-
 
 def listing_page(path: str) -> replies.Question:
     """Return the request for a page of the listing."""

@@ -434,6 +434,42 @@ class QuestionTest(testtools.TestCase):
         self.assertEqual('c', third.instance_id)
         self.assertIs(replies.Purpose.GUEST, third.purpose)
 
+    def test_a_witness_takes_the_place_of_a_control_that_is_gone(
+        self,
+    ) -> None:
+        """While a guest is a control, no witness is pinged."""
+        for gone in (
+            fixture.not_found('a'),
+            fixture.not_ready('a'),
+            fixture.agent_error(),
+        ):
+            play = Play('ab', listing=[inventory.Instance('x')])
+            first, second = play.ask()
+            play.answer(first, PONG)
+            play.answer(second, DEAD, 15.0)
+            # The sweep reads the given listing.
+            self.assertEqual([], play.ask())
+            play.now += 0.2
+            (control,) = play.ask()
+            self.assertIs(replies.Purpose.CONTROL, control.purpose)
+            play.answer(control, gone)
+            asked = {each.instance_id: each.purpose for each in play.ask()}
+            self.assertIs(replies.Purpose.WITNESS, asked['x'])
+
+    def test_a_wait_goes_on_without_a_control(self) -> None:
+        """The guest that answered was deleted; the other one comes up."""
+        play = Play('ab', repeats.UntilReachable(1, 1.0))
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.answer(second, DEAD, 15.0)
+        (control,) = play.ask()
+        play.answer(control, fixture.not_found('a'))
+        play.now += 1.0
+        (again,) = play.ask()
+        self.assertEqual('b', again.instance_id)
+        play.answer(again, PONG)
+        self.assertTrue(play.sweep.done)
+
     def test_the_sweep_does_not_wait_for_a_control(self) -> None:
         """The sweep is done when every guest has its result."""
         play = Play('ab')

@@ -180,13 +180,6 @@ class TurnsTest(testtools.TestCase):
         self.assertIsNone(found.next(6.9))
         self.assertEqual(guest, found.next(7.0))
 
-    def test_after_an_answer_no_further_witness_is_pinged(self) -> None:
-        """More witnesses are not needed."""
-        found = self.witnesses(row('a'), row('b'))
-        found.next(0.0)
-        found.dismiss()
-        self.assertIsNone(found.next(10.0))
-
     def test_they_are_exhausted_when_the_last_one_kept_silent(self) -> None:
         """They are not exhausted while a ping is due or under way."""
         found = witnesses()
