@@ -142,9 +142,9 @@ class Sweep:
         self._heard: set[str] = set()
         self._mixed = False
         self._wants_controls = False
-        self._look_next = now
+        self._looked = self._look_next = now
         # When the last request ended that left none under way, and when the
-        # last longer pause ended. No agent can answer in a pause.
+        # last longer pause ended.
         self._idle_since, self._resumed = now, -math.inf
         self._ended = False
         capacity.begin(now)
@@ -165,7 +165,6 @@ class Sweep:
         """See ``Agenda``."""
         self._capacity.watch(now)
         if now >= self._look_next:
-            self._look_next = now + _LOOK
             self._look(now)
         if self.done:
             return None
@@ -420,16 +419,21 @@ class Sweep:
             > max(_STALLED, _MISSED * self.evidence.spacing)
         )
 
+    def _note_pause(self, now: float) -> None:
+        """Record that no agent could answer until now.
+
+        No ping was due. Or the sweep did not run: its caller was absent, or
+        the rate limit let nothing through.
+        """
+        long = _STALLED + self.evidence.spacing
+        is_idle = not self._flight and bool(self._queue)
+        if now - self._looked > long or (
+            is_idle and now - self._idle_since > long
+        ):
+            self._resumed = now
+
     def _is_lost(self, now: float) -> bool:
         """Whether requests have waited in vain for too long."""
-        idle = now - self._idle_since
-        if (
-            not self._flight
-            and self._queue
-            and idle > _STALLED + self.evidence.spacing
-        ):
-            # No ping was due.
-            self._resumed = now
         silence = min(self.evidence.silent_for(now), now - self._resumed)
         return silence > max(_LOST, _MISSED * self.evidence.spacing)
 
@@ -541,6 +545,8 @@ class Sweep:
 
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that is possible now."""
+        self._note_pause(now)
+        self._looked, self._look_next = now, now + _LOOK
         self._silent.fill_in_rows()
         evidence, patient = self.evidence, self._repeat.patient
         may_control = bool(self._controls)

@@ -143,6 +143,18 @@ class EndTest(testtools.TestCase):
             self.assertTrue(play.sweep.done)
             self.assertEqual([None] * 3, [r.reason for r in play.results])
 
+    def test_a_caller_that_was_absent_does_not_end_the_sweep(self) -> None:
+        """The replies came meanwhile, and nobody read them."""
+        play = Play('abc')
+        first, second = play.ask()
+        play.answer(first, PONG)
+        (third,) = play.ask()
+        play.answer(second, DEAD, 90.0)
+        play.ask()
+        self.assertFalse(play.sweep.done)
+        play.answer(third, PONG)
+        self.assertEqual({'a': None, 'c': None}, play.reasons())
+
     def test_a_witness_has_no_result(self) -> None:
         """A witness may answer, or the sweep may end before."""
         for answers in (True, False):
