@@ -224,9 +224,10 @@ class Sweep:
         self._capacity.ended(question, now, rtt)
         if result.reason is verdicts.Reason.AGENT_TIMEOUT:
             self._capacity.timed_out(now - sent.now)
-            self.evidence.timeout(sent.now)
         elif result.reason is verdicts.Reason.TIMEOUT:
             self._capacity.gave_up(sent.now, now)
+        if result.reason in _TIMEOUTS:
+            self.evidence.timeout(sent.now)
         if result.ok:
             self._agent_answered(result, sent.task, now)
         if question.purpose is replies.Purpose.CONTROL:

@@ -482,6 +482,22 @@ class QuestionTest(testtools.TestCase):
         play.answer(again, PONG)
         self.assertTrue(play.sweep.done)
 
+    def test_answers_beside_a_ping_without_a_reply_do_not_count(
+        self,
+    ) -> None:
+        """The worker that did not reply was out of reach meanwhile."""
+        silence = replies.NoReply(replies.Failure.TIMEOUT, 'No answer')
+        needs = []
+        for reply in (PONG, silence, DEAD):
+            play = Play('abc')
+            first, second = play.ask()
+            play.answer(first, PONG)
+            (third,) = play.ask()
+            play.answer(third, PONG)
+            play.answer(second, reply, 30.0)
+            needs.append(play.sweep.evidence.missing(2, stale=True))
+        self.assertEqual([47, 50, 50], needs)
+
     def test_the_sweep_does_not_wait_for_a_control(self) -> None:
         """The sweep is done when every guest has its result."""
         play = Play('ab')
