@@ -38,6 +38,10 @@ _MISSING = re.compile(r'Missing value ([\w-]+) required for auth plugin \S+')
 # The text of Python about an option that a kind of login does not know.
 _UNFIT = re.compile(r".*got an unexpected keyword argument '(\w+)'")
 
+# Keystone's text of a 404 about a token or an application credential. The 404
+# of a wrong URL has another text.
+_GONE = re.compile('token|credential', re.IGNORECASE)
+
 # The cause at the end of an error of urllib3.
 _ERRNO = re.compile(r'\[Errno -?\d+\] ([^"\'\])]+)')
 
@@ -124,7 +128,15 @@ def is_refusal(error: BaseException) -> bool:
     not refuse credentials.
     """
     return any(
-        isinstance(each, ksa_exceptions.Unauthorized) for each in _chain(error)
+        isinstance(each, ksa_exceptions.Unauthorized) or _is_gone(each)
+        for each in _chain(error)
+    )
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether Keystone does not know a token or an application credential."""
+    return isinstance(error, ksa_exceptions.NotFound) and bool(
+        _GONE.search(str(error.message))
     )
 
 
@@ -142,6 +154,11 @@ def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
         return LoginFailure(
             f'{asked} refuses these credentials (HTTP 401). Check the '
             'user, the password, the project, and the domains of both.'
+        )
+    if _is_gone(error):
+        return LoginFailure(
+            f'{asked} refuses these credentials (HTTP 404). Check that the '
+            'token or the application credential still exists.'
         )
     if isinstance(error, ksa_exceptions.NotFound):
         return LoginFailure(f'{asked} is not there (HTTP 404). {_CHECK_URL}')

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -82,17 +83,29 @@ class ExplainedTest(base.TestCase):
 
     def test_a_failed_login_says_what_keystone_answered(self) -> None:
         """The line also says which server that was, and what to check."""
-        for answer, words in (
+        for answer, message, words in (
             (
                 '401 Unauthorized',
+                '',
                 r'refuses these credentials \(HTTP 401\)\. Check the user, '
                 r'the password, the project, and the domains of both\.',
             ),
-            ('404 Not Found', r'is not there \(HTTP 404\)\. Check that'),
-            ('503 Service Unavailable', 'answered: .*HTTP 503'),
-            ('', 'does not answer. Check that Keystone runs'),
+            (
+                '404 Not Found',
+                'Could not find Application Credential: x.',
+                r'refuses these credentials \(HTTP 404\)\. Check that the '
+                r'token or the application credential still exists\.',
+            ),
+            ('404 Not Found', '', r'is not there \(HTTP 404\)\. Check that'),
+            ('503 Service Unavailable', '', 'answered: .*HTTP 503'),
+            ('', '', 'does not answer. Check that Keystone runs'),
         ):
-            url = self.serve(base.raw(answer) if answer else b'').url
+            reply = base.raw(
+                answer,
+                json.dumps({'error': {'message': message}}).encode(),
+                {'Content-Type': 'application/json'} if message else None,
+            )
+            url = self.serve(reply if answer else b'').url
             self.assertRegex(self.login(url), rf'\AKeystone at {url} {words}')
 
     def test_a_keystone_that_is_gone_is_explained_in_few_words(self) -> None:

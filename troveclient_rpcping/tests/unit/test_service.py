@@ -141,7 +141,14 @@ class RefusalTest(testtools.TestCase):
         self,
     ) -> None:
         """One refusal may come from a Keystone that restarts."""
-        self.assertEqual([False, False, True], [self.ends() for _ in range(3)])
+        for error in (
+            ksa_exceptions.Unauthorized('401'),
+            ksa_exceptions.NotFound('Could not find Application Credential'),
+        ):
+            self.assertEqual(
+                [False, False, True], [self.ends(error) for _ in range(3)]
+            )
+            self.service.swept('', 1.0)
 
     def test_a_keystone_that_is_down_never_ends_the_monitor(self) -> None:
         """It comes back by itself; so does a Trove that refuses tokens."""
