@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import datetime
-import itertools
 import math
 import time
 from typing import Any
@@ -72,7 +71,6 @@ class Progress:
         # How many guests the last list of awaited guests had.
         self._named = 0
         self._name_next = self._begun + _NAME_AFTER
-        self._words = 'pings'
         # Why the sweep is slow, its pings a second, and when it goes on.
         self._slow = '', math.inf, 0.0
         self._has_warned = False
@@ -95,16 +93,8 @@ class Progress:
             self._slows(
                 'limited by --rate', limits.Throttle(self._plan.rate, 0.0)
             )
-        if self._below is None:
+        with self._below.shown() if self._below else contextlib.nullcontext():
             yield
-            return
-        if self._plan.waits:
-            self._name_the_awaited()
-        with self._below.shown():
-            try:
-                yield
-            finally:
-                self._below.draw()
 
     def saw(self, instance_id: str, series: outcomes.Series) -> None:
         """Show one more result."""
@@ -116,8 +106,11 @@ class Progress:
         if series.in_a_row >= (self._plan.stable or 1):
             self._awaited.pop(instance_id, None)
             self._done += 1
-        if self._clock() >= self._name_next:
-            self._name_the_awaited()
+        if self._below is None and self._clock() >= self._name_next:
+            self._name_next = self._clock() + _NAME_AFTER
+            if len(self._awaited) not in (0, self._named):
+                self._named = len(self._awaited)
+                self._say(self._waiting())
 
     def throttled(self, throttle: limits.Throttle) -> None:
         """Show that the rate limit of the server slows the sweep down."""
@@ -129,8 +122,10 @@ class Progress:
         count = f'{self._done}/{self._pings}'
         width = self._screen.width
         bar = min(_BAR, width // 4)
-        words = self._words
-        if self._slow[0] and not self._plan.waits:
+        words = 'pings'
+        if self._plan.waits:
+            words = self._waiting()
+        elif self._slow[0]:
             words = self._slowness()
         if self._bad:
             words = f'{len(self._bad)} bad so far; {words}'
@@ -147,30 +142,26 @@ class Progress:
         )
         return line
 
-    def _name_the_awaited(self) -> None:
-        self._name_next = self._clock() + _NAME_AFTER
-        if not self._awaited or self._quiet:
-            return
+    def _waiting(self) -> str:
+        # The thread of the bar reads what the main thread changes.
+        awaited = list(self._awaited.items())
         names = []
-        for id_, name in itertools.islice(self._awaited.items(), _NAMED):
+        for id_, name in awaited[:_NAMED]:
             words = [plaintext.quoted(name)] if name else []
             # The bar has little room, and nothing parses it.
             if not name or self._below is None:
                 words.insert(0, plaintext.word(id_))
             names.append(' '.join(words))
-        self._words = f'waiting for {", ".join(names)}'
-        if rest := len(self._awaited) - len(names):
-            self._words += f' and {rest} more'
-        # Without a bar, one line for each change.
-        if self._below is None and len(self._awaited) != self._named:
-            self._named = len(self._awaited)
-            self._say(self._words)
+        words = f'waiting for {", ".join(names)}'
+        if rest := len(awaited) - len(names):
+            words += f' and {rest} more'
+        return words
 
     def _slows(self, cause: str, throttle: limits.Throttle) -> None:
         rate, pause = throttle.rate, throttle.pause
         self._slow = cause, rate, self._clock() + pause
         seconds = self._seconds_to_go()
-        if self._has_warned or self._quiet or seconds < _LONG:
+        if self._has_warned or seconds < _LONG:
             return
         self._has_warned = True
         if self._below is None:
@@ -179,10 +170,9 @@ class Progress:
             return
         left = max(0.0, self._end - self._clock())
         if left < seconds:
-            option = '--wait' if self._plan.waits else '--deadline'
             still = int(max(0.0, left - pause) * rate)
             self._say(
-                f'{option} comes before that: about {still} of '
+                f'the time is up before that: about {still} of '
                 f'{self._pings - self._done} pings will still be sent'
             )
 
@@ -198,5 +188,5 @@ class Progress:
     def _say(self, words: str) -> None:
         if self._below is not None:
             self._below.line(words)
-        else:
+        elif not self._quiet:
             self._screen.print(words, markup=False, soft_wrap=True)

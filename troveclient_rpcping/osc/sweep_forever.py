@@ -49,15 +49,15 @@ class SweepForever:
     ):
         self._app = app
         self._arguments = arguments
+        self._interval: float = arguments.interval
         self._clock = clock
         self._manager: management.Management | None = None
         self._watch = outcomes_changes.Watch()
         self._board = boards.Board(arguments.interval, dict(arguments.label))
         # The reported remarks on names and exclusions that still hold.
         self._doubts: set[str] = set()
-        # Whether a sweep brought results, and whether the last one was late.
-        self._had_a_sweep = False
-        self._late = False
+        # Whether a sweep brought results, and whether one took too long.
+        self._had_a_sweep = self._was_late = False
         self._capacity = capacities.Capacity(
             engine_access.flight(arguments.concurrency)
         )
@@ -99,8 +99,8 @@ class SweepForever:
             while self._has_metrics or not self._output.gone:
                 self._begin()
                 self._sweep_and_report()
-                self._remark_on_troubles(self._clock() - self._started)
-                due = self._started + self._arguments.interval
+                self._remark_on_troubles()
+                due = self._started + self._interval
                 time.sleep(max(0.0, due - self._clock()))
         raise osc_exceptions.CommandError(
             'Nobody reads standard output, and there are no metrics'
@@ -259,15 +259,14 @@ class SweepForever:
         for change in changes:
             self._view.line(style(change, when))
 
-    def _remark_on_troubles(self, seconds: float) -> None:
-        """Report an output that fails, and a sweep that takes too long."""
+    def _remark_on_troubles(self) -> None:
+        """Report an output that fails, and once a sweep that is too long."""
         trouble, self._output.trouble = self._output.trouble, ''
         self._view.remark(trouble)
-        interval = self._arguments.interval
-        late = seconds > interval
-        if late and not self._late:
+        seconds, interval = self._clock() - self._started, self._interval
+        if seconds > interval and not self._was_late:
+            self._was_late = True
             self._view.remark(
                 f'A sweep took {durations.human(seconds)}, longer than '
                 f'--interval {interval:g}: the next one begins when it ends'
             )
-        self._late = late

@@ -262,7 +262,7 @@ class PingTest(TestCase):
         self.trove.add('db-7')
         self.trove.add('db-8')
         self.assertEqual(0, self.ping('--all', '-f', 'value', '-c', 'Name'))
-        self.assertRegex(terminal.text(), r'pings .* 2/2 ')
+        self.assertRegex(terminal.text(), r'pings .* 0/2 ')
         self.assertEqual('db-7\ndb-8\n', self.printed())
 
     def test_a_terminal_shows_the_awaited_guests(self) -> None:
@@ -636,26 +636,58 @@ class MonitorTest(TestCase):
         self.assertNotIn('evil', self.trove.pinged)
 
 
-class LoginTest(TestCase):
+class DurationTest(TestCase):
+    """How long a sweep of the monitor took, by a clock of the test."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = 0.0
+        self.stdout = Script(interrupt)
+
+    def run_until_interrupted(self, clients: Clients, *options: str) -> None:
+        app = self.app(clients)
+        parser = rpc_monitor.MonitorDatabaseInstances(app, None).get_parser('')
+        monitor = sweep_forever.SweepForever(
+            app,
+            parser.parse_args([base.GUEST, *options]),
+            clock=lambda: self.now,
+        )
+        self.assertRaises(KeyboardInterrupt, monitor.run)
+
+    def test_a_sweep_that_takes_too_long_is_reported_once(self) -> None:
+        """The sweeps may take about as long as the interval."""
+        sweeps = iter(
+            [
+                *((90.0, fixture.reachable()), (0.0, fixture.reachable())),
+                *((90.0, fixture.reachable()), (0.0, fixture.agent_error())),
+            ]
+        )
+
+        def answer(request: base.Request) -> replies.Reply:
+            if not request.target.endswith('/rpc_ping'):
+                return NOBODY
+            seconds, reply = next(sweeps)
+            self.now += seconds
+            return reply
+
+        api = self.connect(self.serve(answer).url)
+        self.run_until_interrupted(Clients(api), '--interval', '0.01')
+        said = self.stderr.getvalue()
+        self.assertEqual(1, said.count('A sweep took 1 min 30 s, longer'))
+
     def test_the_login_is_not_a_part_of_the_first_sweep(self) -> None:
         """A person may have to type a password."""
-        now = 0.0
+
+        def log_in(clients: Clients) -> None:
+            self.now += 90.0
 
         class Slow(Clients):
-            @property
-            def auth_ref(self) -> None:
-                nonlocal now
-                now += 90.0
+            auth_ref = property(log_in)
 
-        self.trove.add('db-7', fixture.agent_error())
-        self.stdout = Script(interrupt)
-        app = self.app(Slow(self.trove.client()))
-        parser = rpc_monitor.MonitorDatabaseInstances(app, None).get_parser('')
-        arguments = parser.parse_args(
-            ['db-7', '--textfile', str(self.textfile)]
+        self.trove.add(base.GUEST, fixture.agent_error())
+        self.run_until_interrupted(
+            *(Slow(self.trove.client()), '--textfile', str(self.textfile))
         )
-        monitor = sweep_forever.SweepForever(app, arguments, clock=lambda: now)
-        self.assertRaises(KeyboardInterrupt, monitor.run)
         self.assertIn(
             'last_sweep_duration_seconds 0.0\n', self.textfile.read_text()
         )

@@ -76,6 +76,8 @@ class ProgressTest(testtools.TestCase):
                     line, r'\Awaiting for .* 1/40 0:\d\d:\d\d *\n\Z'
                 )
                 self.assertLessEqual(len(line.rstrip()), width)
+        # The guest that answered is no longer awaited.
+        self.assertIn('waiting for "database-1", "', line)
 
     def test_the_time_to_go_moves_on(self) -> None:
         """The time shrinks with each answer, and only the bar shows it.
@@ -113,7 +115,7 @@ class ProgressTest(testtools.TestCase):
         A deadline that comes first is always a line.
         """
         slow = 'limited by --rate: about 6 min 40 s to go\n'
-        late = '--deadline comes before that: about 10 of 40 pings will still'
+        late = 'the time is up before that: about 10 of 40 pings will still'
         for stderr, term, said in (
             (io.StringIO(), 'xterm', f'{slow}{late}'),
             (base.Terminal(), 'dumb', f'{slow}{late}'),
