@@ -161,6 +161,8 @@ def mistake_in_targets(arguments: argparse.Namespace) -> str | None:
         return '--all stands alone: name no instance and no file beside it'
     if not arguments.all and not named:
         return 'name an instance, or give --all or --from-file'
+    if arguments.exclude == '-':
+        return '--exclude takes no standard input: give it a file'
     filtered = arguments.project or arguments.datastore or arguments.status
     if filtered and not arguments.all:
         return '--project, --datastore and --status go with --all'

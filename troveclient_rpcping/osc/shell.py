@@ -21,6 +21,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
 import threading
 import types
@@ -96,7 +97,9 @@ def run(
         raise
     except _FAILURES as error:
         line = ' '.join(plaintext.lines(str(error)))
-        raise osc_exceptions.CommandError(line) from error
+        # Python puts the number before its text.
+        words = re.sub(r'\A\[Errno \d+\] ', '', line)
+        raise osc_exceptions.CommandError(words) from error
     finally:
         _discard_if_broken(app.stdout)
 

@@ -67,6 +67,13 @@ HOSTILE = listing(
 NOBODY = listing()
 
 
+class Full(io.StringIO):
+    """A file on a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+
 class Script(io.StringIO):
     """Does the next thing whenever a line is written to it.
 
@@ -320,6 +327,16 @@ class PingTest(TestCase):
             self.assertIn('tandard output', str(error))
         self.assertEqual([], self.trove.requests)
 
+    def test_an_output_that_fails_is_an_error_in_words(self) -> None:
+        """A monitor without metrics ends, too."""
+        self.trove.add(base.GUEST, fixture.agent_error())
+        self.stdout = Full()
+        for command in (self.ping, self.watch):
+            error = self.assertRaises(
+                osc_exceptions.CommandError, command, base.GUEST
+            )
+            self.assertEqual('No space left on device', str(error))
+
     def test_a_guest_that_is_not_yet_stable_is_unknown(self) -> None:
         """It stays unknown although its last ping went well."""
         self.trove.add('db-7')
@@ -473,6 +490,7 @@ class PingTest(TestCase):
             (both, 'x --all', r'\Aopenstack: error: --all .*\(see --help\)'),
             (both, '', 'name an instance'),
             (both, 'x --project x', '--project, --datastore and --status go'),
+            (both, '--all --exclude -', '--exclude takes no standard input'),
             (both[:1], 'x --wait 1 --count 2', 'exclude each other'),
             (both[:1], 'x --count 2 --stable 2', '--stable goes with --wait'),
             (both[:1], 'x --interval 1', '--interval goes with --count or'),
@@ -537,11 +555,6 @@ class MonitorTest(TestCase):
 
     def test_an_output_that_fails_does_not_end_its_metrics(self) -> None:
         """The monitor reports the error, and sweeps on."""
-
-        class Full(io.StringIO):
-            def write(self, text: str) -> int:
-                raise OSError(errno.ENOSPC, 'No space left on device')
-
         self.trove.add('db-7', fixture.agent_error(), fixture.reachable())
         self.stdout = Full()
         self.stderr = Script(nothing, nothing, interrupt)
