@@ -72,7 +72,7 @@ class Exclusions:
         self._entries = self._read()
         self._trouble: list[str] = []
         #: How many guests were left out, which entries have ended, and why
-        #: the file cannot be read; empty without an exclusion.
+        #: the file cannot be read.
         self.sentences: list[str] = []
         # A pipe can be read only once.
         self._changes = file is not None and os.path.isfile(file)
@@ -100,9 +100,10 @@ class Exclusions:
     def leave_out(
         self, chosen: list[outcomes.Target]
     ) -> list[outcomes.Target]:
-        """Return the guests that are asked, and renew the sentences."""
-        if self._file is None and not self._statuses:
-            return chosen
+        """Return the guests that are asked, and renew the sentences.
+
+        :raises NoTargetError: all guests are left out.
+        """
         day = self._today()
         fits = _matcher([each for each in self._entries if each.until >= day])
         kept = [
@@ -120,6 +121,11 @@ class Exclusions:
             ),
             *self._trouble,
         ]
+        if chosen and not kept:
+            why = '; '.join(self.sentences)
+            raise exceptions.NoTargetError(
+                f'No instance is left to ask: {why}'
+            )
         return kept
 
     def _has_status(self, target: outcomes.Target) -> bool:

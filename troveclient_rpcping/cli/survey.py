@@ -75,9 +75,11 @@ class Survey:
         self._stdin = stdin
         self._project_id = project_id
         self._always_list = always_list
-        self._exclusions = cli_exclusions.Exclusions(
-            selection.exclude, selection.exclude_status
-        )
+        self._exclusions: cli_exclusions.Exclusions | None = None
+        if selection.exclude or selection.exclude_status:
+            self._exclusions = cli_exclusions.Exclusions(
+                selection.exclude, selection.exclude_status
+            )
         self._names = targets.Names(strict=strict)
         self._listed: list[inventory.Instance] | None = None
         self._collector = outcomes.Collector(())
@@ -97,21 +99,19 @@ class Survey:
         :raises NoTargetError: no instance fits, or all are left out.
         :raises TargetError: the guests cannot be found.
         """
-        self._exclusions.refresh()
+        exclusions = self._exclusions
+        if exclusions:
+            exclusions.refresh()
         try:
-            found = self._find(lambda: manager.list_all(deadline))
-            kept = self._exclusions.leave_out(found)
-            if found and not kept:
-                why = '; '.join(self.left_out)
-                raise exceptions.NoTargetError(
-                    f'No instance is left to ask: {why}'
-                )
+            chosen = self._find(lambda: manager.list_all(deadline))
+            if exclusions:
+                chosen = exclusions.leave_out(chosen)
         except exceptions.NoTargetError:
             if not empty:
                 raise
-            kept = []
-        self._collector = outcomes.Collector(kept, self._plan.stable)
-        return kept
+            chosen = []
+        self._collector = outcomes.Collector(chosen, self._plan.stable)
+        return chosen
 
     def ping(
         self,
@@ -161,7 +161,7 @@ class Survey:
     @property
     def left_out(self) -> Sequence[str]:
         """The sentences about the guests that were left out."""
-        return self._exclusions.sentences
+        return self._exclusions.sentences if self._exclusions else ()
 
     def findings(self, why: str = '') -> outcomes.Findings:
         """Return the outcome of every guest that was chosen last.
@@ -180,7 +180,7 @@ class Survey:
             if (
                 self._always_list
                 or targets.has_names(named)
-                or self._exclusions.needs_listing
+                or (self._exclusions and self._exclusions.needs_listing)
             ):
                 self._listed = targets.listed(list_all, ids=True)
             return targets.resolve(named, self._listed or [], self._names)

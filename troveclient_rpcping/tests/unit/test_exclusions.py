@@ -80,15 +80,14 @@ class ExclusionsTest(base.TestCase):
         chosen = target('a', 'BUILD'), target('b', 'ERROR'), target('c')
         self.assertEqual(['c'], self.asked(exclusions, *chosen))
 
-    def test_only_exclusions_are_reported(self) -> None:
-        """A status that fits no guest is reported."""
-        for statuses, said in (
-            ([], []),
-            (['BIULD'], ['0 guests left out (--exclude, --exclude-status)']),
-        ):
-            exclusions = cli_exclusions.Exclusions(None, statuses)
-            exclusions.leave_out([target('a')])
-            self.assertEqual(said, exclusions.sentences)
+    def test_a_status_that_fits_no_guest_is_reported(self) -> None:
+        """It may have a typing error."""
+        exclusions = cli_exclusions.Exclusions(None, ['BIULD'])
+        exclusions.leave_out([target('a')])
+        self.assertEqual(
+            ['0 guests left out (--exclude, --exclude-status)'],
+            exclusions.sentences,
+        )
 
     def test_an_entry_lasts_until_its_date_is_over(self) -> None:
         """After it the guest is pinged, and the old entry is reported."""
