@@ -26,8 +26,6 @@ from troveclient_rpcping import plaintext
 from troveclient_rpcping.cli import targets
 from troveclient_rpcping.outcomes import outcome as outcomes
 
-# A name may have a "#" inside, but no comment begins there.
-_COMMENT = re.compile(r'(?:^|\s)#\s*(.*)')
 # An option at the end of an entry.
 _OPTION = re.compile(r'(?:^|\s)([a-z]+)=(\S*)$', re.IGNORECASE)
 
@@ -155,7 +153,7 @@ class Exclusions:
 
         :raises TargetError: it is a bad line.
         """
-        comment = _COMMENT.search(line)
+        comment = targets.COMMENT.search(line)
         what = (line[: comment.start()] if comment else line).strip()
         if not what:
             return None

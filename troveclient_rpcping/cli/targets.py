@@ -26,6 +26,9 @@ from troveclient_rpcping.outcomes import outcome as outcomes
 # The largest file to read, in bytes: a million IDs fit in.
 _FILE_LIMIT = 64 * 1024 * 1024
 
+# The characters that make a name a pattern.
+_PATTERN = frozenset('*?[')
+
 _BY_ID = 'Ask for one of them by its ID.'
 
 # The most names that get near names. The search for near names takes longer,
@@ -36,9 +39,9 @@ _MOST_SHOWN = 8
 # The letters of a UUID, and about its length.
 _ALMOST_ID = re.compile(r'[0-9a-fA-F-]{30,42}')
 
-# A comment begins at the start of a line or after white space. A name may
-# have a "#" inside.
-_COMMENT = re.compile(r'(?:^|\s)#.*')
+#: A comment begins at the start of a line or after white space. A name may
+#: have a "#" inside.
+COMMENT = re.compile(r'(?:^|\s)#\s*(.*)')
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +179,7 @@ def resolve(
     """Find the instance of each name, each instance once.
 
     :param named: names, patterns of names as a shell has them (``db-*``), and
-        IDs. A text that is the name of an instance is not a pattern.
+        IDs.
     :param instances: every instance; IDs alone need none.
     :param known: the names of earlier lookups.
     :returns: in the order of *named*.
@@ -186,19 +189,23 @@ def resolve(
     # The texts of the listing are clean, too.
     named = list(map(plaintext.one_line, named))
     by_id = {instance.id: instance for instance in instances}
-    names = [text for text in named if not inventory.is_id(text)]
+    names = [
+        text
+        for text in named
+        if not inventory.is_id(text) and _PATTERN.isdisjoint(text)
+    ]
     by_name = known.look_up(names, by_id)
     targets: dict[str, outcomes.Target] = {}
     for text in named:
         if text in by_name:
             found = [by_name[text]]
-            if _is_lost(found[0]):
-                found = _matches(text, instances) or found
-        else:
+        elif inventory.is_id(text):
             # Trove knows its IDs in lower case.
             id_ = text.lower()
             row = by_id.get(id_)
             found = [_target(row) if row else outcomes.Target(id_)]
+        else:
+            found = _matches(text, instances) or [outcomes.Target(None, text)]
         for target in found:
             key = target.instance_id or f'name {text}'
             targets.setdefault(key, target)
@@ -252,7 +259,7 @@ def read(file: str, stdin: TextIO | None) -> list[str]:
     :raises TargetError: see :func:`text_of`.
     """
     lines = (
-        _COMMENT.sub('', line).strip()
+        COMMENT.sub('', line).strip()
         for line in text_of(file, stdin).split('\n')
     )
     return [line for line in lines if line]
@@ -304,12 +311,12 @@ def _target(instance: inventory.Instance) -> outcomes.Target:
 def _matches(
     pattern: str, instances: Sequence[inventory.Instance]
 ) -> list[outcomes.Target]:
-    """Return the targets whose names fit a pattern; none for a mere name."""
-    if set(pattern).isdisjoint('*?['):
-        return []
+    """Return the targets whose names fit a pattern, or are its text."""
     fits = re.compile(fnmatch.translate(pattern)).match
     return _in_order(
-        [each for each in instances if each.name and fits(each.name)]
+        each
+        for each in instances
+        if each.name and (each.name == pattern or fits(each.name))
     )
 
 

@@ -190,11 +190,16 @@ class ResolveTest(TestCase):
             [base.OTHER, base.GUEST], [each.instance_id for each in found]
         )
 
-    def test_a_name_that_looks_like_a_pattern_is_a_name(self) -> None:
-        """An instance may bear such a name."""
-        self.instances.append(inventory.Instance('star', 'db-*'))
-        (found,) = self.resolve(['db-*'])
-        self.assertEqual('star', found.instance_id)
+    def test_an_instance_named_like_a_pattern_hides_no_guest(self) -> None:
+        """A tenant may give any instance such a name, and two the same."""
+        for id_, name in (('s1', 'db-*'), ('s2', 'db-*'), ('x', 'x [1]')):
+            self.instances.append(inventory.Instance(id_, name))
+        for pattern, ids in (
+            ('db-*', ['s1', 's2', base.GUEST, base.OTHER]),
+            ('x [1]', ['x']),
+        ):
+            found = self.resolve([pattern])
+            self.assertEqual(ids, [each.instance_id for each in found])
 
     def test_a_listing_that_fails_says_what_to_do(self) -> None:
         """IDs do not help with --all, or if a ping would fail too."""
@@ -337,6 +342,7 @@ class MistakeTest(testtools.TestCase):
             'instances': [],
             'all': False,
             'from_file': None,
+            'exclude': None,
             'project': [],
             'datastore': [],
             'status': [],
