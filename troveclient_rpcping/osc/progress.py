@@ -147,11 +147,11 @@ class Progress:
         awaited = list(self._awaited.items())
         names = []
         for id_, name in awaited[:_NAMED]:
-            words = [plaintext.quoted(name)] if name else []
+            guest = [plaintext.quoted(name)] if name else []
             # The bar has little room, and nothing parses it.
             if not name or self._below is None:
-                words.insert(0, plaintext.word(id_))
-            names.append(' '.join(words))
+                guest.insert(0, plaintext.word(id_))
+            names.append(' '.join(guest))
         words = f'waiting for {", ".join(names)}'
         if rest := len(awaited) - len(names):
             words += f' and {rest} more'
