@@ -72,7 +72,6 @@ class Survey:
     ):
         self._selection = selection.with_pipe_read(stdin)
         self._plan = plan
-        self._stdin = stdin
         self._project_id = project_id
         self._always_list = always_list
         self._exclusions: cli_exclusions.Exclusions | None = None
@@ -176,10 +175,10 @@ class Survey:
         selection = self._selection
         self._listed = None
         if not selection.all:
-            named = selection.names(self._stdin)
+            named = selection.names()
             if (
                 self._always_list
-                or targets.has_names(named)
+                or not all(map(inventory.is_id, named))
                 or (self._exclusions and self._exclusions.needs_listing)
             ):
                 self._listed = targets.listed(list_all, ids=True)

@@ -70,7 +70,7 @@ class Selection:
     exclude: str | None = None
     exclude_status: Sequence[str] = ()
 
-    def names(self, stdin: TextIO | None) -> list[str]:
+    def names(self, stdin: TextIO | None = None) -> list[str]:
         """Return the names and IDs, also those in the file."""
         file = self.from_file
         more = read(file, stdin) if file is not None else []
@@ -166,11 +166,6 @@ def listed(
         hint = advice.after_listing(error, ids=ids)
         said = f'{str(error).rstrip(".")}. {hint}'
         raise exceptions.TargetError(said.rstrip()) from error
-
-
-def has_names(named: Iterable[str]) -> bool:
-    """Whether a text is not an ID, so that a listing is needed."""
-    return not all(map(inventory.is_id, named))
 
 
 def resolve(

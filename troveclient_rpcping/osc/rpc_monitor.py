@@ -118,7 +118,6 @@ class MonitorDatabaseInstances(command.Command):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command, and return its exit status."""
         from troveclient_rpcping.cli import arguments as cli_arguments
-        from troveclient_rpcping.osc import exits
         from troveclient_rpcping.osc import shell
 
         mistake = (
@@ -129,8 +128,8 @@ class MonitorDatabaseInstances(command.Command):
 
         def act() -> int:
             with shell.handled(signal.SIGHUP, signal.SIG_IGN):
-                super(MonitorDatabaseInstances, self).run(parsed_args)
-            return exits.UNKNOWN
+                # Only an exception ends it.
+                return super(MonitorDatabaseInstances, self).run(parsed_args)
 
         return shell.run(self.app, self._parser, mistake, act)
 
