@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import dataclasses
 import re
 from typing import Any
+from typing import TypeGuard
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
@@ -127,17 +128,13 @@ def is_refusal(error: BaseException) -> bool:
     Only a person can mend that. A Keystone that is down or overloaded does
     not refuse credentials.
     """
-    return any(
-        isinstance(each, ksa_exceptions.Unauthorized) or _is_gone(each)
-        for each in _chain(error)
-    )
+    return any(map(_refuses, _chain(error)))
 
 
-def _is_gone(error: BaseException) -> bool:
-    """Whether Keystone does not know a token or an application credential."""
-    return isinstance(error, ksa_exceptions.NotFound) and bool(
-        _GONE.search(str(error.message))
-    )
+def _refuses(error: BaseException) -> TypeGuard[ksa_exceptions.HttpError]:
+    if isinstance(error, ksa_exceptions.NotFound):
+        return bool(_GONE.search(str(error.message)))
+    return isinstance(error, ksa_exceptions.Unauthorized)
 
 
 def keystone(auth: Mapping[str, Any]) -> str:
@@ -150,15 +147,11 @@ def keystone(auth: Mapping[str, Any]) -> str:
 def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
     """Say how Keystone, or the connection to it, failed."""
     said = ' '.join(str(error).split())
-    if isinstance(error, ksa_exceptions.Unauthorized):
+    if _refuses(error):
         return LoginFailure(
-            f'{asked} refuses these credentials (HTTP 401). Check the '
-            'user, the password, the project, and the domains of both.'
-        )
-    if _is_gone(error):
-        return LoginFailure(
-            f'{asked} refuses these credentials (HTTP 404). Check that the '
-            'token or the application credential still exists.'
+            f'{asked} refuses these credentials (HTTP {error.http_status}). '
+            'Check the user, the password, the project, and the domains of '
+            'both; or the token or the application credential.'
         )
     if isinstance(error, ksa_exceptions.NotFound):
         return LoginFailure(f'{asked} is not there (HTTP 404). {_CHECK_URL}')

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import datetime
@@ -86,15 +85,13 @@ class Progress:
         ):
             self._below = below.Below(self._screen, self.picture)
 
-    @contextlib.contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown(self) -> contextlib.AbstractContextManager[None]:
         """Show the bar within the block, if there is one."""
         if self._plan.rate:
             self._slows(
                 'limited by --rate', limits.Throttle(self._plan.rate, 0.0)
             )
-        with self._below.shown() if self._below else contextlib.nullcontext():
-            yield
+        return self._below.shown() if self._below else contextlib.nullcontext()
 
     def saw(self, instance_id: str, series: outcomes.Series) -> None:
         """Show one more result."""

@@ -88,13 +88,12 @@ class ExplainedTest(base.TestCase):
                 '401 Unauthorized',
                 '',
                 r'refuses these credentials \(HTTP 401\)\. Check the user, '
-                r'the password, the project, and the domains of both\.',
+                r'the password, the project, and the domains of both; or the ',
             ),
             (
                 '404 Not Found',
                 'Could not find Application Credential: x.',
-                r'refuses these credentials \(HTTP 404\)\. Check that the '
-                r'token or the application credential still exists\.',
+                r'refuses these credentials \(HTTP 404\)\. Check the user, ',
             ),
             ('404 Not Found', '', r'is not there \(HTTP 404\)\. Check that'),
             ('503 Service Unavailable', '', 'answered: .*HTTP 503'),
