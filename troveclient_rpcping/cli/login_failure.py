@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import dataclasses
 import re
 from typing import Any
-from typing import TypeGuard
 
 from keystoneauth1 import exceptions as ksa_exceptions
 
@@ -131,7 +130,7 @@ def is_refusal(error: BaseException) -> bool:
     return any(map(_refuses, _chain(error)))
 
 
-def _refuses(error: BaseException) -> TypeGuard[ksa_exceptions.HttpError]:
+def _refuses(error: BaseException) -> bool:
     if isinstance(error, ksa_exceptions.NotFound):
         return bool(_GONE.search(str(error.message)))
     return isinstance(error, ksa_exceptions.Unauthorized)
@@ -148,10 +147,12 @@ def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
     """Say how Keystone, or the connection to it, failed."""
     said = ' '.join(str(error).split())
     if _refuses(error):
+        # Keystone's words may be "The password is expired and needs to be
+        # changed".
         return LoginFailure(
-            f'{asked} refuses these credentials (HTTP {error.http_status}). '
-            'Check the user, the password, the project, and the domains of '
-            'both; or the token or the application credential.'
+            f'{asked} refuses these credentials: {said}. Check the user, the '
+            'password, the project, and the domains of both; or the token or '
+            'the application credential.'
         )
     if isinstance(error, ksa_exceptions.NotFound):
         return LoginFailure(f'{asked} is not there (HTTP 404). {_CHECK_URL}')

@@ -150,7 +150,7 @@ class MonitorTest(TestCase):
             *('--os-password', 'old', *MONITOR, '--all', '-q'),
             *('--listen', str(base.free_port()), '--interval', '0.1'),
             stderr=[
-                r'No login: .* refuses these credentials \(HTTP 401\)\. .*'
+                r'No login: .* refuses these credentials: .* \(HTTP 401\).*'
             ],
         )
         self.assertEqual(1, run.status)

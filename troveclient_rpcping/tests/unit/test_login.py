@@ -165,8 +165,8 @@ class LoginTest(TestCase):
         url = server.url.replace('http://', 'http://me:secret@')
         self.log_in_at(url)
         self.assert_no_login(
-            rf'Keystone at {server.url}/v3 refuses these credentials '
-            r'\(HTTP 401\)\. Check the user, the password.*'
+            rf'Keystone at {server.url}/v3 refuses these credentials: '
+            r'No \(HTTP 401\) .*\. Check the user, the password.*'
         )
 
     def test_a_silent_keystone_ends_with_the_deadline(self) -> None:

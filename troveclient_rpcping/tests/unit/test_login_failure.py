@@ -86,14 +86,14 @@ class ExplainedTest(base.TestCase):
         for answer, message, words in (
             (
                 '401 Unauthorized',
-                '',
-                r'refuses these credentials \(HTTP 401\)\. Check the user, '
-                r'the password, the project, and the domains of both; or the ',
+                'The password is expired.',
+                r'refuses these credentials: The password is expired\. '
+                r'\(HTTP 401\)\. Check the user, the password, ',
             ),
             (
                 '404 Not Found',
                 'Could not find Application Credential: x.',
-                r'refuses these credentials \(HTTP 404\)\. Check the user, ',
+                'refuses these credentials: Could not find Application ',
             ),
             ('404 Not Found', '', r'is not there \(HTTP 404\)\. Check that'),
             ('503 Service Unavailable', '', 'answered: .*HTTP 503'),
