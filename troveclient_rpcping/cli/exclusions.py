@@ -120,10 +120,8 @@ class Exclusions:
             *self._trouble,
         ]
         if chosen and not kept:
-            why = '; '.join(self.sentences)
-            raise exceptions.NoTargetError(
-                f'No instance is left to ask: {why}'
-            )
+            why = 'No instance is left to ask: ' + '; '.join(self.sentences)
+            raise exceptions.NoTargetError(why)
         return kept
 
     def _has_status(self, target: outcomes.Target) -> bool:

@@ -147,8 +147,6 @@ def _of_keystone(error: BaseException, asked: str) -> LoginFailure | None:
     """Say how Keystone, or the connection to it, failed."""
     said = ' '.join(str(error).split())
     if _refuses(error):
-        # Keystone's words may be "The password is expired and needs to be
-        # changed".
         return LoginFailure(
             f'{asked} refuses these credentials: {said}. Check the user, the '
             'password, the project, and the domains of both; or the token or '

@@ -97,9 +97,8 @@ def run(
         raise
     except _FAILURES as error:
         line = ' '.join(plaintext.lines(str(error)))
-        # Python puts the number before its text.
-        words = re.sub(r'\A\[Errno \d+\] ', '', line)
-        raise osc_exceptions.CommandError(words) from error
+        line = re.sub(r'\A\[Errno \d+\] ', '', line)
+        raise osc_exceptions.CommandError(line) from error
     finally:
         _discard_if_broken(app.stdout)
 
