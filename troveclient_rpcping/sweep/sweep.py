@@ -280,13 +280,10 @@ class Sweep:
 
     def _guest(self, now: float) -> replies.Question | None:
         """Ping the next guest; report a text that cannot be an ID."""
-        if self._is_stalled(now) or (
-            # Beside a ping that may wait for long, controls prove nothing.
-            self._repeat.patient and self._wants_controls
-        ):
+        if self._is_stalled(now):
             return None
         while task := self._queue.next(
-            now, lambda risky: self._capacity.has_room(now, risky=risky)
+            now, lambda risky: self._has_room(now, risky)
         ):
             id_ = task.guest.instance_id
             # All kept connections may lead to a worker that lost the bus.
@@ -309,6 +306,13 @@ class Sweep:
                 self._asked.add(id_)
             return question
         return None
+
+    def _has_room(self, now: float, risky: bool) -> bool:
+        # Beside a ping that may wait for long, controls prove nothing.
+        controls_first = self._repeat.patient and self._wants_controls
+        if risky and controls_first:
+            return False
+        return self._capacity.has_room(now, risky=risky)
 
     def _needs_control(self, now: float) -> bool:
         """Whether no agent has answered for a while."""

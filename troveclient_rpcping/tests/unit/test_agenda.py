@@ -498,6 +498,23 @@ class QuestionTest(testtools.TestCase):
             needs.append(play.sweep.evidence.missing(2, stale=True))
         self.assertEqual([47, 50, 50], needs)
 
+    def test_in_a_wait_controls_delay_no_guest_that_was_not_silent(
+        self,
+    ) -> None:
+        """Under a low rate, controls alone would use it up."""
+        play = Play(
+            'ba',
+            repeats.UntilReachable(1, 1.0),
+            most=1,
+            listing=[inventory.Instance('x')],
+        )
+        (silent,) = play.ask()
+        play.answer(silent, DEAD, 0.3)
+        (witness,) = play.ask()
+        play.answer(witness, PONG)
+        play.now += 0.2
+        self.assertIn('a', names(play.ask()))
+
     def test_the_sweep_does_not_wait_for_a_control(self) -> None:
         """The sweep is done when every guest has its result."""
         play = Play('ab')
