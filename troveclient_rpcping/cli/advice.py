@@ -76,7 +76,7 @@ _STATEMENTS = {
         '"{detail}".'
     ),
     verdicts.Reason.GATEWAY: (
-        'What stands in front of the Trove API answered in its place: '
+        'A proxy or a filter in front of the Trove API answered in its place: '
         '"{detail}".'
     ),
     verdicts.Reason.TIMEOUT: '{detail}. The guest may be well.',
@@ -88,7 +88,7 @@ _STATEMENTS = {
     verdicts.Reason.BAD_RESPONSE: (
         'The answer is not one that Trove gives: "{detail}".'
     ),
-    verdicts.Reason.NOT_ASKED: 'Not asked to the end: "{detail}".',
+    verdicts.Reason.NOT_ASKED: 'The sweep ended early: "{detail}".',
 }
 
 # These statuses say more than their reasons.
@@ -100,7 +100,7 @@ _BY_STATUS = {
         'Trove API.'
     ),
     504: (
-        'What stands in front of the Trove API did not wait for its answer: '
+        'A proxy in front of the Trove API did not wait for its answer: '
         '"{detail}". Let it wait longer than Trove does for a dead guest '
         '(agent_call_low_timeout); and check the message bus (RabbitMQ), '
         'without which trove-api hangs.'

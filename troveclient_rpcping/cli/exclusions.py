@@ -133,7 +133,7 @@ class Exclusions:
         return (
             f'{self._shown}, line {entry.line}: '
             f'{plaintext.quoted(entry.what)} was left out until '
-            f'{entry.until}{why}, and is asked again'
+            f'{entry.until}{why}, and is pinged again'
         )
 
     def _read(self) -> list[Entry]:

@@ -351,7 +351,7 @@ def _hint(name: str, names: Sequence[str]) -> str:
         )
     near = difflib.get_close_matches(name, names, cutoff=0.75)
     quoted = ', '.join(map(plaintext.quoted, near))
-    return f'. Near names: {quoted}' if near else ''
+    return f'. Similar names: {quoted}' if near else ''
 
 
 def _there_are(

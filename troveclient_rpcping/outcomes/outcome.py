@@ -256,7 +256,7 @@ class Collector:
         series = self._series.get(id_) or Series()
         if target.instance_id is None:
             reason = verdicts.Reason.NOT_FOUND
-            why = target.doubt or f'No instance bears this name{target.hint}'
+            why = target.doubt or f'No instance has this name{target.hint}'
         result = series.outcome or verdicts.unknown(id_, reason, why)
         return Outcome(target, result, series)
 

@@ -181,9 +181,9 @@ class BeginningTest(base.TestCase):
             *('--os-endpoint', f'{self.sandbox.trove_url}/v1.0/{project}'),
             *(*base.PING, '-f', 'json', self.id_of('db-healthy')),
             stderr=[
-                'Guest .* is unknown: What stands in front of the Trove API '
-                r'answered in its place: "HTTP 503: .*"\. Check that '
-                'trove-api runs, and that it reaches Keystone.*'
+                'Guest .* is unknown: A proxy or a filter in front of the '
+                r'Trove API answered in its place: "HTTP 503: .*"\. Check '
+                'that trove-api runs, and that it reaches Keystone.*'
             ],
             cloud='',
         )
@@ -202,7 +202,7 @@ class BeginningTest(base.TestCase):
                 '1 of 4 guests: The API refuses this user: "User does not '
                 r'have admin privileges"\. Only an administrator may ping; '
                 r'check the credentials in use\.',
-                '3 of 4 guests: Not asked to the end: "The API refuses '
+                '3 of 4 guests: The sweep ended early: "The API refuses '
                 r'this user"\.',
             ],
         )

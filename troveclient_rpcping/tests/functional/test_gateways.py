@@ -16,8 +16,8 @@ from troveclient_rpcping.tests.functional import test_sweep
 
 # The sentence before the advice.
 ANSWERED_IN_ITS_PLACE = (
-    'What stands in front of the Trove API answered in its place: "HTTP 50. '
-    'without an error message of Trove".*'
+    'A proxy or a filter in front of the Trove API answered in its place: '
+    '"HTTP 50. without an error message of Trove".*'
 )
 
 
@@ -88,7 +88,7 @@ class HAProxyTest(faults.SweepTest):
         self.assertEqual(1, run.status)
         self.assert_unknown(
             self.sweep(*base.PING, '-f', 'json', dead),
-            'What stands in front of the Trove API did not wait for its '
+            'A proxy in front of the Trove API did not wait for its '
             r'answer: "HTTP 504 .*"\. Let it wait longer than Trove does for '
             r'a dead guest \(agent_call_low_timeout\); .*',
         )

@@ -87,8 +87,8 @@ class TableOfFactsTest(base.TestCase):
             # The listing lacks deleted instances.
             (
                 *('db-deleted', 'unknown'),
-                'Guest "db-deleted" is unknown: No instance bears this name.*',
-                'No instance bears this name',
+                'Guest "db-deleted" is unknown: No instance has this name.*',
+                'No instance has this name',
             ),
         ):
             self.assert_pinged(*arguments)
@@ -403,7 +403,7 @@ class OtherServerTest(base.TestCase):
                 run.stderr.splitlines(),
                 [
                     '3 guests: 1 reachable, .* 2 unknown .*',
-                    '2 of 3 guests: Not asked to the end: .*',
+                    '2 of 3 guests: The sweep ended early: .*',
                 ],
             )
             self.assertEqual(
@@ -456,6 +456,6 @@ class OtherServerTest(base.TestCase):
             *('--concurrency', '1', '--deadline', '2', NOBODY, http.GUEST),
             stderr='2 guests: 0 reachable, .* 2 unknown .*\n'
             '1 of 2 guests: The deadline passed before an answer came.*\n'
-            '1 of 2 guests: Not asked to the end: "The deadline .*',
+            '1 of 2 guests: The sweep ended early: "The deadline .*',
         )
         self.assertEqual(1, run.status)

@@ -81,7 +81,7 @@ class CommonTraitTest(test_evidence.EvidenceTest):
         self.assertIn('2 guests left out', run.stderr)
         self.assertIn(
             'line 3: "guest-0040" was left out until 2026-01-31 ("moves"), '
-            'and is asked again',
+            'and is pinged again',
             run.stderr,
         )
         file.write_text('guest-0038\nguest-0039\nguest-0040\n')

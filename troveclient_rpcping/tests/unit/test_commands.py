@@ -616,7 +616,7 @@ class MonitorTest(TestCase):
         self.watched(
             *('db-7', 'db-8'),
             printed='.* db-8 new -> unreachable',
-            said='No instance is named "db-8" so far. Near names: "db-7"\n'
+            said='No instance is named "db-8" so far. Similar names: "db-7"\n'
             'Watching 2 guests: 1 reachable, .*, 1 unknown\n',
         )
 

@@ -102,7 +102,7 @@ class ExclusionsTest(base.TestCase):
         self.assertTrue(
             first.endswith(
                 'left-out, line 2: "db-2" was left out until 2026-11-30 '
-                r'("\"moves\""), and is asked again'
+                r'("\"moves\""), and is pinged again'
             ),
             first,
         )

@@ -147,14 +147,14 @@ class ResolveTest(TestCase):
         (found,) = self.resolve([name])
         self.assertIsNone(found.instance_id)
         detail = unanswered(found).detail
-        self.assertTrue(detail.startswith('No instance bears this name'))
-        return detail.removeprefix('No instance bears this name')
+        self.assertTrue(detail.startswith('No instance has this name'))
+        return detail.removeprefix('No instance has this name')
 
     def test_a_typing_error_suggests_near_names(self) -> None:
         """Names of the listing are quoted: tenants chose them."""
         self.instances[0] = inventory.Instance(base.GUEST, 'customer-"7"')
         self.assertEqual(
-            r'. Near names: "customer-\"7\""', self.hint('custmer-"7"')
+            r'. Similar names: "customer-\"7\""', self.hint('custmer-"7"')
         )
         self.assertEqual('', self.hint('zzz'))
 
