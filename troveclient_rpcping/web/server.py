@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 import contextlib
 import dataclasses
-import functools
 import http
 import io
 import ipaddress
@@ -135,7 +134,11 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
         context: ssl.SSLContext | None = None,
     ):
         self._pages = pages
-        self._address = address
+        # The known names that a request may have in its Host field.
+        self._names = {
+            *('localhost', address.rstrip('.').lower()),
+            *_forms(socket.gethostname()),
+        }
         # The open connections, the oldest one first.
         self._open: dict[Any, None] = {}
         self._one_ended = threading.Condition()
@@ -228,15 +231,6 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             LOG.exception('A page cannot be made')
             raise
 
-    @functools.cached_property
-    def _names(self) -> set[str]:
-        """The names that a request may have in its Host field."""
-        # Not at the start: getfqdn() may ask DNS, and wait.
-        machine = (socket.gethostname(), socket.getfqdn())
-        short = [name.partition('.')[0] for name in machine]
-        names = ('localhost', self._address, *machine, *short)
-        return {name.rstrip('.').lower() for name in names}
-
     def _is_meant(self, host: str) -> bool:
         """Whether a request is meant for this server, by its Host field.
 
@@ -252,7 +246,16 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
             return True
         with contextlib.suppress(ValueError):
             return bool(ipaddress.ip_address(name))
-        return False
+        # This may ask DNS, and wait.
+        if name in _forms(socket.getfqdn()):
+            self._names.add(name)
+        return name in self._names
+
+
+def _forms(name: str) -> tuple[str, str]:
+    """Return a name of this machine in full and in short."""
+    full = name.rstrip('.').lower()
+    return full, full.partition('.')[0]
 
 
 class _Handler(simple_server.WSGIRequestHandler):

@@ -206,6 +206,21 @@ class HostTest(TestCase):
                 self.assertEqual(expected, got, host)
         self.assertIn(b'give the name to --listen', body)
 
+    def test_a_dead_name_server_costs_only_the_names_it_knows(self) -> None:
+        """A scrape by an address asks no DNS. DNS may come back later."""
+        port = self.start()
+        found = ['host', 'host.example.org']
+        self.useFixture(
+            fixtures.MonkeyPatch('socket.getfqdn', lambda: found.pop(0))
+        )
+        for host, status in (
+            *(('127.0.0.1', 200), ('localhost', 200)),
+            *(('host.example.org', 421), ('host.example.org', 200)),
+            # This name is known now.
+            ('host.example.org', 200),
+        ):
+            self.assertEqual(status, self.ask(port, Host=host)[0], host)
+
     def test_a_request_names_one_host(self) -> None:
         """The host may be the name in --listen. HTTP/1.0 needs no host."""
         # A name for getaddrinfo(), and not an address in a URL.
