@@ -50,7 +50,8 @@ class Status:
     :param common: what the guests that are down have in common.
     :param events: the changes, the latest first. A change of the control plane
         has no ID, and a change of many guests has only a text.
-    :param round_trips: percentiles in seconds, the latest sweep last.
+    :param round_trips: percentiles in seconds of each sweep that reached a
+        guest, the latest last.
     """
 
     interval: float

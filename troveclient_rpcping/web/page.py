@@ -174,7 +174,7 @@ def _of_guests(status: boards.Status) -> tuple[str, str]:
     if reachable:
         all_ = 'All ' if reachable > 1 else ''
         return 'good', f'{all_}{_guests(reachable)} reachable'
-    return '', 'No guests'
+    return '', 'All guests are off' if status.off else 'No guests'
 
 
 def _guests(count: int) -> str:

@@ -103,7 +103,8 @@ class Monitor:
         self.board.failed(self._watch, changes, when=self.now)
 
     def _target(self, number: int) -> outcomes.Target:
-        id_ = f'{self.text}{number}'
+        # The number first: a long text is cut.
+        id_ = f'{number}{self.text}'
         host = dict(enumerate(self.hosts)).get(number, f'compute-{number}')
         row = inventory.Instance(
             id=id_,
@@ -154,10 +155,12 @@ class HeadlineTest(testtools.TestCase):
         ):
             self.monitor.sweep(*judged)
             self.assert_said(text)
-        self.monitor.sweep(REACHABLE, REACHABLE, OFF)
-        self.assert_said(
-            'All 2 guests reachable', '1 guest in a server that is off.'
-        )
+        for judged, text in (
+            ([REACHABLE, REACHABLE, OFF], 'All 2 guests reachable'),
+            ([OFF], 'All guests are off'),
+        ):
+            self.monitor.sweep(*judged)
+            self.assert_said(text, '1 guest in a server that is off.')
 
     def test_a_failing_control_plane_comes_before_the_guests(self) -> None:
         """The line keeps the time of the first failure."""
@@ -312,7 +315,10 @@ class ListTest(testtools.TestCase):
         self.assertEqual('0', second['instance_id'])
 
     def test_the_last_60_sweeps_are_drawn(self) -> None:
-        """A single sweep is a line; without sweeps there is no drawing."""
+        """A single sweep is a line; without sweeps there is no drawing.
+
+        A sweep that reaches no guest has no round-trip times.
+        """
         self.assertNotIn('<svg', self.monitor.html())
         for sweeps, points in ((1, 2), (1, 2), (1, 3), (100, 60)):
             for _ in range(sweeps):
@@ -323,7 +329,12 @@ class ListTest(testtools.TestCase):
             self.assertEqual(
                 [points] * 2, [len(path.split('L')) for path in paths]
             )
-        self.assertIn('p50 31 ms', self.monitor.html())
+        self.monitor.sweep(GATEWAY)
+        self.assertRegex(
+            self.monitor.html(),
+            r'p50 31 ms</b>, <b class="p95">p95 31 ms</b> in the last\s+'
+            'sweep that reached a guest; below, the last 60 sweeps that did',
+        )
 
 
 class HostileTest(testtools.TestCase):
