@@ -71,26 +71,35 @@ class Cloud:
 
     :param argv: the command line. It chooses the cloud, and the kind of login,
         which has options of its own.
-    :raises openstack.exceptions.ConfigException: there is no such cloud.
+    :raises openstack.exceptions.ConfigException: there is no such cloud, or
+        its file has another form.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
         _forget_empty_variables()
         self._argv = list(argv)
-        self._config = sdk_config.OpenStackConfig(
-            app_name='check_trove_guest_rpc', app_version=version.VERSION
-        )
         peek = argparse.ArgumentParser(
             add_help=False, allow_abbrev=False, exit_on_error=False
         )
         peek.add_argument('--os-cloud', nargs='?')
         name = peek.parse_known_args(self._argv)[0].os_cloud
         name = name or os.environ.get('OS_CLOUD')
-        # If there is no cloud at all, openstacksdk ignores OS_CLOUD.
-        if name and name not in self._config.get_cloud_names():
-            raise sdk_exceptions.ConfigException(self._not_found(name))
-        #: The cloud; complete after :meth:`choose`.
-        self.region = self._config.get_one(name, validate=False)
+        try:
+            self._config = sdk_config.OpenStackConfig(
+                app_name='check_trove_guest_rpc', app_version=version.VERSION
+            )
+            # If there is no cloud at all, openstacksdk ignores OS_CLOUD.
+            if name and name not in self._config.get_cloud_names():
+                raise sdk_exceptions.ConfigException(self._not_found(name))
+            #: The cloud; complete after :meth:`choose`.
+            self.region = self._config.get_one(name, validate=False)
+        except (AttributeError, TypeError, ValueError) as error:
+            # openstacksdk does not check the form of the file.
+            file = next(filter(os.path.exists, _files('CONFIG')), 'the file')
+            raise sdk_exceptions.ConfigException(
+                f'{file} is not as clouds.yaml should be: look for a key '
+                f'without a value, and for a wrong indentation'
+            ) from error
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options that name the cloud, and those of its login.
@@ -182,7 +191,7 @@ class Cloud:
         said = list(self._unread())
         if self._config.config_filename:
             names = ', '.join(
-                each
+                str(each)
                 for each in self._config.get_cloud_names()
                 if each != self._config.envvar_key
             )

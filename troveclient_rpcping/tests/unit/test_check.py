@@ -539,8 +539,9 @@ class UnknownTest(TestCase):
 
     def test_an_unforeseen_exception_is_unknown(self) -> None:
         """The error is one line; -vvv prints the traceback below it."""
-        self.write_clouds({'x': 5})
-        argv = ('--os-cloud', 'x', '--os-auth-type', 'password', '--all')
+        auth = {'auth_url': 'http://x', 'username': 'x', 'password': 'x'}
+        self.write_clouds({'x': {'auth': auth, 'api_timeout': 'x'}})
+        argv = ('--os-cloud', 'x', '--all')
         self.assert_unknown('failed: [A-Za-z]+Error: ', *argv, '-vv')
         status, lines = self.check(*argv, '-vvv')
         self.assertEqual(3, status)
@@ -752,6 +753,15 @@ class CloudTest(TestCase):
         self.assertIn(f'{file} is not YAML', self.not_found())
         _, (line,) = self.check(base.GUEST)
         self.assertRegex(line, f'no credentials.*; {file} is not YAML')
+        # A wrong indentation, or a key without a value.
+        for text in ('clouds:', 'clouds: {nosuch: }', 'clouds: x'):
+            file.write_text(text)
+            self.assert_unknown(
+                f'{file} is not as clouds.yaml should be: ',
+                *('--os-cloud', 'nosuch', base.GUEST),
+            )
+        file.write_text('clouds: {1: {}}')
+        self.assertEqual(f'{file} has 1', self.not_found())
         file.unlink()
         self.assertIn(f'there is no file {file}', self.not_found())
 
