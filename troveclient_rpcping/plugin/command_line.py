@@ -43,14 +43,19 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f'{message} (see --help)')
 
 
-def verbosity(argv: Sequence[str]) -> int:
-    """Return how often a command line has -v, even if it has mistakes."""
-    peek = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    _add_verbosity(peek)
+def first_look(argv: Sequence[str]) -> thresholds.Thresholds:
+    """Return -t and -v alone: they count before the cloud is known.
+
+    If one of them has a mistake, the defaults count.
+    """
+    peek = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False
+    )
+    _add_general(peek)
     try:
-        return int(peek.parse_known_args(argv)[0].verbose)
+        return peek.parse_known_args(argv, thresholds.Thresholds())[0]
     except argparse.ArgumentError:
-        return 0
+        return peek.parse_args([], thresholds.Thresholds())
 
 
 def parse(cloud: clouds.Cloud, argv: Sequence[str]) -> thresholds.Thresholds:
@@ -85,18 +90,7 @@ def own_parser() -> argparse.ArgumentParser:
     cli_arguments.add_targets(parser)
     _add_thresholds(parser)
     cli_arguments.add_limits(parser)
-    parser.add_argument(
-        '-t',
-        '--deadline',
-        metavar='<duration>',
-        type=cli_arguments.seconds,
-        default=DEADLINE,
-        help=(
-            'The longest time for the plugin; a guest without an answer by '
-            'then is unknown (default: %(default)gs)'
-        ),
-    )
-    _add_verbosity(parser)
+    _add_general(parser)
     return parser
 
 
@@ -148,7 +142,18 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_verbosity(parser: argparse.ArgumentParser) -> None:
+def _add_general(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '-t',
+        '--deadline',
+        metavar='<duration>',
+        type=cli_arguments.seconds,
+        default=DEADLINE,
+        help=(
+            'The longest time for the plugin; a guest without an answer by '
+            'then is unknown (default: %(default)gs)'
+        ),
+    )
     parser.add_argument(
         '-v',
         '--verbose',

@@ -62,10 +62,7 @@ class Check:
         self._clock = clock
         self._started = started
         # These count until the command line is parsed.
-        self._options = thresholds.Thresholds(
-            deadline=command_line.DEADLINE,
-            verbose=command_line.verbosity(argv),
-        )
+        self._options = command_line.first_look(self._argv)
         self._help = io.StringIO()
         self._stage = _LOGIN[0]
         # None until the command line is parsed.

@@ -585,6 +585,22 @@ class UnknownTest(TestCase):
                 f'the time of 1 min was up while {stage}$', *argv, '-t', '60'
             )
 
+    def test_a_disk_that_hangs_ends_with_the_deadline(self) -> None:
+        """The deadline counts before clouds.yaml is read. A FIFO hangs."""
+        fifo = self.folder / 'fifo'
+        os.mkfifo(fifo)
+        # Let the thread of the check end.
+        self.addCleanup(
+            lambda: os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
+        )
+        self.useFixture(
+            fixtures.EnvironmentVariable('OS_CLIENT_CONFIG_FILE', str(fifo))
+        )
+        self.assert_unknown(
+            'the time of 200 ms was up while reading the options$',
+            *('--all', '-t', '0.2'),
+        )
+
     def test_a_listing_without_a_fitting_guest_is_unknown(self) -> None:
         """The words of a listing forge neither a line nor a value."""
         broken = self.trove()
