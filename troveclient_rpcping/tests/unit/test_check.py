@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -24,7 +23,6 @@ from hypothesis import strategies
 from openstack import config as sdk_config
 from openstack import exceptions as sdk_exceptions
 import testtools
-import trustme
 
 from troveclient_rpcping import fixture
 from troveclient_rpcping import inventory
@@ -677,6 +675,8 @@ class CloudTest(TestCase):
         )
         insecure = self.choose(*cloud, '--insecure').region
         self.assertIs(False, insecure.get_session().verify)
+        self.write_cloud()
+        self.assertIs(True, self.choose(*cloud).region.get_session().verify)
 
     def test_the_environment_is_read(self) -> None:
         """OS_CLOUD works, and so does a cloud of variables alone."""
@@ -790,22 +790,6 @@ class CloudTest(TestCase):
         if config.get_cloud_names() != ['defaults']:
             self.skipTest('this machine has a clouds.yaml of its own')
         self.assertIn('there is no clouds.yaml in ', self.not_found())
-
-    def test_tls_is_verified_unless_insecure(self) -> None:
-        """--os-cacert names the CA; --insecure ends the verification."""
-        ca = trustme.CA()
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ca.issue_cert('127.0.0.1').configure_cert(tls)
-        bundle = str(self.folder / 'ca.pem')
-        ca.cert_pem.write_to_path(bundle)
-        options = self.options(self.serve(base.PONG, tls).url)
-        for argv, expected in (
-            ((), 3),
-            (('--os-cacert', bundle), 0),
-            (('--insecure',), 0),
-        ):
-            status, lines = self.check(*options, base.GUEST, *argv)
-            self.assertEqual(expected, status, str(lines))
 
 
 class ProcessTest(TestCase):
