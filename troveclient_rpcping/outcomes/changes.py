@@ -107,7 +107,8 @@ class Watch:
         self.failure: Failure | None = None
         #: The common trait of the bad guests of the last sweep; None for none.
         self.common: shared.CommonTrait | None = None
-        self._reported_common: shared.CommonTrait | None = None
+        # The reported common traits that are not over.
+        self._waves: list[shared.CommonTrait] = []
         # The start of the present failure, and of the first one in a row.
         self._since = self._failing_since = 0.0
 
@@ -148,13 +149,13 @@ class Watch:
 
     def _compare(self, findings: outcomes.Findings) -> list[Change]:
         """Return what the bad guests have in common, if that is new."""
-        self.common = shared.common_trait(findings.outcomes)
-        before = self._reported_common
-        if self.common or not findings.summary.bad:
-            # While guests are bad, the same trait may come back.
-            self._reported_common = self.common
-        if self.common is None or (before and before.kind == self.common.kind):
+        guests = findings.outcomes
+        self._waves = [w for w in self._waves if not w.is_over(guests)]
+        self.common = shared.common_trait(guests)
+        known = {each.kind for each in self._waves}
+        if self.common is None or self.common.kind in known:
             return []
+        self._waves.append(self.common)
         return [self.common]
 
     def _forget(self, id_: str, now: float) -> GuestChange:

@@ -95,6 +95,18 @@ class CommonTrait:
         """The part that stays while more guests become bad, or fewer."""
         return self.verdict, self.trait, self.value
 
+    def is_over(self, guests: Iterable[outcomes.Outcome]) -> bool:
+        """Whether guests with this trait answer, and few are still bad."""
+        _, value_of = _TRAITS[self.trait]
+        counts = collections.Counter(
+            each.result.verdict
+            for each in guests
+            if each.target.instance
+            and _shown(value_of(each.target.instance)) == self.value
+        )
+        reachable = counts[verdicts.Verdict.REACHABLE]
+        return reachable > 0 and counts[self.verdict] < _LEAST
+
 
 def common_trait(
     guests: Iterable[outcomes.Outcome],
@@ -145,13 +157,17 @@ def _candidates(
         found = CommonTrait(
             verdict=verdict,
             trait=trait,
-            value=plaintext.one_line(value, _VALUE_LIMIT),
+            value=_shown(value),
             bad_here=hits,
             bad=bad,
             here=here,
         )
         chance = tail(hits, here, bad, all_here.total())
         yield (chance if hits >= _LEAST else 1.0), found
+
+
+def _shown(value: str | None) -> str:
+    return plaintext.one_line(value or '', _VALUE_LIMIT)
 
 
 def tail(hits: int, drawn: int, bad: int, guests: int) -> float:

@@ -198,6 +198,25 @@ class WaveTest(testtools.TestCase):
         self.assertEqual([], self.waves(watch, unknown))
         self.assertIsNone(watch.common)
 
+    def test_the_waves_of_two_hosts_are_reported_once_each(self) -> None:
+        """A wave is over when fewer than three of its guests are bad.
+
+        The larger wave stands out, so the two may take turns. In a large
+        cloud some guest is always bad.
+        """
+        watch = outcomes_changes.Watch()
+        some, all_ = {*range(2, 30, 5)}, {*range(2, 55, 5)}
+        others = {*range(3, 45, 5)}
+        for bad, waves in (
+            *((some, ['compute-2']), (some | others, ['compute-3'])),
+            *((all_ | others, []), (some | others, []), ({2, 7}, [])),
+            *((some, ['compute-2']), (some | others, ['compute-3'])),
+        ):
+            guests = swept(55, bad, verdicts.Verdict.UNREACHABLE)
+            self.assertEqual(
+                waves, [each.value for each in self.waves(watch, guests)]
+            )
+
     def test_the_monitor_prints_it_in_a_line(self) -> None:
         """There is a form for people, and one in JSON."""
         (wave,) = self.waves(outcomes_changes.Watch(), self.dead)
