@@ -143,8 +143,11 @@ def headline(status: boards.Status, now: datetime.datetime) -> Headline:
         known = f'Below is what was last known, at {swept}.'
     note = ''
     if status.failing:
-        why = status.failing['why']
-        since = f'since {_clock(status.failing["since"], now)}'
+        why, begun = status.failing['why'], status.failing['since']
+        since = f'since {_clock(begun, now)}'
+        if status.swept is not None and status.swept >= begun:
+            # The numbers are those of a sweep during the failure.
+            known = 'The list of guests is what was last known.'
         if status.failing['widespread']:
             return Headline(
                 'warn',
