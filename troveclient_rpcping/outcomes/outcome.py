@@ -192,11 +192,10 @@ class Summary:
     def percentile(self, percent: float) -> float:
         """Return the smallest RTT that *percent* of the guests do not exceed.
 
+        At least one guest must be reachable.
+
         :param percent: more than 0, 100 at the most.
-        :raises ValueError: no guest is reachable.
         """
-        if not self.rtts:
-            raise ValueError('no guest is reachable')
         return self.rtts[math.ceil(len(self.rtts) * percent / 100) - 1]
 
 

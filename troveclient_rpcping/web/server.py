@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: The port to listen on, by default.
-PORT = 9877
 _LOOPBACK = '127.0.0.1'
 
 #: Connections at once, at the most. A scrape takes less than a second.
@@ -58,8 +56,8 @@ def parse_listen(text: str) -> tuple[str, int]:
     if match is None or int(match['port']) > 65535:
         raise ValueError(
             f'"{plaintext.one_line(text)}" is not an address to listen on: '
-            f'write ADDRESS:PORT, as in {_LOOPBACK}:{PORT} or [::1]:{PORT}, '
-            'with a port from 1 to 65535'
+            'write ADDRESS:PORT, as in 127.0.0.1:9877 or [::1]:9877, with a '
+            'port from 1 to 65535'
         )
     return match['v6'] or match['name'] or _LOOPBACK, int(match['port'])
 
