@@ -76,17 +76,27 @@ class Monitor:
     def sweep(
         self, *answers: replies.Reply | replies.NoReply, rtt: float = 0.031
     ) -> None:
-        """Let a minute pass and a sweep end: guest 0, guest 1 and so on."""
-        self.now += datetime.timedelta(minutes=1)
+        """Let a minute pass and a sweep end: guest 0, guest 1 and so on.
+
+        :param rtt: that of guest 0. The others take up to twice as long.
+        """
         targets = [self._target(number) for number in range(len(answers))]
         results = [
             dataclasses.replace(
-                fixture.ping_result(reply, str(target.instance_id), rtt),
+                fixture.ping_result(
+                    reply, str(target.instance_id), rtt * (1 + at % 20 / 20)
+                ),
                 request_id=self.text or f'req-{target.instance_id}',
             )
-            for target, reply in zip(targets, answers, strict=True)
+            for at, (target, reply) in enumerate(
+                zip(targets, answers, strict=True)
+            )
         ]
-        findings = base.findings(targets, results)
+        self.find(base.findings(targets, results))
+
+    def find(self, findings: outcomes.Findings) -> None:
+        """Let a minute pass and a sweep end with these findings."""
+        self.now += datetime.timedelta(minutes=1)
         self.board.swept(
             self._watch,
             findings,
@@ -238,6 +248,17 @@ class ListTest(testtools.TestCase):
         for text in (cloud, '03:02 UTC', 'for 1m', *guest.values()):
             self.assertIn(text, shown)
 
+    def test_of_a_guest_without_a_listing_only_the_id_is_known(self) -> None:
+        """Not every server puts the ID of the request into its reply."""
+        result = dataclasses.replace(
+            fixture.ping_result(BUILDS, '7'), request_id=None
+        )
+        self.monitor.find(base.findings([outcomes.Target('7')], [result]))
+        [guest] = self.monitor.json()['guests']
+        for key in ('name', 'project_id', 'datastore', 'host', 'request_id'):
+            self.assertEqual('', guest.pop(key), key)
+        self.assertNotIn('None', self.monitor.html())
+
     def test_guests_that_are_down_come_first_and_the_latest_of_them(
         self,
     ) -> None:
@@ -334,10 +355,11 @@ class ListTest(testtools.TestCase):
             self.assertEqual(
                 [points] * 2, [len(path.split('L')) for path in paths]
             )
+        self.monitor.sweep(*[REACHABLE] * 20)
         self.monitor.sweep(GATEWAY)
         self.assertRegex(
             self.monitor.html(),
-            r'p50 31 ms</b>, <b class="p95">p95 31 ms</b> in the last\s+'
+            r'p50 45 ms</b>, <b class="p95">p95 59 ms</b> in the last\s+'
             'sweep that reached a guest; below, the last 60 sweeps that did',
         )
 
