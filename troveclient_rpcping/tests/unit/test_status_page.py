@@ -199,18 +199,18 @@ class HeadlineTest(testtools.TestCase):
 
         The numbers are those of the sweep, and the list is older.
         """
+        self.monitor.sweep(REACHABLE, GATEWAY, GATEWAY, GATEWAY)
+        self.assert_said(
+            'Control plane failing since 03:01 UTC',
+            '3 of 4 guests unknown, gateway: HTTP 503 without an error '
+            'message of Trove. The list of guests is what was last known.',
+        )
         self.monitor.sweep(REACHABLE, OFF, REACHABLE, SILENT, GATEWAY)
         self.assert_said(
             '1 guest down',
             'Control plane failing in part since 03:01 UTC: 1 of 5 guests '
             'unknown, gateway: HTTP 503 without an error message of Trove. 1 '
             'guest in a server that is off.',
-        )
-        self.monitor.sweep(REACHABLE, GATEWAY, GATEWAY, GATEWAY)
-        self.assert_said(
-            'Control plane failing since 03:01 UTC',
-            '3 of 4 guests unknown, gateway: HTTP 503 without an error '
-            'message of Trove. The list of guests is what was last known.',
         )
 
     def test_a_sweep_that_is_overdue_comes_before_its_guests(self) -> None:
