@@ -70,6 +70,10 @@ A guest is expected if its first sweep was in vain.
 Another guest is new, also after a sweep in vain.
   a=cut: plane ok connection*1
   a=up b=up: plane connection*1 ok 10, b new reachable
+So is a guest whose own first ping was in vain.
+  a=up:
+  a=up b=cut: plane ok connection*1
+  a=up b=up: plane connection*1 ok 10, b new reachable
 A guest changes while others are unknown.
   a=up b=up:
   a=cut b=down: plane ok connection*1, b reachable unreachable 10
