@@ -213,8 +213,8 @@ def _hides(critical: Range, warning: Range, step: decimal.Decimal) -> bool:
         return False
     if warning.percent:
         step = _FINE
-    # The state changes only at an end of a range, so the values beside the
-    # ends suffice.
+    # The values that are a warning, and not critical, begin at 0, at an end of
+    # a range, or at the next value.
     ends = [
         end // step * step
         for each in (warning, critical)
@@ -225,7 +225,7 @@ def _hides(critical: Range, warning: Range, step: decimal.Decimal) -> bool:
     warned = [
         value
         for end in (decimal.Decimal(0), *ends)
-        for value in (end - step, end, end + step)
+        for value in (end, end + step)
         if 0 <= value <= most and warning.alerts(value)
     ]
     return bool(warned) and all(map(critical.alerts, warned))

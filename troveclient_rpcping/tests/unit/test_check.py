@@ -209,7 +209,7 @@ class MistakeTest(testtools.TestCase):
             *(('0', '5'), ('1', '@3:5'), ('@2:2', '2'), ('~:', '0')),
             *(('0', '~:'), ('@0:0', '0'), ('5:', '3:'), ('4', '@0:1000000')),
             # In a cloud of two guests both alert from the first bad guest on.
-            *(('1%', '20%'), ('100%', '20%')),
+            *(('1%', '20%'), ('100%', '20%'), ('5.2%', '5.4%')),
             # The order of these two depends on the cloud.
             *(('20%', '0'), ('5', '1%')),
         ):

@@ -161,6 +161,8 @@ class GuestsTest(TestCase):
                 for each in self.labels('not_reachable')
             ],
         )
+        values = {each.value for each in self.samples('not_reachable')}
+        self.assertEqual({1}, values)
         self.assertNotIn(b'disk', self.text())
         # A sweep replaces the results of the last one.
         self.observe(UNKNOWN)
@@ -377,7 +379,9 @@ class PageTest(TestCase):
             for page in others:
                 # The same object, not an equal one.
                 self.assertIs(first.body, page.body)
-        self.assertTrue(first.body.endswith(b'# EOF\n'))
+            self.assertEqual(
+                'openmetrics' in kind, first.body.endswith(b'# EOF\n')
+            )
 
 
 class LabelsTest(TestCase):
