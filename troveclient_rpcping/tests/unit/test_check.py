@@ -4,6 +4,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -94,6 +95,7 @@ def not_up(
 DEAD = not_up(verdicts.Verdict.UNREACHABLE, verdicts.Reason.AGENT_TIMEOUT)
 FAILED = not_up(verdicts.Verdict.ERROR, verdicts.Reason.AGENT_ERROR)
 LOST = not_up(verdicts.Verdict.UNKNOWN, verdicts.Reason.CONNECTION)
+OFF = not_up(verdicts.Verdict.UNKNOWN, verdicts.Reason.SERVER_OFF)
 NOT_ASKED = not_up(
     verdicts.Verdict.UNKNOWN, verdicts.Reason.NOT_ASKED, 'No time was left'
 )
@@ -222,6 +224,7 @@ class StateTest(testtools.TestCase):
     def test_a_state_follows_from_the_guests_and_the_thresholds(self) -> None:
         """Each row has options, guests (a letter each), and their state."""
         kinds = {'u': up(), 'd': DEAD, 'f': FAILED, 'l': LOST, 'n': NOT_ASKED}
+        kinds['o'] = OFF
         for argv, guests, state in (
             # By default each bad or unknown guest counts.
             ('', 'u', thresholds.State.OK),
@@ -229,6 +232,9 @@ class StateTest(testtools.TestCase):
             ('', 'ul', thresholds.State.UNKNOWN),
             ('', 'uld', thresholds.State.CRITICAL),
             ('', 'lf', thresholds.State.CRITICAL),
+            # A guest that is off counts only if nothing else is known.
+            ('', 'uoo', thresholds.State.OK),
+            ('', 'oo', thresholds.State.UNKNOWN),
             # Unreachable guests and those in error count together.
             ('-w=1 -c=3', 'uud', thresholds.State.OK),
             ('-w=1 -c=3', 'uudf', thresholds.State.WARNING),
@@ -323,15 +329,21 @@ class LineTest(testtools.TestCase):
 
     def test_verbosity_lists_guests(self) -> None:
         """-v lists bad guests, -vv unknown guests too, and -vvv all guests."""
-        made = report(up(), DEAD, LOST, FAILED, name='db')
+        dead = dataclasses.replace(DEAD, request_id='req-1')
+        made = report(up(), dead, LOST, FAILED, name='db')
         for verbosity, shown in enumerate(((), (1, 3), (1, 2, 3), range(4))):
             lines = made.guests(4)
             self.assertEqual(
                 [lines[index] for index in shown], made.guests(verbosity)
             )
         self.assertEqual(
-            f'{base.GUEST} unreachable: agent-timeout: "words" "db"',
-            made.guests(1)[0],
+            [
+                f'{uuid.UUID(int=0)} reachable: 30 ms "db"',
+                f'{base.GUEST} unreachable: agent-timeout: "words" '
+                '(request ID req-1) "db"',
+                f'{base.GUEST} unknown: connection: "words" "db"',
+            ],
+            made.guests(3)[:3],
         )
 
     @hostile.settings(100)
