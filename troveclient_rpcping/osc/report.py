@@ -19,9 +19,9 @@ _DEAF = (
     'server.'
 )
 _ALL_DEAF = (
-    '{count} of {guests}: unreachable, though ACTIVE, and with a heartbeat '
-    'that was at most {age} old when Trove listed them: look at the agents, '
-    'and at their queues on the message bus, before the servers.'
+    '{count} of {guests}: unreachable, though ACTIVE, and with a last '
+    'heartbeat that was at most {age} old when Trove listed them: look at the '
+    'agents, and at their queues on the message bus, before the servers.'
 )
 
 

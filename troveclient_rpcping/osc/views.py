@@ -206,8 +206,9 @@ class Screen(Lines):
             parts.append(self._failing(status, status.failing))
         if status.swept is not None:
             parts.append(self._numbers(status))
-        times = () if self._is_stale else status.round_trips
-        if times:
+        times = status.round_trips
+        reached = status.verdicts[verdicts.Verdict.REACHABLE]
+        if times and reached and not self._is_stale:
             parts.append(_times('p50', [each['p50'] for each in times]))
             parts.append(_times('p95', [each['p95'] for each in times]))
         if status.common:
