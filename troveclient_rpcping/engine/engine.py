@@ -133,16 +133,17 @@ class Engine:
         """
         try:
             self._access.log_in()
-            self._fill(self._clock())
+            left = self._clock()
+            self._fill(left)
             while not self._agenda.done:
-                ended = self._loop.wait(self._pause())
-                now = self._clock()
-                for handle, code, message in ended:
-                    self._end(handle, code, message, now)
-                self._fill(self._clock())
-                left = self._clock()
-                yield
+                # A login and the agenda may take long, like the caller.
                 self._loop.discount(self._clock() - left)
+                ended = self._loop.wait(self._pause())
+                left = self._clock()
+                for handle, code, message in ended:
+                    self._end(handle, code, message, left)
+                self._fill(self._clock())
+                yield
         finally:
             self._loop.close()
 

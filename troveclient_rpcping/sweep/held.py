@@ -74,8 +74,11 @@ def explain_errors(
 
     :param answers: how many guests answered without an error.
     """
-    texts = collections.Counter(each.message for each in results)
-    most = max(_SAME_ERRORS, _SAME_SHARE * (answers + len(results)))
+    # A guest may have been pinged more than once.
+    failed = {(each.instance_id, each.message) for each in results}
+    texts = collections.Counter(text for _, text in failed)
+    guests = answers + len({id_ for id_, _ in failed})
+    most = max(_SAME_ERRORS, _SAME_SHARE * guests)
     for result in results:
         count = texts[result.message]
         if count >= most:

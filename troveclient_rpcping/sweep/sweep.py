@@ -184,11 +184,11 @@ class Sweep:
 
     def wakes(self, now: float) -> float:
         """See ``Agenda``."""
-        wakes = [self._queue.wakes(), self._look_next]
+        wakes = [self._queue.wakes()]
         if self._wants_controls:
             wakes.append(self._controls.wakes())
-        # A request that is due waits for room, and so for an answer.
-        return min((when for when in wakes if when > now), default=now + _LOOK)
+        # A request that is due waits for room. A look waits for nothing.
+        return min([self._look_next, *(when for when in wakes if when > now)])
 
     def unsent(
         self, question: replies.Question, now: float, pause: float

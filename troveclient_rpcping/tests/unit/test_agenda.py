@@ -243,6 +243,17 @@ class EndTest(testtools.TestCase):
             play.reasons(),
         )
 
+    def test_the_errors_of_one_guest_are_not_those_of_many(self) -> None:
+        """A guest in error that is pinged often stays in error."""
+        play = Play('a', repeats.Times(9, 1.0))
+        while not play.sweep.done:
+            play.now += 0.5
+            for question in play.ask():
+                play.answer(question, fixture.agent_error())
+        play.sweep.finish()
+        play.take()
+        self.assertEqual({'a': verdicts.Reason.AGENT_ERROR}, play.reasons())
+
     def test_an_end_keeps_earlier_results(self) -> None:
         """A guest with a result is not also not-asked."""
         play = Play('ab', repeats.Times(2, 60.0))
@@ -514,6 +525,15 @@ class QuestionTest(testtools.TestCase):
         play.answer(witness, PONG)
         play.now += 0.2
         self.assertIn('a', names(play.ask()))
+
+    def test_an_overdue_look_is_not_waited_for(self) -> None:
+        """Where nothing is under way, no answer would end the wait."""
+        play = Play('ab')
+        play.answer(play.ask()[0], PONG)
+        play.now += 7.0
+        self.assertLessEqual(play.sweep.wakes(play.now), play.now)
+        play.ask()
+        self.assertGreater(play.sweep.wakes(play.now), play.now)
 
     def test_the_sweep_does_not_wait_for_a_control(self) -> None:
         """The sweep is done when every guest has its result."""

@@ -408,6 +408,20 @@ class EngineTest(base.TestCase):
             self.assertEqual(outcomes, agenda.outcomes())
             self.assertEqual(ends, agenda.ends)
 
+    def test_a_slow_source_of_guests_costs_no_ping_its_time(self) -> None:
+        """A ping does not time out while the agenda takes its time."""
+
+        class Slow(Script):
+            def next(self, now: float) -> replies.Question | None:
+                if self.flight and self.todo:
+                    time.sleep(0.2)
+                return super().next(now)
+
+        agenda = Slow('ab', most=2, timeout=0.1, fresh='ab')
+        for _ in self.start(base.PONG, agenda):
+            continue
+        self.assertEqual([204, 204], agenda.outcomes())
+
 
 class TokenTest(base.TestCase):
     def setUp(self) -> None:
