@@ -127,32 +127,35 @@ def columns_of(arguments: argparse.Namespace) -> list[str]:
 
     A column of ``--long`` that the user names needs no ``--long``.
     """
-    named = {_normal(c) for c in arguments.columns + arguments.sort_columns}
+    named = {*arguments.columns, *arguments.sort_columns}
     if arguments.long:
         several = arguments.count is not None or arguments.wait is not None
         # People need no empty columns. Programs get every column each time.
         brief = arguments.formatter == 'table' and not named and not several
         return [c for c in LONG_COLUMNS if not brief or c not in _OF_SEVERAL]
-    return [c for c in LONG_COLUMNS if c in COLUMNS or _normal(c) in named]
+    return [c for c in LONG_COLUMNS if c in COLUMNS or c in named]
 
 
-def mistake_in_columns(arguments: argparse.Namespace) -> str | None:
-    """Say which column does not exist; None if all do.
+def name_columns(arguments: argparse.Namespace) -> str | None:
+    """Write the names of columns in full: old versions of cliff need that.
 
-    cliff would say so after the pings, or never.
+    :returns: the mistake, if a column does not exist. cliff would report it
+        after the pings, or never.
     """
-    known = set(map(_normal, LONG_COLUMNS))
-    for name in (*arguments.columns, *arguments.sort_columns):
-        if _normal(name) not in known:
-            return (
-                f'there is no column {plaintext.quoted(name)}: give one of '
-                f'{", ".join(LONG_COLUMNS)}'
-            )
+    full = {_normal(name): name for name in LONG_COLUMNS}
+    for names in (arguments.columns, arguments.sort_columns):
+        for index, name in enumerate(names):
+            if _normal(name) not in full:
+                return (
+                    f'there is no column {plaintext.quoted(name)}: give one '
+                    f'of {", ".join(LONG_COLUMNS)}'
+                )
+            names[index] = full[_normal(name)]
     return None
 
 
 def _normal(name: str) -> str:
-    # cliff compares the names of columns in this form.
+    # New versions of cliff compare the names of columns in this form.
     return name.lower().strip().replace(' ', '_')
 
 

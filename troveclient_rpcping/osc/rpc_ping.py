@@ -71,7 +71,7 @@ class PingDatabaseInstances(command.Lister):
             cli_arguments.mistake_in_targets(parsed_args)
             or cli_arguments.mistake_in_repetition(parsed_args)
             or cli_arguments.mistake_in_metrics(parsed_args)
-            or rows.mistake_in_columns(parsed_args)
+            or rows.name_columns(parsed_args)
         )
 
         def act() -> int:
