@@ -211,13 +211,14 @@ class Cloud:
 
     def _unread(self) -> Iterator[str]:
         """Return which files openstacksdk passed over, and why."""
-        config = self._config
         named = os.environ.get('OS_CLIENT_CONFIG_FILE')
-        for files, read in (
-            (_files('CONFIG'), config.config_filename),
-            (_files('SECURE'), config.secure_config_filename),
-        ):
-            # openstacksdk reads only the first file that it can read.
+        for kind in ('CONFIG', 'SECURE'):
+            files = _files(kind)
+            # openstacksdk reads only the first file that it can read. Its old
+            # versions do not name the secure one.
+            read = sdk_config.OpenStackConfig(
+                config_files=files, secure_files=[], load_envvars=False
+            ).config_filename
             for file in files[: files.index(read) if read in files else None]:
                 try:
                     with open(file, 'rb'):
