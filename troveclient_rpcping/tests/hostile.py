@@ -613,7 +613,7 @@ def _early_heads(draw: strategies.DrawFn) -> tuple[bytes, bool]:
     if kind > 1:
         return b'', True
     if kind == 0:
-        return _EARLY[0] * draw(strategies.sampled_from([1, 2, 300])), True
+        return _EARLY[0] * draw(strategies.sampled_from([1, 2, 90])), True
     early = draw(strategies.lists(strategies.sampled_from(_EARLY), max_size=3))
     # http.client reads a 1xx other than 100 as the reply.
     clean = all(each.startswith(b'HTTP/1.1 100') for each in early)
