@@ -11,7 +11,7 @@
 set -eu
 
 all='verdict reply sweep/breaker engine/engine engine/pacing sweep/evidence
-    sweep/repeat outcomes/outcome outcomes/changes osc/exits'
+    sweep/silence sweep/repeat outcomes/outcome outcomes/changes osc/exits'
 
 # The tests of a module. They run once for each mutant, so they must be quick.
 tests_of() {
@@ -24,6 +24,7 @@ tests_of() {
     outcomes/changes) echo watch shared ;;
     osc/exits) echo osc ;;
     sweep/evidence) echo evidence agenda ;;
+    sweep/silence) echo silence agenda ;;
     *) basename "$1" ;;
     esac
 }
