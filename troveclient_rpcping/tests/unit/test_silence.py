@@ -12,7 +12,8 @@ from troveclient_rpcping.sweep import queue as queues
 from troveclient_rpcping.sweep import silence
 from troveclient_rpcping.sweep import witnesses as sweep_witnesses
 
-STALE = inventory.Instance('a', heartbeat_age=3600.0)
+FRESH = inventory.Instance('a', heartbeat_age=5.0)
+STALE = inventory.Instance('b', heartbeat_age=3600.0)
 
 
 def evidence(answers: int, lost: int = 0) -> sweep_evidence.Evidence:
@@ -82,18 +83,27 @@ class ResultsTest(testtools.TestCase):
         super().setUp()
         self.evidence = evidence(50)
         self.results: list[verdicts.PingResult] = []
+        self.queue = queues.Queue([], lambda guest: False)
         self.silent = silence.SilentGuests(
             self.evidence,
             sweep_witnesses.Witnesses((), lambda id_: False),
-            queues.Queue([], lambda guest: False),
+            self.queue,
             self.results.append,
         )
 
-    def time_out(self, *, extra: bool = False) -> None:
-        """Let a ping of the guest time out while another guest answers."""
-        task = queues.Task(queues.Guest('a'), extra=extra)
-        result = verdicts.judge(fixture.agent_timeout(), 'a')
+    def time_out(
+        self, row: inventory.Instance = FRESH, *, extra: bool = False
+    ) -> None:
+        """Let a ping of a guest time out while another guest answers."""
+        task = queues.Task(queues.Guest(row.id, row), extra=extra)
+        result = verdicts.judge(fixture.agent_timeout(), row.id)
         self.silent.timed_out(task, result, 48.0, 50.0)
+
+    def answer(self, *, extra: bool) -> verdicts.PingResult:
+        """Let the guest with the fresh heartbeat answer a ping."""
+        task = queues.Task(queues.Guest('a', FRESH), extra=extra)
+        pong = verdicts.judge(fixture.reachable(), 'a')
+        return self.silent.end_silence(task, pong)
 
     def told(self) -> list[tuple[verdicts.Reason | None, int]]:
         return [(each.reason, each.lost) for each in self.results]
@@ -121,9 +131,7 @@ class ResultsTest(testtools.TestCase):
         self.results.clear()
         for extra in (False, False, True):
             self.time_out(extra=extra)
-        pong = verdicts.judge(fixture.reachable(), 'a')
-        task = queues.Task(queues.Guest('a'), extra=True)
-        self.assertEqual(2, self.silent.end_silence(task, pong).lost)
+        self.assertEqual(2, self.answer(extra=True).lost)
         # The ping that was answered stands for the second one of the user.
         self.assertEqual([(verdicts.Reason.MESSAGE_BUS, 0)], self.told())
         # Later guests need more evidence.
@@ -133,9 +141,7 @@ class ResultsTest(testtools.TestCase):
         """With ``--count``, each of them is a result."""
         self.time_out()
         self.time_out()
-        pong = verdicts.judge(fixture.reachable(), 'a')
-        task = queues.Task(queues.Guest('a'))
-        self.assertEqual(0, self.silent.end_silence(task, pong).lost)
+        self.assertEqual(0, self.answer(extra=False).lost)
         self.assertEqual([(verdicts.Reason.MESSAGE_BUS, 0)] * 2, self.told())
 
     def test_an_unproven_result_names_the_share_of_lost_pings(self) -> None:
@@ -144,3 +150,21 @@ class ResultsTest(testtools.TestCase):
         self.time_out()
         self.silent.end(silence.Next.LOSSES)
         self.assertIn('so did 30 of 80 pings', self.results[0].message)
+
+    def test_a_death_waits_for_the_next_ping_of_another_guest(self) -> None:
+        """Its answer shows that pings get lost, so more proof is needed."""
+        self.time_out(STALE)
+        self.time_out(FRESH)
+        self.assertEqual([FRESH], self.decide())
+        self.answer(extra=True)
+        self.assertEqual([STALE], self.decide())
+        # A verdict before the end of that ping would not be the only one.
+        for number in range(51, 300):
+            self.evidence.answer(float(number), new=False, stale=False)
+        self.assertEqual([], self.decide())
+        self.assertEqual([], self.results)
+
+    def decide(self) -> list[inventory.Instance | None]:
+        """Decide about each guest; return those that are pinged again."""
+        self.silent.decide(is_asking=False, is_alone=False, may_control=True)
+        return [task.guest.row for task in self.queue.rest()]
