@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Any
 from typing import TYPE_CHECKING
 
+from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import session as ksa_session
 from troveclient import extension
+from troveclient.apiclient import exceptions as trove_exceptions
 from troveclient.v1 import client as trove_client
 
 from troveclient_rpcping import management
@@ -85,12 +87,20 @@ def of_cloud(
 
     :param cloud: a cloud of openstacksdk's configuration.
     :param session: a session that is logged in to it.
+    :raises keystoneauth1.exceptions.CatalogException: there is no endpoint.
     """
-    return Client(
-        session=session,
-        region_name=cloud.get_region_name(_SERVICE),
-        endpoint_type=cloud.get_interface(_SERVICE),
-        service_type=cloud.get_service_type(_SERVICE),
-        service_name=cloud.get_service_name(_SERVICE),
-        endpoint_override=cloud.get_endpoint(_SERVICE),
-    )
+    try:
+        return Client(
+            session=session,
+            region_name=cloud.get_region_name(_SERVICE),
+            endpoint_type=cloud.get_interface(_SERVICE),
+            service_type=cloud.get_service_type(_SERVICE),
+            service_name=cloud.get_service_name(_SERVICE),
+            endpoint_override=cloud.get_endpoint(_SERVICE),
+        )
+    except trove_exceptions.EndpointNotFound as error:
+        # troveclient's exception has no text.
+        raise ksa_exceptions.CatalogException(
+            'This login has no endpoint of the database service: set '
+            'database_endpoint_override in clouds.yaml'
+        ) from error

@@ -228,7 +228,11 @@ def _page_path(size: int, marker: int) -> str:
 def _parse(
     reply: replies.Reply | replies.NoReply, marker: int
 ) -> tuple[list[Instance], int | None]:
-    if isinstance(reply, replies.NoReply) or reply.status != 200:
+    if (
+        isinstance(reply, replies.NoReply)
+        or reply.status != 200
+        or reply.cached
+    ):
         raise _failure(reply)
     body = reply.json()
     rows = body.get('instances') if isinstance(body, dict) else None

@@ -273,6 +273,8 @@ def judge_listing(
     """
     if isinstance(reply, replies.NoReply):
         return Reason(reply.kind), reply.message
+    if reply.cached:
+        return Reason.BAD_RESPONSE, f'it came out of a cache ({reply.cached})'
     text = reply.json()
     if not isinstance(text, str):
         return _reason_of(reply), _message_of(reply)
@@ -358,8 +360,6 @@ def _is_whole(reply: replies.Reply) -> bool:
 
 def _reason_of(reply: replies.Reply) -> Reason:
     """Return why a reply says nothing about a guest."""
-    if reply.cached:
-        return Reason.BAD_RESPONSE
     status = reply.status
     if status in _BY_STATUS:
         return _BY_STATUS[status]

@@ -170,7 +170,7 @@ class Engine:
             self._agenda.end(
                 'The sweep was cancelled before an answer came', now
             )
-        elif self._gate.starved(now):
+        elif self._gate.starved:
             self._agenda.end(
                 'The rate limit of the API lets nothing through', now
             )

@@ -106,7 +106,9 @@ class Gate:
         self._in_a_row = 0
         # Whether requests wait for the gate.
         self._saturated = False
+        # Since when every request was refused, and for how long by now.
         self._refused_since: float | None = None
+        self._refused_for = 0.0
         self.throttled = False
 
     @property
@@ -120,10 +122,10 @@ class Gate:
         """Return the seconds until the next request may be sent; 0 for now."""
         return max(0.0, max(self._closed_until, self._next) - now)
 
-    def starved(self, now: float) -> bool:
+    @property
+    def starved(self) -> bool:
         """Whether the server has refused everything for too long."""
-        since = self._refused_since
-        return since is not None and now - since > STARVED
+        return self._refused_for > STARVED
 
     def sent(self, now: float) -> int:
         """Record that a request is sent; return the generation of its rate."""
@@ -141,7 +143,7 @@ class Gate:
 
     def admitted(self, generation: int) -> None:
         """Record that the rate limit admitted a request."""
-        self._refused_since = None
+        self._refused_since, self._refused_for = None, 0.0
         self._admitted += 1
         if self._rate is None or not self.throttled:
             return
@@ -176,6 +178,7 @@ class Gate:
             self._closed_until = max(self._closed_until, now + pause - 1.0)
         if self._refused_since is None:
             self._refused_since = now
+        self._refused_for = now - self._refused_since
         self._refusals += 1
         if generation == self._generation:
             self._slow_down(now, reply)

@@ -112,6 +112,11 @@ class Capacity:
         # The times until which requests that were given up hold workers.
         self._abandoned: list[float] = []
         self._answered = False
+        # The requests that blocked the API and are still under way, and what
+        # was known before. One block in a sweep may be forgiven.
+        self._blocking: set[Hashable] = set()
+        self._before = self._never, self._holds, self._wary
+        self._may_forgive = True
         #: The most requests that were in flight together.
         self.peak = 0
         self._began = self._quiet_since = self._next_pair = now
@@ -161,6 +166,7 @@ class Capacity:
         self._controls.discard(ping)
         self._risky -= risky
         self._quiet_since = now
+        self._look_at_block(ping, answered=rtt is not None)
         if rtt is None:
             return
         self._answered = True
@@ -255,12 +261,30 @@ class Capacity:
             and now - self._quiet_since > max(_BLOCKED, self._held_after)
         ):
             # This many requests in flight are too many.
+            if not self._blocking:
+                self._before = self._never, self._holds, self._wary
+            self._blocking.update(self._flight)
             self._quiet_since = now
             self._never = max(2, min(self._never, len(self._flight)))
             self._holds = max(1, min(self._holds, len(self._flight) // 2))
             self._wary = True
             self._sweeps_since_block = 0
             self._luck = 0
+
+    def _look_at_block(self, ping: Hashable, *, answered: bool) -> None:
+        """Forget a block if agents answered all requests that were part of it.
+
+        It was a short halt of the API or the message bus, and no guest held
+        the workers.
+        """
+        if ping not in self._blocking:
+            return
+        self._blocking.discard(ping)
+        if not answered:
+            self._may_forgive = False
+        elif not self._blocking and self._may_forgive:
+            self._may_forgive = False
+            self._never, self._holds, self._wary = self._before
 
     @property
     def _held_after(self) -> float:

@@ -48,6 +48,8 @@ class Controls:
         # Controls under way, and when each was sent.
         self._flight: dict[replies.Question, float] = {}
         self._sent = self._free = -math.inf
+        #: Seconds between the last control that ended and the next one.
+        self.pause = 0.0
         # Controls of a pair that are not sent yet, and those under way.
         self.unpaired = 0
         self._pair: set[replies.Question] = set()
@@ -149,7 +151,7 @@ class Controls:
         :param pause: seconds until the next one may follow.
         """
         del self._flight[control]
-        self._free = now + pause
+        self._free, self.pause = now + pause, pause
         if control not in self._pair:
             return
         self._pair.discard(control)

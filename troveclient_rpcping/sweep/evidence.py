@@ -122,10 +122,12 @@ class Evidence:
             is stale. Then half of the wait may pass before the first answer
             of all: the listing has to be read before a witness can answer.
         """
-        silence = max(_SILENCE, _MISSED * self.spacing)
+        # Never so long that no agent had to answer during the wait.
+        half = max(_SILENCE, (now - sent) / 2)
+        silence = min(max(_SILENCE, _MISSED * self.spacing), half)
         if self.last is None or now - self.last > silence:
             return False
-        first = max(silence, (now - sent) / 2) if stale else silence
+        first = half if stale else silence
         return all(
             end - max(begin, sent)
             <= (first if begin == -math.inf else silence)

@@ -55,8 +55,14 @@ _MISSED = 4
 # A guest whose ping takes longer than this many seconds keeps Trove waiting.
 _LONG = 0.5
 
-# Seconds between two decisions about silent guests.
+# Seconds between two decisions about silent guests. This many of these guests
+# double the time.
 _LOOK = 0.1
+_MANY = 100
+
+# In a wait, controls delay the next ping of a silent guest, unless they are
+# this many seconds apart: then the wait would see too late that it is back.
+_RARE = 0.2
 
 # A guest that answers within this many usual round trips is a good control.
 # While there are only few controls, each guest that answers becomes one.
@@ -309,8 +315,9 @@ class Sweep:
 
     def _has_room(self, now: float, risky: bool) -> bool:
         # Beside a ping that may wait for long, controls prove nothing.
+        apart = max(self._controls.pause, self.evidence.spacing)
         controls_first = self._repeat.patient and self._wants_controls
-        if risky and controls_first:
+        if risky and controls_first and apart < _RARE:
             return False
         return self._capacity.has_room(now, risky=risky)
 
@@ -551,7 +558,8 @@ class Sweep:
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that is possible now."""
         self._note_pause(now)
-        self._looked, self._look_next = now, now + _LOOK
+        many = 1 + len(self._silent) / _MANY
+        self._looked, self._look_next = now, now + _LOOK * many
         self._silent.fill_in_rows()
         evidence, patient = self.evidence, self._repeat.patient
         may_control = bool(self._controls)

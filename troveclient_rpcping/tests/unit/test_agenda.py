@@ -479,6 +479,18 @@ class QuestionTest(testtools.TestCase):
             asked = {each.instance_id: each.purpose for each in play.ask()}
             self.assertIs(replies.Purpose.WITNESS, asked['x'])
 
+    def test_a_wait_does_not_hold_a_guest_back_for_slow_controls(
+        self,
+    ) -> None:
+        """It would see minutes too late that the guest is back."""
+        for spacing, guest in ((0.0, 'a'), (1.0, 'b')):
+            play = Play('ab', repeats.UntilReachable(1, 1.0), spacing=spacing)
+            first, second = play.ask()
+            play.answer(first, PONG)
+            play.answer(second, DEAD, 15.0)
+            play.now += 1.0
+            self.assertEqual(guest, names(play.ask())[:1])
+
     def test_a_wait_goes_on_without_a_control(self) -> None:
         """The guest that answered was deleted; the other one comes up."""
         play = Play('ab', repeats.UntilReachable(1, 1.0))

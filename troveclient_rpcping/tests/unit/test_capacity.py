@@ -151,6 +151,23 @@ class RulesTest(testtools.TestCase):
         capacity.ended('stale', 1.1, None)
         self.assertTrue(capacity.has_room(1.2, risky=False))
 
+    def test_a_halt_after_which_all_answer_is_no_block(self) -> None:
+        """But one that comes again is, and one with a dead guest is."""
+        for rtts, room in (
+            ([(3.1, 3.1)], True),
+            ([(3.1, None)], False),
+            ([(3.1, 3.1), (3.1, 3.1)], False),
+        ):
+            capacity = self.flying(0)
+            for halt in rtts:
+                for number in range(len(halt)):
+                    capacity.sent(number, 0.0)
+                capacity.watch(3.0)
+                for number, rtt in enumerate(halt):
+                    capacity.ended(number, 3.1, rtt)
+            capacity.sent('a', 4.0)
+            self.assertEqual(room, capacity.has_room(4.0, risky=False))
+
     def test_a_block_is_forgotten_after_many_sweeps_without_one(self) -> None:
         """One block does not slow a monitor down for ever."""
         capacity = self.flying(3)

@@ -72,6 +72,11 @@ class SteadyTest(testtools.TestCase):
         self.assertFalse(evidence.steady(100.0, 112.0))
         evidence.spacing = 2.0
         self.assertTrue(evidence.steady(100.0, 112.0))
+        # But one answer at least must come during the wait.
+        evidence.spacing = 100.0
+        self.assertTrue(evidence.steady(100.0, 112.0))
+        self.assertFalse(evidence.steady(112.5, 127.5))
+        self.assertFalse(answers(100.0, 112.0).steady(100.0, 112.0))
 
     def test_a_stale_guest_is_believed_though_the_first_witness_is_late(
         self,

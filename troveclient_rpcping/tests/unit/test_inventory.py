@@ -180,6 +180,12 @@ class ListInstancesTest(testtools.TestCase):
             (None, 'req-7'), (error.instance_id, error.request_id)
         )
 
+    def test_a_listing_out_of_a_cache_is_refused(self) -> None:
+        """Its heartbeats and statuses may be old."""
+        self.assert_fails(
+            dataclasses.replace(page(row(1)), headers={'age': '40'})
+        )
+
     def test_malformed_listings_are_refused(self) -> None:
         """The listing fails as a whole, rather than lose instances."""
         for body in (

@@ -248,6 +248,13 @@ class SettingsTest(TestCase):
             self.set_up_cloud(database_endpoint_override=setting)
             self.assert_reachable()
 
+    def test_a_login_without_a_catalog_needs_an_endpoint(self) -> None:
+        """troveclient's exception would be an empty line."""
+        self.set_up_cloud(auth_type='none', auth={})
+        status, stdout, stderr = self.openstack(*PING, base.GUEST)
+        self.assertEqual((1, ''), (status, stdout))
+        self.assertRegex(stderr, r'\A.* set database_endpoint_override .*\n\Z')
+
     def test_the_kind_and_the_interface_of_the_service_are_obeyed(
         self,
     ) -> None:

@@ -214,21 +214,20 @@ class GateTest(testtools.TestCase):
         """The pause that the server asks for does not matter."""
         for pause in ('0', '1', '5', '30', '100'):
             gate, now = pacing.Gate(), 0.0
-            while not gate.starved(now):
+            while not gate.starved:
                 gate.refused(now, gate.sent(now), refusal(pause))
-                self.assertFalse(gate.starved(now))
                 now += max(gate.pause(now), 0.1)
                 self.assertLess(now, 2 * pacing.STARVED, pause)
             self.assertGreater(now, pacing.STARVED, pause)
 
     def test_one_request_that_gets_through_is_enough(self) -> None:
-        """The seconds are counted from the next refusal."""
+        """The seconds are counted from the next refusal to the last one."""
         gate = throttled()
         gate.admitted(gate.sent(140.0))
-        self.assertFalse(gate.starved(pacing.STARVED + 1))
-        gate.refused(200.0, gate.sent(200.0), refusal())
-        self.assertFalse(gate.starved(200.0 + pacing.STARVED))
-        self.assertTrue(gate.starved(200.1 + pacing.STARVED))
+        for seconds, starved in ((0.0, False), (150.0, False), (150.1, True)):
+            now = 200.0 + seconds
+            gate.refused(now, gate.sent(now), refusal())
+            self.assertEqual(starved, gate.starved)
 
     def test_a_rate_of_the_user_is_kept(self) -> None:
         """Pings are spaced evenly, and no refusal changes the rate."""
