@@ -381,8 +381,11 @@ class RefusedTest(testtools.TestCase):
 
 
 class QuestionTest(testtools.TestCase):
-    def test_only_first_pings_share_connections(self) -> None:
-        """A witness needs a new connection, to reach any worker."""
+    def test_only_first_pings_and_the_listing_share_connections(self) -> None:
+        """A witness needs a new connection, to reach any worker.
+
+        Pages of the listing have a timeout of their own.
+        """
         rows = json.dumps({'instances': [{'id': 'x'}, {'id': 'a'}]}).encode()
         play = Play('a', listing=None)
         (ping,) = play.ask()
@@ -390,6 +393,7 @@ class QuestionTest(testtools.TestCase):
         play.now += 2
         (page,) = play.ask()
         self.assertFalse(page.fresh)
+        self.assertEqual((30.0, 120.0), (ping.timeout, page.timeout))
         play.answer(page, replies.Reply(200, {}, rows))
         (witness,) = play.ask()
         self.assertEqual(
@@ -412,14 +416,6 @@ class QuestionTest(testtools.TestCase):
             {(replies.Purpose.GUEST, True)},
             {(each.purpose, each.fresh) for each in play.ask()},
         )
-
-    def test_the_timeout_is_that_of_the_caller(self) -> None:
-        """A page of the listing has a timeout of its own."""
-        play = Play('a', listing=None)
-        (ping,) = play.ask()
-        play.answer(ping, DEAD, 15.0)
-        (page,) = play.ask()
-        self.assertEqual((30.0, 120.0), (ping.timeout, page.timeout))
 
     def test_a_guest_that_answers_slowly_is_a_control_for_want_of_others(
         self,
@@ -450,7 +446,9 @@ class QuestionTest(testtools.TestCase):
         (second,) = play.ask()
         play.now += 1.5
         (control,) = play.ask()
-        self.assertIs(replies.Purpose.CONTROL, control.purpose)
+        self.assertEqual(
+            (replies.Purpose.CONTROL, True), (control.purpose, control.fresh)
+        )
         play.answer(control, DEAD, 15.0)
         play.answer(second, DEAD, 0.1)
         (third,) = play.ask()
@@ -581,6 +579,7 @@ class QuestionTest(testtools.TestCase):
         play.answer(second, DEAD, 0.0)
         controls, asked = self.answer_controls(play)
         self.assertGreaterEqual(controls, sweep_evidence.ENOUGH)
+        self.assertTrue(asked.fresh)
         self.tick(play, 15)
         play.answer(asked, DEAD, 0.0)
         self.answer_controls(play)

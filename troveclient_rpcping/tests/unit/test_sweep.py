@@ -297,19 +297,6 @@ class ProofTest(TestCase):
             (results[base.GUEST].verdict, results[base.GUEST].lost),
         )
 
-    def test_silent_guests_and_controls_have_new_connections(self) -> None:
-        """A kept connection leads to the same worker of trove-api."""
-        self.sweep(
-            lambda request: (
-                base.PONG if base.GUEST in request[0] else base.DEAD
-            ),
-            [base.GUEST, base.OTHER],
-            concurrency=1,
-        )
-        # The first pings of both guests and the listing may share one.
-        asked = len(self.server.requests)
-        self.assertGreaterEqual(self.server.connections, asked - 2)
-
     def test_the_word_of_an_api_without_a_listing_counts(self) -> None:
         """All guests timed out twice, and there are no other guests.
 
