@@ -97,8 +97,8 @@ def names(questions: Iterable[replies.Question]) -> str:
 
 class EndTest(testtools.TestCase):
     def test_at_the_end_each_guest_has_one_result(self) -> None:
-        """Guests in any stage of the sweep have one result each."""
-        play = Play('abcdef', most=2)
+        """A guest that answered one of its pings is not also not-asked."""
+        play = Play('abcdef', repeats.Times(2, 60.0), most=2)
         first, second = play.ask()
         play.answer(first, PONG)
         play.refuse(second, 60.0)
@@ -254,17 +254,6 @@ class EndTest(testtools.TestCase):
         play.take()
         self.assertEqual({'a': verdicts.Reason.AGENT_ERROR}, play.reasons())
 
-    def test_an_end_keeps_earlier_results(self) -> None:
-        """A guest with a result is not also not-asked."""
-        play = Play('ab', repeats.Times(2, 60.0))
-        first, second = play.ask()
-        play.answer(first, PONG)
-        play.end('why')
-        self.assertEqual(
-            {'a': None, 'b': verdicts.Reason.NOT_ASKED}, play.reasons()
-        )
-        self.assertEqual(2, len(play.results))
-
     def test_a_sweep_without_guests_is_done(self) -> None:
         """It sends nothing."""
         play = Play('')
@@ -297,25 +286,19 @@ class FailedTest(testtools.TestCase):
             )
             self.assertEqual(3, len(play.results))
 
-    def test_the_guest_has_a_result_if_the_sweep_ends_before(self) -> None:
-        """The first answer counts then."""
-        play = Play('a')
-        (first,) = play.ask()
-        play.answer(first, fixture.api_error())
-        play.ask()
-        play.end('The deadline passed')
-        self.assertEqual({'a': verdicts.Reason.API_ERROR}, play.reasons())
-
-    def test_a_guest_that_is_named_twice_has_two_results(self) -> None:
-        """Both pings were answered with 500 before the end."""
-        play = Play('aa')
-        for ping in play.ask():
-            play.answer(ping, fixture.api_error())
-        play.end('The deadline passed')
-        self.assertEqual(
-            [verdicts.Reason.API_ERROR] * 2,
-            [each.reason for each in play.results],
-        )
+    def test_the_first_answers_count_if_the_sweep_ends_before(self) -> None:
+        """A guest that is named twice has two results."""
+        for under_way in (False, True):
+            play = Play('aa')
+            for ping in play.ask():
+                play.answer(ping, fixture.api_error())
+            if under_way:
+                self.assertEqual('aa', names(play.ask()))
+            play.end('The deadline passed')
+            self.assertEqual(
+                [verdicts.Reason.API_ERROR] * 2,
+                [each.reason for each in play.results],
+            )
 
     def test_one_of_several_pings_is_not_repeated(self) -> None:
         """With ``--count``, each ping has a result of its own."""
@@ -367,6 +350,18 @@ class RefusedTest(testtools.TestCase):
             (replies.Purpose.CONTROL, 'a'),
             (control.purpose, control.instance_id),
         )
+
+    def test_a_refused_witness_is_pinged_again(self) -> None:
+        """It is not silent, and the sweep still needs its answer."""
+        play = Play('a', listing=[inventory.Instance('x')])
+        (ping,) = play.ask()
+        play.answer(ping, DEAD, 15.0)
+        (witness,) = play.ask()
+        play.refuse(witness, 5.0)
+        play.now += 4.9
+        self.assertEqual('', names(play.ask()))
+        play.now += 0.1
+        self.assertEqual('x', names(play.ask()))
 
     def test_a_refused_page_of_the_listing_is_requested_again(self) -> None:
         """The sweep still needs the listing."""
