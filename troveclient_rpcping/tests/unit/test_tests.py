@@ -3,6 +3,7 @@
 """Every test says what it shows, runs once, and is on the page of faults."""
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -15,6 +16,7 @@ TESTS = pathlib.Path(tests.__file__).parent
 FAULTS = TESTS.parents[1] / 'doc/source/contributor/faults.rst'
 
 
+@functools.cache
 def read(folder: pathlib.Path) -> dict[str, ast.FunctionDef]:
     """Return every test of a folder by ``module.class.method``."""
     return {
