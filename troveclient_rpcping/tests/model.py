@@ -61,7 +61,7 @@ class Server(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Fleet:
+class Guest:
     """A guest of the model.
 
     :param kind: how it behaves.
@@ -91,8 +91,8 @@ class Cloud:
     :param stopped: when worker 0 stands still: begin and end.
     """
 
-    guests: tuple[Fleet, ...]
-    others: tuple[Fleet, ...] = ()
+    guests: tuple[Guest, ...]
+    others: tuple[Guest, ...] = ()
     listed: bool = True
     server: Server = Server.EVENT
     workers: int = 2
@@ -130,7 +130,7 @@ def _id(number: int) -> str:
     return str(uuid.UUID(int=number))
 
 
-def _row(number: int, guest: Fleet) -> inventory.Instance:
+def _row(number: int, guest: Guest) -> inventory.Instance:
     return inventory.Instance(
         _id(number),
         status='ACTIVE',
@@ -369,15 +369,15 @@ _STALE_BUT_ALIVE = 0.001
 
 def fleet(
     dice: random.Random, live: int, dead: int, *, deaf: int = 0
-) -> tuple[Fleet, ...]:
+) -> tuple[Guest, ...]:
     """Return guests in a random order: live, dead, and dead with a pulse."""
     guests = [
         *(
-            Fleet(Kind.LIVE, STALE if dice.random() < _STALE_BUT_ALIVE else 9)
+            Guest(Kind.LIVE, STALE if dice.random() < _STALE_BUT_ALIVE else 9)
             for _ in range(live)
         ),
-        *(Fleet(Kind.DEAD, STALE) for _ in range(dead)),
-        *(Fleet(Kind.DEAD, dice.uniform(0, 45)) for _ in range(deaf)),
+        *(Guest(Kind.DEAD, STALE) for _ in range(dead)),
+        *(Guest(Kind.DEAD, dice.uniform(0, 45)) for _ in range(deaf)),
     ]
     dice.shuffle(guests)
     return tuple(guests)

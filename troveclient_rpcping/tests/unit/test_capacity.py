@@ -18,7 +18,7 @@ SERVICE = 0.03
 
 def fleet(
     live: int, dead: int = 0, *, deaf: int = 0, seed: int = 1
-) -> tuple[model.Fleet, ...]:
+) -> tuple[model.Guest, ...]:
     return model.fleet(random.Random(seed), live, dead, deaf=deaf)
 
 
@@ -213,7 +213,7 @@ class ServersTest(testtools.TestCase):
 
     def sweep(
         self,
-        guests: tuple[model.Fleet, ...],
+        guests: tuple[model.Guest, ...],
         server: model.Server,
         workers: int,
         low: float,

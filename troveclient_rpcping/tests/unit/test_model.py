@@ -19,7 +19,7 @@ from troveclient_rpcping.tests import model
 SEEDS = strategies.integers(0, 2**32)
 
 
-def fleet(live: int, dead: int = 0, deaf: int = 0) -> tuple[model.Fleet, ...]:
+def fleet(live: int, dead: int = 0, deaf: int = 0) -> tuple[model.Guest, ...]:
     return model.fleet(random.Random(1), live, dead, deaf=deaf)
 
 
@@ -143,7 +143,7 @@ class AloneTest(testtools.TestCase):
     def test_if_no_witness_answers_either_it_is_the_bus(self) -> None:
         """The guest is unknown."""
         cloud = model.Cloud(
-            (model.Fleet(model.Kind.DEAD),), others=fleet(0, 10), listed=False
+            (model.Guest(model.Kind.DEAD),), others=fleet(0, 10), listed=False
         )
         result = model.sweep(cloud).results[0][-1]
         self.assertEqual(
@@ -153,7 +153,7 @@ class AloneTest(testtools.TestCase):
 
     def test_alone_in_its_cloud_it_is_dead_on_troves_word(self) -> None:
         """No other guest can confirm it, and the text says so."""
-        cloud = model.Cloud((model.Fleet(model.Kind.DEAD),), listed=False)
+        cloud = model.Cloud((model.Guest(model.Kind.DEAD),), listed=False)
         outcome = model.sweep(cloud)
         (result,) = outcome.results[0]
         self.assertEqual(verdicts.Verdict.UNREACHABLE, result.verdict)
