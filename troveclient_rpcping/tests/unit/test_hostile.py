@@ -500,13 +500,14 @@ class NumbersTest(base.TestCase):
                 ValueError, manager.rpc_ping, base.GUEST, timeout=number
             )
             self.assertRaises(ValueError, manager.list_all, number)
-            for name in (*LIMITS, 'count', 'concurrency'):
-                self.assertRaises(
-                    ValueError,
-                    manager.rpc_ping_each,
-                    [base.GUEST],
-                    **{name: number},
-                )
+            for method, names in (
+                (manager.rpc_ping_each, (*LIMITS, 'count', 'concurrency')),
+                (manager.rpc_ping_until_reachable, ('interval', 'stable')),
+            ):
+                for name in names:
+                    self.assertRaises(
+                        ValueError, method, [base.GUEST], **{name: number}
+                    )
         self.assertEqual([], server.requests)
 
     def test_a_huge_limit_is_no_limit(self) -> None:
