@@ -32,39 +32,25 @@ def answers(*times: float) -> sweep_evidence.Evidence:
 class SteadyTest(testtools.TestCase):
     """Whether agents answered all the while that Trove waited."""
 
-    def test_agents_that_answer_all_the_time_are_steady(self) -> None:
-        """They answer from the beginning of the wait to its end."""
-        self.assertTrue(answers(*range(100, 116, 2)).steady(100.0, 116.0))
-
-    def test_a_bus_that_fails_and_comes_back_is_not(self) -> None:
-        """Answers before and after the failure do not cover it."""
-        evidence = answers(100.0, 100.5, 121.0, 121.5, 122.0)
-        for sent, now in ((100.4, 122.0), (106.0, 121.2), (115.0, 130.0)):
-            self.assertFalse(evidence.steady(sent, now), f'{sent} {now}')
-
-    def test_answers_before_the_ping_do_not_matter(self) -> None:
-        """The bus may have failed before the ping."""
-        evidence = answers(100.0, *range(121, 136))
-        self.assertTrue(evidence.steady(121.0, 136.0))
-
-    def test_a_short_failure_is_not_steady_either(self) -> None:
-        """A broker that restarts loses the calls in its queues."""
-        evidence = answers(100.0, *range(103, 116))
-        self.assertFalse(evidence.steady(99.0, 115.0))
-        self.assertTrue(evidence.steady(103.0, 115.0))
-
-    def test_two_and_a_half_seconds_of_silence_are_no_doubt_yet(self) -> None:
-        """The silence may be at any time of the wait."""
-        evidence = answers(100.0, 102.5)
-        self.assertTrue(evidence.steady(100.0, 105.0))
-        self.assertFalse(evidence.steady(100.0, 105.1))
-        evidence = answers(100.0, 103.0)
-        self.assertTrue(evidence.steady(100.5, 103.0))
-        self.assertFalse(evidence.steady(100.4, 103.0))
-
-    def test_without_an_answer_nothing_is_steady(self) -> None:
-        """The times do not matter."""
-        self.assertFalse(sweep_evidence.Evidence().steady(100.0, 100.1))
+    def test_agents_that_answer_all_the_while_are_steady(self) -> None:
+        """Two and a half seconds of silence leave no doubt yet."""
+        failure = (100.0, 100.5, 121.0, 121.5, 122.0)
+        restart = (100.0, *range(103, 116))
+        for case, times, sent, now, steady in (
+            ('answers all the time', range(100, 116, 2), 100.0, 116.0, True),
+            ('no answer', (), 100.0, 100.1, False),
+            ('a failure of the bus', failure, 100.4, 122.0, False),
+            ('a ping in the failure', failure, 106.0, 121.2, False),
+            ('an end after answers', failure, 115.0, 130.0, False),
+            ('a ping after the failure', failure, 121.0, 122.0, True),
+            ('a restart of the broker', restart, 99.0, 115.0, False),
+            ('a ping after the restart', restart, 103.0, 115.0, True),
+            ('a silence at the end', (100.0, 102.5), 100.0, 105.0, True),
+            ('too long a silence', (100.0, 102.5), 100.0, 105.1, False),
+            ('a silence at the start', (100.0, 103.0), 100.5, 103.0, True),
+            ('too long a start', (100.0, 103.0), 100.4, 103.0, False),
+        ):
+            self.assertIs(steady, answers(*times).steady(sent, now), case)
 
     def test_a_rate_limit_allows_longer_silences(self) -> None:
         """There cannot be more answers than pings."""
