@@ -37,31 +37,25 @@ class FixtureTest(base.TestCase):
         )
         self.assertEqual(_fields(expected), _fields(real))
 
-    def test_live_and_dead_guests(self) -> None:
-        """The fixture has the 204 and the timeout."""
-        self.assert_alike(fixture.reachable(), self.real('db-healthy'))
-        self.assert_alike(fixture.agent_timeout(), self.real('db-dead'))
+    def test_the_replies_are_those_of_trove(self) -> None:
+        """The status, the header fields and the JSON are the same."""
+        unready, deleted = map(self.id_of, ('db-unready', 'db-deleted'))
+        for reply, guest, cloud in (
+            (fixture.reachable(), 'db-healthy', 'sandbox'),
+            (fixture.agent_timeout(), 'db-dead', 'sandbox'),
+            (fixture.no_such_method(), 'db-old', 'sandbox'),
+            (fixture.not_ready(unready), 'db-unready', 'sandbox'),
+            (fixture.not_found(deleted), 'db-deleted', 'sandbox'),
+            (fixture.denied(), 'db-healthy', 'sandbox-member'),
+        ):
+            self.assert_alike(reply, self.real(guest, cloud))
 
-    def test_failing_guests(self) -> None:
-        """The fixture has an old agent and an agent that raises."""
-        self.assert_alike(fixture.no_such_method(), self.real('db-old'))
+    def test_an_agent_that_raises(self) -> None:
+        """The text is that of the agent, with its traceback."""
         real = self.real('db-failing')
         text = (real.fault or '').partition(': ')[2]
         self.assertIn('Traceback (most recent call last)', text)
         self.assert_alike(fixture.agent_error(text), real)
-
-    def test_guests_that_trove_cannot_ask(self) -> None:
-        """The fixture has a guest without a server, and a deleted one."""
-        for reply, name in (
-            (fixture.not_ready, 'db-unready'),
-            (fixture.not_found, 'db-deleted'),
-        ):
-            self.assert_alike(reply(self.id_of(name)), self.real(name))
-
-    def test_a_member_may_not_ping(self) -> None:
-        """The fixture has the refusal."""
-        real = self.real('db-healthy', cloud='sandbox-member')
-        self.assert_alike(fixture.denied(), real)
 
     def test_a_broken_nova(self) -> None:
         """The reply has the words of Nova."""

@@ -55,24 +55,23 @@ class RulesTest(testtools.TestCase):
         self.assertFalse(capacity.has_room(1.0, risky=True))
 
     def test_two_quick_pairs_in_a_row_make_room_for_one_more(self) -> None:
-        """One pair may be lucky."""
-        capacity = self.flying(0)
-        capacity.sent('stale', 1.0, risky=True)
-        self.assertTrue(capacity.wants_pair(1.0))
-        for expected in (False, True):
-            capacity.pair_sent(1.0)
-            capacity.pair_ended(1.1, (0.03, 0.035))
-            self.assertEqual(expected, capacity.has_room(1.1, risky=True))
-
-    def test_a_pair_that_waits_for_one_worker_makes_no_room(self) -> None:
-        """A pair with a lost control makes no room either."""
-        for rtts in ((0.03, 0.06), (0.03,), ()):
+        """One pair may be lucky; a slow or a lost control shows no room."""
+        for case, rtts, quick in (
+            ('quick', (0.03, 0.035), True),
+            ('workers that share a processor', (0.09, 0.1), True),
+            ('a control that waits for the other', (0.03, 0.06), False),
+            ('two that wait for others', (0.11, 0.13), False),
+            ('a lost control', (0.03,), False),
+            ('two lost controls', (), False),
+        ):
             capacity = self.flying(0)
             capacity.sent('stale', 1.0, risky=True)
-            for _ in range(3):
+            self.assertTrue(capacity.wants_pair(1.0))
+            for expected in (False, quick):
                 capacity.pair_sent(1.0)
                 capacity.pair_ended(1.1, rtts)
-            self.assertFalse(capacity.has_room(1.1, risky=True))
+                room = capacity.has_room(1.1, risky=True)
+                self.assertIs(expected, room, case)
 
     def test_a_pair_goes_when_nothing_else_is_in_flight(self) -> None:
         """Otherwise it would measure the wait for other pings."""
@@ -81,17 +80,6 @@ class RulesTest(testtools.TestCase):
         self.assertFalse(capacity.wants_pair(0.1))
         capacity.ended(0, 0.2, 0.03)
         self.assertTrue(capacity.wants_pair(0.2))
-
-    def test_a_pair_is_quick_though_its_workers_share_a_processor(
-        self,
-    ) -> None:
-        """Both controls take three usual round trips."""
-        capacity = self.flying(0)
-        capacity.sent('stale', 1.0, risky=True)
-        for _ in range(2):
-            capacity.pair_sent(1.0)
-            capacity.pair_ended(1.1, (0.09, 0.1))
-        self.assertTrue(capacity.has_room(1.1, risky=True))
 
     def test_single_pings_do_not_show_free_workers(self) -> None:
         """A single control does not meet a queue."""
