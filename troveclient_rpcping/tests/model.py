@@ -2,8 +2,8 @@
 
 """A model of a cloud under a sweep, on a clock of its own.
 
-It runs the package's own :class:`Sweep` against simulated workers of
-trove-api, a simulated message bus and simulated guests, many thousand sweeps a
+It runs the :class:`Sweep` of the package against simulated workers of
+trove-api, a simulated message bus and simulated guests: thousands of sweeps a
 minute. From a shell::
 
     python3 -m troveclient_rpcping.tests.model --sweeps 100000
@@ -43,7 +43,7 @@ _DEAD = fixture.agent_timeout()
 
 
 class Kind(enum.Enum):
-    """How a guest behaves."""
+    """The behaviour of a guest."""
 
     LIVE = enum.auto()
     #: Its answers take 1.2 s.
@@ -56,7 +56,7 @@ class Server(enum.Enum):
 
     #: Each worker serves one request at a time.
     SYNC = enum.auto()
-    #: Each worker serves many, and its processor is what runs out.
+    #: Each worker serves many; its processor is the bottleneck.
     EVENT = enum.auto()
 
 
@@ -64,7 +64,7 @@ class Server(enum.Enum):
 class Guest:
     """A guest of the model.
 
-    :param kind: how it behaves.
+    :param kind: its behaviour.
     :param age: the age of its heartbeat in the listing, in seconds.
     """
 
@@ -76,14 +76,14 @@ class Guest:
 class Cloud:
     """The cloud that the model simulates.
 
-    :param guests: the guests that are asked for.
+    :param guests: the guests that the sweep pings.
     :param others: further guests of the cloud.
     :param listed: whether the caller has the rows of the listing.
     :param server: how trove-api is served.
-    :param workers: how many workers it has.
+    :param workers: the number of its workers.
     :param low: seconds that Trove waits for an agent.
-    :param service: seconds for a request that waits for nobody.
-    :param cut: workers that lost their connection to the bus.
+    :param service: seconds for a request that waits for no agent.
+    :param cut: the number of workers that lost their connection to the bus.
     :param loss: the share of all calls that the bus loses.
     :param outages: when the bus is down: begin and end, in seconds. Calls in
         hand are lost, and later ones wait for its end.
@@ -331,10 +331,10 @@ def sweep(
 ) -> Outcome:
     """Simulate one sweep.
 
-    :param cloud: what is simulated.
-    :param seed: of all that is left to chance.
-    :param repeat: how often each guest is pinged; once by default.
-    :param capacity: what earlier sweeps learnt.
+    :param cloud: the simulated cloud.
+    :param seed: the seed of all random choices.
+    :param repeat: when to ping a guest again; never by default.
+    :param capacity: the capacity that earlier sweeps learnt.
     :param tenant: whether another caller sends requests, too.
     """
     guests = [
@@ -438,13 +438,13 @@ def cloud_in(trouble: Trouble, dice: random.Random) -> Cloud:
 class Tally:
     """The sums of many sweeps.
 
-    :param sweeps: how many.
+    :param sweeps: the number of sweeps.
     :param false: sweeps that called a live guest dead.
     :param alive: sweeps that called a dead guest alive.
-    :param dead: dead guests that were asked for.
-    :param proven: those of them that were called dead.
-    :param live: live guests that were asked for.
-    :param unknown: those of them that stayed unknown.
+    :param dead: pinged guests that were dead.
+    :param proven: dead guests that were called dead.
+    :param live: pinged guests that were alive.
+    :param unknown: live guests that stayed unknown.
     """
 
     sweeps: int = 0

@@ -412,7 +412,7 @@ class QuestionTest(testtools.TestCase):
             {(each.purpose, each.fresh) for each in play.ask()},
         )
 
-    def test_a_guest_that_answers_slowly_is_a_control_for_want_of_others(
+    def test_a_guest_that_answers_slowly_is_a_control_if_there_are_few(
         self,
     ) -> None:
         """The API may be slower than in the sweep before."""
