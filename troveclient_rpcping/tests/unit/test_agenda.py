@@ -433,6 +433,25 @@ class QuestionTest(testtools.TestCase):
         ][:1]
         self.assertEqual('a', control.instance_id)
 
+    def test_a_guest_is_pinged_five_times_at_the_most(self) -> None:
+        """If too many other pings were lost, two timeouts are enough.
+
+        More would not prove a death. The result names the lost pings.
+        """
+        for lost, most in ((6, 5), (20, 2)):
+            play = Play(map(str, range(60)))
+            play.sweep.evidence.lose(lost)
+            pings = 0
+            while not play.sweep.done:
+                play.now += 0.1
+                for question in play.ask():
+                    is_dead = question.instance_id == '0'
+                    pings += is_dead
+                    play.answer(question, DEAD if is_dead else PONG, 0.0)
+            self.assertEqual(most, pings)
+            self.assertIs(verdicts.Reason.MESSAGE_BUS, play.reasons()['0'])
+            self.assertIn(f'so did {lost} of ', play.results[-1].message)
+
     def test_without_controls_further_guests_are_pinged(self) -> None:
         """Only they can show that guest agents answer again."""
         play = Play('abc', most=1)
