@@ -433,6 +433,20 @@ class QuestionTest(testtools.TestCase):
         ][:1]
         self.assertEqual('a', control.instance_id)
 
+    def test_a_timeout_of_a_guest_that_answers_is_a_lost_ping(self) -> None:
+        """Lost pings weaken the evidence against silent guests."""
+        play = Play('ab')
+        first, second = play.ask()
+        play.answer(first, PONG)
+        play.answer(second, DEAD, 0.0)
+        _, again = self.answer_controls(play)
+        self.assertEqual(
+            ('b', 0), (again.instance_id, play.sweep.evidence.lost)
+        )
+        play.answer(again, PONG)
+        self.assertEqual(1, play.sweep.evidence.lost)
+        self.assertEqual([0, 1], [each.lost for each in play.results])
+
     def test_a_guest_is_pinged_five_times_at_the_most(self) -> None:
         """If too many other pings were lost, two timeouts are enough.
 
