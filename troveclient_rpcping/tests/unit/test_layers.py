@@ -174,22 +174,17 @@ class LayersTest(testtools.TestCase):
         ).stdout
         self.assertEqual("['troveclient', 'troveclient_rpcping']\n", output)
 
-    def test_the_command_stands_among_those_of_the_database(self) -> None:
-        """``openstack`` finds the command without a plugin of our own."""
-        (entry,) = [
-            entry
-            for entry in metadata.entry_points(group='openstack.database.v1')
-            if entry.name == 'database_instance_rpc_ping'
-        ]
-        self.assertEqual('PingDatabaseInstances', entry.load().__name__)
-
-    def test_the_plugin_for_monitoring_is_the_only_program(self) -> None:
-        """``openstack`` finds the other commands."""
+    def test_openstack_finds_the_commands_and_the_plugin_is_a_program(
+        self,
+    ) -> None:
+        """The commands stand among those of the database."""
         ours = metadata.distribution('troveclient-rpcping').entry_points
+        database, command = 'openstack.database.v1', 'database_instance_rpc'
         self.assertEqual(
-            {'openstack.database.v1', 'console_scripts'},
-            {entry.group for entry in ours},
+            {
+                (database, f'{command}_ping', 'PingDatabaseInstances'),
+                (database, f'{command}_monitor', 'MonitorDatabaseInstances'),
+                ('console_scripts', 'check_trove_guest_rpc', 'main'),
+            },
+            {(each.group, each.name, each.load().__name__) for each in ours},
         )
-        (entry,) = ours.select(group='console_scripts')
-        self.assertEqual('check_trove_guest_rpc', entry.name)
-        self.assertEqual('main', entry.load().__name__)
