@@ -611,8 +611,15 @@ class CommandTest(testtools.TestCase):
 
     def wait_for(self, what: str) -> int:
         """Wait for a process with these words in its command line."""
-        base.wait(lambda: self.processes(what))
-        return self.processes(what)[0]
+        found: list[int] = []
+
+        def look() -> bool:
+            # A second look may find none: exec empties a command line.
+            found[:] = self.processes(what)
+            return bool(found)
+
+        base.wait(look)
+        return found[0]
 
     def assert_nothing_left(self) -> None:
         """Wait until the sandbox has no process."""
