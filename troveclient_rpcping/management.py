@@ -148,8 +148,8 @@ class Management(management.Management):  # type: ignore[misc]
             guest without an answer by then is ``unknown``, ``not-asked``.
         :returns: an iterator of
             :class:`~troveclient_rpcping.verdict.PingResult`, *count* for each
-            instance, in the order of the answers. An instance has fewer if it
-            answered before and the sweep had to end.
+            instance, each as soon as it is certain. An instance has fewer if
+            it answered before and the sweep had to end.
         :raises ValueError: a limit is not a positive number.
         :raises TypeError: *instances* is not a list of instances. The items
             of a generator are checked when they are read.
