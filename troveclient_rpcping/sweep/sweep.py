@@ -55,10 +55,11 @@ _MISSED = 4
 # A guest whose ping takes longer than this many seconds keeps Trove waiting.
 _LONG = 0.5
 
-# Seconds between two decisions about silent guests. This many of these guests
-# double the time.
+# Seconds between two decisions about silent guests: for few and for many. A
+# decision about one guest takes some 20 µs.
 _LOOK = 0.1
-_MANY = 100
+_LONGEST_LOOK = 1.0
+_LOOK_EACH = 0.001
 
 # In a wait, controls delay the next ping of a silent guest, unless they are
 # this many seconds apart: then the wait would see too late that it is back.
@@ -558,8 +559,8 @@ class Sweep:
     def _look(self, now: float) -> None:
         """Decide about each silent guest, as far as that is possible now."""
         self._note_pause(now)
-        many = 1 + len(self._silent) / _MANY
-        self._looked, self._look_next = now, now + _LOOK * many
+        pause = min(_LOOK + _LOOK_EACH * len(self._silent), _LONGEST_LOOK)
+        self._looked, self._look_next = now, now + pause
         self._silent.fill_in_rows()
         evidence, patient = self.evidence, self._repeat.patient
         may_control = bool(self._controls)
