@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import datetime
 import errno
 import math
@@ -69,22 +70,24 @@ class Access:
             raise transport.unsendable_token()
         self.headers = lines
 
-    def renewed(self, refused: list[str], now: float) -> bool:
+    def renewed(self, refused: list[str], clock: Callable[[], float]) -> bool:
         """Replace a token that the API refused, once for all its requests.
 
         :param refused: the headers of the refused request.
-        :param now: the time in seconds.
+        :param clock: returns the time in seconds. A login may take long.
         :returns: whether to send the request again, with the headers of now.
             If the last login was a moment ago, that would not help.
         :raises keystoneauth1.exceptions.ClientException: no login.
         """
         if refused is not self.headers:
             return True
-        if now < self._not_before:
+        if clock() < self._not_before:
             return False
-        self._not_before = now + PAUSE
-        self._session.invalidate(self._client.auth)
-        self.log_in()
+        try:
+            self._session.invalidate(self._client.auth)
+            self.log_in()
+        finally:
+            self._not_before = clock() + PAUSE
         return True
 
     def time(self, url: str, seconds: float) -> None:

@@ -233,7 +233,7 @@ class Engine:
     def _has_new_token(self, refused: list[str], now: float) -> bool:
         """Log in again after a refusal; end the agenda if that fails."""
         try:
-            return self._access.renewed(refused, now)
+            return self._access.renewed(refused, self._clock)
         except ksa_exceptions.ClientException as error:
             if not self._login_may_fail:
                 why = f'The token expired, and a new login failed: {error}'

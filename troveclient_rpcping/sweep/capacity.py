@@ -87,7 +87,7 @@ class Capacity:
         self.most = most
         #: The usual round-trip time in seconds; None if it is not known.
         self.usual: float | None = None
-        #: Guests that timed out when they were pinged last.
+        #: Guests that held a worker when they were pinged last.
         self.suspects: set[str] = set()
         self._places = min(_CALM, most)
         self._doubling = True
@@ -172,6 +172,13 @@ class Capacity:
         self._answered = True
         if not burden:
             self._learn(rtt, beside)
+
+    def answered(self, guest: str, rtt: float) -> None:
+        """Record that a guest answered: one that is slow holds a worker."""
+        if rtt > self._held_after:
+            self.suspects.add(guest)
+        else:
+            self.suspects.discard(guest)
 
     def timed_out(self, seconds: float) -> None:
         """Record how long Trove waited for an agent that did not answer."""

@@ -63,11 +63,6 @@ class Controls:
         if instance_id not in self._guests:
             self._guests.append(instance_id)
 
-    def remove(self, instance_id: str) -> None:
-        """Remove a guest that cannot answer for now."""
-        if instance_id in self._guests:
-            self._guests.remove(instance_id)
-
     def turn(self) -> str:
         """Return the guest whose turn it is."""
         self._guests.rotate()
@@ -92,7 +87,7 @@ class Controls:
         Further controls go out one at a time, with pauses, so that they take
         two thirds of the time of one worker.
         """
-        return not self._flight and now >= self._free
+        return bool(self._guests) and not self._flight and now >= self._free
 
     def wakes(self) -> float:
         """Return when :meth:`is_free` may be true again."""
@@ -121,7 +116,12 @@ class Controls:
             self._pair.add(control)
 
     def answered(
-        self, control: replies.Question, now: float, rtt: float | None
+        self,
+        control: replies.Question,
+        now: float,
+        rtt: float | None,
+        *,
+        useless: bool = False,
     ) -> None:
         """Record the end of a control.
 
@@ -129,14 +129,15 @@ class Controls:
         The last guest goes on: it shows when the message bus works again.
 
         :param rtt: its round-trip time; None if no agent answered.
+        :param useless: whether the guest cannot answer, though the bus works.
         """
         id_ = control.instance_id
         if rtt is not None:
             self._missed.discard(id_)
         elif id_ not in self._missed:
             self._missed.add(id_)
-        elif len(self._guests) > 1:
-            self.remove(id_)
+        elif id_ in self._guests and (useless or len(self._guests) > 1):
+            self._guests.remove(id_)
         self.ended(control, now, rtt, rtt / 2 if rtt else _PAUSE)
 
     def ended(

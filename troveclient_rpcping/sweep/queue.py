@@ -75,6 +75,8 @@ class Queue:
         self._suspects: collections.deque[Task] = collections.deque()
         # Pings that are due at a certain time: a heap.
         self._later: list[tuple[float, int, Task]] = []
+        # Whether the last ping was one of these.
+        self._was_due = False
 
     def __bool__(self) -> bool:
         return bool(self._suspects or self._later or self._peek())
@@ -87,8 +89,16 @@ class Queue:
         :param has_room: returns whether one more ping may be in flight, of a
             suspect (True) or of another guest.
         """
-        if task := self._due(now, has_room):
+        # Under a rate limit, some guest may be due again at any time. So the
+        # others have every other turn.
+        task = self._new(has_room) if self._was_due else None
+        if task is None and (task := self._due(now, has_room)):
+            self._was_due = True
             return task
+        self._was_due = False
+        return task or self._new(has_room)
+
+    def _new(self, has_room: Callable[[bool], bool]) -> Task | None:
         while (guest := self._peek()) is not None:
             if self._is_suspect(guest):
                 self._suspects.append(Task(self._todo.pop(), first=True))

@@ -56,9 +56,9 @@ _MISSED = 4
 _LONG = 0.5
 
 # Seconds between two decisions about silent guests: for few and for many. A
-# decision about one guest takes some 20 µs.
+# decision about one guest takes some 20 µs. A control is due every second.
 _LOOK = 0.1
-_LONGEST_LOOK = 1.0
+_LONGEST_LOOK = 0.5
 _LOOK_EACH = 0.001
 
 # In a wait, controls delay the next ping of a silent guest, unless they are
@@ -73,7 +73,7 @@ _FEW = 4
 # The reasons of a ping without an answer.
 _TIMEOUTS = (verdicts.Reason.AGENT_TIMEOUT, verdicts.Reason.TIMEOUT)
 
-# The reasons for which a guest is no control any more.
+# The reasons for which a guest may be no control any more.
 _USELESS = (
     verdicts.Reason.AGENT_ERROR,
     verdicts.Reason.NOT_FOUND,
@@ -240,10 +240,8 @@ class Sweep:
         if question.purpose is replies.Purpose.CONTROL:
             if result.reason in _TIMEOUTS:
                 self.evidence.lose()
-            self._controls.answered(question, now, rtt)
-            if result.reason in _USELESS:
-                self._controls.remove(result.instance_id)
-                self._look_next = now
+            useless = result.reason in _USELESS
+            self._controls.answered(question, now, rtt, useless=useless)
             self._break(result, now)
         elif question.purpose is replies.Purpose.WITNESS:
             self._witnesses.mute += not result.ok
@@ -483,7 +481,7 @@ class Sweep:
         if not self._is_list:
             self._asked.clear()
         self._breaker.heard()
-        self._capacity.suspects.discard(id_)
+        self._capacity.answered(id_, result.rtt or 0.0)
         self._answers += new
         usual = self._capacity.usual or math.inf
         quick = (result.rtt or 0.0) <= _QUICK * usual
@@ -503,10 +501,11 @@ class Sweep:
         due = None if task.extra else self._repeat.due(result, sent, now)
         if due is not None:
             self._queue.put(queues.Task(task.guest), due)
+        if result.reason in _TIMEOUTS:
+            self._capacity.suspects.add(result.instance_id)
         if result.reason is verdicts.Reason.AGENT_TIMEOUT:
             silent = self._silent.timed_out(task, result, sent, now)
             silent.queued = due is not None
-            self._capacity.suspects.add(result.instance_id)
             self._look_next = now
         else:
             self._not_timed_out(task, result, now)

@@ -499,9 +499,12 @@ class QuestionTest(testtools.TestCase):
             # The sweep reads the given listing.
             self.assertEqual([], play.ask())
             play.now += 0.2
-            (control,) = play.ask()
-            self.assertIs(replies.Purpose.CONTROL, control.purpose)
-            play.answer(control, gone)
+            for _ in range(2):
+                self.assertNotIn('x', names(play.flight))
+                (control,) = play.ask()
+                self.assertIs(replies.Purpose.CONTROL, control.purpose)
+                play.answer(control, gone)
+                play.now += 0.6
             asked = {each.instance_id: each.purpose for each in play.ask()}
             self.assertIs(replies.Purpose.WITNESS, asked['x'])
 
@@ -517,16 +520,48 @@ class QuestionTest(testtools.TestCase):
             play.now += 1.0
             self.assertEqual(guest, names(play.ask())[:1])
 
+    def test_in_a_wait_a_ping_without_a_reply_starves_no_other_guest(
+        self,
+    ) -> None:
+        """Beside it controls prove nothing, so it waits for them, too."""
+        silence = replies.NoReply(replies.Failure.TIMEOUT, 'No answer')
+        play = Play('abc', repeats.UntilReachable(1, 1.0), most=3)
+        first, second = play.ask()
+        play.answer(first, PONG)
+        (third,) = play.ask()
+        play.answer(second, DEAD, 15.0)
+        play.answer(third, silence, 15.0)
+        for _ in range(200):
+            play.now += 0.1
+            asked = [
+                question
+                for question in play.ask()
+                if question.instance_id == 'b'
+            ]
+            if asked:
+                break
+            for question in list(play.flight):
+                if question.purpose is replies.Purpose.CONTROL:
+                    play.answer(question, PONG)
+        self.assertEqual('b', names(asked))
+
     def test_a_wait_goes_on_without_a_control(self) -> None:
         """The guest that answered was deleted; the other one comes up."""
         play = Play('ab', repeats.UntilReachable(1, 1.0))
         first, second = play.ask()
         play.answer(first, PONG)
         play.answer(second, DEAD, 15.0)
-        (control,) = play.ask()
-        play.answer(control, fixture.not_found('a'))
-        play.now += 1.0
-        (again,) = play.ask()
+        for _ in range(2):
+            play.ask()
+            (control,) = (
+                each
+                for each in play.flight
+                if each.purpose is replies.Purpose.CONTROL
+            )
+            play.answer(control, fixture.not_found('a'))
+            play.now += 1.0
+        play.ask()
+        (again,) = play.flight
         self.assertEqual('b', again.instance_id)
         play.answer(again, PONG)
         self.assertTrue(play.sweep.done)
@@ -563,6 +598,15 @@ class QuestionTest(testtools.TestCase):
         play.answer(witness, PONG)
         play.now += 0.2
         self.assertIn('a', names(play.ask()))
+
+    def test_many_silent_guests_delay_no_control(self) -> None:
+        """Without an answer for 2 s the sweep would see a block."""
+        play = Play(map(str, range(700)), repeats.UntilReachable(1, 1e6))
+        for _ in range(700):
+            play.ask()
+            play.answer(play.flight[0], DEAD, 0.01)
+        play.ask()
+        self.assertLessEqual(play.sweep.wakes(play.now), play.now + 0.5)
 
     def test_an_overdue_look_is_not_waited_for(self) -> None:
         """Where nothing is under way, no answer would end the wait."""

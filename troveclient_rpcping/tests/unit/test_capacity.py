@@ -156,6 +156,13 @@ class RulesTest(testtools.TestCase):
             capacity.sent('a', 4.0)
             self.assertEqual(room, capacity.has_room(4.0, risky=False))
 
+    def test_a_guest_that_answers_slowly_is_a_suspect(self) -> None:
+        """It holds a worker until it answers."""
+        capacity = self.flying(0)
+        for rtt, suspects in ((3.0, {'a'}), (0.03, set())):
+            capacity.answered('a', rtt)
+            self.assertEqual(suspects, capacity.suspects)
+
     def test_a_block_is_forgotten_after_many_sweeps_without_one(self) -> None:
         """One block does not slow a monitor down for ever."""
         capacity = self.flying(3)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterator
 import itertools
@@ -427,6 +428,10 @@ class EngineTest(base.TestCase):
         self.assertEqual([204, 204], agenda.outcomes())
 
 
+def at(now: float) -> Callable[[], float]:
+    return lambda: now
+
+
 class TokenTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -439,7 +444,7 @@ class TokenTest(base.TestCase):
         """A late refusal leads to the present token."""
         old = self.access.headers
         for _ in range(6):
-            self.assertTrue(self.access.renewed(old, 0.0))
+            self.assertTrue(self.access.renewed(old, lambda: 0.0))
         self.assertNotEqual(old, self.access.headers)
         self.assertEqual(2, self.login.logins)
 
@@ -447,9 +452,19 @@ class TokenTest(base.TestCase):
         """An API that refuses every token must not flood Keystone."""
         for now, renewed in ((0.0, True), (4.9, False), (5.0, True)):
             self.assertEqual(
-                renewed, self.access.renewed(self.access.headers, now)
+                renewed,
+                self.access.renewed(self.access.headers, at(now)),
             )
         self.assertEqual(3, self.login.logins)
+
+    def test_the_pause_begins_after_the_login(self) -> None:
+        """A slow login does not lead to the next one."""
+        times = iter((0.0, 6.0, 6.1))
+        for renewed in (True, False):
+            self.assertEqual(
+                renewed,
+                self.access.renewed(self.access.headers, times.__next__),
+            )
 
     def test_a_pause_follows_a_failed_login(self) -> None:
         """Not every ping causes a login."""
@@ -460,6 +475,6 @@ class TokenTest(base.TestCase):
                 ksa_exceptions.ConnectFailure,
                 self.access.renewed,
                 headers,
-                now,
+                at(now),
             )
-            self.assertFalse(self.access.renewed(headers, now + 4.9))
+            self.assertFalse(self.access.renewed(headers, at(now + 4.9)))

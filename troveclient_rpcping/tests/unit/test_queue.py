@@ -108,6 +108,19 @@ class QueueTest(testtools.TestCase):
         self.room = True, True
         self.assertEqual('cab', self.drain(queue))
 
+    def test_repeated_pings_starve_no_guest(self) -> None:
+        """Under a rate limit, there is always a guest that is due again."""
+        self.suspects = 's'
+        queue = self.queue([queues.Guest('a')])
+        queue.put(queues.Task(queues.Guest('s')), 0.0)
+        found = ''
+        for _ in range(5):
+            queue.put(queues.Task(queues.Guest('r')), 0.0)
+            task = self.next(queue)
+            assert task is not None
+            found += task.guest.instance_id
+        self.assertEqual('rarsr', found)
+
     def test_a_suspect_needs_a_place_of_its_own_kind(self) -> None:
         """Other guests go on while suspects have no place."""
         self.suspects = 'b'
@@ -118,7 +131,7 @@ class QueueTest(testtools.TestCase):
         self.room = True, False
         self.assertEqual('b', self.drain(queue))
 
-    def test_due_pings_come_first_in_their_order_and_extra_pings_last(
+    def test_due_pings_and_new_guests_take_turns_and_extra_pings_come_last(
         self,
     ) -> None:
         """A further ping for a silent guest must not hide a worker."""
@@ -127,7 +140,7 @@ class QueueTest(testtools.TestCase):
         queue.put(queues.Task(queues.Guest('later')), 2.0)
         queue.put(queues.Task(queues.Guest('sooner')), 1.0)
         queue.put(queues.Task(queues.Guest('same')), 1.0)
-        self.assertEqual('soonersamelaterabextra', self.drain(queue, 2.0))
+        self.assertEqual('soonerasameblaterextra', self.drain(queue, 2.0))
 
     def test_a_ping_that_is_not_due_delays_no_other(self) -> None:
         """The queue says when the ping is due."""
