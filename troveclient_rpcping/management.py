@@ -145,7 +145,8 @@ class Management(management.Management):  # type: ignore[misc]
             :class:`~troveclient_rpcping.limits.Throttle` when the rate limit
             of the server refuses a ping.
         :param cancel: another thread sets this event to end the sweep. A
-            guest without an answer by then is ``unknown``, ``not-asked``.
+            guest without an answer by then is ``unknown``, ``not-asked``. A
+            login, or a generator of instances, goes on to its end.
         :returns: an iterator of
             :class:`~troveclient_rpcping.verdict.PingResult`, *count* for each
             instance, each as soon as it is certain. An instance has fewer if

@@ -63,6 +63,10 @@ _FORGOTTEN = 20
 # held: the API is blocked.
 _BLOCKED = 2.0
 
+# If agents then answer all requests, and there are more than this many, it was
+# a short halt. Fewer may be agents that take seconds.
+_HALTED = 8
+
 # Before the first answer of an agent, the sweep begins with few requests in
 # flight, and adds one a second up to a limit. If the message bus is dead, each
 # of them holds a worker.
@@ -98,6 +102,7 @@ class Capacity:
         self._never = most + 1
         self._wary = False
         self._sweeps_since_block = 0
+        self._may_forgive = True
         self._luck = self._slow_pairs = 0
         self._trove_waits = _TROVE_WAITS
         self.begin(0.0)
@@ -113,18 +118,17 @@ class Capacity:
         self._abandoned: list[float] = []
         self._answered = False
         # The requests that blocked the API and are still under way, and what
-        # was known before. One block in a sweep may be forgiven.
+        # was known before.
         self._blocking: set[Hashable] = set()
         self._before = self._never, self._holds, self._wary
-        self._may_forgive = True
         #: The most requests that were in flight together.
         self.peak = 0
         self._began = self._quiet_since = self._next_pair = now
         self._pair_burden = 0
         self._sweeps_since_block += 1
         if self._sweeps_since_block > _FORGOTTEN:
-            # It may have been a hiccup of the API.
             self._never, self._wary = self.most + 1, False
+            self._may_forgive = True
         # The usual time may have changed since: measure it again.
         self._calm.clear()
         self._window.clear()
@@ -270,6 +274,7 @@ class Capacity:
             # This many requests in flight are too many.
             if not self._blocking:
                 self._before = self._never, self._holds, self._wary
+                self._may_forgive &= len(self._flight) > _HALTED
             self._blocking.update(self._flight)
             self._quiet_since = now
             self._never = max(2, min(self._never, len(self._flight)))
@@ -279,11 +284,7 @@ class Capacity:
             self._luck = 0
 
     def _look_at_block(self, ping: Hashable, *, answered: bool) -> None:
-        """Forget a block if agents answered all requests that were part of it.
-
-        It was a short halt of the API or the message bus, and no guest held
-        the workers.
-        """
+        """Forget a block if it was a short halt, unless it comes again."""
         if ping not in self._blocking:
             return
         self._blocking.discard(ping)

@@ -140,19 +140,21 @@ class RulesTest(testtools.TestCase):
         self.assertTrue(capacity.has_room(1.2, risky=False))
 
     def test_a_halt_after_which_all_answer_is_no_block(self) -> None:
-        """But one that comes again is, and one with a dead guest is."""
-        for rtts, room in (
-            ([(3.1, 3.1)], True),
-            ([(3.1, None)], False),
-            ([(3.1, 3.1), (3.1, 3.1)], False),
+        """Few guests may be slow, one may be dead, and a halt comes once."""
+        for halts, number, last, room in (
+            (1, 9, 3.1, True),
+            (1, 8, 3.1, False),
+            (1, 9, None, False),
+            (2, 9, 3.1, False),
         ):
             capacity = self.flying(0)
-            for halt in rtts:
-                for number in range(len(halt)):
-                    capacity.sent(number, 0.0)
+            for _ in range(halts):
+                for ping in range(number):
+                    capacity.sent(ping, 0.0)
                 capacity.watch(3.0)
-                for number, rtt in enumerate(halt):
-                    capacity.ended(number, 3.1, rtt)
+                for ping in range(number - 1):
+                    capacity.ended(ping, 3.1, 3.1)
+                capacity.ended(number - 1, 3.1, last)
             capacity.sent('a', 4.0)
             self.assertEqual(room, capacity.has_room(4.0, risky=False))
 
