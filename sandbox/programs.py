@@ -151,10 +151,11 @@ def _broker(plan: plans.Plan) -> server.Server:
         'RABBITMQ_ALLOW_INPUT': '1',
         'RABBITMQ_SERVER_START_ARGS': '-noinput',
         # Two schedulers that do not spin: the node shares the processors
-        # with a benchmark. It starts no port mapper.
-        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': (
-            '+S 2:2 +sbwt none -start_epmd false'
-        ),
+        # with a benchmark.
+        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '+S 2:2 +sbwt none',
+        # Neither the node nor a helper of its start starts a port mapper: it
+        # would outlive the sandbox.
+        'ERL_FLAGS': '-start_epmd false',
     }
     return server.Server(
         'broker',
