@@ -98,7 +98,7 @@ class Cloud:
             file = next(filter(os.path.exists, _files('CONFIG')), 'the file')
             raise sdk_exceptions.ConfigException(
                 f'{file} is not as clouds.yaml should be: look for a key '
-                f'without a value, and for a wrong indentation'
+                'without a value, and for a wrong indentation'
             ) from error
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
